@@ -1,0 +1,1 @@
+"""Custom Kedro datasets and the data contracts of the catalog."""

@@ -1,0 +1,81 @@
+"""A trained model as a folder: weights as safetensors, all else as JSON. Nothing in it can run code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractVersionedDataset, Version
+
+from beatwise.datasets.files import written_whole
+from beatwise.errors import BeatwiseError
+
+if TYPE_CHECKING:
+    from beatwise.models import TrainedModel
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+
+
+def read_model(folder: Path) -> TrainedModel:
+    """Read a model from its folder.
+
+    Args:
+        folder: Holds ``weights.safetensors`` and ``config.json``.
+
+    Raises:
+        BeatwiseError: If a file is missing or damaged, or the weights are not those of the model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from beatwise.models import TrainedModel
+
+    try:
+        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS))
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+        raise BeatwiseError(
+            f"The model in {folder.absolute()} cannot be read ({error}). Train it again, or load another version with "
+            "--load-versions."
+        ) from error
+
+
+class ModelDataset(AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
+    """A :class:`~beatwise.models.TrainedModel`, versioned."""
+
+    def __init__(
+        self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        """Name the folder.
+
+        Args:
+            filepath: The folder that holds the versions.
+            version: Which to load and to save; filled in by Kedro.
+            metadata: Kept for plugins such as kedro-viz.
+        """
+        super().__init__(
+            filepath=PurePosixPath(Path(filepath).as_posix()),
+            version=version,
+            exists_function=lambda path: (Path(path) / CONFIG).is_file(),
+            glob_function=lambda pattern: [str(p) for p in Path("/").glob(pattern.lstrip("/"))],
+        )
+        self.metadata = metadata
+
+    def load(self) -> TrainedModel:
+        """Read the version."""
+        return read_model(Path(str(self._get_load_path())))
+
+    def save(self, data: TrainedModel) -> None:
+        """Write a version, in whole or not at all."""
+        from safetensors.torch import save_file
+
+        with written_whole(Path(str(self._get_save_path()))) as folder:
+            folder.mkdir()
+            # Weights that are views of one another cannot be stored: each is made a tensor of its own.
+            weights = {name: weight.contiguous().clone() for name, weight in data.network.state_dict().items()}
+            save_file(weights, folder / WEIGHTS)
+            (folder / CONFIG).write_text(json.dumps(data.to_dict(), indent=2), encoding="utf-8")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "version": self._version}

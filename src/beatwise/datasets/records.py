@@ -1,0 +1,126 @@
+"""A folder of WFDB records as one dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kedro.io import AbstractDataset, DatasetError
+
+from beatwise.errors import BeatwiseError
+from beatwise.signals.records import Record
+
+HOW_TO_GET = (
+    "Get the MIT-BIH Arrhythmia Database with `kedro run --env=mitdb --pipeline=download`, or by hand from "
+    "https://physionet.org/content/mitdb/1.0.0/, and name the folder above `mitdb/` in BEATWISE_DATA."
+)
+
+
+class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Record]]]):
+    """WFDB records (``.hea``, ``.dat``, ``.atr``) in a folder.
+
+    Loading gives one function a record, by name in order, as Kedro's ``PartitionedDataset`` does: a record is read when
+    its function is called, so that 48 records never stand in memory at once. Saving writes real WFDB files.
+
+    A record is refused when one of its files is missing, when its signal file is not as long as its header says, or
+    when its samples do not have the header's checksum.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        how_to_get: str = HOW_TO_GET,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Describe the folder.
+
+        Args:
+            filepath: The folder.
+            how_to_get: What to do when the folder or its records are missing; ends the error message.
+            metadata: Kept for plugins such as kedro-viz.
+        """
+        self._folder = Path(filepath)
+        self._how_to_get = how_to_get
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Callable[[], Record]]:
+        """One function a record, by name, sorted.
+
+        Raises:
+            DatasetError: If there is no record in the folder.
+        """
+        names = sorted(header.stem for header in self._folder.glob("*.hea"))
+        if not names:
+            raise DatasetError(f"No WFDB record (*.hea) in {self._folder.absolute()}. {self._how_to_get}")
+        return {name: lambda name=name: self._read(name) for name in names}  # type: ignore[misc]
+
+    def save(self, data: Iterable[Record]) -> None:
+        """Write every record as ``<name>.hea``, ``.dat`` (format 212) and ``.atr``."""
+        import wfdb
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for record in data:
+            wfdb.wrsamp(
+                record.name,
+                fs=record.sample_rate,
+                units=["mV"] * len(record.leads),
+                sig_name=list(record.leads),
+                d_signal=np.asarray(record.adc, dtype=np.int64),
+                fmt=["212"] * len(record.leads),
+                adc_gain=list(record.adc_gain),
+                baseline=list(record.adc_baseline),
+                comments=list(record.comments),
+                write_dir=str(self._folder),
+            )
+            wfdb.wrann(
+                record.name,
+                "atr",
+                sample=record.annotation_samples,
+                symbol=record.annotation_symbols.tolist(),
+                write_dir=str(self._folder),
+            )
+
+    def _read(self, name: str) -> Record:
+        import wfdb
+
+        path = self._folder / name
+        for suffix in (".dat", ".atr"):
+            if not path.with_suffix(suffix).is_file():
+                raise BeatwiseError(
+                    f"Record {name}: {path.with_suffix(suffix).absolute()} is missing. {self._how_to_get}"
+                )
+        try:
+            record = wfdb.rdrecord(str(path), physical=False)
+            annotations = wfdb.rdann(str(path), "atr")
+        except Exception as error:  # wfdb lets whatever its parsers meet escape
+            raise BeatwiseError(
+                f"Record {name}: {path.absolute()}.hea, .dat and .atr cannot be read as WFDB files ({error}). "
+                "Fetch them again."
+            ) from error
+        # Headers hold the 16-bit checksum as a signed or an unsigned number.
+        expected, actual = np.array([record.checksum, record.calc_checksum()]) % 2**16
+        if not np.array_equal(expected, actual):
+            raise BeatwiseError(
+                f"Record {name}: {path.absolute()}.dat is damaged: the checksums of its leads are "
+                f"{actual.tolist()}, its header says {expected.tolist()}. Fetch the file again."
+            )
+        return Record(
+            name=name,
+            adc=record.d_signal,
+            sample_rate=float(record.fs),
+            leads=tuple(record.sig_name),
+            adc_gain=tuple(record.adc_gain),
+            adc_baseline=tuple(record.baseline),
+            annotation_samples=annotations.sample.astype(np.int64),
+            annotation_symbols=np.asarray(annotations.symbol),
+            comments=tuple(record.comments),
+        )
+
+    def _exists(self) -> bool:
+        return any(self._folder.glob("*.hea"))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder)}

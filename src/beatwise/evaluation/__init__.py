@@ -1,0 +1,1 @@
+"""Evaluation: metrics from stored predictions, with bootstrap intervals."""

@@ -1,0 +1,73 @@
+"""Figures of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from beatwise.figures.style import class_colors, light_grid, new_figure
+
+
+def plot_confusion_matrix(metrics: Mapping[str, Any]) -> Figure:
+    """Test beats by true and predicted class: share of the true class, and count.
+
+    Args:
+        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+    """
+    classes = metrics["classes"]
+    counts = np.asarray(metrics["test"]["confusion"], dtype=float)
+    truth = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, truth, out=np.zeros_like(counts), where=truth > 0)
+    size = 0.85 * len(classes) + 1.4
+    figure, ax = new_figure(size + 0.8, size)
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        ax.text(
+            column,
+            row,
+            f"{share:.1%}\n{int(counts[row, column]):,}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if share > 0.55 else "black",
+        )
+    ax.set_xticks(range(len(classes)), classes)
+    ax.set_yticks(range(len(classes)), classes)
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
+    ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class (recall on the diagonal)")
+    return figure
+
+
+def plot_per_class(metrics: Mapping[str, Any]) -> Figure:
+    """Recall, precision and F1 of each class on test, with their intervals.
+
+    Args:
+        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+    """
+    classes, scores = metrics["classes"], metrics["test"]["per_class"]
+    figure, axes = new_figure(9.0, 3.0, 1, 3, sharey=True)
+    for ax, (name, title) in zip(
+        axes, (("recall", "recall (sensitivity)"), ("precision", "precision (+P)"), ("f1", "F1")), strict=True
+    ):
+        for place, (label, color) in enumerate(class_colors(classes).items()):
+            metric = scores[label][name]
+            if metric["value"] is None:
+                ax.text(place, 0.02, "no\nbeats", ha="center", fontsize=7)
+                continue
+            spread = [[max(metric["value"] - metric["low"], 0)], [max(metric["high"] - metric["value"], 0)]]
+            ax.bar(place, metric["value"], 0.65, color=color, yerr=spread, capsize=3, error_kw={"linewidth": 0.9})
+            ax.text(place, 0.03, f"{metric['value']:.3f}", ha="center", fontsize=7, color="white", weight="bold")
+        ax.set_xticks(
+            range(len(classes)), [f"{label}\n{scores[label]['support']:,}" for label in classes], fontsize=8
+        )
+        ax.set_title(title, fontsize=9)
+        ax.set_ylim(0, 1.05)
+        light_grid(ax)
+    axes[0].set_ylabel(f"test, {metrics['confidence']:.0%} interval")
+    axes[1].set_xlabel("class, and its test beats")
+    return figure

@@ -1,0 +1,38 @@
+"""Figures of a training."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from beatwise.figures.style import PALETTE, light_grid, new_figure
+
+
+def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
+    """Loss of train and validation, and the validation metrics, over the epochs.
+
+    Args:
+        history: One row an epoch, as :func:`beatwise.training.loop.fit_model` returns it.
+        best_epoch: The epoch whose weights were kept.
+    """
+    figure, (loss, metrics) = new_figure(9.0, 3.2, 1, 2)
+    loss.plot(history["epoch"], history["train_loss"], color="#4D4D4D", marker="o", markersize=3, label="train")
+    loss.plot(history["epoch"], history["val_loss"], color=PALETTE[0], marker="o", markersize=3, label="validation")
+    loss.set_ylabel("cross-entropy")
+    loss.set_ylim(bottom=0)
+    for column, label, color in (
+        ("val_accuracy", "accuracy", "#4D4D4D"),
+        ("val_macro_recall", "macro recall", PALETTE[2]),
+        ("val_macro_f1", "macro F1", PALETTE[4]),
+    ):
+        metrics.plot(history["epoch"], history[column], color=color, marker="o", markersize=3, label=label)
+    metrics.set_ylabel("validation metric")
+    metrics.set_ylim(top=1.0)
+    for ax in (loss, metrics):
+        ax.axvline(best_epoch, color="black", linestyle=":", linewidth=1, label=f"best epoch ({best_epoch})")
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(frameon=False, fontsize=8)
+        light_grid(ax)
+    return figure

@@ -1,0 +1,167 @@
+"""Kedro hooks: parameters are checked before anything runs, every run is tracked, the scores are shown at the end."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from pydantic import BaseModel
+
+log = logging.getLogger(__name__)
+
+
+class ParameterHooks:
+    """Refuses unknown and mistyped parameters, in files and in ``--params``, whichever pipeline runs."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check the whole configuration.
+
+        Raises:
+            BeatwiseError: One line a problem.
+        """
+        from beatwise.params import check_parameters
+
+        check_parameters(context.params)
+
+
+class TrackingHooks:
+    """Logs to the run that kedro-mlflow has opened what the catalog marks with ``metadata: {beatwise: {mlflow: …}}``.
+
+    ``artifact`` logs the file, ``params`` a configuration, ``metrics`` the scores, ``history`` metrics by epoch, ``model`` a
+    model that takes beats and gives probabilities. Parameters of nodes are logged one by one under readable keys.
+    """
+
+    def __init__(self) -> None:
+        self._catalog: DataCatalog | None = None
+        self._tracked = False
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Remember the catalog, and whether kedro-mlflow tracks this run."""
+        import mlflow
+
+        self._catalog = catalog
+        self._tracked = mlflow.active_run() is not None
+
+    @hook_impl
+    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
+        """Log the parameters of a node, flattened; kedro-mlflow takes a Pydantic model for one opaque value."""
+        if self._tracked:
+            blocks = {name: value for name, value in inputs.items() if isinstance(value, BaseModel)}
+            for name, block in blocks.items():
+                _log_params(name.removeprefix("params:"), block.model_dump(mode="json"))
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Log a dataset as the catalog says."""
+        if not self._tracked or self._catalog is None:
+            return
+        dataset = self._catalog[dataset_name]
+        kind = ((getattr(dataset, "metadata", None) or {}).get("beatwise") or {}).get("mlflow")
+        if kind is not None:
+            namespace, _, short = dataset_name.rpartition(".")
+            self._log(kind, namespace, short, data, _saved_path(dataset))
+
+    def _log(self, kind: str, namespace: str, name: str, data: Any, path: Path) -> None:
+        import mlflow
+
+        if kind in ("artifact", "metrics"):
+            mlflow.log_artifact(str(path), artifact_path=namespace or None)
+        if kind == "params":
+            _log_params(namespace, data)
+        elif kind == "metrics":
+            from beatwise.evaluation.predictions import flatten_scores
+
+            mlflow.log_metrics({f"{namespace}.{key}": value for key, value in flatten_scores(data).items()})
+        elif kind == "history":
+            _log_history(namespace, data)
+        elif kind == "model":
+            from beatwise.mlflow_model import log_model
+
+            log_model(f"{namespace}-{name}", path, data)
+
+
+class ScoreHooks:
+    """Shows the score tables and the report's path when a run is over."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, Any] = {}
+        self._catalog: DataCatalog | None = None
+
+    @hook_impl
+    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+        """Forget what an earlier run of this process made."""
+        self._shown, self._catalog = {}, catalog
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Remember the metrics and where the report went."""
+        if self._catalog is not None and dataset_name.endswith(".metrics"):
+            self._shown[dataset_name] = data
+        elif self._catalog is not None and dataset_name.endswith(".report"):
+            self._shown[dataset_name] = _saved_path(self._catalog[dataset_name])
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Print the tables."""
+        from rich import get_console
+
+        from beatwise.report.tables import headline_table, per_class_table
+        from beatwise.report.terminal import as_rich
+
+        console = get_console()
+        for name, shown in self._shown.items():
+            namespace = name.rpartition(".")[0]
+            if isinstance(shown, Path):
+                console.print(f"Report of {namespace}:", style="bold")
+                console.print(_short_path(shown), soft_wrap=True)
+            else:
+                console.print(as_rich(headline_table(shown), title=f"Scores of {namespace}"))
+                console.print(as_rich(per_class_table(shown)))
+
+
+def _saved_path(dataset: Any) -> Path:
+    """Where a dataset of the catalog has just been saved, version and all."""
+    if getattr(dataset, "_version", None):
+        return Path(str(dataset._get_versioned_path(dataset.resolve_save_version())))
+    return Path(str(dataset._describe()["filepath"]))
+
+
+def _short_path(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _flatten(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        flat |= _flatten(name, value) if isinstance(value, Mapping) and value else {name: value}
+    return flat
+
+
+def _log_params(prefix: str, values: Mapping[str, Any]) -> None:
+    import mlflow
+
+    mlflow.log_params({name: str(value)[:500] for name, value in _flatten(prefix, values).items()})
+
+
+def _log_history(namespace: str, history: pd.DataFrame) -> None:
+    import mlflow
+
+    for row in history.to_dict("records"):
+        scores = {
+            f"{namespace}.epoch.{name}": value
+            for name, value in row.items()
+            if name not in ("epoch", "seconds") and math.isfinite(value)
+        }
+        mlflow.log_metrics(scores, step=int(row["epoch"]))

@@ -1,0 +1,42 @@
+"""Multi-layer perceptron on the flattened representation."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from beatwise.models.blocks import Dropout, Head, Width
+from beatwise.models.registry import MODELS
+
+
+@MODELS.register("mlp")
+class MLP(nn.Module):
+    """Hidden layers of one width with LeakyReLU and dropout, on any representation."""
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        width: Width = 256,
+        layers: Annotated[int, Field(ge=1)] = 2,
+        dropout: Dropout = 0.2,
+    ) -> None:
+        super().__init__()
+        sizes = [prod(input_shape), *[width] * layers]
+        self.hidden = nn.Sequential(
+            nn.Flatten(),
+            *(
+                nn.Sequential(nn.Linear(before, after), nn.LeakyReLU(), nn.Dropout(dropout))
+                for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+            ),
+        )
+        self.head = Head(width, n_aux, n_classes, dropout=0.0)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map a representation and auxiliary features to logits ``[n, n_classes]``."""
+        return self.head(self.hidden(x), aux)

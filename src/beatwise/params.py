@@ -1,0 +1,268 @@
+"""Every parameter of the configuration, typed once: one Pydantic model a block of ``conf/*/parameters``.
+
+A block that chooses by name (``use``) keeps the options of each choice under that choice's name, so that environments can
+be merged over one another. The options of models are checked in the node ``configure``, because the zoo needs torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from beatwise.errors import BeatwiseError
+from beatwise.registry import Registry, describe_validation, unknown_name
+from beatwise.resampling import STRATEGIES
+from beatwise.signals.representations import REPRESENTATIONS
+from beatwise.signals.segmentation import RULES
+from beatwise.splits import SPLITS
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Block(BaseModel):
+    """A block of parameters: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __str__(self) -> str:
+        # kedro-mlflow logs str(parameter): the values stand in MLflow one by one, under keys of their own.
+        return "a block, see its keys"
+
+
+class Choice(Block):
+    """A block that chooses one entry of a registry by name.
+
+    Attributes:
+        use: Name of the chosen entry.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    registry: ClassVar[Registry[Any] | None] = None
+
+    use: str
+
+    @model_validator(mode="after")
+    def _check_against_registry(self) -> Self:
+        if self.registry is not None:
+            self.check(self.registry)
+        return self
+
+    def check(self, registry: Registry[Any]) -> None:
+        """Check the choice and the options of every entry that has some.
+
+        Raises:
+            BeatwiseError: On an unknown entry, an unknown option, or a value that is not allowed.
+        """
+        self.chosen(registry)
+        for name, options in (self.model_extra or {}).items():
+            if name not in registry:
+                raise BeatwiseError(unknown_name(registry.kind, name, registry.names()))
+            registry.options(name, options or {}, name)
+
+    def chosen(self, registry: Registry[Any]) -> dict[str, Any]:
+        """The options of the chosen entry, checked, defaults filled in."""
+        return registry.options(self.use, (self.model_extra or {}).get(self.use) or {}, self.use)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the chosen entry, for choices whose registry is known."""
+        assert self.registry is not None
+        return self.chosen(self.registry)
+
+
+class SplitChoice(Choice):
+    """Which beats are trained on, validated on, tested on (:mod:`beatwise.splits`)."""
+
+    registry = SPLITS
+
+
+class Ingest(Block):
+    """Cleaning and splitting.
+
+    Attributes:
+        split: The split.
+        drop_duplicates: Whether beats of train and validation that stand in a later part too are taken out.
+    """
+
+    split: SplitChoice
+    drop_duplicates: bool = False
+
+
+class Resample(Choice):
+    """The resampling strategy of the training part (:mod:`beatwise.resampling`)."""
+
+    registry = STRATEGIES
+
+
+class Tensors(Choice):
+    """The representation (:mod:`beatwise.signals.representations`).
+
+    Attributes:
+        rr: Whether to add RR features where the beats carry RR intervals.
+    """
+
+    registry = REPRESENTATIONS
+    rr: bool = True
+
+
+class Model(Choice):
+    """The model (:mod:`beatwise.models`); its options are checked in ``configure``."""
+
+
+class Train(Block):
+    """The training loop.
+
+    Attributes:
+        epochs: Passes over the training part, at most.
+        batch_size: Beats a step.
+        learning_rate: Highest learning rate, reached after the warm-up.
+        weight_decay: Of AdamW; not applied to biases and normalisation.
+        warmup_epochs: Epochs in which the learning rate rises from 0; it then falls to 0 along a cosine.
+        class_weights: Weights of the classes in the loss: none, or balanced (n / (classes · count)).
+        sampler_power: Beats are drawn with weight count^-p of their class; 0 visits each beat once, 1 draws classes
+            equally often.
+        gradient_clip: Largest norm of the gradient; null does not clip.
+        monitor: Validation metric that picks the best epoch.
+        patience: Epochs without a better one after which training stops.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+    class_weights: Literal["none", "balanced"] = "none"
+    sampler_power: Annotated[float, Field(ge=0, le=1)] = 0.0
+    gradient_clip: Positive | None = 1.0
+    monitor: Literal["macro_recall", "macro_f1", "accuracy", "loss"] = "macro_recall"
+    patience: Annotated[int, Field(ge=1)] = 8
+
+
+class Evaluate(Block):
+    """Measuring.
+
+    Attributes:
+        bootstrap_draws: Bootstrap samples behind every interval.
+        confidence: Share of the bootstrap distribution between the ends of an interval.
+    """
+
+    bootstrap_draws: Annotated[int, Field(ge=10)] = 1000
+    confidence: Share = 0.95
+
+
+class Report(Block):
+    """The report.
+
+    Attributes:
+        title: Its title.
+        examples_per_class: Example beats drawn for each class.
+        notice: A sentence above everything else, e.g. that the data is synthetic; empty for none.
+    """
+
+    title: str = "Beatwise report"
+    examples_per_class: Annotated[int, Field(ge=1, le=50)] = 8
+    notice: str = ""
+
+
+class SegmentRule(Choice):
+    """How beats are cut from records (:mod:`beatwise.signals.segmentation`)."""
+
+    registry = RULES
+
+
+class Segment(Block):
+    """Segmentation of records into beats.
+
+    Attributes:
+        rule: How a beat is cut.
+        lead: Lead to cut, by column or by name.
+        aami: Annotation codes of each class.
+    """
+
+    rule: SegmentRule
+    lead: int | str = 0
+    aami: dict[str, list[str]]
+
+
+class Synthesise(Block):
+    """Synthetic records and the sample that is bundled.
+
+    Attributes:
+        n_records: Records to make.
+        beats_per_record: Beats in each, about.
+        class_shares: Share of each class among all beats.
+        test_share: Share of the beats that becomes the test part, stratified per beat.
+        decimals: Decimals that the values of the sample are rounded to.
+    """
+
+    n_records: Annotated[int, Field(ge=1, le=999)]
+    beats_per_record: Annotated[int, Field(ge=20)]
+    class_shares: dict[str, Annotated[float, Field(ge=0, le=1)]]
+    test_share: Share
+    decimals: Annotated[int, Field(ge=1, le=7)]
+
+
+class Download(Block):
+    """Records to fetch from PhysioNet.
+
+    Attributes:
+        address: Address above the databases.
+        database: Database and version.
+        records: Names of the records; empty means all.
+    """
+
+    address: str
+    database: str
+    records: list[str] = []
+
+
+class FitConfig(Block):
+    """What one fit is made with: the dataset ``config`` of each namespace, checked in every node that takes it."""
+
+    classes: list[str]
+    seed: int
+    resample: Resample
+    tensors: Tensors
+    model: Model
+    train: Train
+
+
+class Parameters(Block):
+    """The whole configuration."""
+
+    source: str
+    sample_rate: Positive
+    classes: Annotated[list[str], Field(min_length=2)]
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    ingest: Ingest
+    resample: Resample
+    tensors: Tensors
+    model: Model
+    train: Train
+    evaluate: Evaluate
+    report: Report
+    segment: Segment
+    synthesise: Synthesise
+    download: Download
+
+
+def check_parameters(given: dict[str, Any]) -> Parameters:
+    """Check the whole configuration, so that a mistyped key fails before anything runs.
+
+    Args:
+        given: All parameters, as the configuration loader merged them with ``--params``.
+
+    Raises:
+        BeatwiseError: One line a problem, each naming the full key.
+    """
+    unknown = [key for key in given if key not in Parameters.model_fields]
+    lines = [unknown_name("parameter", key, Parameters.model_fields) for key in unknown]
+    try:
+        parameters = Parameters.model_validate({k: v for k, v in given.items() if k not in unknown})
+    except ValidationError as error:
+        lines.append(describe_validation(error, ""))
+    if lines:
+        raise BeatwiseError("The parameters cannot be used:\n" + "\n".join(lines))
+    return parameters

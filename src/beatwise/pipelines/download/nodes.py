@@ -1,0 +1,15 @@
+"""Nodes that say what to fetch; the dataset they write to does the fetching."""
+
+from __future__ import annotations
+
+from beatwise.datasets.physionet import DownloadRequest
+from beatwise.params import Download
+
+
+def request(download: Download) -> DownloadRequest:
+    """Say what to fetch.
+
+    Args:
+        download: Address, database and records.
+    """
+    return DownloadRequest(download.address, download.database, tuple(download.records))

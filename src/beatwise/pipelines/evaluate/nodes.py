@@ -1,0 +1,83 @@
+"""Nodes that predict once and measure what was predicted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from beatwise.beats import fingerprint
+from beatwise.errors import BeatwiseError
+from beatwise.params import Evaluate
+from beatwise.signals.representations import TensorSet, build_tensors
+
+if TYPE_CHECKING:
+    from beatwise.models import TrainedModel
+
+
+def rebuild_tensors(
+    model: TrainedModel, val_beats: pd.DataFrame, test_beats: pd.DataFrame
+) -> tuple[TensorSet, TensorSet]:
+    """Build the tensors that a stored model takes, whatever representation was configured since.
+
+    Args:
+        model: The stored model.
+        val_beats: Beats table of the validation part.
+        test_beats: Beats table of the test part.
+
+    Returns:
+        Tensors of validation and test.
+
+    Raises:
+        BeatwiseError: If the beats have been split differently since the model was trained: what is test now may have been
+            trained on.
+    """
+    if fingerprint(val_beats) != model.facts["val_fingerprint"]:
+        raise BeatwiseError(
+            "The beats have been split differently since this model was trained, so today's test beats may be among those "
+            "it was trained on. Run `kedro run --pipeline=ingest` with the split and seed of the model's own run first."
+        )
+    return build_tensors(val_beats, model.spec), build_tensors(test_beats, model.spec)
+
+
+def predict(
+    model: TrainedModel, val_tensors: TensorSet, test_tensors: TensorSet
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predict validation and test, once.
+
+    Args:
+        model: A trained model.
+        val_tensors: Tensors of the validation part.
+        test_tensors: Tensors of the test part.
+
+    Returns:
+        Predictions of validation and of test, one row a beat.
+    """
+    from beatwise.evaluation.predictions import predict as predict_beats
+
+    return predict_beats(model, val_tensors), predict_beats(model, test_tensors)
+
+
+def measure(
+    val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
+    """Compute every metric from the stored predictions.
+
+    Args:
+        val_predictions: Predictions of the validation part.
+        predictions: Predictions of the test part.
+        evaluate: Bootstrap settings.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        See :func:`beatwise.evaluation.predictions.measure_predictions`.
+    """
+    from beatwise.evaluation.predictions import measure_predictions
+
+    return measure_predictions(
+        val_predictions,
+        predictions,
+        draws=evaluate.bootstrap_draws,
+        confidence=evaluate.confidence,
+        seed=seed,
+    )

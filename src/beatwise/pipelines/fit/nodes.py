@@ -1,0 +1,105 @@
+"""Nodes that turn beats and a configuration into a trained model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from beatwise.params import FitConfig, Model, Resample, Tensors, Train
+from beatwise.resampling import resample_beats
+from beatwise.signals.representations import TensorSet, TensorSpec, build_tensors
+
+if TYPE_CHECKING:
+    from beatwise.models import TrainedModel
+
+
+def configure(
+    classes: list[str], seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
+) -> dict[str, Any]:
+    """Write down what a fit is made with: only the choices that were made, all their options filled in.
+
+    Args:
+        classes: Class names in the order of their indices.
+        seed: Seed of resampling and training.
+        resample: Resampling strategy.
+        tensors: Representation.
+        model: Model of the zoo.
+        train: Training.
+
+    Returns:
+        A :class:`beatwise.params.FitConfig` as plain data.
+
+    Raises:
+        BeatwiseError: If the model or one of its options is unknown, or a value is not allowed.
+    """
+    from beatwise.models import MODELS
+
+    model.check(MODELS)
+    return {
+        "classes": classes,
+        "seed": seed,
+        "resample": {"use": resample.use, resample.use: resample.options},
+        "tensors": {"use": tensors.use, "rr": tensors.rr, tensors.use: tensors.options},
+        "model": {"use": model.use, model.use: model.chosen(MODELS)},
+        "train": train.model_dump(mode="json"),
+    }
+
+
+def resample(train_beats: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
+    """Resample the training part; validation and test are not among this node's inputs.
+
+    Args:
+        train_beats: Beats table of the training part.
+        config: Configuration of the fit.
+
+    Returns:
+        Beats table of the resampled training part.
+    """
+    fit = FitConfig.model_validate(config)
+    return resample_beats(train_beats, fit.resample.use, fit.resample.options, fit.classes, fit.seed)
+
+
+def tensors(
+    resampled_beats: pd.DataFrame,
+    train_beats: pd.DataFrame,
+    val_beats: pd.DataFrame,
+    test_beats: pd.DataFrame,
+    config: dict[str, Any],
+) -> tuple[TensorSet, TensorSet, TensorSet]:
+    """Build the tensors of all parts.
+
+    Args:
+        resampled_beats: What is trained on.
+        train_beats: The training part before resampling: the means and deviations of the auxiliary features are its own,
+            so that the tensors of validation and test do not depend on the resampling strategy.
+        val_beats: Beats table of the validation part.
+        test_beats: Beats table of the test part.
+        config: Configuration of the fit.
+
+    Returns:
+        Tensors of train, validation and test.
+    """
+    fit = FitConfig.model_validate(config)
+    spec = TensorSpec.fit(
+        train_beats, use=fit.tensors.use, options=fit.tensors.options, classes=fit.classes, rr=fit.tensors.rr
+    )
+    return build_tensors(resampled_beats, spec), build_tensors(val_beats, spec), build_tensors(test_beats, spec)
+
+
+def train(
+    train_tensors: TensorSet, val_tensors: TensorSet, config: dict[str, Any]
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train the model; the test part is not among this node's inputs.
+
+    Args:
+        train_tensors: Tensors of the resampled training part.
+        val_tensors: Tensors of the validation part.
+        config: Configuration of the fit.
+
+    Returns:
+        The model with the weights of its best epoch, and its history.
+    """
+    from beatwise.training.loop import fit_model
+
+    return fit_model(train_tensors, val_tensors, FitConfig.model_validate(config))

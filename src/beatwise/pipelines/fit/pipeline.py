@@ -1,0 +1,69 @@
+"""The fit template."""
+
+from kedro.pipeline import Node, Pipeline
+
+from beatwise.pipelines.fit import nodes
+
+# What all namespaces share; everything else is theirs alone.
+SHARED_BEATS = {"train_beats", "val_beats", "test_beats"}
+
+
+def create_configure() -> Pipeline:
+    """Parameters into the configuration of the baseline."""
+    return Pipeline(
+        [
+            Node(
+                nodes.configure,
+                inputs=[
+                    "params:classes",
+                    "params:seed",
+                    "params:resample",
+                    "params:tensors",
+                    "params:model",
+                    "params:train",
+                ],
+                outputs="baseline.config",
+                name="configure_baseline",
+                tags="configure",
+            )
+        ]
+    )
+
+
+def create_fit(namespace: str) -> Pipeline:
+    """Beats and a configuration into a model.
+
+    Args:
+        namespace: Whose fit it is, e.g. ``baseline``.
+    """
+    template = Pipeline(
+        [
+            Node(
+                nodes.resample,
+                inputs=["train_beats", "config"],
+                outputs="resampled_beats",
+                name="resample_train",
+                tags="resample",
+            ),
+            Node(
+                nodes.tensors,
+                inputs=["resampled_beats", "train_beats", "val_beats", "test_beats", "config"],
+                outputs=["train_tensors", "val_tensors", "test_tensors"],
+                name="build_tensors",
+                tags="tensors",
+            ),
+            Node(
+                nodes.train,
+                inputs=["train_tensors", "val_tensors", "config"],
+                outputs=["model", "history"],
+                name="train_model",
+                tags="train",
+            ),
+        ]
+    )
+    return Pipeline(template, namespace=namespace, inputs=SHARED_BEATS)
+
+
+def create_pipeline() -> Pipeline:
+    """The baseline's fit, from stored train, validation and test beats."""
+    return create_configure() + create_fit("baseline")

@@ -1,0 +1,26 @@
+"""Nodes that give the rows of the Kaggle set their records back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from beatwise.beats import IDENTITY_COLUMNS, RR_COLUMNS
+from beatwise.signals.provenance import recover_provenance, summarise_provenance
+
+
+def recover(raw_beats: pd.DataFrame, beats: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Find where every row came from.
+
+    Args:
+        raw_beats: The rows, with ``part``.
+        beats: Beats segmented from the records.
+
+    Returns:
+        The provenance (one row a row, see :func:`beatwise.signals.provenance.recover_provenance`), the rows with record,
+        sample, lead and RR columns beside them, and a summary.
+    """
+    provenance = recover_provenance(raw_beats, beats)
+    known = provenance[[*IDENTITY_COLUMNS, *RR_COLUMNS]]
+    return provenance, pd.concat([raw_beats, known], axis="columns"), summarise_provenance(provenance)

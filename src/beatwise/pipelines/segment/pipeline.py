@@ -1,0 +1,20 @@
+"""The pipeline `segment`."""
+
+from kedro.pipeline import Node, Pipeline
+
+from beatwise.pipelines.segment import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Records into beats."""
+    return Pipeline(
+        [
+            Node(
+                nodes.segment,
+                inputs=["records", "params:segment", "params:classes"],
+                outputs="beats",
+                name="segment_records",
+                tags="segment",
+            )
+        ]
+    )

@@ -1,0 +1,52 @@
+"""Nodes that make synthetic records and cut the bundled sample from them."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from beatwise.beats import RR_COLUMNS, signal_columns
+from beatwise.params import Synthesise
+from beatwise.signals.records import Record
+from beatwise.signals.synthetic import SyntheticSettings, synthesise_records
+from beatwise.splits import split_stratified
+
+NOTICE = (
+    "SYNTHETIC heartbeats, made by Beatwise (kedro run --pipeline=synthesise) from a sum-of-Gaussians ECG model after "
+    "McSharry et al. 2003. They come from no patient and are of no clinical use."
+)
+
+
+def synthesise(synthesise: Synthesise, seed: int) -> list[Record]:
+    """Make synthetic records.
+
+    Args:
+        synthesise: Number, length and class shares.
+        seed: Seed of everything that is drawn.
+    """
+    settings = SyntheticSettings(
+        n_records=synthesise.n_records,
+        beats_per_record=synthesise.beats_per_record,
+        class_shares=dict(synthesise.class_shares),
+    )
+    return synthesise_records(settings, seed)
+
+
+def cut_sample(beats: pd.DataFrame, synthesise: Synthesise, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cut the bundled sample: beats rounded to a grid that packs well, in a train and a test part.
+
+    Args:
+        beats: Beats segmented from the synthetic records.
+        synthesise: Share of the test part, decimals.
+        seed: Seed of the split.
+
+    Returns:
+        Train and test part. Both say in their metadata that they are synthetic.
+    """
+    table = beats.drop(columns="lead").round(dict.fromkeys(signal_columns(beats), synthesise.decimals))
+    table = table.round(dict.fromkeys(RR_COLUMNS, synthesise.decimals))
+    part = split_stratified(table, seed=seed, test_share=synthesise.test_share)
+    in_test = part == "test"
+    sample = [table[rows].reset_index(drop=True) for rows in (~in_test, in_test)]
+    for one in sample:
+        one.attrs = {"notice": NOTICE}
+    return sample[0], sample[1]

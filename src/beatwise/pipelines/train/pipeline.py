@@ -1,0 +1,13 @@
+"""The pipeline `train`, which is also what `kedro run` does."""
+
+from kedro.pipeline import Pipeline
+
+from beatwise.pipelines.evaluate.pipeline import create_evaluation
+from beatwise.pipelines.fit import create_pipeline as create_baseline_fit
+from beatwise.pipelines.ingest import create_pipeline as create_ingest
+from beatwise.pipelines.report.pipeline import create_report
+
+
+def create_pipeline() -> Pipeline:
+    """Everything from raw beats to the report of the baseline."""
+    return create_ingest() + create_baseline_fit() + create_evaluation("baseline") + create_report("baseline")

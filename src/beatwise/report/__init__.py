@@ -1,0 +1,1 @@
+"""The report, and the score tables that it shares with the terminal."""

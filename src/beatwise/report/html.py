@@ -1,0 +1,69 @@
+"""The report: one HTML file with everything in it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from beatwise.figures.style import to_png
+from beatwise.report.tables import further_table, headline_table, per_class_table
+
+
+def render_report(
+    *,
+    title: str,
+    notice: str,
+    source: str,
+    model: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    data_summary: Mapping[str, Any],
+    figures: Mapping[str, Figure | bytes],
+) -> str:
+    """Render the report.
+
+    Args:
+        title: Its title.
+        notice: A sentence above everything else; empty for none.
+        source: Name of the data source.
+        model: ``TrainedModel.to_dict()``.
+        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+        data_summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        figures: Figures by name, as drawn or as PNG.
+
+    Returns:
+        HTML that needs no other file and no network.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("beatwise.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("template.html").render(
+        title=title,
+        notice=notice,
+        source=source,
+        config=model["config"],
+        settings=_flatten(model["config"]),
+        model=model,
+        headline=headline_table(metrics),
+        further=further_table(metrics),
+        per_class=per_class_table(metrics),
+        metrics=metrics,
+        data=data_summary,
+        figures={name: _embed(figure) for name, figure in figures.items()},
+    )
+
+
+def _embed(figure: Figure | bytes) -> str:
+    png = to_png(figure) if isinstance(figure, Figure) else figure
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,25 @@
+"""Score tables on the terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.table import Table as RichTable
+
+from beatwise.report.tables import Table
+
+
+def as_rich(table: Table, title: str | None = None) -> RichTable:
+    """A table for rich's console: the value stands out, its interval goes below it.
+
+    Args:
+        table: The table.
+        title: Above it.
+    """
+    drawn = RichTable(
+        title=title, caption=table.caption, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left"
+    )
+    for i, column in enumerate(table.columns):
+        drawn.add_column(column, justify="left" if i == 0 else "right", no_wrap=i > 0)
+    for row in table.rows:
+        drawn.add_row(*(cell.replace(" [", "\n[dim]\\[", 1) + "[/]" if " [" in cell else cell for cell in row))
+    return drawn

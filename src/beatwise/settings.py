@@ -1,0 +1,31 @@
+"""Project settings: Beatwise's hooks, and the configuration loader with its resolvers."""
+
+import os
+from pathlib import Path
+
+from kedro.utils import find_kedro_project
+
+from beatwise.hooks import ParameterHooks, ScoreHooks, TrackingHooks
+
+
+def _project_path(*parts: str) -> str:
+    """An absolute path below the project folder, for what does not take one relative to it (MLflow's database)."""
+    root = find_kedro_project(Path.cwd()) or Path.cwd()
+    return root.joinpath(*parts).as_posix()
+
+
+def _data_path(*parts: str) -> str:
+    """A path below the folder of the real data: BEATWISE_DATA, by default data/01_raw of the project."""
+    given = os.environ.get("BEATWISE_DATA")
+    root = Path(given).absolute() if given else Path(_project_path("data", "01_raw"))
+    return root.joinpath(*parts).as_posix()
+
+
+HOOKS = (ParameterHooks(), TrackingHooks(), ScoreHooks())
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "custom_resolvers": {"project_path": _project_path, "beatwise_data": _data_path},
+    # An environment overrides single parameters, not whole blocks.
+    "merge_strategy": {"parameters": "soft"},
+}

@@ -1,0 +1,1 @@
+"""Signals: records, their segmentation into beats, RR intervals, representations, synthetic ECG."""

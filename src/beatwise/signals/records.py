@@ -1,0 +1,39 @@
+"""A record: one continuous, annotated ECG, as a WFDB file trio (.hea, .dat, .atr) holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One annotated ECG recording in the units of its analogue-to-digital converter.
+
+    Attributes:
+        name: Record name, e.g. ``"100"``.
+        adc: Samples in ADC units, integer ``[n_samples, n_leads]``.
+        sample_rate: Samples per second and lead (Hz).
+        leads: Lead names, one per column of ``adc``.
+        adc_gain: ADC units per millivolt, one per lead.
+        adc_baseline: ADC value of 0 mV, one per lead.
+        annotation_samples: Sample number of every annotation, ``int64 [n_annotations]``, ascending.
+        annotation_symbols: WFDB annotation codes (``"N"``, ``"V"``, ``"+"``, …), ``<U2 [n_annotations]``.
+        comments: Comment lines of the header, without the leading ``#``.
+    """
+
+    name: str
+    adc: npt.NDArray[np.integer]
+    sample_rate: float
+    leads: tuple[str, ...]
+    adc_gain: tuple[float, ...]
+    adc_baseline: tuple[int, ...]
+    annotation_samples: npt.NDArray[np.int64]
+    annotation_symbols: npt.NDArray[np.str_]
+    comments: tuple[str, ...] = ()
+
+    def millivolts(self) -> npt.NDArray[np.float64]:
+        """The signal in millivolts, ``float64 [n_samples, n_leads]``."""
+        return (self.adc - np.asarray(self.adc_baseline)) / np.asarray(self.adc_gain)
