@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ class TrackingHooks:
         """Remember the catalog, and whether kedro-mlflow tracks this run."""
         import mlflow
 
+        # MLflow sets these up when it is imported, long after logging.yml was read.
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self._catalog = catalog
         self._tracked = mlflow.active_run() is not None
 
@@ -92,16 +96,24 @@ class TrackingHooks:
 
 
 class ScoreHooks:
-    """Shows the score tables and the report's path when a run is over."""
+    """Names each node as it runs, and shows the score tables and the report's path when a run is over."""
 
     def __init__(self) -> None:
         self._shown: dict[str, Any] = {}
         self._catalog: DataCatalog | None = None
+        self._started, self._nodes = 0, 0
 
     @hook_impl
-    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Forget what an earlier run of this process made."""
         self._shown, self._catalog = {}, catalog
+        self._started, self._nodes = 0, len(pipeline.nodes)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Say which node runs, and how many there are."""
+        self._started += 1
+        log.info("%2d/%d  %s", self._started, self._nodes, node.name)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -116,7 +128,7 @@ class ScoreHooks:
         """Print the tables."""
         from rich import get_console
 
-        from beatwise.report.tables import headline_table, per_class_table
+        from beatwise.report.tables import HEADLINE, HEADLINE_BY_CLASS, overall_table, per_class_table
         from beatwise.report.terminal import as_rich
 
         console = get_console()
@@ -126,8 +138,8 @@ class ScoreHooks:
                 console.print(f"Report of {namespace}:", style="bold")
                 console.print(_short_path(shown), soft_wrap=True)
             else:
-                console.print(as_rich(headline_table(shown), title=f"Scores of {namespace}"))
-                console.print(as_rich(per_class_table(shown)))
+                console.print(as_rich(overall_table(shown, HEADLINE), title=f"Scores of {namespace}"))
+                console.print(as_rich(per_class_table(shown, HEADLINE_BY_CLASS)))
 
 
 def _saved_path(dataset: Any) -> Path:

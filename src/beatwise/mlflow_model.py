@@ -16,7 +16,7 @@ from mlflow.models import ModelSignature, set_model
 from mlflow.types import ColSpec, Schema
 
 if TYPE_CHECKING:
-    from beatwise.models import TrainedModel
+    from beatwise.trained_model import TrainedModel
 
 # Without a list, MLflow runs the model to find out what it imports, which takes seconds.
 REQUIREMENTS = ("numpy", "pandas", "pydantic", "pywavelets", "safetensors", "torch")

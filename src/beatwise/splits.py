@@ -47,9 +47,7 @@ def split_given(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_
 
 
 @SPLITS.register("stratified")
-def split_stratified(
-    beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_share: Share = 0.2
-) -> Parts:
+def split_stratified(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_share: Share = 0.2) -> Parts:
     """Draw test and validation anew, stratified per beat, whatever part the source names.
 
     Args:
@@ -65,9 +63,7 @@ def split_stratified(
 
 
 @SPLITS.register("by_record")
-def split_by_record(
-    beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_share: Share = 0.2
-) -> Parts:
+def split_by_record(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_share: Share = 0.2) -> Parts:
     """Draw whole patients, so that no record stands in two parts; class shares as alike as records allow.
 
     Args:
@@ -111,9 +107,7 @@ def split_ds1_ds2(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1) -> 
     return parts
 
 
-def split_beats(
-    beats: pd.DataFrame, use: str, options: Mapping[str, Any], seed: int
-) -> dict[str, pd.DataFrame]:
+def split_beats(beats: pd.DataFrame, use: str, options: Mapping[str, Any], seed: int) -> dict[str, pd.DataFrame]:
     """Split a beats table into train, val and test; no beat is in two of them, and order is kept.
 
     Args:
@@ -142,9 +136,7 @@ def _patients(beats: pd.DataFrame, split: str) -> npt.NDArray[np.str_]:
     return beats["record"].astype(str).replace(SAME_PATIENT).to_numpy(dtype=str)
 
 
-def _cut_stratified(
-    parts: Parts, target: npt.NDArray[np.int64], name: str, share: float, seed: int
-) -> None:
+def _cut_stratified(parts: Parts, target: npt.NDArray[np.int64], name: str, share: float, seed: int) -> None:
     """Rename a stratified share of the beats still in train to ``name``, in place."""
     from sklearn.model_selection import train_test_split
 

@@ -161,16 +161,12 @@ def test_all_records_are_downloaded_and_verified(
     assert table["sha256"][0] == hashlib.sha256(published["100.atr"]).hexdigest()
 
 
-def test_only_the_records_asked_for_are_downloaded(
-    server: Server, dataset: PhysioNetDataset, folder: Path
-) -> None:
+def test_only_the_records_asked_for_are_downloaded(server: Server, dataset: PhysioNetDataset, folder: Path) -> None:
     dataset.save(request_to(server, "101"))
     assert {path.stem for path in folder.iterdir()} == {"101", "RECORDS", "SHA256SUMS"}
 
 
-def test_a_downloaded_record_is_readable_by_wfdb(
-    server: Server, dataset: PhysioNetDataset, folder: Path
-) -> None:
+def test_a_downloaded_record_is_readable_by_wfdb(server: Server, dataset: PhysioNetDataset, folder: Path) -> None:
     dataset.save(request_to(server, "100"))
     assert wfdb.rdrecord(str(folder / "100")).sig_len == 20_000
     assert wfdb.rdann(str(folder / "100"), "atr").symbol == ["N", "V"]
@@ -269,9 +265,7 @@ def test_a_busy_or_silent_server_is_asked_again(
     assert dataset.load()["verified"].all()
 
 
-def test_an_unknown_record_is_refused_with_the_nearest_names(
-    server: Server, dataset: PhysioNetDataset
-) -> None:
+def test_an_unknown_record_is_refused_with_the_nearest_names(server: Server, dataset: PhysioNetDataset) -> None:
     with pytest.raises(DatasetError, match=r"Record '10' .* is not in .*/RECORDS .*: 100, 101\."):
         dataset.save(request_to(server, "100", "10"))
     assert server.sent("100.dat") == 0
@@ -375,9 +369,7 @@ def test_loading_a_missing_folder_says_how_to_fetch_it(dataset: PhysioNetDataset
     assert not dataset.exists()
 
 
-def test_files_placed_by_hand_are_unverified_without_a_checksum_list(
-    dataset: PhysioNetDataset, folder: Path
-) -> None:
+def test_files_placed_by_hand_are_unverified_without_a_checksum_list(dataset: PhysioNetDataset, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "100.dat").write_bytes(b"abc")
     table = dataset.load()

@@ -155,9 +155,7 @@ def test_annotations_ascend_within_the_signal_after_a_rhythm_annotation(records:
 def test_adc_values_are_eleven_bit_and_not_saturated(records: list[Record]) -> None:
     for record in records:
         assert record.adc.dtype == np.int16
-        assert (
-            record.adc.shape[1] == len(record.leads) == len(record.adc_gain) == len(record.adc_baseline) == 2
-        )
+        assert record.adc.shape[1] == len(record.leads) == len(record.adc_gain) == len(record.adc_baseline) == 2
         assert record.adc.min() > 0
         assert record.adc.max() < 2047
 
@@ -173,16 +171,12 @@ def test_sample_rate_changes_sampling_and_not_the_rhythm() -> None:
         synthesise_records(SyntheticSettings(n_records=2, beats_per_record=20, sample_rate=rate), seed=0)[0]
         for rate in (250.0, 1000.0)
     )
-    np.testing.assert_allclose(
-        slow.annotation_samples[1:] / 250, fast.annotation_samples[1:] / 1000, atol=0.003
-    )
+    np.testing.assert_allclose(slow.annotation_samples[1:] / 250, fast.annotation_samples[1:] / 1000, atol=0.003)
 
 
 def test_heart_rates_spread_over_patients(records: list[Record]) -> None:
     rates = [
-        60 * r.sample_rate / np.median(np.diff(beat_samples(r)))
-        for r in records
-        if "/" not in r.annotation_symbols
+        60 * r.sample_rate / np.median(np.diff(beat_samples(r))) for r in records if "/" not in r.annotation_symbols
     ]
     assert 53 < min(rates) < 62
     assert 90 < max(rates) < 103
@@ -248,13 +242,9 @@ def test_ventricular_qrs_is_wider_than_the_normal_one_of_the_same_patient(record
         beats = isolated(record, "V")
         if len(beats) >= 5:
             # One by one, since a patient may have foci of opposite sign.
-            widths = [
-                half_amplitude_width(beat, 90, record.sample_rate) for beat in single_beats(record, beats)
-            ]
+            widths = [half_amplitude_width(beat, 90, record.sample_rate) for beat in single_beats(record, beats)]
             ventricular.append(np.median(widths))
-            normal.append(
-                half_amplitude_width(average_beat(record, isolated(record, "N")), 90, record.sample_rate)
-            )
+            normal.append(half_amplitude_width(average_beat(record, isolated(record, "N")), 90, record.sample_rate))
     assert len(normal) >= 5
     assert (np.array(ventricular) > np.array(normal)).all()
     assert np.median(ventricular) > 1.6 * np.median(normal)

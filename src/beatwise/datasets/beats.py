@@ -64,8 +64,7 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
         layout = self._present()
         if layout is None:
             looked_for = "\n".join(
-                "  " + " + ".join(file.name for files in layout.values() for file in files)
-                for layout in self._layouts
+                "  " + " + ".join(file.name for files in layout.values() for file in files) for layout in self._layouts
             )
             raise DatasetError(
                 f"There are no beats in {self._folder.absolute()}. Looked for, in this order:\n{looked_for}\n{self._how_to_get}"
@@ -84,9 +83,7 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
                     )
                 tables.append(table)
         beats = pd.concat(tables, ignore_index=True)
-        beats.attrs = {
-            "files": {part: [str(file.absolute()) for file in files] for part, files in layout.items()}
-        }
+        beats.attrs = {"files": {part: [str(file.absolute()) for file in files] for part, files in layout.items()}}
         return beats
 
     def save(self, data: None) -> None:
@@ -99,11 +96,7 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
 
     def _present(self) -> Layout | None:
         return next(
-            (
-                layout
-                for layout in self._layouts
-                if all(file.is_file() for files in layout.values() for file in files)
-            ),
+            (layout for layout in self._layouts if all(file.is_file() for files in layout.values() for file in files)),
             None,
         )
 

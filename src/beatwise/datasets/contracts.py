@@ -22,9 +22,7 @@ OPTIONAL_COLUMNS: Final = (*IDENTITY_COLUMNS, *RR_COLUMNS, PART)
 class BeatsContract:
     """A beats table: the columns there are, numbers in range, labels of known classes, beats of every class."""
 
-    def __init__(
-        self, *, classes: Sequence[str], beat_length: int | None = None, empty_class: str = "error"
-    ) -> None:
+    def __init__(self, *, classes: Sequence[str], beat_length: int | None = None, empty_class: str = "error") -> None:
         """State the contract.
 
         Args:
@@ -77,9 +75,7 @@ class BeatsContract:
         length = self._beat_length or max(len(columns), 2)
         wanted = [str(i) for i in range(length)]
         missing = [name for name in (*wanted, TARGET) if name not in data.columns]
-        extra = [
-            str(name) for name in data.columns if name not in {*wanted, TARGET} and name not in OPTIONAL_COLUMNS
-        ]
+        extra = [str(name) for name in data.columns if name not in {*wanted, TARGET} and name not in OPTIONAL_COLUMNS]
         allowed = f'Allowed: "0" to "{length - 1}", "{TARGET}", and optionally {", ".join(OPTIONAL_COLUMNS)}.'
         if missing:
             raise BeatwiseError(f"Missing column {_listed(missing)}.{_files(data)} {allowed}")

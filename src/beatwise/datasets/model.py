@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kedro.io import AbstractVersionedDataset, Version
 
 from beatwise.datasets.files import written_whole
 from beatwise.errors import BeatwiseError
-
-if TYPE_CHECKING:
-    from beatwise.models import TrainedModel
+from beatwise.trained_model import TrainedModel
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
@@ -29,8 +27,6 @@ def read_model(folder: Path) -> TrainedModel:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from beatwise.models import TrainedModel
-
     try:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS))
@@ -41,7 +37,7 @@ def read_model(folder: Path) -> TrainedModel:
         ) from error
 
 
-class ModelDataset(AbstractVersionedDataset["TrainedModel", "TrainedModel"]):
+class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
     """A :class:`~beatwise.models.TrainedModel`, versioned."""
 
     def __init__(

@@ -108,9 +108,7 @@ class PhysioNetDataset(AbstractDataset[DownloadRequest, pd.DataFrame]):
             BeatwiseError: The folder is missing or has no files. Kedro wraps it in a ``DatasetError``.
         """
         if not self._exists():
-            raise BeatwiseError(
-                f"No records in {self._folder}. Run `kedro run --pipelines=download` to fetch them."
-            )
+            raise BeatwiseError(f"No records in {self._folder}. Run `kedro run --pipelines=download` to fetch them.")
         listed = self._listed()
         rows = [(self._name(path), path.stat().st_size, _sha256(path)) for path in self._files()]
         return pd.DataFrame(

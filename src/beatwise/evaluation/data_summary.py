@@ -15,9 +15,7 @@ from beatwise.signals.representations import beat_mask
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def summarise_data(
-    parts: Mapping[str, pd.DataFrame], classes: Sequence[str], sample_rate: float
-) -> dict[str, Any]:
+def summarise_data(parts: Mapping[str, pd.DataFrame], classes: Sequence[str], sample_rate: float) -> dict[str, Any]:
     """Describe the parts of a split.
 
     Args:
@@ -53,7 +51,11 @@ def summarise_data(
         },
         "length_ms": {
             label: dict(
-                zip(map(str, QUANTILES), np.quantile(all_lengths[all_targets == i], QUANTILES).tolist(), strict=True)
+                zip(
+                    map(str, QUANTILES),
+                    np.quantile(all_lengths[all_targets == i], QUANTILES).tolist(),
+                    strict=True,
+                )
             )
             for i, label in enumerate(classes)
             if (all_targets == i).any()
@@ -79,9 +81,7 @@ def drop_duplicates(parts: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame
         "val": keys["test"],
         "test": np.zeros(0, dtype=np.uint64),
     }
-    return {
-        name: beats[~np.isin(keys[name], known[name])].reset_index(drop=True) for name, beats in parts.items()
-    }
+    return {name: beats[~np.isin(keys[name], known[name])].reset_index(drop=True) for name, beats in parts.items()}
 
 
 def _shared_records(parts: Mapping[str, pd.DataFrame], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:

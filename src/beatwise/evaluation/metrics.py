@@ -108,9 +108,7 @@ def _from_confusion(confusion: Floats) -> tuple[dict[str, Floats], dict[str, Flo
     return overall, per_class
 
 
-def _from_probabilities(
-    target: npt.NDArray[np.int64], probability: Floats, weights: Floats
-) -> dict[str, Floats]:
+def _from_probabilities(target: npt.NDArray[np.int64], probability: Floats, weights: Floats) -> dict[str, Floats]:
     exact = probability.astype(np.float64)
     of_truth = exact[np.arange(len(target)), target]
     log_loss = -np.log(np.clip(of_truth, np.finfo(np.float64).eps, 1.0))

@@ -9,8 +9,8 @@ import pandas as pd
 
 from beatwise.evaluation.intervals import measure
 from beatwise.evaluation.metrics import Floats
-from beatwise.models import TrainedModel
 from beatwise.signals.representations import TensorSet
+from beatwise.trained_model import TrainedModel
 
 PREFIX = "probability_"
 
@@ -74,9 +74,7 @@ def measure_predictions(
     naive = np.tile(shares, (len(predictions), 1))
 
     def measured(target: pd.Series, probability: Floats) -> dict[str, Any]:
-        return measure(
-            target.to_numpy(np.int64), probability, classes, draws=draws, confidence=confidence, seed=seed
-        )
+        return measure(target.to_numpy(np.int64), probability, classes, draws=draws, confidence=confidence, seed=seed)
 
     return {
         "classes": classes,

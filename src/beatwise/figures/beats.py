@@ -44,9 +44,7 @@ def plot_example_beats(
     return figure
 
 
-def plot_waveforms(
-    x: npt.NDArray[np.float32], y: Labels, classes: Sequence[str], per_class: int = 3
-) -> Figure:
+def plot_waveforms(x: npt.NDArray[np.float32], y: Labels, classes: Sequence[str], per_class: int = 3) -> Figure:
     """The first beats of each class as a model sees them: every channel of a series as a line, an image as an image.
 
     Args:

@@ -53,9 +53,7 @@ def plot_data_summary(summary: Mapping[str, Any]) -> Figure:
         }
         for label, q in summary["length_ms"].items()
     ]
-    drawn = lengths.bxp(
-        boxes, showfliers=False, patch_artist=True, widths=0.55, medianprops={"color": "black"}
-    )
+    drawn = lengths.bxp(boxes, showfliers=False, patch_artist=True, widths=0.55, medianprops={"color": "black"})
     for patch, box in zip(drawn["boxes"], boxes, strict=True):
         patch.set_facecolor(colors[box["label"]])
         patch.set_alpha(0.75)

@@ -62,9 +62,7 @@ def plot_per_class(metrics: Mapping[str, Any]) -> Figure:
             spread = [[max(metric["value"] - metric["low"], 0)], [max(metric["high"] - metric["value"], 0)]]
             ax.bar(place, metric["value"], 0.65, color=color, yerr=spread, capsize=3, error_kw={"linewidth": 0.9})
             ax.text(place, 0.03, f"{metric['value']:.3f}", ha="center", fontsize=7, color="white", weight="bold")
-        ax.set_xticks(
-            range(len(classes)), [f"{label}\n{scores[label]['support']:,}" for label in classes], fontsize=8
-        )
+        ax.set_xticks(range(len(classes)), [f"{label}\n{scores[label]['support']:,}" for label in classes], fontsize=8)
         ax.set_title(title, fontsize=9)
         ax.set_ylim(0, 1.05)
         light_grid(ax)

@@ -35,9 +35,7 @@ class ResidualBlock(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or before != after:
-            self.shortcut = nn.Sequential(
-                nn.Conv1d(before, after, 1, stride=stride, bias=False), nn.BatchNorm1d(after)
-            )
+            self.shortcut = nn.Sequential(nn.Conv1d(before, after, 1, stride=stride, bias=False), nn.BatchNorm1d(after))
         self.activation = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from beatwise.figures.style import to_png
-from beatwise.report.tables import further_table, headline_table, per_class_table
+from beatwise.report.tables import overall_table, per_class_table
 
 
 def render_report(
@@ -39,7 +39,10 @@ def render_report(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("beatwise.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("beatwise.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     return environment.get_template("template.html").render(
         title=title,
@@ -48,8 +51,7 @@ def render_report(
         config=model["config"],
         settings=_flatten(model["config"]),
         model=model,
-        headline=headline_table(metrics),
-        further=further_table(metrics),
+        overall=overall_table(metrics),
         per_class=per_class_table(metrics),
         metrics=metrics,
         data=data_summary,

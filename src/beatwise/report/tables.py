@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 HEADLINE: Final = {
-    "accuracy": "accuracy",
     "macro_recall": "macro recall",
     "macro_f1": "macro F1",
+    "accuracy": "accuracy",
     "macro_auroc": "macro AUROC",
     "kappa": "Cohen's κ",
-    "ece": "ECE",
 }
-FURTHER: Final = {
-    "balanced_accuracy": "balanced accuracy",
+ALL: Final = {
+    **HEADLINE,
     "macro_precision": "macro precision",
     "macro_specificity": "macro specificity",
     "macro_average_precision": "macro average precision",
+    "balanced_accuracy": "balanced accuracy",
     "mcc": "Matthews correlation",
     "log_loss": "log loss",
+    "ece": "expected calibration error",
     "brier": "Brier score",
 }
-BY_CLASS: Final = {
-    "recall": "recall",
-    "precision": "precision",
-    "f1": "F1",
+HEADLINE_BY_CLASS: Final = {"recall": "recall", "precision": "precision", "f1": "F1"}
+ALL_BY_CLASS: Final = {
+    **HEADLINE_BY_CLASS,
     "specificity": "specificity",
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -60,44 +60,40 @@ def _short(value: float | None) -> str:
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
-def headline_table(metrics: Mapping[str, Any]) -> Table:
-    """Naive classifier and model, by the metrics that come first."""
-    return _overall(metrics, HEADLINE)
+def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL) -> Table:
+    """Naive classifier and model, one metric a row.
 
-
-def further_table(metrics: Mapping[str, Any]) -> Table:
-    """Naive classifier and model, by all other metrics."""
-    return _overall(metrics, FURTHER)
-
-
-def _overall(metrics: Mapping[str, Any], names: Mapping[str, str]) -> Table:
-    parts = {
-        "naive": f"naive: always {_majority(metrics)}, test",
-        "val": "model, validation",
-        "test": "model, test",
-    }
+    Args:
+        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+        names: Metrics to show, and what to call them.
+    """
+    parts = {"naive": f"always {_majority(metrics)}, test", "val": "model, validation", "test": "model, test"}
     rows = [
-        [label, *(with_interval(metrics[part]["overall"][name]) for name in names)]
-        for part, label in parts.items()
+        [label, *(with_interval(metrics[part]["overall"][name]) for part in parts)] for name, label in names.items()
     ]
     caption = (
-        f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats; in brackets: "
-        f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of the beats"
+        f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
+        f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of the beats."
     )
-    return Table(caption, ["", *names.values()], rows)
+    return Table(caption, ["", *parts.values()], rows)
 
 
-def per_class_table(metrics: Mapping[str, Any]) -> Table:
-    """The model on test, class by class."""
+def per_class_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL_BY_CLASS) -> Table:
+    """The model on test, one class a row.
+
+    Args:
+        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+        names: Metrics to show, and what to call them.
+    """
     scores = metrics["test"]["per_class"]
     rows = [
-        [label, f"{scores[label]['support']:,}", *(with_interval(scores[label][name]) for name in BY_CLASS)]
+        [label, f"{scores[label]['support']:,}", *(with_interval(scores[label][name]) for name in names)]
         for label in metrics["classes"]
     ]
-    return Table("The model on test, class by class", ["class", "beats", *BY_CLASS.values()], rows)
+    return Table("The model on the test beats of each class.", ["class", "beats", *names.values()], rows)
 
 
 def _majority(metrics: Mapping[str, Any]) -> str:
-    confusion = metrics["naive"]["confusion"]
-    totals = [sum(row[i] for row in confusion) for i in range(len(confusion))]
-    return str(metrics["classes"][totals.index(max(totals))])
+    """The class that the naive classifier always predicts."""
+    predicted = [sum(column) for column in zip(*metrics["naive"]["confusion"], strict=True)]
+    return str(metrics["classes"][predicted.index(max(predicted))])

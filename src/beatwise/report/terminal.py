@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from beatwise.report.tables import Table
 
 
 def as_rich(table: Table, title: str | None = None) -> RichTable:
-    """A table for rich's console: the value stands out, its interval goes below it.
+    """A table for rich's console.
 
     Args:
         table: The table.
         title: Above it.
     """
     drawn = RichTable(
-        title=title, caption=table.caption, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left"
+        title=title,
+        caption=table.caption,
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
     )
     for i, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if i == 0 else "right", no_wrap=i > 0)
+        drawn.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for row in table.rows:
-        drawn.add_row(*(cell.replace(" [", "\n[dim]\\[", 1) + "[/]" if " [" in cell else cell for cell in row))
+        drawn.add_row(*(escape(cell) for cell in row))
     return drawn

@@ -61,9 +61,7 @@ def keep_all(features: Features, target: Labels, *, seed: int, n_signal: int) ->
 
 
 @STRATEGIES.register("semi_oversampling")
-def oversample_minorities_together(
-    features: Features, target: Labels, *, seed: int, n_signal: int
-) -> Resampled:
+def oversample_minorities_together(features: Features, target: Labels, *, seed: int, n_signal: int) -> Resampled:
     """Keep the largest class; draw as many beats again, with replacement, from all the others pooled.
 
     The minority classes keep their proportions to one another.
@@ -119,9 +117,7 @@ def undersample(features: Features, target: Labels, *, seed: int, n_signal: int)
 
 
 @STRATEGIES.register("smote")
-def smote(
-    features: Features, target: Labels, *, seed: int, n_signal: int, k_neighbors: Neighbours = 5
-) -> Resampled:
+def smote(features: Features, target: Labels, *, seed: int, n_signal: int, k_neighbors: Neighbours = 5) -> Resampled:
     """SMOTE: bring every class to the size of the largest by interpolation between neighbours of one class.
 
     Chawla et al., J. Artif. Intell. Res. 16, 2002; imbalanced-learn's implementation.
@@ -152,9 +148,7 @@ def borderline_smote(
 
 
 @STRATEGIES.register("adasyn")
-def adasyn(
-    features: Features, target: Labels, *, seed: int, n_signal: int, n_neighbors: Neighbours = 5
-) -> Resampled:
+def adasyn(features: Features, target: Labels, *, seed: int, n_signal: int, n_neighbors: Neighbours = 5) -> Resampled:
     """ADASYN: as SMOTE, with more new beats where a class is outnumbered by its neighbours.
 
     He et al., IJCNN 2008; imbalanced-learn's implementation.
@@ -181,9 +175,7 @@ def smote_enn(
     from imblearn.under_sampling import EditedNearestNeighbours
 
     cleaner = EditedNearestNeighbours(sampling_strategy="all", n_neighbors=n_neighbors)
-    return _clean(
-        cleaner, smote(features, target, seed=seed, n_signal=n_signal, k_neighbors=k_neighbors)
-    )
+    return _clean(cleaner, smote(features, target, seed=seed, n_signal=n_signal, k_neighbors=k_neighbors))
 
 
 @STRATEGIES.register("smote_tomek")
@@ -277,9 +269,7 @@ def resample_beats(
     return table[list(beats.columns)]
 
 
-def _check_neighbours(
-    target: Labels, use: str, options: Mapping[str, Any], classes: Sequence[str]
-) -> None:
+def _check_neighbours(target: Labels, use: str, options: Mapping[str, Any], classes: Sequence[str]) -> None:
     counts = np.bincount(target, minlength=len(classes))
     smallest = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
     for name in ("k_neighbors", "n_neighbors"):

@@ -29,9 +29,7 @@ def recover_provenance(raw_beats: pd.DataFrame, beats: pd.DataFrame) -> pd.DataF
     """
     origin = [*IDENTITY_COLUMNS, *RR_COLUMNS]
     candidates = beats[origin].assign(key=beat_keys(beats)).sort_values(["record", "sample"], kind="stable")
-    rows = raw_beats[[PART]].assign(
-        key=beat_keys(raw_beats), row=raw_beats.groupby(PART, sort=False).cumcount()
-    )
+    rows = raw_beats[[PART]].assign(key=beat_keys(raw_beats), row=raw_beats.groupby(PART, sort=False).cumcount())
     for table in (candidates, rows):
         table["nth"] = table.groupby("key", sort=False).cumcount()
     n_equal = candidates.groupby("key").size()
@@ -62,9 +60,7 @@ def summarise_provenance(provenance: pd.DataFrame) -> dict[str, object]:
     return {
         "rows": len(provenance),
         "rows_by_part": provenance[PART].value_counts().to_dict(),
-        "ambiguous_rows": provenance.loc[provenance["ambiguous"], [PART, "row", "record", "sample"]].to_dict(
-            "records"
-        ),
+        "ambiguous_rows": provenance.loc[provenance["ambiguous"], [PART, "row", "record", "sample"]].to_dict("records"),
         "records": int(provenance["record"].nunique()),
         "records_in_every_part": sorted(shared),
     }

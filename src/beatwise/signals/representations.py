@@ -50,9 +50,7 @@ def as_image(
 
 
 @REPRESENTATIONS.register("scalogram")
-def as_scalogram(
-    values: Signals, *, scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 2.0, 3.0, 4.0)
-) -> Array:
+def as_scalogram(values: Signals, *, scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 2.0, 3.0, 4.0)) -> Array:
     """Continuous wavelet transform with the Mexican hat, one channel a scale, ``[n, n_scales, t]``."""
     import pywt
 

@@ -119,9 +119,7 @@ def cut_window(
     return _scale(windows, windows.min(axis=1, keepdims=True), windows.max(axis=1, keepdims=True))
 
 
-def _scale(
-    windows: npt.NDArray[Any], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]
-) -> Signals:
+def _scale(windows: npt.NDArray[Any], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Signals:
     # Double precision until the very end: Kaggle's rows were scaled so, and single precision differs in the last bit.
     extent = np.where(high > low, high - low, 1.0)
     return ((windows - low) / extent).astype(np.float32)

@@ -165,9 +165,7 @@ def _check_shares(shares: Mapping[str, float]) -> None:
             f"0 to {bound:.4g} with this share of Q",
         )
     # A fusion beat needs a patient with a ventricular focus.
-    _require(
-        shares["F"] <= shares["V"], "class_shares.F", shares["F"], f"at most the share of V, {shares['V']}"
-    )
+    _require(shares["F"] <= shares["V"], "class_shares.F", shares["F"], f"at most the share of V, {shares['V']}")
 
 
 # --- Patients: who has which beats, and which heart ---------------------------------------------------------
@@ -300,9 +298,7 @@ def _paced_order(counts: Mapping[str, int], rng: np.random.Generator) -> Names:
 def _ectopic_order(counts: Mapping[str, int], rng: np.random.Generator) -> Names:
     """Order the beats of a record: ectopic ones apart from each other but for an occasional couplet of V."""
     couplets = int(rng.binomial(counts["V"] // 2, 0.08))
-    runs = (
-        ["VV"] * couplets + ["V"] * (counts["V"] - 2 * couplets) + ["S"] * counts["S"] + ["F"] * counts["F"]
-    )
+    runs = ["VV"] * couplets + ["V"] * (counts["V"] - 2 * couplets) + ["S"] * counts["S"] + ["F"] * counts["F"]
     # The first and the last beat stay normal: timing and annotation of an ectopic beat need its neighbours.
     gaps = np.sort(rng.choice(np.arange(1, counts["N"]), size=len(runs), replace=False))
     runs = rng.permutation(runs).tolist() if runs else []
@@ -523,12 +519,8 @@ def _synthesise(patient: _Patient, settings: SyntheticSettings, rng: np.random.G
         leads=LEADS[:n_leads],
         adc_gain=(ADC_GAIN,) * n_leads,
         adc_baseline=(ADC_BASELINE,) * n_leads,
-        annotation_samples=np.concatenate([[round(0.05 * rate)], np.rint(rhythm.times * rate)]).astype(
-            np.int64
-        ),
-        annotation_symbols=np.array(
-            ["+", *(CLASS_SYMBOLS[name] for name in rhythm.classes.tolist())], dtype="<U2"
-        ),
+        annotation_samples=np.concatenate([[round(0.05 * rate)], np.rint(rhythm.times * rate)]).astype(np.int64),
+        annotation_symbols=np.array(["+", *(CLASS_SYMBOLS[name] for name in rhythm.classes.tolist())], dtype="<U2"),
         comments=(
             "Synthetic record made by Beatwise: no patient, no recording, not for clinical use.",
             "Sum of Gaussians after McSharry et al., IEEE Trans Biomed Eng 50(3):289-294, 2003.",

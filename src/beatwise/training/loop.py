@@ -18,18 +18,17 @@ from torch.nn import functional as F
 
 from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import point_scores
-from beatwise.models import MODELS, TrainedModel, build_model
-from beatwise.models.trained import predict_probabilities
+from beatwise.models import MODELS, build_model
+from beatwise.models.predicting import predict_probabilities
 from beatwise.params import FitConfig, Train
 from beatwise.signals.representations import TensorSet
+from beatwise.trained_model import TrainedModel
 from beatwise.training.optim import build_optimizer, build_schedule
 
 log = logging.getLogger(__name__)
 
 
-def fit_model(
-    train: TensorSet, val: TensorSet, config: FitConfig
-) -> tuple[TrainedModel, pd.DataFrame]:
+def fit_model(train: TensorSet, val: TensorSet, config: FitConfig) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one model of the zoo and keep the weights of its best epoch.
 
     Args:
@@ -62,7 +61,12 @@ def fit_model(
             **options,
         ).to(device)
         n_parameters = sum(p.numel() for p in network.parameters())
-        log.info("Training %s with %s parameters on %s beats", config.model.use, f"{n_parameters:,}", f"{len(train.y):,}")
+        log.info(
+            "Training %s with %s parameters on %s beats",
+            config.model.use,
+            f"{n_parameters:,}",
+            f"{len(train.y):,}",
+        )
         history, best_epoch = _run_epochs(network, train, val, config.train, device)
     counts = np.bincount(train.y, minlength=len(train.spec.classes)).tolist()
     model = TrainedModel(
@@ -139,9 +143,7 @@ def _run_epochs(
     return rows, best_epoch
 
 
-def _batches(
-    n: int, size: int, weights: Tensor | None, device: torch.device
-) -> Iterator[Tensor]:
+def _batches(n: int, size: int, weights: Tensor | None, device: torch.device) -> Iterator[Tensor]:
     """The indices of one epoch, batch by batch: every beat once, or drawn with weights."""
     if weights is None:
         order = torch.randperm(n, device=device)

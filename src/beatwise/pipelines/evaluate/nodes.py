@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -10,9 +10,7 @@ from beatwise.beats import fingerprint
 from beatwise.errors import BeatwiseError
 from beatwise.params import Evaluate
 from beatwise.signals.representations import TensorSet, build_tensors
-
-if TYPE_CHECKING:
-    from beatwise.models import TrainedModel
+from beatwise.trained_model import TrainedModel
 
 
 def rebuild_tensors(
@@ -40,9 +38,7 @@ def rebuild_tensors(
     return build_tensors(val_beats, model.spec), build_tensors(test_beats, model.spec)
 
 
-def predict(
-    model: TrainedModel, val_tensors: TensorSet, test_tensors: TensorSet
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def predict(model: TrainedModel, val_tensors: TensorSet, test_tensors: TensorSet) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict validation and test, once.
 
     Args:
@@ -58,9 +54,7 @@ def predict(
     return predict_beats(model, val_tensors), predict_beats(model, test_tensors)
 
 
-def measure(
-    val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
-) -> dict[str, Any]:
+def measure(val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int) -> dict[str, Any]:
     """Compute every metric from the stored predictions.
 
     Args:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from beatwise.params import FitConfig, Model, Resample, Tensors, Train
 from beatwise.resampling import resample_beats
 from beatwise.signals.representations import TensorSet, TensorSpec, build_tensors
-
-if TYPE_CHECKING:
-    from beatwise.models import TrainedModel
+from beatwise.trained_model import TrainedModel
 
 
 def configure(
@@ -84,7 +82,11 @@ def tensors(
     spec = TensorSpec.fit(
         train_beats, use=fit.tensors.use, options=fit.tensors.options, classes=fit.classes, rr=fit.tensors.rr
     )
-    return build_tensors(resampled_beats, spec), build_tensors(val_beats, spec), build_tensors(test_beats, spec)
+    return (
+        build_tensors(resampled_beats, spec),
+        build_tensors(val_beats, spec),
+        build_tensors(test_beats, spec),
+    )
 
 
 def train(

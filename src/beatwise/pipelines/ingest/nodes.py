@@ -12,9 +12,7 @@ from beatwise.params import Ingest
 from beatwise.splits import split_beats
 
 
-def split(
-    raw_beats: pd.DataFrame, ingest: Ingest, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def split(raw_beats: pd.DataFrame, ingest: Ingest, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Split the raw beats.
 
     Args:

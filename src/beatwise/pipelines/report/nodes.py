@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,9 +10,7 @@ from matplotlib.figure import Figure
 from beatwise import figures
 from beatwise.params import Report
 from beatwise.report.html import render_report
-
-if TYPE_CHECKING:
-    from beatwise.models import TrainedModel
+from beatwise.trained_model import TrainedModel
 
 
 def plot_class_counts(data_summary: dict[str, Any], model: TrainedModel) -> Figure:

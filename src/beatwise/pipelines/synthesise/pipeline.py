@@ -9,9 +9,7 @@ from beatwise.pipelines.synthesise import nodes
 def create_pipeline() -> Pipeline:
     """Synthetic records, segmented, into the sample that is bundled."""
     # Names of their own, so that no environment can mistake them for, or overwrite, the records of a real source.
-    segment = Pipeline(
-        create_segment(), inputs={"records": "synthetic_records"}, outputs={"beats": "synthetic_beats"}
-    )
+    segment = Pipeline(create_segment(), inputs={"records": "synthetic_records"}, outputs={"beats": "synthetic_beats"})
     return (
         Pipeline(
             [

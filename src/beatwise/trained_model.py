@@ -1,20 +1,21 @@
-"""A trained model with all that is needed to use it on raw beats again."""
+"""A trained model with all that is needed to use it on raw beats again.
+
+Nodes name this class in their signatures, which Kedro reads at start: so importing it must not import torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
-from beatwise.models.registry import build_model
 from beatwise.signals.representations import TensorSet, TensorSpec
 
-# Beats that are predicted at once.
-CHUNK = 2048
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,10 @@ class TrainedModel:
         Raises:
             RuntimeError: If the weights are not those of the model.
         """
+        import torch
+
+        from beatwise.models import build_model
+
         spec = TensorSpec.from_dict(stored["spec"])
         shape, model = tuple(stored["input_shape"]), stored["config"]["model"]
         with torch.random.fork_rng():
@@ -81,29 +86,8 @@ class TrainedModel:
         Returns:
             One probability a class, ``float32 [n, n_classes]``; rows add up to 1.
         """
+        import torch
+
+        from beatwise.models.predicting import predict_probabilities
+
         return predict_probabilities(self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))
-
-
-@torch.inference_mode()
-def predict_probabilities(
-    network: nn.Module, x: torch.Tensor, aux: torch.Tensor
-) -> npt.NDArray[np.float32]:
-    """Softmax of a network's logits, in chunks, on the device that the network is on.
-
-    Args:
-        network: Maps ``x, aux`` to logits.
-        x: ``float32 [n, …]``.
-        aux: ``float32 [n, f]``.
-
-    Returns:
-        ``float32 [n, n_classes]``.
-    """
-    device = next(network.parameters()).device
-    was_training = network.training
-    network.eval()
-    logits = [
-        network(x[start : start + CHUNK].to(device), aux[start : start + CHUNK].to(device))
-        for start in range(0, len(x), CHUNK)
-    ]
-    network.train(was_training)
-    return torch.cat(logits).float().softmax(dim=1).cpu().numpy()

@@ -1,0 +1,34 @@
+"""Predicting with a network, in chunks."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+# Beats that are predicted at once.
+CHUNK = 2048
+
+
+@torch.inference_mode()
+def predict_probabilities(network: nn.Module, x: torch.Tensor, aux: torch.Tensor) -> npt.NDArray[np.float32]:
+    """Softmax of a network's logits, in chunks, on the device that the network is on.
+
+    Args:
+        network: Maps ``x, aux`` to logits.
+        x: ``float32 [n, …]``.
+        aux: ``float32 [n, f]``.
+
+    Returns:
+        ``float32 [n, n_classes]``.
+    """
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    logits = [
+        network(x[start : start + CHUNK].to(device), aux[start : start + CHUNK].to(device))
+        for start in range(0, len(x), CHUNK)
+    ]
+    network.train(was_training)
+    return torch.cat(logits).float().softmax(dim=1).cpu().numpy()
