@@ -7,7 +7,7 @@ A beats table holds the signal in columns ``"0"``, ``"1"``, …, the class index
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ def has_rr(beats: pd.DataFrame) -> bool:
     return all(column in beats.columns for column in RR_COLUMNS)
 
 
-def beats_table(values: Signals, target: Labels, **columns: object) -> pd.DataFrame:
+def beats_table(values: Signals, target: Labels, **columns: Any) -> pd.DataFrame:
     """Put signals, labels and further columns together as a beats table.
 
     Args:

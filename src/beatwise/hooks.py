@@ -38,8 +38,9 @@ class ParameterHooks:
 class TrackingHooks:
     """Logs to the run that kedro-mlflow has opened what the catalog marks with ``metadata: {beatwise: {mlflow: …}}``.
 
-    ``artifact`` logs the file, ``params`` a configuration, ``metrics`` the scores, ``history`` metrics by epoch, ``model`` a
-    model that takes beats and gives probabilities. Parameters of nodes are logged one by one under readable keys.
+    ``artifact`` logs the file, ``params`` a configuration, ``metrics`` the scores, ``history`` metrics by epoch,
+    ``model`` a model that takes beats and gives probabilities. Parameters of nodes are logged one by one under
+    readable keys.
     """
 
     def __init__(self) -> None:

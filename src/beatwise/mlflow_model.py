@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REQUIREMENTS = ("numpy", "pandas", "pydantic", "pywavelets", "safetensors", "torch")
 
 
-class BeatsClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
+class BeatsClassifier(mlflow.pyfunc.PythonModel):
     """Takes beats as a source holds them: columns "0" …, and the RR columns where the model was trained with them."""
 
     def load_context(self, context: Any) -> None:

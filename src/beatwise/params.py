@@ -1,7 +1,8 @@
 """Every parameter of the configuration, typed once: one Pydantic model a block of ``conf/*/parameters``.
 
-A block that chooses by name (``use``) keeps the options of each choice under that choice's name, so that environments can
-be merged over one another. The options of models are checked in the node ``configure``, because the zoo needs torch.
+A block that chooses by name (``use``) keeps the options of each choice under that choice's name, so that environments
+can be merged over one another. The options of models are checked in the node ``configure``, because the zoo needs
+torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Things chosen by name: a registry whose entries' keyword-only signatures are their configuration schema.
 
 Models, resampling strategies, splits and representations are all registered the same way, so that a new one is a
-single decorated function or class, and so that an unknown name or option fails with a message that lists the known ones.
+single decorated function or class, and so that an unknown name or option fails with a message that lists the known
+ones.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Registry(Generic[T]):
             BeatwiseError: If the name is unknown.
         """
         entry = self[name]
-        function = entry.__init__ if inspect.isclass(entry) else entry  # type: ignore[misc]
+        function = entry.__init__ if inspect.isclass(entry) else entry
         hints = get_type_hints(function, include_extras=True)
         fields: dict[str, Any] = {
             p.name: (hints[p.name], ... if p.default is p.empty else p.default)

@@ -100,7 +100,8 @@ def split_ds1_ds2(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1) -> 
     for part, name in (("train", "DS1"), ("test", "DS2")):
         if not (parts == part).any():
             raise BeatwiseError(
-                f"The split 'ds1_ds2' finds no record of {name} among {', '.join(sorted(records.unique()))}. It is made "
+                f"The split 'ds1_ds2' finds no record of {name} among {', '.join(sorted(records.unique()))}. It is "
+                "made "
                 "for the MIT-BIH records 100 to 234; use ingest.split.use=by_record for others."
             )
     _cut_patients(parts, labels(beats), patients, "val", val_share, seed)
@@ -145,7 +146,8 @@ def _cut_stratified(parts: Parts, target: npt.NDArray[np.int64], name: str, shar
     if counts.min(initial=2) < 2 or len(pool) * share < len(classes):
         raise BeatwiseError(
             f"Cannot cut a {name} part of {share:g} from {len(pool)} beats, stratified by class: class index "
-            f"{classes[counts.argmin()]} has {counts.min()} of them. Every class needs two beats at least, and the part "
+            f"{classes[counts.argmin()]} has {counts.min()} of them. Every class needs two beats at least, and the "
+            "part "
             "one beat a class. Add beats, or raise the share."
         )
     _, cut = train_test_split(pool, test_size=share, stratify=target[pool], random_state=seed)
@@ -167,7 +169,8 @@ def _cut_patients(
     folds, n_patients = max(2, round(1 / share)), len(np.unique(patients[pool]))
     if n_patients < folds:
         raise BeatwiseError(
-            f"Cannot cut a {name} part of {share:g} by record: that needs {folds} patients, and there are {n_patients}. "
+            f"Cannot cut a {name} part of {share:g} by record: that needs {folds} patients, and there are "
+            f"{n_patients}. "
             "Raise the share, or use ingest.split.use=stratified."
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)

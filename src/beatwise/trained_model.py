@@ -28,7 +28,8 @@ class TrainedModel:
         spec: How beats become its input.
         config: What it was fitted with, a :class:`beatwise.params.FitConfig` as plain data.
         history: One row an epoch.
-        facts: Best epoch, number of parameters, class counts that it was trained on, fingerprint of the validation part.
+        facts: Best epoch, number of parameters, class counts that it was trained on, fingerprint of the validation
+            part.
     """
 
     network: nn.Module

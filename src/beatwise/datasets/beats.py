@@ -35,8 +35,8 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
 
         Args:
             filepath: Folder of the files.
-            layouts: For each layout, file names by part (``train``, ``test``, or ``all`` for a file with a column ``part``
-                of its own); several files of a part are read one after the other.
+            layouts: For each layout, file names by part (``train``, ``test``, or ``all`` for a file with a column
+                ``part`` of its own); several files of a part are read one after the other.
             how_to_get: Where the files come from; ends the error message when none of the layouts is there.
             metadata: Kept for plugins such as kedro-viz.
         """
@@ -67,9 +67,11 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
                 "  " + " + ".join(file.name for files in layout.values() for file in files) for layout in self._layouts
             )
             raise DatasetError(
-                f"There are no beats in {self._folder.absolute()}. Looked for, in this order:\n{looked_for}\n{self._how_to_get}"
+                f"There are no beats in {self._folder.absolute()}. Looked for, in this "
+                f"order:\n{looked_for}\n{self._how_to_get}"
             )
-        tables, first = [], next(iter(layout.values()))[0]
+        tables: list[pd.DataFrame] = []
+        first = next(iter(layout.values()))[0]
         for part, files in layout.items():
             for file in files:
                 table = self._read(file)

@@ -28,7 +28,8 @@ class BeatsContract:
         Args:
             classes: Class names in the order of their indices.
             beat_length: Number of signal columns; None allows any number from 2 on.
-            empty_class: What a class without beats is: ``"error"``, or ``"warn"`` where a split by record may leave one.
+            empty_class: What a class without beats is: ``"error"``, or ``"warn"`` where a split by record may leave
+                one.
         """
         self._classes = list(classes)
         self._beat_length = beat_length
@@ -94,7 +95,8 @@ class BeatsContract:
             if bad.any():
                 row, column = np.argwhere(bad)[0]
                 raise BeatwiseError(
-                    f"{_place(data, row, columns[column])} {what}: {values[row, column]}. {int(bad.sum())} such values in "
+                    f"{_place(data, row, columns[column])} {what}: {values[row, column]}. {int(bad.sum())} such "
+                    "values in "
                     "all. Scale every beat to [0, 1] and fill gaps before you bring it."
                 )
         return values
@@ -106,7 +108,8 @@ class BeatsContract:
             row = int(bad.argmax())
             known = ", ".join(f"{i} = {name}" for i, name in enumerate(self._classes))
             raise BeatwiseError(
-                f"{_place(data, row, TARGET)} is no label: {target[row]}. {int(bad.sum())} such rows in all. Allowed: {known}."
+                f"{_place(data, row, TARGET)} is no label: {target[row]}. {int(bad.sum())} such rows in all. Allowed: "
+                f"{known}."
             )
         return target.astype(np.int64)
 
@@ -118,7 +121,8 @@ class BeatsContract:
                 if bad.any():
                     row = int(bad.argmax())
                     raise BeatwiseError(
-                        f"{_place(data, row, name)} is no RR interval: {data[name].iloc[row]}. {int(bad.sum())} such rows in "
+                        f"{_place(data, row, name)} is no RR interval: {data[name].iloc[row]}. {int(bad.sum())} such "
+                        "rows in "
                         "all. Allowed: seconds above 0."
                     )
         if PART in data.columns and (unknown := sorted(set(data[PART].unique()) - set(PARTS))):

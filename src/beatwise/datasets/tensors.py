@@ -16,7 +16,7 @@ from beatwise.signals.representations import TensorSet, TensorSpec
 
 
 class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
-    """A :class:`~beatwise.signals.representations.TensorSet`: arrays as tensors, all else as JSON in the file's header."""
+    """A :class:`~beatwise.signals.representations.TensorSet`: arrays as tensors, the rest as JSON in the header."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Name the file.

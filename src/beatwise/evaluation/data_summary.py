@@ -25,9 +25,9 @@ def summarise_data(parts: Mapping[str, pd.DataFrame], classes: Sequence[str], sa
 
     Returns:
         Plain data: ``parts`` (beats, count and share of each class, number of records), ``length_ms`` (quantiles of the
-        beats' length without padding, by class, over all parts), ``padding_share``, ``duplicates`` (beats that repeat an
-        earlier one ``within`` a part, beats of a part that stand ``across`` in another), and ``records`` (``known``, and
-        which stand in two parts).
+        beats' length without padding, by class, over all parts), ``padding_share``, ``duplicates`` (beats that repeat
+        an earlier one ``within`` a part, beats of a part that stand ``across`` in another), and ``records`` (``known``,
+        and which stand in two parts).
     """
     length = {name: beat_mask(signals(beats)).sum(axis=1) for name, beats in parts.items()}
     target = {name: labels(beats) for name, beats in parts.items()}

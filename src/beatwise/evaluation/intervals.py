@@ -40,8 +40,8 @@ def measure(
         seed: Seed of the draws.
 
     Returns:
-        ``n``; ``overall``, a metric each; ``per_class``, by class, with ``support``; ``confusion``, counts with the truth
-        by row. A metric is ``{value, low, high}``; all three are None where it is not defined.
+        ``n``; ``overall``, a metric each; ``per_class``, by class, with ``support``; ``confusion``, counts with the
+        truth by row. A metric is ``{value, low, high}``; all three are None where it is not defined.
     """
     point = score(target, probability)
     rng = np.random.default_rng(seed)

@@ -2,8 +2,8 @@
 
 Every metric is computed from weights ``[b, n]``: how often each of n beats counts in each of b samples. All ones in one
 row give the plain metric, the counts of a bootstrap draw give its value in that draw, so that a metric and its interval
-come from one piece of code. Averages over classes ("macro") leave out classes without beats, whose recall is not defined;
-a precision without a single prediction of its class is 0, as in scikit-learn.
+come from one piece of code. Averages over classes ("macro") leave out classes without beats, whose recall is not
+defined; a precision without a single prediction of its class is 0, as in scikit-learn.
 """
 
 from __future__ import annotations

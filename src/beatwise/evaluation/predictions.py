@@ -23,8 +23,8 @@ def predict(model: TrainedModel, tensors: TensorSet) -> pd.DataFrame:
         tensors: Made by the model's own specification.
 
     Returns:
-        One row a beat, in order: ``target`` and ``prediction`` (class indices, int64), ``probability_<class>`` (float32),
-        and ``record`` and ``sample`` where they are known.
+        One row a beat, in order: ``target`` and ``prediction`` (class indices, int64), ``probability_<class>``
+        (float32), and ``record`` and ``sample`` where they are known.
     """
     probability = model.probabilities(tensors)
     table = pd.DataFrame({"target": tensors.y, "prediction": probability.argmax(axis=1)})
@@ -55,8 +55,8 @@ def measure_predictions(
 ) -> dict[str, Any]:
     """Metrics of validation and test, and of the naive classifier on test.
 
-    The naive classifier knows nothing but the class shares of the validation part: it always predicts the largest class,
-    with the shares as probabilities.
+    The naive classifier knows nothing but the class shares of the validation part: it always predicts the largest
+    class, with the shares as probabilities.
 
     Args:
         val_predictions: Predictions of the validation part.
@@ -66,8 +66,8 @@ def measure_predictions(
         seed: Seed of the bootstrap.
 
     Returns:
-        ``classes``, ``confidence``, ``bootstrap_draws``, and what :func:`~beatwise.evaluation.intervals.measure` returns
-        under ``test``, ``val`` and ``naive``.
+        ``classes``, ``confidence``, ``bootstrap_draws``, and what :func:`~beatwise.evaluation.intervals.measure`
+        returns under ``test``, ``val`` and ``naive``.
     """
     classes = class_names(predictions)
     shares = np.bincount(val_predictions["target"], minlength=len(classes)) / len(val_predictions)

@@ -83,7 +83,8 @@ def plot_class_counts(before: Mapping[str, int], after: Mapping[str, int], strat
     ax.invert_yaxis()
     ax.margins(x=0.2)
     ax.set_xlabel(
-        f"beats; pale: training part ({sum(before.values()):,}), full: resampled by {strategy} ({sum(after.values()):,})"
+        f"beats; pale: training part ({sum(before.values()):,}), full: resampled by {strategy} "
+        f"({sum(after.values()):,})"
     )
     light_grid(ax, "x")
     return figure

@@ -21,7 +21,7 @@ def plot_confusion_matrix(metrics: Mapping[str, Any]) -> Figure:
     counts = np.asarray(metrics["test"]["confusion"], dtype=float)
     truth = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, truth, out=np.zeros_like(counts), where=truth > 0)
-    size = 0.85 * len(classes) + 1.4
+    size = 0.72 * len(classes) + 1.0
     figure, ax = new_figure(size + 0.8, size)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +35,7 @@ class CNN1d(nn.Module):
         self.convolutions = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv1d(before, after, kernel_size), nn.ReLU(), nn.MaxPool1d(pool))
-                for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+                for before, after in pairwise(sizes)
             ),
             nn.Flatten(),
         )
@@ -41,7 +43,8 @@ class CNN1d(nn.Module):
             n_features = self.convolutions(torch.zeros(1, *input_shape)).shape[1]
         except RuntimeError as error:
             raise BeatwiseError(
-                f"Beats of {input_shape[1]} samples are too short for cnn1d with kernel_size={kernel_size}, pool={pool} and "
+                f"Beats of {input_shape[1]} samples are too short for cnn1d with kernel_size={kernel_size}, "
+                f"pool={pool} and "
                 f"{len(widths)} layers: lower model.cnn1d.kernel_size, pool or the number of widths."
             ) from error
         self.head = Head(n_features, n_aux, n_classes, dropout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Annotated
 
@@ -32,7 +33,7 @@ class MLP(nn.Module):
             nn.Flatten(),
             *(
                 nn.Sequential(nn.Linear(before, after), nn.LeakyReLU(), nn.Dropout(dropout))
-                for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+                for before, after in pairwise(sizes)
             ),
         )
         self.head = Head(width, n_aux, n_classes, dropout=0.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from beatwise.figures.style import to_png
+from beatwise.figures.style import DPI, to_png
 from beatwise.report.tables import overall_table, per_class_table
 
 
@@ -59,9 +59,11 @@ def render_report(
     )
 
 
-def _embed(figure: Figure | bytes) -> str:
+def _embed(figure: Figure | bytes) -> dict[str, Any]:
     png = to_png(figure) if isinstance(figure, Figure) else figure
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    # The width in pixels stands at bytes 16 to 20 of every PNG; in the report an inch of a figure is 96 CSS pixels.
+    width = int.from_bytes(png[16:20], "big") * 96 // DPI
+    return {"source": "data:image/png;base64," + base64.b64encode(png).decode("ascii"), "width": width}
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -263,7 +263,7 @@ def resample_beats(
     identity = beats[[name for name in IDENTITY_COLUMNS if name in beats]].reindex(made.parent)
     if "sample" in identity:
         identity["sample"] = identity["sample"].astype("Int64")
-    columns = {name: identity[name].array for name in identity}
+    columns: dict[str, Any] = {str(name): identity[name].array for name in identity}
     columns |= {name: made.features[:, n_signal + i] for i, name in enumerate(rr)}
     table = beats_table(made.features[:, :n_signal], made.target, **columns)
     return table[list(beats.columns)]

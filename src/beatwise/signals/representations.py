@@ -118,9 +118,7 @@ class TensorSpec:
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> TensorSpec:
         """The inverse of :meth:`to_dict`, from JSON, whose lists become tuples again."""
-        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-        options = {name: tuple(v) if isinstance(v, list) else v for name, v in facts["options"].items()}
-        return cls(**{**plain, "options": options})
+        return cls(**{**_with_tuples(facts), "options": _with_tuples(facts["options"])})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -150,6 +148,10 @@ class TensorSet:
     sample: npt.NDArray[np.int64] | None = field(default=None)
 
 
+def _with_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+
+
 def build_tensors(beats: pd.DataFrame, spec: TensorSpec) -> TensorSet:
     """Turn a beats table into tensors.
 
@@ -163,7 +165,8 @@ def build_tensors(beats: pd.DataFrame, spec: TensorSpec) -> TensorSet:
     values = signals(beats)
     if values.shape[1] != spec.beat_length:
         raise BeatwiseError(
-            f"These beats have {values.shape[1]} samples, the tensors to be built hold {spec.beat_length}: the beats come from "
+            f"These beats have {values.shape[1]} samples, the tensors to be built hold {spec.beat_length}: the beats "
+            "come from "
             "another source or segmentation rule than those that the model was trained on."
         )
     if spec.aux_names and not has_rr(beats):

@@ -94,7 +94,8 @@ def cut_window(
     """Cut a window of fixed length around every R peak, at a rate of one's choice.
 
     The record is resampled as a whole (polyphase filter, ``scipy.signal.resample_poly``) before it is cut, so that no
-    window has filter edges of its own. A window that reaches beyond the record is filled with the record's first or last
+    window has filter edges of its own. A window that reaches beyond the record is filled with the record's first or
+    last
     value: no beat is lost. Each window is min–max scaled.
 
     Args:

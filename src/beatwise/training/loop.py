@@ -109,7 +109,7 @@ def _run_epochs(
             for batch in _batches(len(y), how.batch_size, beat_weights, device):
                 loss = F.cross_entropy(network(x[batch], aux[batch]), y[batch], weight=class_weights)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                torch.autograd.backward(loss)
                 if how.gradient_clip is not None:
                     nn.utils.clip_grad_norm_(network.parameters(), how.gradient_clip)
                 optimizer.step()
@@ -145,11 +145,10 @@ def _run_epochs(
 
 def _batches(n: int, size: int, weights: Tensor | None, device: torch.device) -> Iterator[Tensor]:
     """The indices of one epoch, batch by batch: every beat once, or drawn with weights."""
-    if weights is None:
-        order = torch.randperm(n, device=device)
-    else:
-        order = torch.multinomial(weights, n, replacement=True)
-    return iter(order.split(size))
+    # torch.multinomial takes at most 2**24 weights, some 150 times the training part of MIT-BIH.
+    drawn = None if weights is None else torch.multinomial(weights, n, replacement=True)
+    order = torch.randperm(n, device=device) if drawn is None else drawn
+    return iter(torch.split(order, size))
 
 
 def _sampling_weights(y: Tensor, n_classes: int, power: float) -> Tensor | None:

@@ -27,12 +27,13 @@ def rebuild_tensors(
         Tensors of validation and test.
 
     Raises:
-        BeatwiseError: If the beats have been split differently since the model was trained: what is test now may have been
-            trained on.
+        BeatwiseError: If the beats have been split differently since the model was trained: what is test now may have
+            been trained on.
     """
     if fingerprint(val_beats) != model.facts["val_fingerprint"]:
         raise BeatwiseError(
-            "The beats have been split differently since this model was trained, so today's test beats may be among those "
+            "The beats have been split differently since this model was trained, so today's test beats may be among "
+            "those "
             "it was trained on. Run `kedro run --pipeline=ingest` with the split and seed of the model's own run first."
         )
     return build_tensors(val_beats, model.spec), build_tensors(test_beats, model.spec)

@@ -69,8 +69,8 @@ def tensors(
 
     Args:
         resampled_beats: What is trained on.
-        train_beats: The training part before resampling: the means and deviations of the auxiliary features are its own,
-            so that the tensors of validation and test do not depend on the resampling strategy.
+        train_beats: The training part before resampling: the means and deviations of the auxiliary features are its
+            own, so that the tensors of validation and test do not depend on the resampling strategy.
         val_beats: Beats table of the validation part.
         test_beats: Beats table of the test part.
         config: Configuration of the fit.

@@ -18,8 +18,8 @@ def recover(raw_beats: pd.DataFrame, beats: pd.DataFrame) -> tuple[pd.DataFrame,
         beats: Beats segmented from the records.
 
     Returns:
-        The provenance (one row a row, see :func:`beatwise.signals.provenance.recover_provenance`), the rows with record,
-        sample, lead and RR columns beside them, and a summary.
+        The provenance (one row a row, see :func:`beatwise.signals.provenance.recover_provenance`), the rows with
+        record, sample, lead and RR columns beside them, and a summary.
     """
     provenance = recover_provenance(raw_beats, beats)
     known = provenance[[*IDENTITY_COLUMNS, *RR_COLUMNS]]
