@@ -20,6 +20,7 @@ def as_rich(table: Table, title: str | None = None) -> RichTable:
         title=title,
         caption=table.caption,
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
         title_justify="left",
         caption_justify="left",

@@ -324,7 +324,7 @@ def _disturbed(classes: Names, sinus: Floats, rng: np.random.Generator) -> Float
     n = len(classes)
     is_s, is_v, is_f = (classes == name for name in "SVF")
     # The coupling interval is a trait of the patient's focus.
-    coupling_s = np.clip(rng.uniform(0.6, 0.75) + rng.normal(0, 0.035, n), 0.55, 0.8)
+    coupling_s = np.clip(rng.uniform(0.68, 0.88) + rng.normal(0, 0.05, n), 0.55, 0.95)
     coupling_v = np.clip(rng.uniform(0.55, 0.72) + rng.normal(0, 0.025, n), 0.5, 0.8)
     relative = np.ones(n)
     relative[is_f] = rng.uniform(0.94, 1.0, n)[is_f]
@@ -493,7 +493,7 @@ def _mixture(classes: Names, rng: np.random.Generator) -> Floats:
     second_focus = rng.random(n) < rng.choice([0.0, 0.3])
     mix[is_v & ~second_focus, _Source.VENTRICULAR_A] = 1.0
     mix[is_v & second_focus, _Source.VENTRICULAR_B] = 1.0
-    ventricular_part = rng.uniform(0.35, 0.65, n)[is_f]
+    ventricular_part = rng.uniform(0.2, 0.8, n)[is_f]
     mix[is_f, _Source.OWN_QRS_T] = 1 - ventricular_part
     mix[is_f, _Source.VENTRICULAR_A] = ventricular_part
     mix[is_q, _Source.PACED] = 1.0

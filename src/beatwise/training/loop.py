@@ -131,6 +131,8 @@ def _run_epochs(
             )
             _check_finite(rows[-1])
             bar.update(task, scores=_summary(rows[-1]))
+            if not bar.console.is_terminal:
+                log.info(_summary(rows[-1]))
             score = -scores["log_loss"] if how.monitor == "loss" else scores[how.monitor]
             if score > best_score:
                 best, best_score, best_epoch = copy.deepcopy(network.state_dict()), score, epoch
