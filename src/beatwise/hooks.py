@@ -15,7 +15,9 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from pydantic import BaseModel
+from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+
+from beatwise.params import Block, check_parameters
 
 log = logging.getLogger(__name__)
 
@@ -30,46 +32,30 @@ class ParameterHooks:
         Raises:
             BeatwiseError: One line a problem.
         """
-        from beatwise.params import check_parameters
-
         check_parameters(context.params)
 
 
-class TrackingHooks:
-    """Logs to the run that kedro-mlflow has opened what the catalog marks with ``metadata: {beatwise: {mlflow: …}}``.
+class TrackingHooks(MlflowHook):
+    """kedro-mlflow's hook, which opens a run for every ``kedro run``, and what Beatwise logs to that run.
 
-    ``artifact`` logs the file, ``params`` a configuration, ``metrics`` the scores, ``history`` metrics by epoch,
-    ``model`` a model that takes beats and gives probabilities. Parameters of nodes are logged one by one under
-    readable keys.
+    Parameters are logged one by one, of a choice only what was chosen. Datasets are logged as the catalog says in
+    ``metadata: {beatwise: {mlflow: …}}``: ``artifact`` logs the file, ``metrics`` the scores, ``history`` metrics by
+    epoch, ``model`` a model that takes beats and gives probabilities.
     """
-
-    def __init__(self) -> None:
-        self._catalog: DataCatalog | None = None
-        self._tracked = False
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Remember the catalog, and whether kedro-mlflow tracks this run."""
-        import mlflow
-
+        """Open the run, and remember the catalog."""
+        super().before_pipeline_run(run_params, pipeline, catalog)
         # MLflow sets these up when it is imported, long after logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self._catalog = catalog
-        self._tracked = mlflow.active_run() is not None
-
-    @hook_impl
-    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
-        """Log the parameters of a node, flattened; kedro-mlflow takes a Pydantic model for one opaque value."""
-        if self._tracked:
-            blocks = {name: value for name, value in inputs.items() if isinstance(value, BaseModel)}
-            for name, block in blocks.items():
-                _log_params(name.removeprefix("params:"), block.model_dump(mode="json"))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log a dataset as the catalog says."""
-        if not self._tracked or self._catalog is None:
+        if not self._is_mlflow_enabled:
             return
         dataset = self._catalog[dataset_name]
         kind = ((getattr(dataset, "metadata", None) or {}).get("beatwise") or {}).get("mlflow")
@@ -77,14 +63,18 @@ class TrackingHooks:
             namespace, _, short = dataset_name.rpartition(".")
             self._log(kind, namespace, short, data, _saved_path(dataset))
 
+    def _log_param(self, name: str, value: Any) -> None:
+        # kedro-mlflow would log a Pydantic model as one opaque string, whatever dict_params says.
+        values = _flatten(name, value.chosen_values()) if isinstance(value, Block) else {name: value}
+        for key, single in values.items():
+            super()._log_param(key, single)
+
     def _log(self, kind: str, namespace: str, name: str, data: Any, path: Path) -> None:
         import mlflow
 
         if kind in ("artifact", "metrics"):
             mlflow.log_artifact(str(path), artifact_path=namespace or None)
-        if kind == "params":
-            _log_params(namespace, data)
-        elif kind == "metrics":
+        if kind == "metrics":
             from beatwise.evaluation.predictions import flatten_scores
 
             mlflow.log_metrics({f"{namespace}.{key}": value for key, value in flatten_scores(data).items()})
@@ -93,6 +83,7 @@ class TrackingHooks:
         elif kind == "model":
             from beatwise.mlflow_model import log_model
 
+            mlflow.set_tag("mlflow.runName", f"{data.name}, {data.config['resample']['use']}, {data.spec.use}")
             log_model(f"{namespace}-{name}", path, data)
 
 
@@ -160,12 +151,6 @@ def _flatten(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
         name = f"{prefix}.{key}" if prefix else str(key)
         flat |= _flatten(name, value) if isinstance(value, Mapping) and value else {name: value}
     return flat
-
-
-def _log_params(prefix: str, values: Mapping[str, Any]) -> None:
-    import mlflow
-
-    mlflow.log_params({name: str(value)[:500] for name, value in _flatten(prefix, values).items()})
 
 
 def _log_history(namespace: str, history: pd.DataFrame) -> None:

@@ -27,9 +27,10 @@ class Block(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def __str__(self) -> str:
-        # kedro-mlflow logs str(parameter): the values stand in MLflow one by one, under keys of their own.
-        return "a block, see its keys"
+    def chosen_values(self) -> dict[str, Any]:
+        """The parameters as plain data for a tracker; of a choice, the options of what was chosen alone."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: v.chosen_values() if isinstance(v, Block) else v for name, v in fields.items()}
 
 
 class Choice(Block):
@@ -65,6 +66,10 @@ class Choice(Block):
     def chosen(self, registry: Registry[Any]) -> dict[str, Any]:
         """The options of the chosen entry, checked, defaults filled in."""
         return registry.options(self.use, (self.model_extra or {}).get(self.use) or {}, self.use)
+
+    def chosen_values(self) -> dict[str, Any]:
+        """As for every block."""
+        return {**super().chosen_values(), self.use: (self.model_extra or {}).get(self.use) or {}}
 
     @property
     def options(self) -> dict[str, Any]:

@@ -21,6 +21,8 @@ def _data_path(*parts: str) -> str:
     return root.joinpath(*parts).as_posix()
 
 
+# TrackingHooks is kedro-mlflow's own hook with more to log; both at once would log everything twice.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
 HOOKS = (ParameterHooks(), TrackingHooks(), ScoreHooks())
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -63,7 +63,7 @@ def split_stratified(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, 
 
 
 @SPLITS.register("by_record")
-def split_by_record(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_share: Share = 0.2) -> Parts:
+def split_by_record(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.2, test_share: Share = 0.2) -> Parts:
     """Draw whole patients, so that no record stands in two parts; class shares as alike as records allow.
 
     Args:
@@ -83,7 +83,7 @@ def split_by_record(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, t
 
 
 @SPLITS.register("ds1_ds2")
-def split_ds1_ds2(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1) -> Parts:
+def split_ds1_ds2(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.2) -> Parts:
     """The inter-patient split of de Chazal et al. 2004: train on DS1, test on DS2, paced records left out.
 
     Args:
@@ -125,6 +125,8 @@ def split_beats(beats: pd.DataFrame, use: str, options: Mapping[str, Any], seed:
     """
     parts = SPLITS[use](beats, seed=seed, **options)
     rest = beats.drop(columns=PART, errors="ignore")
+    # Where the source lay on this machine is no property of its parts.
+    rest.attrs = {}
     return {part: rest[parts == part].reset_index(drop=True) for part in PARTS}
 
 
@@ -174,5 +176,14 @@ def _cut_patients(
             "Raise the share, or use ingest.split.use=stratified."
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    _, cut = next(splitter.split(pool, target[pool], patients[pool]))
-    parts[pool[cut]] = name
+    folds_cut = [cut for _, cut in splitter.split(pool, target[pool], patients[pool])]
+    # Patients differ so much that a fold taken blindly may miss a class: take the one most like the whole.
+    parts[pool[min(folds_cut, key=lambda cut: _unlikeness(target[pool], cut, folds))]] = name
+
+
+def _unlikeness(target: npt.NDArray[np.int64], cut: npt.NDArray[np.intp], folds: int) -> float:
+    """How far, summed over the classes, the share of each class's beats in a fold is from one over the folds."""
+    counts = np.bincount(target)
+    in_fold = np.bincount(target[cut], minlength=len(counts))
+    present = counts > 0
+    return float(np.abs(in_fold[present] / counts[present] - 1 / folds).sum())

@@ -1,0 +1,52 @@
+# Beatwise. `make run` and `make test` need nothing but Python 3.11+ and make; they set up .venv on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+export DO_NOT_TRACK := 1
+# `kedro mlflow ui` calls the command `mlflow`.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-all lint viz mlflow bench clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(INSTALLED)  ## Make .venv with everything that is pinned in constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Beatwise needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: install  ## Raw beats to report, on the bundled synthetic sample
+	$(BIN)/kedro run
+
+test: install  ## All quick tests; needs nothing but Python
+	$(BIN)/python -m pytest
+
+test-all: install  ## The quick tests, the slow ones, and those that need real data or a browser
+	PYTHON=$(BIN)/python tests/test_all.sh
+
+lint: install  ## Style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+viz: install  ## The DAG in the browser
+	$(BIN)/kedro viz
+
+mlflow: install  ## All runs in the browser
+	$(BIN)/kedro mlflow ui
+
+bench: install  ## Measure what docs/benchmarks.md claims
+	$(BIN)/python -m benchmarks.segmentation
+
+clean:  ## Remove .venv and everything that runs have made (real data stays)
+	rm -rf $(VENV) .viz build dist data/02_intermediate/*/ data/03_primary/*/ data/05_model_input/*/ data/06_models/*/ \
+		data/07_model_output/*/ data/08_reporting/*/ data/09_tracking/*.db data/09_tracking/*/

@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from kedro.io import DatasetError
+from kedro.io.core import Version
+from matplotlib.figure import Figure
+
+from beatwise.datasets.figure import FigureDataset
+from beatwise.datasets.files import written_whole
+from beatwise.datasets.model import CONFIG, WEIGHTS, ModelDataset, read_model
+from beatwise.datasets.records import RecordsDataset
+from beatwise.datasets.tensors import TensorsDataset
+from beatwise.errors import BeatwiseError
+from beatwise.models import MODELS, build_model, list_models
+from beatwise.signals.records import Record
+from beatwise.signals.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
+from beatwise.trained_model import TrainedModel
+
+CLASSES = ["N", "S", "V", "F", "Q"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def make_record(name: str = "100", *, n: int = 5000, seed: int = 0) -> Record:
+    rng = np.random.default_rng(seed)
+    return Record(
+        name=name,
+        adc=rng.integers(-2000, 2047, size=(n, 2)).astype(np.int64),
+        sample_rate=360.0,
+        leads=("MLII", "V1"),
+        adc_gain=(200.0, 100.0),
+        adc_baseline=(1024, 0),
+        annotation_samples=np.sort(rng.choice(n, 30, replace=False)).astype(np.int64),
+        annotation_symbols=rng.choice(list("NVA+/~"), 30),
+        comments=("69 M 1085 1629 x1", "Aldomet, Inderal"),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with two WFDB records."""
+    records = RecordsDataset(filepath=str(tmp_path / "records"))
+    records.save([make_record("101", seed=1), make_record("100")])
+    return tmp_path / "records"
+
+
+def load(folder: Path, name: str = "100") -> Record:
+    return RecordsDataset(filepath=str(folder), how_to_get="Fetch them.").load()[name]()
+
+
+# --- records
+
+
+def test_records_come_back_as_they_were_saved(folder):
+    for name, seed in (("100", 0), ("101", 1)):
+        saved, loaded = make_record(name, seed=seed), load(folder, name)
+        np.testing.assert_array_equal(loaded.adc, saved.adc)
+        np.testing.assert_array_equal(loaded.annotation_samples, saved.annotation_samples)
+        assert loaded.annotation_symbols.tolist() == saved.annotation_symbols.tolist()
+        for field in ("name", "sample_rate", "leads", "adc_gain", "adc_baseline", "comments"):
+            assert getattr(loaded, field) == getattr(saved, field)
+        np.testing.assert_allclose(loaded.millivolts()[:, 0], (saved.adc[:, 0] - 1024) / 200)
+
+
+def test_records_are_listed_by_name_and_read_one_at_a_time(folder):
+    (folder / "101.dat").unlink()
+    records = RecordsDataset(filepath=str(folder)).load()
+    assert list(records) == ["100", "101"]
+    assert records["100"]().name == "100"
+
+
+@pytest.mark.parametrize("suffix", [".dat", ".atr"])
+def test_a_missing_file_is_named(folder, suffix):
+    (folder / f"100{suffix}").unlink()
+    with pytest.raises(BeatwiseError, match=rf"Record 100: {folder}/100\{suffix} is missing\. Fetch them\."):
+        load(folder)
+
+
+@pytest.mark.parametrize("place", [0, 3000, -1])
+def test_a_flipped_byte_is_found_and_the_file_named(folder, place):
+    content = bytearray((folder / "100.dat").read_bytes())
+    content[place] ^= 0x55
+    (folder / "100.dat").write_bytes(content)
+    with pytest.raises(BeatwiseError, match=rf"Record 100: {folder}/100\.dat is damaged.*checksums"):
+        load(folder)
+    assert load(folder, "101").name == "101"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 7000, -3])
+def test_a_truncated_signal_is_refused(folder, kept):
+    content = (folder / "100.dat").read_bytes()
+    (folder / "100.dat").write_bytes(content[:kept])
+    with pytest.raises(BeatwiseError, match=rf"Record 100: {folder}/100"):
+        load(folder)
+
+
+def test_a_signal_longer_than_its_header_says_is_refused(folder):
+    with (folder / "100.dat").open("ab") as file:
+        file.write(bytes(300))
+    with pytest.raises(BeatwiseError, match="Record 100"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", ["", "rubbish\n", "100 2 360 5000\n"])
+def test_a_damaged_header_is_refused(folder, content):
+    (folder / "100.hea").write_text(content)
+    with pytest.raises(BeatwiseError, match="Record 100: .* cannot be read as WFDB files"):
+        load(folder)
+
+
+def test_a_header_without_checksums_is_refused_or_read_but_no_riddle(folder):
+    lines = (folder / "100.hea").read_text().splitlines()
+    lines[1:3] = [" ".join(line.split()[:4]) for line in lines[1:3]]
+    (folder / "100.hea").write_text("\n".join(lines) + "\n")
+    try:
+        np.testing.assert_array_equal(load(folder).adc, make_record().adc)
+    except BeatwiseError as error:
+        assert "100" in str(error)  # noqa: PT017 - either outcome will do
+
+
+@pytest.mark.parametrize("name", ["empty", "absent"])
+def test_a_folder_without_records_says_how_to_get_them(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    records = RecordsDataset(filepath=str(tmp_path / name), how_to_get="Fetch them.")
+    assert not records.exists()
+    with pytest.raises(DatasetError, match=rf"No WFDB record \(\*\.hea\) in {tmp_path / name}\. Fetch them\."):
+        records.load()
+
+
+def test_a_folder_with_records_exists(folder):
+    assert RecordsDataset(filepath=str(folder)).exists()
+
+
+# --- tensors
+
+
+def tensors(make_beats: Any, use: str = "signal", *, records: bool = True) -> TensorSet:
+    beats = make_beats(records=records)
+    options = REPRESENTATIONS.options(use, {})
+    return build_tensors(beats, TensorSpec.fit(beats, use=use, options=options, classes=CLASSES))
+
+
+@pytest.mark.parametrize("records", [True, False])
+@pytest.mark.parametrize("use", REPRESENTATIONS.names())
+def test_tensors_come_back_as_they_were_saved(tmp_path, make_beats, use, records):
+    saved = tensors(make_beats, use, records=records)
+    dataset = TensorsDataset(filepath=str(tmp_path / "new" / "train.safetensors"))
+    assert not dataset.exists()
+    dataset.save(saved)
+    loaded = dataset.load()
+    assert dataset.exists()
+    assert (loaded.spec, loaded.fingerprint) == (saved.spec, saved.fingerprint)
+    for name in ("x", "aux", "y", "record", "sample"):
+        wanted, found = getattr(saved, name), getattr(loaded, name)
+        assert (found is None) == (wanted is None) == (name in ("record", "sample") and not records)
+        if wanted is not None:
+            np.testing.assert_array_equal(found, wanted)
+            assert found.dtype.kind == wanted.dtype.kind
+
+
+def test_tensors_of_beats_that_were_made_come_back(tmp_path, make_beats):
+    saved = tensors(make_beats)
+    assert saved.record is not None
+    made = dataclasses.replace(saved, record=np.where(np.arange(len(saved.y)) < 9, "", saved.record))
+    dataset = TensorsDataset(filepath=str(tmp_path / "t.safetensors"))
+    dataset.save(made)
+    assert dataset.load().record.tolist() == made.record.tolist()
+
+
+@pytest.mark.parametrize("use", REPRESENTATIONS.names())
+def test_a_preview_of_tensors_is_a_picture(tmp_path, make_beats, use):
+    dataset = TensorsDataset(filepath=str(tmp_path / "t.safetensors"))
+    dataset.save(tensors(make_beats, use))
+    assert base64.b64decode(str(dataset.preview())).startswith(PNG)
+
+
+def test_damaged_tensors_are_refused_with_the_file(tmp_path, make_beats):
+    path = tmp_path / "t.safetensors"
+    TensorsDataset(filepath=str(path)).save(tensors(make_beats))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DatasetError, match=r"t\.safetensors"):
+        TensorsDataset(filepath=str(path)).load()
+
+
+# --- figures
+
+
+def test_a_figure_is_read_back_as_the_picture_that_was_drawn(tmp_path):
+    figure = Figure()
+    figure.subplots().plot([0, 1])
+    dataset = FigureDataset(filepath=str(tmp_path / "new" / "f.png"))
+    assert not dataset.exists()
+    dataset.save(figure)
+    assert dataset.exists()
+    assert dataset.load().startswith(PNG)
+    assert base64.b64decode(str(dataset.preview())) == dataset.load()
+
+
+# --- models
+
+
+def make_model(make_beats: Any, name: str = "cnn1d") -> tuple[TrainedModel, TensorSet]:
+    beats = make_beats(length=96, records=True)
+    data: TensorSet | None = None
+    for use in ("signal", "image"):
+        spec = TensorSpec.fit(beats, use=use, options=REPRESENTATIONS.options(use, {}), classes=CLASSES)
+        data = build_tensors(beats, spec)
+        options = MODELS.options(name, {})
+        try:
+            network = build_model(name, input_shape=data.x.shape[1:], n_classes=5, n_aux=data.aux.shape[1], **options)
+        except BeatwiseError:  # takes another representation
+            continue
+        break
+    assert data is not None
+    network(torch.from_numpy(data.x), torch.from_numpy(data.aux))  # so that running statistics are not those at birth
+    config = {"classes": CLASSES, "seed": 1, "model": {"use": name, name: options}}
+    history = [{"epoch": 1, "train_loss": 0.5}]
+    return TrainedModel(network.eval(), data.x.shape[1:], data.spec, config, history, {"best_epoch": 1}), data
+
+
+def versioned(path: Path, load: str | None = None, save: str | None = None) -> ModelDataset:
+    return ModelDataset(filepath=str(path), version=Version(load, save))
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_model_that_was_loaded_predicts_the_same_to_the_last_bit(tmp_path, make_beats, name):
+    model, data = make_model(make_beats, name)
+    versioned(tmp_path / "model", save="v1").save(model)
+    loaded = versioned(tmp_path / "model").load()
+    np.testing.assert_array_equal(loaded.probabilities(data), model.probabilities(data))
+    assert loaded.spec == model.spec
+    assert json.loads(json.dumps(loaded.to_dict())) == json.loads(json.dumps(model.to_dict()))
+    assert not loaded.network.training
+
+
+def test_the_last_version_is_loaded_unless_another_is_asked_for(tmp_path, make_beats):
+    first, data = make_model(make_beats, "mlp")
+    second, _ = make_model(make_beats, "cnn1d")
+    path = tmp_path / "model"
+    for version, model in (("2024-01-01T00.00.00.000Z", first), ("2024-01-02T00.00.00.000Z", second)):
+        assert not versioned(path, load=version).exists()
+        versioned(path, save=version).save(model)
+        assert versioned(path, load=version).exists()
+    assert versioned(path).load().name == "cnn1d"
+    assert versioned(path, load="2024-01-01T00.00.00.000Z").load().name == "mlp"
+    assert sorted(p.name for p in path.iterdir()) == ["2024-01-01T00.00.00.000Z", "2024-01-02T00.00.00.000Z"]
+
+
+def test_loading_a_model_leaves_the_generator_of_the_caller(tmp_path, make_beats):
+    model, _ = make_model(make_beats)
+    versioned(tmp_path / "model", save="v1").save(model)
+    before = torch.get_rng_state()
+    versioned(tmp_path / "model").load()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_is_found_by_a_path_relative_to_the_working_directory(tmp_path, make_beats, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, _ = make_model(make_beats)
+    ModelDataset(filepath="data/model", version=Version(None, "v1")).save(model)
+    assert ModelDataset(filepath="data/model", version=Version(None, None)).load().name == "cnn1d"
+
+
+def test_a_model_folder_holds_weights_and_plain_text_only(tmp_path, make_beats):
+    versioned(tmp_path / "model", save="v1").save(make_model(make_beats)[0])
+    (folder,) = (tmp_path / "model" / "v1").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, make_beats: Any) -> Path:
+    versioned(tmp_path / "model", save="v1").save(make_model(make_beats)[0])
+    return tmp_path / "model" / "v1" / "model"
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe" + path.read_bytes()[2:])
+
+
+@pytest.mark.parametrize("damage", [truncate, garble, Path.unlink])
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_a_damaged_model_is_refused_with_its_folder(model_folder, name, damage):
+    damage(model_folder / name)
+    with pytest.raises(BeatwiseError, match=f"The model in {model_folder} cannot be read"):
+        read_model(model_folder)
+
+
+@pytest.mark.parametrize("change", [{"kernel_size": 3}, {"widths": [8, 16]}])
+def test_weights_of_another_network_are_refused(model_folder, change):
+    stored = json.loads((model_folder / CONFIG).read_text())
+    stored["config"]["model"]["cnn1d"] |= change
+    (model_folder / CONFIG).write_text(json.dumps(stored))
+    with pytest.raises(BeatwiseError, match="cannot be read"):
+        read_model(model_folder)
+
+
+def test_a_dataset_says_why_a_model_cannot_be_read(model_folder):
+    truncate(model_folder / WEIGHTS)
+    with pytest.raises(DatasetError, match="Train it again, or load another version"):
+        versioned(model_folder.parents[1]).load()
+
+
+# --- files
+
+
+def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
+    target = tmp_path / "new" / "file.txt"
+    with written_whole(target) as path:
+        path.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert [p.name for p in target.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").touch()
+    with written_whole(target) as path:
+        path.mkdir()
+        (path / "new").touch()
+    assert [p.name for p in target.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_writer_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, kind):
+    target = tmp_path / "target"
+    old = target
+    if kind == "folder":
+        target.mkdir()
+        old = target / "content"
+    old.write_text("old")
+
+    def write() -> None:
+        with written_whole(target) as path:
+            path.write_text("half")
+            raise RuntimeError("no more ink")
+
+    with pytest.raises(RuntimeError, match="no more ink"):
+        write()
+    assert old.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_writer_that_writes_nothing_leaves_the_old_folder(tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(FileNotFoundError), written_whole(target):
+        pass
+    assert target.is_dir()
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BeatwiseError, match=f"Cannot write to {tmp_path / 'file'}"), written_whole(tmp_path / "file" / "x"):
+        pass

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from beatwise.evaluation.intervals import bootstrap_weights, measure
+from beatwise.evaluation.metrics import OVERALL, PER_CLASS, point_scores
+from beatwise.evaluation.predictions import PREFIX, flatten_scores, measure_predictions
+
+CLASSES = ["N", "S", "V"]
+
+
+def case(n: int, seed: int = 0, classes: int = 3) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    target = rng.choice(classes, n, p=[0.6, 0.25, 0.15] if classes == 3 else None)
+    logits = rng.normal(size=(n, classes)) + 1.5 * np.eye(classes)[target]
+    probability = np.exp(logits)
+    return target, (probability / probability.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def measured(n: int = 400, *, draws: int = 200, confidence: float = 0.95, seed: int = 0) -> dict[str, Any]:
+    return measure(*case(n), CLASSES, draws=draws, confidence=confidence, seed=seed)
+
+
+def width(metric: dict[str, float]) -> float:
+    return metric["high"] - metric["low"]
+
+
+def table(target: Any, probability: Any) -> pd.DataFrame:
+    columns = {f"{PREFIX}{name}": probability[:, i] for i, name in enumerate(CLASSES)}
+    return pd.DataFrame({"target": target, "prediction": probability.argmax(axis=1), **columns})
+
+
+def test_every_draw_draws_as_many_beats_as_there_are():
+    weights = bootstrap_weights(np.random.default_rng(0), 50, 300)
+    assert (weights.shape, weights.dtype) == ((300, 50), np.dtype("float32"))
+    np.testing.assert_array_equal(weights.sum(axis=1), 50)
+    assert weights.mean(axis=0) == pytest.approx(np.ones(50), abs=0.3)
+    assert (weights == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.02)
+
+
+def test_intervals_are_deterministic_by_seed():
+    assert measured(seed=1) == measured(seed=1)
+    assert measured(seed=1) != measured(seed=2)
+
+
+def test_draws_do_not_depend_on_how_many_are_scored_at_once(monkeypatch):
+    whole = measured(draws=120)
+    monkeypatch.setattr("beatwise.evaluation.intervals.CHUNK", 7)
+    assert measured(draws=120)["overall"]["accuracy"] == whole["overall"]["accuracy"]
+
+
+def test_the_interval_of_accuracy_is_close_to_the_binomial_one():
+    target, probability = case(1000)
+    metric = measure(target, probability, CLASSES, draws=2000, confidence=0.9, seed=0)["overall"]["accuracy"]
+    low, high = binom.ppf([0.05, 0.95], 1000, metric["value"]) / 1000
+    assert metric["low"] == pytest.approx(low, abs=0.003)
+    assert metric["high"] == pytest.approx(high, abs=0.003)
+
+
+def test_more_beats_make_an_interval_narrower():
+    few, many = measured(200), measured(3200)
+    for name in ("accuracy", "macro_recall", "macro_auroc", "kappa"):
+        assert width(many["overall"][name]) < 0.5 * width(few["overall"][name])
+
+
+def test_more_confidence_makes_an_interval_wider():
+    assert width(measured(confidence=0.99)["overall"]["accuracy"]) > width(measured(confidence=0.5)["overall"]["accuracy"])
+
+
+@pytest.mark.parametrize("name", [name for name in OVERALL if name != "ece"])  # which is larger in every draw
+def test_an_interval_contains_the_value(name):
+    metric = measured()["overall"][name]
+    assert metric["low"] < metric["value"] < metric["high"]
+
+
+def test_values_are_the_plain_metrics_and_not_means_over_draws():
+    values = {name: metric["value"] for name, metric in measured()["overall"].items()}
+    assert values == point_scores(*case(400))
+
+
+def test_supports_and_confusion_are_counts():
+    target, probability = case(400)
+    result = measured()
+    counts = np.bincount(target).tolist()
+    assert result["n"] == 400
+    assert [result["per_class"][name]["support"] for name in CLASSES] == counts
+    assert np.sum(result["confusion"], axis=1).tolist() == counts
+    assert np.sum(result["confusion"], axis=0).tolist() == np.bincount(probability.argmax(axis=1)).tolist()
+
+
+@pytest.mark.parametrize("name", PER_CLASS)
+def test_a_metric_of_an_absent_class_is_none(name):
+    target, probability = case(300)
+    kept = target != 1
+    result = measure(target[kept], probability[kept], CLASSES, draws=20, confidence=0.9, seed=0)
+    assert result["per_class"]["S"]["support"] == 0
+    assert result["per_class"]["S"][name] == {"value": None, "low": None, "high": None}
+    assert result["per_class"]["N"][name]["value"] is not None
+
+
+def test_a_class_of_one_beat_has_an_interval_from_the_draws_that_hold_it():
+    target, probability = case(100)
+    target = np.where(np.arange(100) == 0, 2, np.minimum(target, 1))
+    metric = measure(target, probability, CLASSES, draws=50, confidence=0.9, seed=0)["per_class"]["V"]["recall"]
+    assert {metric["value"], metric["low"], metric["high"]} <= {0.0, 1.0}
+
+
+def test_measurements_are_plain_data_for_json():
+    assert json.loads(json.dumps(measured(draws=10), allow_nan=False)) == measured(draws=10)
+
+
+def test_the_naive_classifier_predicts_the_class_shares_of_validation():
+    val, test = table(*case(200, seed=1)), table(*case(300, seed=2))
+    naive = measure_predictions(val, test, draws=20, confidence=0.9, seed=0)["naive"]
+    shares = np.bincount(val["target"], minlength=3) / 200
+    expected = point_scores(test["target"].to_numpy(), np.tile(shares, (300, 1)))
+    assert {name: metric["value"] for name, metric in naive["overall"].items()} == expected
+    assert naive["per_class"]["N"]["recall"]["value"] == 1
+    assert naive["overall"]["macro_recall"]["value"] == pytest.approx(1 / 3)
+    assert naive["overall"]["macro_auroc"]["value"] == 0.5
+
+
+def test_parts_are_measured_on_their_own_predictions():
+    val, test = table(*case(200, seed=1)), table(*case(300, seed=2))
+    result = measure_predictions(val, test, draws=20, confidence=0.9, seed=0)
+    assert (result["classes"], result["bootstrap_draws"], result["confidence"]) == (CLASSES, 20, 0.9)
+    assert (result["val"]["n"], result["test"]["n"], result["naive"]["n"]) == (200, 300, 300)
+    for name, part in (("val", val), ("test", test)):
+        accuracy = (part["target"] == part["prediction"]).mean()
+        assert result[name]["overall"]["accuracy"]["value"] == pytest.approx(accuracy)
+
+
+def test_flat_scores_leave_out_what_is_not_defined():
+    val, test = table(*case(200, seed=1)), table(*case(300, seed=2))
+    result = measure_predictions(val, test[test["target"] != 2], draws=20, confidence=0.9, seed=0)
+    flat = flatten_scores(result)
+    assert flat["test.macro_recall"] == result["test"]["overall"]["macro_recall"]["value"]
+    assert flat["val.recall.V"] == result["val"]["per_class"]["V"]["recall"]["value"]
+    assert "test.recall.V" not in flat
+    assert not [key for key in flat if key.startswith("naive") or "support" in key]

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from pydantic import BaseModel
+
+from beatwise.errors import BeatwiseError
+from beatwise.models import MODELS
+from beatwise.params import Block, Choice, Model, Parameters, check_parameters
+from beatwise.registry import Registry
+from beatwise.resampling import STRATEGIES
+from beatwise.settings import CONFIG_LOADER_ARGS
+from beatwise.signals.representations import REPRESENTATIONS
+from beatwise.signals.segmentation import RULES
+from beatwise.splits import SPLITS
+
+CONF = Path(__file__).parents[1] / "conf"
+ENVIRONMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+CHOICES: dict[str, Registry[Any]] = {
+    "ingest.split": SPLITS,
+    "resample": STRATEGIES,
+    "tensors": REPRESENTATIONS,
+    "segment.rule": RULES,
+}
+
+
+def load(env: str) -> dict[str, Any]:
+    return dict(OmegaConfigLoader(str(CONF), env=env, **CONFIG_LOADER_ARGS)["parameters"])
+
+
+@pytest.fixture(scope="module")
+def base() -> dict[str, Any]:
+    return load("base")
+
+
+def changed(parameters: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    """The parameters with one value set, blocks made where there are none."""
+    result = copy.deepcopy(parameters)
+    *above, last = key.split(".")
+    block = result
+    for name in above:
+        block = block.setdefault(name, {})
+    block[last] = value
+    return result
+
+
+def blocks(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Block):
+            yield prefix + name
+            yield from blocks(field.annotation, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_the_parameters_of_every_environment_pass(env):
+    assert check_parameters(load(env)).source == ("demo" if env in ("base", "local") else env)
+
+
+def test_an_environment_overrides_single_parameters_and_not_whole_blocks():
+    parameters = check_parameters(load("test"))
+    assert (parameters.train.epochs, parameters.train.patience) == (2, 8)
+
+
+def test_conf_base_states_every_parameter(base):
+    assert set(base) == set(Parameters.model_fields)
+
+
+@pytest.mark.parametrize("key", [*CHOICES, "model"])
+def test_conf_base_states_every_option_of_every_choice_with_its_default(base, key):
+    block: Any = base
+    for name in key.split("."):
+        block = block[name]
+    registry = CHOICES.get(key, MODELS)
+    for name in registry.names():
+        assert registry.options(name, block.get(name, {})) == registry.options(name, {})
+        assert set(block.get(name, {})) == set(registry.options(name, {}))
+
+
+@pytest.mark.parametrize("block", list(blocks(Parameters)))
+def test_an_unknown_key_is_refused_in_every_block(base, block):
+    if block == "model":
+        with pytest.raises(BeatwiseError, match="Unknown model 'no_such_key'"):
+            Model(use="mlp", no_such_key=1).check(MODELS)
+        return
+    with pytest.raises(BeatwiseError, match=f"{block}.*no_such_key"):
+        check_parameters(changed(base, f"{block}.no_such_key", 1))
+
+
+@pytest.mark.parametrize(
+    ("block", "name"), [(block, name) for block, registry in CHOICES.items() for name in registry.names()]
+)
+def test_an_unknown_option_is_refused_even_where_its_choice_is_not_used(base, block, name):
+    with pytest.raises(BeatwiseError, match=rf"{block}.*{name}\.no_such_option: there is no such parameter"):
+        check_parameters(changed(base, f"{block}.{name}.no_such_option", 1))
+
+
+@pytest.mark.parametrize(("block", "registry"), CHOICES.items())
+def test_an_unknown_choice_lists_the_known_ones(base, block, registry):
+    with pytest.raises(BeatwiseError, match=f"Unknown {registry.kind} 'no_such_name'") as caught:
+        check_parameters(changed(base, f"{block}.use", "no_such_name"))
+    assert f"Known: {', '.join(sorted(registry.names()))}." in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", -1),
+        ("sample_rate", 0),
+        ("classes", ["N"]),
+        ("ingest.drop_duplicates", "perhaps"),
+        ("ingest.split.given.val_share", 1.5),
+        ("resample.smote.k_neighbors", "five"),
+        ("tensors.rr", 3),
+        ("tensors.scalogram.scales", [0]),
+        ("train.epochs", 0),
+        ("train.learning_rate", "fast"),
+        ("train.class_weights", "some"),
+        ("train.gradient_clip", 0),
+        ("train.monitor", "recall"),
+        ("evaluate.confidence", 1),
+        ("report.examples_per_class", 51),
+        ("segment.lead", [1]),
+        ("segment.aami", {"N": "N"}),
+        ("segment.rule.window.rate", "x"),
+        ("synthesise.class_shares", {"N": 2}),
+        ("download.records", "100"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_its_key_and_shown(base, key, value):
+    with pytest.raises(BeatwiseError) as caught:
+        check_parameters(changed(base, key, value))
+    block, option = key.split(".")[0], key.split(".")[-1]
+    shown = next(iter(value.values()), None) if isinstance(value, dict) else value
+    assert block in str(caught.value)
+    assert option in str(caught.value)
+    assert repr(shown[0] if isinstance(shown, list) and shown == [0] else shown) in str(caught.value)
+
+
+def test_all_problems_are_named_at_once(base):
+    with pytest.raises(BeatwiseError) as caught:
+        check_parameters(changed(changed(changed(base, "train.epochs", 0), "seed", "x"), "trian", {}))
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def test_a_misspelt_block_is_refused_with_a_suggestion(base):
+    with pytest.raises(BeatwiseError, match="Unknown parameter 'trian'. Did you mean 'train'?"):
+        check_parameters(changed(base, "trian", {"epochs": 1}))
+
+
+def test_a_missing_block_is_named(base):
+    with pytest.raises(BeatwiseError, match="train: Field required"):
+        check_parameters({key: value for key, value in base.items() if key != "train"})
+
+
+@pytest.mark.parametrize("value", [5, "abc", [1]])
+def test_options_that_are_no_mapping_are_refused(base, value):
+    with pytest.raises(BeatwiseError, match="resample.*smote"):
+        check_parameters(changed(base, "resample.smote", value))
+
+
+@pytest.mark.parametrize("key", ["train.learning_rate", "train.weight_decay", "sample_rate"])
+def test_infinity_is_no_value(base, key):
+    with pytest.raises(BeatwiseError, match=key):
+        check_parameters(changed(base, key, float("inf")))
+
+
+def test_a_choice_fills_in_the_defaults_of_what_it_uses(base):
+    parameters = check_parameters(changed(base, "resample", {"use": "smote_enn", "smote_enn": {"k_neighbors": 2}}))
+    assert parameters.resample.options == {"k_neighbors": 2, "n_neighbors": 3}
+
+
+def test_the_options_of_the_model_are_checked_against_the_zoo():
+    assert Model(use="cnn1d", cnn1d={"kernel_size": 5}).chosen(MODELS)["kernel_size"] == 5
+    with pytest.raises(BeatwiseError, match=r"mlp\.width: Input should be greater than or equal to 1; got 0"):
+        Model(use="cnn1d", mlp={"width": 0}).check(MODELS)
+
+
+def test_parameters_do_not_change(base):
+    with pytest.raises(ValueError, match="frozen"):
+        check_parameters(base).train.epochs = 3  # type: ignore[misc]
+
+
+def test_every_choice_of_the_configuration_is_covered_here():
+    found = {name for name in blocks(Parameters) if name == "model" or name in CHOICES}
+    assert found == {*CHOICES, "model"}
+    assert len(Choice.__subclasses__()) == len(found)
