@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ def make_beats() -> Callable[..., pd.DataFrame]:
         target = np.repeat(np.arange(len(counts)), counts)
         values = rng.uniform(0, 1, size=(len(target), length)).astype(np.float32)
         # Classes differ, so that neighbours are mostly of one class; beats end in padding, as real ones do.
-        values = (values + target[:, None]) / len(counts)
+        values = ((values + target[:, None]) / len(counts)).astype(np.float32)
         for row, padding in enumerate(rng.integers(0, length // 2, size=len(target))):
             values[row, length - padding :] = 0
         table = beats_table(values, target)
@@ -54,14 +55,30 @@ def make_beats() -> Callable[..., pd.DataFrame]:
     return make
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the project's configuration and sample in a folder of its own, and the working directory in it."""
+def copy_project(folder: Path) -> Path:
+    """Copy configuration and sample into a folder that is a Kedro project of its own."""
     for name in ("conf", "data/01_raw/demo"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("records"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("records"))
     for name in ("pyproject.toml", ".telemetry"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "src").mkdir()
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "src").mkdir()
+    return folder
+
+
+def run_session(folder: Path, pipeline: str = "train", env: str = "test", **options: Any) -> None:
+    """What `kedro run` does in a project's folder, in this process."""
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(folder)
+    parameters = options.pop("parameters", None)
+    with KedroSession.create(project_path=folder, env=env, runtime_params=parameters) as session:
+        session.run(pipeline_names=[pipeline], **options)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project's configuration and sample in a folder of its own, and the working directory in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BEATWISE_DATA", raising=False)
-    return tmp_path
+    return copy_project(tmp_path)

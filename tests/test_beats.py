@@ -41,6 +41,13 @@ def test_labels_are_int64_even_where_the_file_holds_floats(beats):
     np.testing.assert_array_equal(labels(as_floats), labels(beats))
 
 
+def test_labels_are_a_copy_that_may_be_written_to(beats):
+    target = labels(beats)
+    assert target.flags.writeable
+    target[:] = 9
+    assert beats["target"].max() < 3
+
+
 def test_a_table_is_put_together_from_values_labels_and_columns():
     table = beats_table(np.zeros((2, 3), np.float32), np.array([0, 1]), record="100", sample=np.array([7, 8]))
     assert list(table.columns) == ["0", "1", "2", "target", "record", "sample"]

@@ -14,7 +14,7 @@ from beatwise.signals.representations import REPRESENTATIONS
 from beatwise.signals.segmentation import RULES
 from beatwise.splits import SPLITS
 
-REGISTRIES = [STRATEGIES, SPLITS, REPRESENTATIONS, RULES, MODELS]
+REGISTRIES: list[Registry[Any]] = [STRATEGIES, SPLITS, REPRESENTATIONS, RULES, MODELS]
 ENTRIES = [pytest.param(r, name, id=f"{r.kind}: {name}") for r in REGISTRIES for name in r.names()]
 
 

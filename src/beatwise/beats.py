@@ -29,12 +29,12 @@ def signal_columns(beats: pd.DataFrame) -> list[str]:
 
 def signals(beats: pd.DataFrame) -> Signals:
     """The signals of a beats table, ``float32 [n_beats, n_samples]``, a contiguous copy."""
-    return np.ascontiguousarray(beats[signal_columns(beats)].to_numpy(dtype=np.float32))
+    return np.array(beats[signal_columns(beats)], dtype=np.float32, order="C")
 
 
 def labels(beats: pd.DataFrame) -> Labels:
-    """The class indices of a beats table, ``int64 [n_beats]``."""
-    return beats[TARGET].to_numpy(dtype=np.int64)
+    """The class indices of a beats table, ``int64 [n_beats]``, a copy."""
+    return beats[TARGET].to_numpy(dtype=np.int64, copy=True)
 
 
 def has_records(beats: pd.DataFrame) -> bool:

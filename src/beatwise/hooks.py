@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -17,9 +18,14 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
+from beatwise.errors import BeatwiseError
 from beatwise.params import Block, check_parameters
 
 log = logging.getLogger(__name__)
+
+
+# Parameters that are taken from globals.yml, where the catalog takes them from as well.
+FIXED_BY_SOURCE = {"source", "classes", "sample_rate"}
 
 
 class ParameterHooks:
@@ -32,7 +38,15 @@ class ParameterHooks:
         Raises:
             BeatwiseError: One line a problem.
         """
-        check_parameters(context.params)
+        # Not context.params: Kedro would check that first, block by block, with messages of its own.
+        given = context.config_loader["parameters"]
+        fixed = sorted(FIXED_BY_SOURCE & set(context.config_loader.runtime_params or {}))
+        if fixed:
+            raise BeatwiseError(
+                f"{', '.join(fixed)}: cannot be set by --params, because the catalog depends on it too. Set it in "
+                "globals.yml of an environment, and run with --env."
+            )
+        check_parameters(given)
 
 
 class TrackingHooks(MlflowHook):
@@ -46,11 +60,22 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Open the run, and remember the catalog."""
+        # A run that is not tracked must not log to the last one that was.
+        self.run_id = None
         super().before_pipeline_run(run_params, pipeline, catalog)
         # MLflow sets these up when it is imported, long after logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self._catalog = catalog
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Close the run for good."""
+        super().after_pipeline_run(run_params, pipeline, catalog)
+        # kedro-mlflow opens the run anew for every node and closes it once: the rest would swallow the next run of
+        # this process, in a notebook for instance.
+        while not self._already_active_mlflow and (active := mlflow.active_run()) and active.info.run_id == self.run_id:
+            mlflow.end_run()
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -70,8 +95,6 @@ class TrackingHooks(MlflowHook):
             super()._log_param(key, single)
 
     def _log(self, kind: str, namespace: str, name: str, data: Any, path: Path) -> None:
-        import mlflow
-
         if kind in ("artifact", "metrics"):
             mlflow.log_artifact(str(path), artifact_path=namespace or None)
         if kind == "metrics":
@@ -154,8 +177,6 @@ def _flatten(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _log_history(namespace: str, history: pd.DataFrame) -> None:
-    import mlflow
-
     for row in history.to_dict("records"):
         scores = {
             f"{namespace}.epoch.{name}": value

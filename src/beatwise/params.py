@@ -25,7 +25,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Block(BaseModel):
     """A block of parameters: unknown keys are refused, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def chosen_values(self) -> dict[str, Any]:
         """The parameters as plain data for a tracker; of a choice, the options of what was chosen alone."""
@@ -40,7 +40,7 @@ class Choice(Block):
         use: Name of the chosen entry.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     registry: ClassVar[Registry[Any] | None] = None
 
     use: str
@@ -51,21 +51,26 @@ class Choice(Block):
             self.check(self.registry)
         return self
 
-    def check(self, registry: Registry[Any]) -> None:
+    def check(self, registry: Registry[Any], key: str = "") -> None:
         """Check the choice and the options of every entry that has some.
+
+        Args:
+            registry: Of what can be chosen.
+            key: Where the choice stands in the configuration, for the message.
 
         Raises:
             BeatwiseError: On an unknown entry, an unknown option, or a value that is not allowed.
         """
-        self.chosen(registry)
+        registry[self.use]
         for name, options in (self.model_extra or {}).items():
             if name not in registry:
                 raise BeatwiseError(unknown_name(registry.kind, name, registry.names()))
-            registry.options(name, options or {}, name)
+            registry.options(name, {} if options is None else options, f"{key}.{name}".strip("."))
 
     def chosen(self, registry: Registry[Any]) -> dict[str, Any]:
         """The options of the chosen entry, checked, defaults filled in."""
-        return registry.options(self.use, (self.model_extra or {}).get(self.use) or {}, self.use)
+        given = (self.model_extra or {}).get(self.use)
+        return registry.options(self.use, {} if given is None else given, self.use)
 
     def chosen_values(self) -> dict[str, Any]:
         """As for every block."""
@@ -268,7 +273,7 @@ def check_parameters(given: dict[str, Any]) -> Parameters:
     try:
         parameters = Parameters.model_validate({k: v for k, v in given.items() if k not in unknown})
     except ValidationError as error:
-        lines.append(describe_validation(error, ""))
+        lines.append(describe_validation(error, "", Parameters))
     if lines:
         raise BeatwiseError("The parameters cannot be used:\n" + "\n".join(lines))
     return parameters

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -27,23 +28,34 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(options)}."
 
 
-def describe_validation(error: ValidationError, prefix: str) -> str:
+def describe_validation(error: ValidationError, prefix: str, schema: type[BaseModel]) -> str:
     """One line a problem: the full key, what was wrong with it, and the value given.
 
     Args:
         error: What Pydantic raised.
         prefix: The key above the validated block, e.g. ``"train"``.
+        schema: What was validated against; names the keys that a mistyped one may have meant.
     """
     lines = []
     for problem in error.errors(include_url=False):
         key = ".".join([prefix, *map(str, problem["loc"])]).strip(".")
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{key}: there is no such parameter (value given: {problem['input']!r}).")
+            *above, last = problem["loc"]
+            lines.append(f"{key}: {unknown_name('parameter', last, _fields(schema, above))}")
         elif problem["type"] == "value_error":
-            lines.append(f"{key}: {problem['ctx']['error']}")
+            text = str(problem["ctx"]["error"])
+            # The options of a choice name the key from the choice on.
+            lines.append(f"{key}.{text}" if re.match(r"[\w.]+: ", text) else f"{key}: {text}")
         else:
             lines.append(f"{key}: {problem['msg']}; got {problem['input']!r}.")
     return "\n".join(lines)
+
+
+def _fields(schema: Any, above: Iterable[int | str]) -> list[str]:
+    """Names of the fields of the block that stands at a place within a schema."""
+    for step in above:
+        schema = schema.model_fields[step].annotation
+    return list(schema.model_fields)
 
 
 class Registry(Generic[T]):
@@ -97,7 +109,7 @@ class Registry(Generic[T]):
             for p in inspect.signature(function).parameters.values()
             if p.kind is p.KEYWORD_ONLY and p.name not in self._supplied
         }
-        return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+        return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False), **fields)
 
     def options(self, name: str, given: Mapping[str, Any], key: str = "") -> dict[str, Any]:
         """Check the options of one entry and fill in what was left out.
@@ -114,9 +126,11 @@ class Registry(Generic[T]):
             BeatwiseError: If the name or an option is unknown, or a value is of the wrong type or out of bounds.
         """
         schema = self.schema(name)
+        if not isinstance(given, Mapping):
+            raise BeatwiseError(f"{key or name}: got {given!r}; allowed: the options of the {self.kind} by name.")
         try:
             return schema.model_validate(dict(given)).model_dump()
         except ValidationError as error:
             known = ", ".join(schema.model_fields) or "none"
-            message = describe_validation(error, key or name)
-            raise BeatwiseError(f"{message}\nOptions of the {self.kind} {name!r}: {known}.") from error
+            message = describe_validation(error, key or name, schema)
+            raise BeatwiseError(f"{message} Options of the {self.kind} {name!r}: {known}.") from error

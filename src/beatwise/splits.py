@@ -31,7 +31,8 @@ SPLITS: Registry[Callable[..., Parts]] = Registry("split", supplied=["seed"])
 def split_given(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_share: Share = 0.2) -> Parts:
     """Keep the test part of the source; cut validation from train, stratified per beat as test was.
 
-    Where the source has no test part, one is cut first, stratified per beat.
+    A validation part that the source brings is kept too. Where the source has no test part, one is cut first,
+    stratified per beat.
 
     Args:
         beats: Beats table with ``part``.
@@ -39,10 +40,13 @@ def split_given(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_
         val_share: Share of train that becomes validation.
         test_share: Share of all beats that becomes test where the source has no test part.
     """
+    if PART not in beats:
+        raise BeatwiseError("The split 'given' needs a column 'part' (train, test). Use ingest.split.use=stratified.")
     parts = beats[PART].to_numpy(dtype="U5")
     if not (parts == "test").any():
         _cut_stratified(parts, labels(beats), "test", test_share, seed)
-    _cut_stratified(parts, labels(beats), "val", val_share, seed)
+    if not (parts == "val").any():
+        _cut_stratified(parts, labels(beats), "val", val_share, seed)
     return parts
 
 
@@ -85,6 +89,8 @@ def split_by_record(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.2, t
 @SPLITS.register("ds1_ds2")
 def split_ds1_ds2(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.2) -> Parts:
     """The inter-patient split of de Chazal et al. 2004: train on DS1, test on DS2, paced records left out.
+
+    Records 201 (DS1) and 202 (DS2) are of one patient; the published split parts them, and so does this one.
 
     Args:
         beats: Beats table with ``record``, MIT-BIH's names.
@@ -145,7 +151,9 @@ def _cut_stratified(parts: Parts, target: npt.NDArray[np.int64], name: str, shar
 
     pool = np.flatnonzero(parts == "train")
     classes, counts = np.unique(target[pool], return_counts=True)
-    if counts.min(initial=2) < 2 or len(pool) * share < len(classes):
+    if len(pool) == 0:
+        raise BeatwiseError(f"There is no beat to cut a {name} part from: the source has no part 'train'.")
+    if counts.min() < 2 or len(pool) * share < len(classes):
         raise BeatwiseError(
             f"Cannot cut a {name} part of {share:g} from {len(pool)} beats, stratified by class: class index "
             f"{classes[counts.argmin()]} has {counts.min()} of them. Every class needs two beats at least, and the "
@@ -169,11 +177,11 @@ def _cut_patients(
 
     pool = np.flatnonzero(parts == "train")
     folds, n_patients = max(2, round(1 / share)), len(np.unique(patients[pool]))
-    if n_patients < folds:
+    if n_patients < folds or np.bincount(target[pool]).max() < folds:
         raise BeatwiseError(
-            f"Cannot cut a {name} part of {share:g} by record: that needs {folds} patients, and there are "
-            f"{n_patients}. "
-            "Raise the share, or use ingest.split.use=stratified."
+            f"Cannot cut a {name} part of {share:g} by record: that needs {folds} patients and as many beats of a "
+            "class; there "
+            f"are {n_patients} patients and {len(pool)} beats. Raise the share, or use ingest.split.use=stratified."
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     folds_cut = [cut for _, cut in splitter.split(pool, target[pool], patients[pool])]

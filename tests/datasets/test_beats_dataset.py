@@ -48,44 +48,44 @@ def train(beats: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture
-def test(beats: pd.DataFrame) -> pd.DataFrame:
+def held_out(beats: pd.DataFrame) -> pd.DataFrame:
     return beats.iloc[80:].reset_index(drop=True)
 
 
-def test_a_parquet_pair_becomes_one_table_with_the_part_of_each_row(tmp_path, beats, train, test):
+def test_a_parquet_pair_becomes_one_table_with_the_part_of_each_row(tmp_path, beats, train, held_out):
     write(train, tmp_path / "train.parquet")
-    write(test, tmp_path / "test.parquet")
+    write(held_out, tmp_path / "test.parquet")
     loaded = dataset(tmp_path, PARQUET).load()
     assert_frame_equal(loaded.drop(columns=PART), beats)
-    assert loaded[PART].tolist() == ["train"] * 80 + ["test"] * len(test)
+    assert loaded[PART].tolist() == ["train"] * 80 + ["test"] * len(held_out)
 
 
-def test_a_csv_pair_without_headers_gives_the_table_of_the_parquet_pair(tmp_path, train, test):
+def test_a_csv_pair_without_headers_gives_the_table_of_the_parquet_pair(tmp_path, train, held_out):
     for suffix in ("parquet", "csv"):
         write(train, tmp_path / f"train.{suffix}")
-        write(test, tmp_path / f"test.{suffix}")
+        write(held_out, tmp_path / f"test.{suffix}")
     of_csv, of_parquet = dataset(tmp_path, CSV).load(), dataset(tmp_path, PARQUET).load()
     assert_frame_equal(of_csv, of_parquet, check_dtype=False, rtol=1e-6)
     assert of_csv.columns.tolist() == of_parquet.columns.tolist()
 
 
-def test_columns_in_another_order_are_matched_by_name(tmp_path, beats, train, test):
+def test_columns_in_another_order_are_matched_by_name(tmp_path, beats, train, held_out):
     write(train, tmp_path / "train.parquet")
-    write(test[test.columns[::-1]], tmp_path / "test.parquet")
+    write(held_out[held_out.columns[::-1]], tmp_path / "test.parquet")
     assert_frame_equal(dataset(tmp_path, PARQUET).load().drop(columns=PART), beats)
 
 
-def test_the_first_layout_that_is_there_in_full_is_read(tmp_path, train, test):
+def test_the_first_layout_that_is_there_in_full_is_read(tmp_path, train, held_out):
     write(train, tmp_path / "train.parquet", tmp_path / "train.csv")
-    write(test, tmp_path / "test.csv", tmp_path / "late.parquet")
+    write(held_out, tmp_path / "test.csv", tmp_path / "late.parquet")
     source = dataset(tmp_path, PARQUET, CSV, {"train": "late.parquet"})
     assert source.exists()
     assert source.load().attrs["files"]["train"] == [str(tmp_path / "train.csv")]
 
 
-def test_the_first_of_two_layouts_that_are_both_there_is_read(tmp_path, train, test):
+def test_the_first_of_two_layouts_that_are_both_there_is_read(tmp_path, train, held_out):
     write(train, tmp_path / "train.parquet", tmp_path / "train.csv")
-    write(test, tmp_path / "test.parquet", tmp_path / "test.csv")
+    write(held_out, tmp_path / "test.parquet", tmp_path / "test.csv")
     assert dataset(tmp_path, CSV, PARQUET).load().attrs["files"]["test"] == [str(tmp_path / "test.csv")]
 
 
@@ -97,20 +97,20 @@ def test_the_layout_all_keeps_the_parts_that_the_file_names(tmp_path, beats):
     assert loaded.attrs["files"] == {"all": [str(tmp_path / "beats.parquet")]}
 
 
-def test_several_files_of_a_part_are_read_one_after_the_other(tmp_path, beats, train, test):
+def test_several_files_of_a_part_are_read_one_after_the_other(tmp_path, beats, train, held_out):
     write(train, tmp_path / "ptbdb_normal.csv")
-    write(test, tmp_path / "ptbdb_abnormal.csv")
+    write(held_out, tmp_path / "ptbdb_abnormal.csv")
     loaded = dataset(tmp_path, {"train": ["ptbdb_normal.csv", "ptbdb_abnormal.csv"]}).load()
     assert loaded["target"].tolist() == beats["target"].tolist()
     assert set(loaded[PART]) == {"train"}
     assert loaded.index.tolist() == list(range(len(beats)))
 
 
-def test_the_table_names_the_files_of_each_part_in_full(tmp_path, monkeypatch, train, test):
+def test_the_table_names_the_files_of_each_part_in_full(tmp_path, monkeypatch, train, held_out):
     monkeypatch.chdir(tmp_path)
     for name in ("a.parquet", "b.parquet"):
         write(train, tmp_path / name)
-    write(test, tmp_path / "c.parquet")
+    write(held_out, tmp_path / "c.parquet")
     loaded = dataset(Path(), {"train": ["a.parquet", "b.parquet"], "test": "c.parquet"}).load()
     assert loaded.attrs == {
         "files": {
@@ -142,7 +142,9 @@ def test_a_folder_in_the_place_of_a_file_does_not_count_as_one(tmp_path):
         dataset(tmp_path, {"train": "train.parquet"}).load()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a table", b"PAR1" + bytes(500) + b"PAR1"], ids=["empty", "text", "fake"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a table", b"PAR1" + bytes(500) + b"PAR1"], ids=["empty", "text", "fake"]
+)
 def test_a_file_that_is_not_parquet_is_named(tmp_path, train, content):
     write(train, tmp_path / "train.parquet")
     (tmp_path / "test.parquet").write_bytes(content)
@@ -183,10 +185,10 @@ def test_a_file_that_is_not_csv_is_named(tmp_path, content):
     ids=["missing", "extra", "renamed"],
 )
 def test_files_with_different_columns_are_refused_with_both_names_and_the_columns(
-    tmp_path, train, test, change, differ
+    tmp_path, train, held_out, change, differ
 ):
     write(train, tmp_path / "train.parquet")
-    write(change(test), tmp_path / "test.parquet")
+    write(change(held_out), tmp_path / "test.parquet")
     assert refusal(dataset(tmp_path, PARQUET)) == (
         f"{tmp_path / 'test.parquet'} does not have the columns of {tmp_path / 'train.parquet'}; they differ in: "
         f"{differ}. All files of a source need the same columns."
@@ -198,6 +200,6 @@ def test_saving_is_refused_and_the_files_stay_as_they_are(tmp_path, train):
     write(train, path)
     before = path.read_bytes()
     with pytest.raises(DatasetError, match="BeatsDataset is read-only"):
-        dataset(tmp_path, {"train": "train.parquet"}).save(train)  # type: ignore[arg-type]
+        dataset(tmp_path, {"train": "train.parquet"}).save(train)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["train.parquet"]

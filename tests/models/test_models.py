@@ -12,7 +12,7 @@ from beatwise.models import MODELS, build_model, list_models
 from beatwise.models.predicting import predict_probabilities
 
 # With the defaults, for one channel of 187 samples, five classes and no auxiliary features.
-PARAMETERS = {"mlp": 115_205, "cnn1d": 4_773, "resnet1d": 45_925}
+PARAMETERS = {"mlp": 115_205, "cnn1d": 4_773, "resnet1d": 45_125}
 EVERY_MODEL = pytest.mark.parametrize("name", list_models())
 
 
@@ -25,7 +25,9 @@ def shape_for(name: str, length: int = 187) -> tuple[int, ...]:
     return (1, length)
 
 
-def build(name: str, *, length: int = 187, classes: int = 5, aux: int = 0, **options: Any) -> tuple[nn.Module, tuple[int, ...]]:
+def build(
+    name: str, *, length: int = 187, classes: int = 5, aux: int = 0, **options: Any
+) -> tuple[nn.Module, tuple[int, ...]]:
     torch.manual_seed(0)
     shape = shape_for(name, length)
     return build_model(name, input_shape=shape, n_classes=classes, n_aux=aux, **options), shape
@@ -107,17 +109,16 @@ def test_a_model_learns_64_beats_by_heart(name):
     x, aux = batch(shape, 64)
     y = torch.arange(64) % 5
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
-    for _ in range(400):
+    for _ in range(20):
         network.train()
-        loss = F.cross_entropy(network(x, aux), y)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        if loss.item() < 0.02:
-            break
-    network.eval()
-    with torch.no_grad():
-        assert (network(x, aux).argmax(dim=1) == y).all()
+        for _ in range(20):
+            loss = F.cross_entropy(network(x, aux), y)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+        if (predict_probabilities(network, x, aux).argmax(axis=1) == y.numpy()).all():
+            return
+    pytest.fail(f"After 400 steps the loss is {loss.item():.3f}")
 
 
 @EVERY_MODEL
@@ -169,7 +170,7 @@ def test_probabilities_add_up_to_one_across_chunks(name, monkeypatch):
 
 
 def test_an_unknown_model_is_refused_and_the_known_ones_are_listed():
-    with pytest.raises(BeatwiseError, match="Unknown model 'resnet'. Did you mean 'resnet1d'?") as caught:
+    with pytest.raises(BeatwiseError, match=r"Unknown model 'resnet'\. Did you mean 'resnet1d'\?") as caught:
         build_model("resnet", input_shape=(1, 187), n_classes=5)
     assert f"Known: {', '.join(sorted(list_models()))}." in str(caught.value)
 

@@ -79,7 +79,9 @@ def test_foreign_rows_are_an_error_that_counts_and_places_them(beats):
 
 def test_a_row_off_by_one_bit_is_foreign(beats):
     rows = rows_of(beats)
-    rows.iloc[0, 1] = np.nextafter(np.float32(rows.iloc[0, 1]), np.float32(2))
+    first = rows["1"].to_numpy(np.float32, copy=True)
+    first[0] = np.nextafter(first[0], np.float32(2))
+    rows["1"] = first
     with pytest.raises(BeatwiseError, match="1 of"):
         recover_provenance(rows, beats)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,10 @@ from beatwise.signals.rr import RATIOS, RR_FEATURES, rr_features, rr_intervals
 
 def test_intervals_of_five_beats_are_those_computed_by_hand():
     rr = rr_intervals(np.array([100, 460, 640, 1360, 1720]), 360.0)
-    np.testing.assert_array_equal(rr["rr_before"], np.float32([1, 1, 0.5, 2, 1]))
-    np.testing.assert_array_equal(rr["rr_after"], np.float32([1, 0.5, 2, 1, 1]))
-    np.testing.assert_array_equal(rr["rr_local_mean"], np.float32([1.125] * 5))
-    np.testing.assert_array_equal(rr["rr_record_mean"], np.float32([1.125] * 5))
+    np.testing.assert_array_equal(rr["rr_before"], np.array([1, 1, 0.5, 2, 1], np.float32))
+    np.testing.assert_array_equal(rr["rr_after"], np.array([1, 0.5, 2, 1, 1], np.float32))
+    np.testing.assert_array_equal(rr["rr_local_mean"], np.full(5, 1.125, np.float32))
+    np.testing.assert_array_equal(rr["rr_record_mean"], np.full(5, 1.125, np.float32))
 
 
 def test_two_beats_have_one_interval_everywhere():
@@ -22,7 +24,7 @@ def test_two_beats_have_one_interval_everywhere():
 @pytest.mark.parametrize("n_beats", [3, 8, 11, 200])
 def test_the_local_mean_is_that_of_the_ten_intervals_around_the_beat(n_beats):
     peaks = np.cumsum(np.random.default_rng(n_beats).integers(100, 600, n_beats))
-    intervals = [(later - earlier) / 360.0 for earlier, later in zip(peaks[:-1], peaks[1:], strict=True)]
+    intervals = [(later - earlier) / 360.0 for earlier, later in pairwise(peaks)]
     expected = []
     for beat in range(n_beats):
         around = [intervals[i] for i in range(beat - 5, beat + 5) if 0 <= i < len(intervals)]

@@ -58,8 +58,8 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
             The rows of all parts, one after the other, with ``part``; ``attrs["files"]`` names the files of each part.
 
         Raises:
-            DatasetError: If no layout is there in full.
-            BeatwiseError: If a file cannot be read, or the files do not have the same columns.
+            DatasetError: If no layout is there in full; if a file cannot be read, or the files do not have the same
+                columns (then a BeatwiseError is its cause).
         """
         layout = self._present()
         if layout is None:
@@ -116,6 +116,7 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
                 "fetch it again."
             ) from error
         table.attrs = {}
+        table.columns = table.columns.map(str)
         return table
 
     def _exists(self) -> bool:

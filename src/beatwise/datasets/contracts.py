@@ -50,6 +50,9 @@ class BeatsContract:
         columns = self._check_columns(data)
         if data.empty:
             raise BeatwiseError(f"The table has no rows.{_files(data)}")
+        for part in data.attrs.get("files", {}):
+            if part != "all" and not (data[PART] == part).any():
+                raise BeatwiseError(f"Part {part!r} has no rows.{_files(data, part)} Bring beats, or fetch it again.")
         values = self._check_signals(data, columns)
         target = self._check_labels(data)
         self._check_other(data)
@@ -117,7 +120,8 @@ class BeatsContract:
         for name in RR_COLUMNS:
             if name in data.columns:
                 _check_numeric(data, name)
-                bad = ~(np.isfinite(data[name]) & (data[name] > 0)).to_numpy()
+                seconds = data[name].to_numpy(dtype=np.float64, na_value=np.nan)
+                bad = ~(np.isfinite(seconds) & (seconds > 0))
                 if bad.any():
                     row = int(bad.argmax())
                     raise BeatwiseError(
@@ -125,8 +129,10 @@ class BeatsContract:
                         "rows in "
                         "all. Allowed: seconds above 0."
                     )
-        if PART in data.columns and (unknown := sorted(set(data[PART].unique()) - set(PARTS))):
-            raise BeatwiseError(f"Unknown part {_listed(unknown)}. Allowed: {', '.join(PARTS)}.")
+        if PART in data.columns and (unknown := sorted(map(str, set(data[PART].unique()) - set(PARTS)))):
+            raise BeatwiseError(
+                f"Unknown part {_listed(unknown)} in column {PART!r}.{_files(data)} Allowed: {', '.join(PARTS)}."
+            )
 
 
 class NoSharedBeats:
@@ -150,11 +156,9 @@ class NoSharedBeats:
 
 def _check_numeric(data: pd.DataFrame, name: str) -> None:
     column = data[name]
-    if pd.api.types.is_numeric_dtype(column.dtype):
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
         return
-    numbers = pd.to_numeric(column, errors="coerce")
-    bad = (numbers.isna() & column.notna()).to_numpy()
-    row = int(bad.argmax())
+    row = int(pd.to_numeric(column, errors="coerce").isna().to_numpy().argmax())
     raise BeatwiseError(
         f"{_place(data, row, name)} is not a number: {column.iloc[row]!r}. Allowed: numbers, stored as such."
     )
@@ -170,7 +174,7 @@ def _place(data: pd.DataFrame, row: int, column: str) -> str:
 
 def _files(data: pd.DataFrame, part: str | None = None) -> str:
     files = data.attrs.get("files", {})
-    named = [file for name, names in files.items() if part in (None, name) for file in names]
+    named = [file for name, names in files.items() if part in (None, name) or name == "all" for file in names]
     return f" ({', '.join(named)})" if named else ""
 
 

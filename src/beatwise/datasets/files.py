@@ -30,8 +30,8 @@ def written_whole(target: Path) -> Iterator[Path]:
         ) from error
     try:
         yield scratch / target.name
-        if target.is_dir():
-            shutil.rmtree(target)
+        if target.is_dir() and (scratch / target.name).exists():
+            target.replace(scratch / "before")
         (scratch / target.name).replace(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kedro.io import AbstractVersionedDataset, Version
+from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
 from beatwise.datasets.files import written_whole
 from beatwise.errors import BeatwiseError
@@ -30,7 +30,7 @@ def read_model(folder: Path) -> TrainedModel:
     try:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS))
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError, RuntimeError) as error:
         raise BeatwiseError(
             f"The model in {folder.absolute()} cannot be read ({error}). Train it again, or load another version with "
             "--load-versions."
@@ -51,7 +51,7 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
             metadata: Kept for plugins such as kedro-viz.
         """
         super().__init__(
-            filepath=PurePosixPath(Path(filepath).as_posix()),
+            filepath=PurePosixPath(Path(filepath).absolute().as_posix()),
             version=version,
             exists_function=lambda path: (Path(path) / CONFIG).is_file(),
             glob_function=lambda pattern: [str(p) for p in Path("/").glob(pattern.lstrip("/"))],
@@ -72,6 +72,12 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
             weights = {name: weight.contiguous().clone() for name, weight in data.network.state_dict().items()}
             save_file(weights, folder / WEIGHTS)
             (folder / CONFIG).write_text(json.dumps(data.to_dict(), indent=2), encoding="utf-8")
+
+    def _exists(self) -> bool:
+        try:
+            return (Path(str(self._get_load_path())) / CONFIG).is_file()
+        except DatasetError:  # there is no version yet
+            return False
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}

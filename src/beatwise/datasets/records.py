@@ -18,14 +18,17 @@ HOW_TO_GET = (
 )
 
 
+SUFFIXES = (".hea", ".dat", ".atr")
+
+
 class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Record]]]):
     """WFDB records (``.hea``, ``.dat``, ``.atr``) in a folder.
 
     Loading gives one function a record, by name in order, as Kedro's ``PartitionedDataset`` does: a record is read when
     its function is called, so that 48 records never stand in memory at once. Saving writes real WFDB files.
 
-    A record is refused when one of its files is missing, when its signal file is not as long as its header says, or
-    when its samples do not have the header's checksum.
+    A record is refused when one of its files is missing or cut short, when its signal file is shorter than its header
+    says, or when its samples do not have the header's checksum.
     """
 
     def __init__(
@@ -52,9 +55,10 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Re
         Raises:
             DatasetError: If there is no record in the folder.
         """
-        names = sorted(header.stem for header in self._folder.glob("*.hea"))
+        # By any of its files, so that a record whose header is missing is missed.
+        names = sorted({file.stem for suffix in SUFFIXES for file in self._folder.glob(f"*{suffix}")})
         if not names:
-            raise DatasetError(f"No WFDB record (*.hea) in {self._folder.absolute()}. {self._how_to_get}")
+            raise DatasetError(f"No WFDB record (*.hea, *.dat, *.atr) in {self._folder.absolute()}. {self._how_to_get}")
         return {name: lambda name=name: self._read(name) for name in names}  # type: ignore[misc]
 
     def save(self, data: Iterable[Record]) -> None:
@@ -87,11 +91,16 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Re
         import wfdb
 
         path = self._folder / name
-        for suffix in (".dat", ".atr"):
+        for suffix in SUFFIXES:
             if not path.with_suffix(suffix).is_file():
                 raise BeatwiseError(
                     f"Record {name}: {path.with_suffix(suffix).absolute()} is missing. {self._how_to_get}"
                 )
+        # wfdb takes the end of the file for the end of the annotations, and would lose beats without a word.
+        if not path.with_suffix(".atr").read_bytes().endswith(b"\0\0"):
+            raise BeatwiseError(
+                f"Record {name}: {path.absolute()}.atr is truncated: it has no end mark. Fetch the file again."
+            )
         try:
             record = wfdb.rdrecord(str(path), physical=False)
             annotations = wfdb.rdann(str(path), "atr")
@@ -100,8 +109,9 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Re
                 f"Record {name}: {path.absolute()}.hea, .dat and .atr cannot be read as WFDB files ({error}). "
                 "Fetch them again."
             ) from error
-        # Headers hold the 16-bit checksum as a signed or an unsigned number.
-        expected, actual = np.array([record.checksum, record.calc_checksum()]) % 2**16
+        # Headers hold the 16-bit checksum as a signed or an unsigned number, or leave it out.
+        actual = np.asarray(record.calc_checksum()) % 2**16
+        expected = actual if record.checksum is None else np.asarray(record.checksum) % 2**16
         if not np.array_equal(expected, actual):
             raise BeatwiseError(
                 f"Record {name}: {path.absolute()}.dat is damaged: the checksums of its leads are "

@@ -44,7 +44,9 @@ def summarise_data(parts: Mapping[str, pd.DataFrame], classes: Sequence[str], sa
             name: {
                 "beats": len(beats),
                 "counts": {label: int((target[name] == i).sum()) for i, label in enumerate(classes)},
-                "shares": {label: float((target[name] == i).mean()) for i, label in enumerate(classes)},
+                "shares": {
+                    label: float((target[name] == i).sum() / max(len(beats), 1)) for i, label in enumerate(classes)
+                },
                 "records": int(beats["record"].nunique()) if has_records(beats) else None,
             }
             for name, beats in parts.items()

@@ -93,7 +93,9 @@ def _from_confusion(confusion: Floats) -> tuple[dict[str, Floats], dict[str, Flo
     per_class = {
         "precision": np.where(present, _ratio(hits, predicted, otherwise=0.0), np.nan),
         "recall": _ratio(hits, truth),
-        "specificity": _ratio(total[:, None] - truth - predicted + hits, total[:, None] - truth),
+        "specificity": np.where(
+            present, _ratio(total[:, None] - truth - predicted + hits, total[:, None] - truth), np.nan
+        ),
         "f1": np.where(present, _ratio(2 * hits, truth + predicted), np.nan),
     }
     agreement = hits.sum(axis=1) / total

@@ -92,7 +92,7 @@ def oversample_all(
         n_signal: Number of signal columns.
         majority_share: Beats a class, as a share of the largest class; the default makes 55,000 of 72,471.
     """
-    per_class = round(majority_share * np.bincount(target).max())
+    per_class = max(1, round(majority_share * np.bincount(target).max()))
     return _draw_per_class(features, target, per_class, seed)
 
 
@@ -260,7 +260,8 @@ def resample_beats(
             "Try resample.use=smote."
         ) from error
     n_signal = values.shape[1]
-    identity = beats[[name for name in IDENTITY_COLUMNS if name in beats]].reindex(made.parent)
+    identity = beats[[name for name in IDENTITY_COLUMNS if name in beats]].reset_index(drop=True)
+    identity = identity.reindex(made.parent)
     if "sample" in identity:
         identity["sample"] = identity["sample"].astype("Int64")
     columns: dict[str, Any] = {str(name): identity[name].array for name in identity}
@@ -274,10 +275,11 @@ def _check_neighbours(target: Labels, use: str, options: Mapping[str, Any], clas
     smallest = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
     for name in ("k_neighbors", "n_neighbors"):
         if options.get(name, 0) >= counts[smallest]:
+            lower = f"Lower it to {counts[smallest] - 1} or less, add beats" if counts[smallest] > 1 else "Add beats"
             raise BeatwiseError(
                 f"Class {classes[smallest]} has {counts[smallest]} beats in the training part, too few for "
-                f"resample.{use}.{name}={options[name]}: a beat needs as many neighbours of its own class. Lower it to "
-                f"{max(counts[smallest] - 1, 1)} or less, add beats, or choose resample.use=full_oversampling."
+                f"resample.{use}.{name}={options[name]}: a beat needs as many neighbours of its own class. {lower}, "
+                "or choose resample.use=full_oversampling."
             )
 
 

@@ -56,7 +56,12 @@ def as_scalogram(values: Signals, *, scales: tuple[Annotated[float, Field(gt=0)]
 
     out = np.empty((len(values), len(scales), values.shape[1]), dtype=np.float32)
     for start in range(0, len(values), CHUNK):
-        coefficients, _ = pywt.cwt(values[start : start + CHUNK], np.asarray(scales), "mexh", axis=-1)
+        try:
+            coefficients, _ = pywt.cwt(values[start : start + CHUNK], np.asarray(scales), "mexh", axis=-1)
+        except ValueError as error:
+            raise BeatwiseError(
+                f"tensors.scalogram.scales: {list(scales)} cannot be used ({error}). Use scales of about 1 and more."
+            ) from error
         out[start : start + CHUNK] = coefficients.transpose(1, 0, 2)
     return out
 

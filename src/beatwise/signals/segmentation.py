@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from beatwise.beats import TARGET, Signals, beats_table
+from beatwise.beats import Signals, beats_table
 from beatwise.errors import BeatwiseError
 from beatwise.registry import Registry
 from beatwise.signals.records import Record
@@ -60,7 +60,7 @@ def cut_kaggle(
 
     # Every phase of the decimation as one contiguous stretch with room behind it, so that a beat is a plain slice.
     per_phase = -(-len(adc) // keep_every) + n_samples
-    phases = np.zeros((keep_every, per_phase), dtype=adc.dtype)
+    phases = np.zeros((keep_every, per_phase), dtype=np.int32)
     for phase in range(keep_every):
         kept = adc[phase::keep_every]
         phases[phase, : len(kept)] = kept
@@ -112,22 +112,35 @@ def cut_window(
     """
     from scipy.signal import resample_poly
 
+    offsets = np.arange(-round(before * rate), round(after * rate))
+    if len(offsets) < 2:
+        raise BeatwiseError(
+            f"A window of {before:g} s before and {after:g} s after the R peak holds {len(offsets)} samples at "
+            f"{rate:g} Hz; "
+            "at least two are needed. Raise segment.rule.window.before, after or rate."
+        )
     ratio = Fraction(rate / sample_rate).limit_denominator(1000)
     resampled = resample_poly(adc.astype(np.float64), ratio.numerator, ratio.denominator, padtype="line")
     peak = np.rint(annotations[beats] * float(ratio)).astype(np.int64)
-    offsets = np.arange(-round(before * rate), round(after * rate))
     windows = resampled[np.clip(peak[:, None] + offsets, 0, len(resampled) - 1)]
     return _scale(windows, windows.min(axis=1, keepdims=True), windows.max(axis=1, keepdims=True))
 
 
 def _scale(windows: npt.NDArray[Any], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Signals:
     # Double precision until the very end: Kaggle's rows were scaled so, and single precision differs in the last bit.
-    extent = np.where(high > low, high - low, 1.0)
-    return ((windows - low) / extent).astype(np.float32)
+    scaled = windows.astype(np.float64)
+    scaled -= low
+    scaled /= np.where(high > low, high - low, 1.0)
+    return scaled.astype(np.float32)
 
 
-def segment_record(
-    record: Record,
+def segment_record(record: Record, **how: Any) -> pd.DataFrame:
+    """Cut one record into beats; see :func:`segment_records`."""
+    return segment_records([record], **how)
+
+
+def segment_records(
+    records: Iterable[Record],
     *,
     rule: str,
     options: Mapping[str, Any],
@@ -135,12 +148,12 @@ def segment_record(
     aami: Mapping[str, Sequence[str]],
     lead: int | str = 0,
 ) -> pd.DataFrame:
-    """Cut one record into beats.
+    """Cut records into one beats table, record after record.
 
-    Every annotated beat of a known class is cut, except the record's last, whose end is not known.
+    Every annotated beat of a known class is cut, except the last of each record, whose end is not known.
 
     Args:
-        record: The record.
+        records: The records.
         rule: Name of a segmentation rule (:data:`RULES`).
         options: Options of the rule, already checked.
         classes: Class names in the order of their indices.
@@ -151,8 +164,23 @@ def segment_record(
         Beats table with ``record``, ``sample`` (of the R peak), ``lead`` and the RR columns (s).
 
     Raises:
-        BeatwiseError: If the record has no such lead, fewer than two beats, or an annotation beyond its end.
+        BeatwiseError: If there is no record, or one has no such lead, fewer than two beats, or an annotation beyond its
+            end.
     """
+    class_of = {code: classes.index(name) for name, codes in aami.items() if name in classes for code in codes}
+    cut = [_cut_record(record, rule, options, class_of, lead) for record in records]
+    if not cut:
+        raise BeatwiseError("There is no record to segment.")
+    # One table in the end rather than one a record: building tables would take longer than cutting the beats.
+    joined = {name: np.concatenate([part[name] for part in cut]) for name in cut[0]}
+    table = beats_table(joined.pop("values"), joined.pop("target"), **joined)
+    return table.astype({"record": "str", "lead": "str"})
+
+
+def _cut_record(
+    record: Record, rule: str, options: Mapping[str, Any], class_of: Mapping[str, int], lead: int | str
+) -> dict[str, npt.NDArray[Any]]:
+    """The columns of a beats table, and ``values`` for the signals."""
     column = _lead_column(record, lead)
     samples, symbols = record.annotation_samples, record.annotation_symbols
     if len(samples) and (samples[-1] >= len(record.adc) or samples[0] < 0):
@@ -162,35 +190,23 @@ def segment_record(
         )
     is_beat = np.isin(symbols, BEAT_SYMBOLS)
     if is_beat.sum() < 2:
-        raise BeatwiseError(f"Record {record.name}: {is_beat.sum()} annotated beats; at least two are needed.")
+        raise BeatwiseError(
+            f"Record {record.name}: {is_beat.sum()} annotated beats; at least two are needed. Fetch its .atr again, or "
+            "take the record out."
+        )
 
-    class_of = {code: classes.index(name) for name, codes in aami.items() if name in classes for code in codes}
     target = np.array([class_of.get(symbol, -1) for symbol in symbols.tolist()], dtype=np.int64)
     beats = np.flatnonzero(is_beat & (target >= 0))[:-1]
-
-    values = RULES[rule](record.adc[:, column], samples, beats, record.sample_rate, **options)
     rr = rr_intervals(samples[is_beat], record.sample_rate)
     place = np.cumsum(is_beat)[beats] - 1
-    return beats_table(
-        values,
-        target[beats],
-        record=record.name,
-        sample=samples[beats],
-        lead=record.leads[column],
+    return {
+        "values": RULES[rule](record.adc[:, column], samples, beats, record.sample_rate, **options),
+        "target": target[beats],
+        "record": np.full(len(beats), record.name, dtype=object),
+        "sample": samples[beats],
+        "lead": np.full(len(beats), record.leads[column], dtype=object),
         **{name: intervals[place] for name, intervals in rr.items()},
-    )
-
-
-def segment_records(records: Iterable[Record], **how: Any) -> pd.DataFrame:
-    """Cut many records into one beats table; see :func:`segment_record` for ``how``.
-
-    Raises:
-        BeatwiseError: If there is no record, or one cannot be cut.
-    """
-    tables = [segment_record(record, **how) for record in records]
-    if not tables:
-        raise BeatwiseError("There is no record to segment.")
-    return pd.concat(tables, ignore_index=True).astype({TARGET: np.int64, "record": "str", "lead": "str"})
+    }
 
 
 def _lead_column(record: Record, lead: int | str) -> int:

@@ -25,7 +25,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import CubicSpline
 
 from beatwise.errors import BeatwiseError
 from beatwise.signals.records import Record
@@ -568,6 +567,8 @@ def _ecg(
 
 def _disturbances(n_samples: int, rate: float, respiration_hz: float, rng: np.random.Generator) -> Floats:
     """Muscle noise, mains hum and baseline wander (mV), ``float64 [n_samples, 2]``."""
+    from scipy.interpolate import CubicSpline
+
     time = np.arange(n_samples)[:, None] / rate
     # Muscle noise comes and goes: white noise under an envelope that changes over some three seconds.
     knots = np.arange(0.0, time[-1, 0] + 6.0, 3.0)

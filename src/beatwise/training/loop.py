@@ -73,7 +73,7 @@ def fit_model(train: TensorSet, val: TensorSet, config: FitConfig) -> tuple[Trai
         network=network.cpu().eval(),
         input_shape=tuple(train.x.shape[1:]),
         spec=train.spec,
-        config=config.model_dump(mode="json"),
+        config={**config.model_dump(mode="json"), "model": {"use": config.model.use, config.model.use: options}},
         history=history,
         facts={
             "n_parameters": n_parameters,
@@ -116,6 +116,7 @@ def _run_epochs(
                 schedule.step()
                 total_loss += loss.detach() * len(batch)
                 bar.advance(task)
+            _check_finite(total_loss.item(), epoch)
             scores = point_scores(val.y, predict_probabilities(network, val_x, val_aux))
             rows.append(
                 {
@@ -129,7 +130,6 @@ def _run_epochs(
                     "seconds": time.perf_counter() - started,
                 }
             )
-            _check_finite(rows[-1])
             bar.update(task, scores=_summary(rows[-1]))
             if not bar.console.is_terminal:
                 log.info(_summary(rows[-1]))
@@ -150,7 +150,11 @@ def _batches(n: int, size: int, weights: Tensor | None, device: torch.device) ->
     # torch.multinomial takes at most 2**24 weights, some 150 times the training part of MIT-BIH.
     drawn = None if weights is None else torch.multinomial(weights, n, replacement=True)
     order = torch.randperm(n, device=device) if drawn is None else drawn
-    return iter(torch.split(order, size))
+    batches = list(torch.split(order, size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        # Batch normalisation has no variance over a single beat.
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return iter(batches)
 
 
 def _sampling_weights(y: Tensor, n_classes: int, power: float) -> Tensor | None:
@@ -166,10 +170,10 @@ def _class_weights(y: Tensor, n_classes: int) -> Tensor:
     return torch.where(counts > 0, len(y) / (n_classes * counts.clamp(min=1)), 0.0).float()
 
 
-def _check_finite(row: dict[str, Any]) -> None:
-    if not np.isfinite(row["train_loss"]):
+def _check_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
         raise BeatwiseError(
-            f"The training loss is {row['train_loss']} in epoch {row['epoch']}: training has diverged. Lower "
+            f"The training loss is {loss} in epoch {epoch}: training has diverged. Lower "
             "train.learning_rate, or set train.gradient_clip."
         )
 

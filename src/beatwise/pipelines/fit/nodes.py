@@ -33,7 +33,7 @@ def configure(
     """
     from beatwise.models import MODELS
 
-    model.check(MODELS)
+    model.check(MODELS, "model")
     return {
         "classes": classes,
         "seed": seed,

@@ -8,26 +8,23 @@ from beatwise.pipelines.fit import nodes
 SHARED_BEATS = {"train_beats", "val_beats", "test_beats"}
 
 
-def create_configure() -> Pipeline:
-    """Parameters into the configuration of the baseline."""
-    return Pipeline(
-        [
-            Node(
-                nodes.configure,
-                inputs=[
-                    "params:classes",
-                    "params:seed",
-                    "params:resample",
-                    "params:tensors",
-                    "params:model",
-                    "params:train",
-                ],
-                outputs="baseline.config",
-                name="configure_baseline",
-                tags="configure",
-            )
-        ]
+CONFIGURED = {"params:classes", "params:seed", "params:resample", "params:tensors", "params:model", "params:train"}
+
+
+def create_configure(namespace: str) -> Pipeline:
+    """Parameters into the configuration of a fit.
+
+    Args:
+        namespace: Whose configuration it is, e.g. ``baseline``.
+    """
+    configure = Node(
+        nodes.configure,
+        inputs={name.removeprefix("params:"): name for name in sorted(CONFIGURED)},
+        outputs="config",
+        name="configure_fit",
+        tags="configure",
     )
+    return Pipeline([configure], namespace=namespace, parameters=CONFIGURED)
 
 
 def create_fit(namespace: str) -> Pipeline:
@@ -66,4 +63,4 @@ def create_fit(namespace: str) -> Pipeline:
 
 def create_pipeline() -> Pipeline:
     """The baseline's fit, from stored train, validation and test beats."""
-    return create_configure() + create_fit("baseline")
+    return create_configure("baseline") + create_fit("baseline")

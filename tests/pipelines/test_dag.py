@@ -1,0 +1,146 @@
+"""The DAG as a contract: what is registered, where datasets live, who may touch what."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.framework.project import pipelines as registered
+from kedro.framework.startup import bootstrap_project
+from kedro.inspection import get_project_snapshot
+
+from beatwise.params import Parameters
+from beatwise.resampling import STRATEGIES
+from tests.conftest import ROOT
+
+NAMES = {"train", "evaluate", "ingest", "fit", "report", "segment", "synthesise", "provenance", "download"}
+ENVIRONMENTS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if (folder / "globals.yml").is_file())
+LAYERS = [f.name for f in sorted((ROOT / "data").iterdir()) if f.is_dir()]
+
+
+@pytest.fixture(scope="module")
+def snapshot():
+    bootstrap_project(ROOT)
+    return get_project_snapshot(ROOT)
+
+
+@pytest.fixture(scope="module")
+def pipelines():
+    bootstrap_project(ROOT)
+    return dict(registered)
+
+
+def test_every_package_is_a_registered_pipeline_and_the_default_is_train(pipelines) -> None:
+    assert set(pipelines) == NAMES | {"__default__"}
+    assert set(pipelines["__default__"].nodes) == set(pipelines["train"].nodes)
+
+
+def test_every_pipeline_package_has_a_readme() -> None:
+    for name in NAMES:
+        assert (ROOT / "src" / "beatwise" / "pipelines" / name / "README.md").is_file()
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_dataset_resolves_in_the_catalog_of_every_environment(env: str, pipelines, tmp_path: Path) -> None:
+    from kedro.framework.session import KedroSession
+
+    with KedroSession.create(project_path=ROOT, env=env) as session:
+        catalog = session.load_context().catalog
+        for name in {d for p in pipelines.values() for d in p.datasets() if not d.startswith("params:")}:
+            assert catalog.get(name) is not None, f"{name} is in no catalog file"
+            assert type(catalog[name]).__name__ != "MemoryDataset", f"{name} would be lost after the run"
+
+
+def test_every_parameter_of_a_node_is_declared_and_every_declared_block_is_used(pipelines) -> None:
+    used = {d.removeprefix("params:") for p in pipelines.values() for d in p.inputs() if d.startswith("params:")}
+    assert used == set(Parameters.model_fields)
+
+
+def test_every_stored_dataset_has_a_layer_that_is_a_folder_of_data(pipelines) -> None:
+    from kedro.framework.session import KedroSession
+
+    with KedroSession.create(project_path=ROOT) as session:
+        catalog = session.load_context().catalog
+        for name in {d for p in pipelines.values() for d in p.datasets() if not d.startswith("params:")}:
+            assert catalog[name].metadata["kedro-viz"]["layer"] in LAYERS, name
+
+
+def test_kedro_viz_can_put_the_layers_of_the_default_pipeline_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kedro_viz.api.rest.responses.pipelines import get_pipeline_response
+    from kedro_viz.server import load_and_populate_data
+
+    monkeypatch.chdir(ROOT)
+    load_and_populate_data(ROOT)
+    layers = get_pipeline_response("__default__").layers
+    assert [layer for layer in layers if layer in LAYERS] == sorted(layers)
+
+
+def test_every_node_has_a_verb_for_a_name_and_a_stage_for_a_tag(pipelines) -> None:
+    stages = {"ingest", "configure", "resample", "tensors", "train", "evaluate", "report"}
+    stages |= {"segment", "synthesise", "provenance", "download"}
+    for node in {n for p in pipelines.values() for n in p.nodes}:
+        assert "_" in node.short_name, f"{node.short_name}: verb_object"
+        assert len(node.tags & stages) == 1
+
+
+def test_only_the_training_part_is_resampled(pipelines) -> None:
+    (resample,) = (n for n in pipelines["train"].nodes if n.short_name == "resample_train")
+    assert set(resample.inputs) == {"train_beats", "baseline.config"}
+
+
+def test_training_never_sees_the_test_part(pipelines) -> None:
+    (train,) = (n for n in pipelines["train"].nodes if n.short_name == "train_model")
+    assert set(train.inputs) == {"baseline.train_tensors", "baseline.val_tensors", "baseline.config"}
+
+
+def test_nothing_but_the_evaluation_predicts_the_test_part(pipelines) -> None:
+    readers = {n.short_name for n in pipelines["train"].nodes if "baseline.test_tensors" in n.inputs}
+    assert readers == {"predict_beats"}
+
+
+def test_the_evaluation_trains_nothing(pipelines) -> None:
+    assert "baseline.model" in pipelines["evaluate"].inputs()
+    assert not {"train_model", "resample_train"} & {n.short_name for n in pipelines["evaluate"].nodes}
+
+
+def test_the_snapshot_that_kedro_gives_to_other_tools_knows_every_pipeline(snapshot) -> None:
+    assert {pipeline.name for pipeline in snapshot.pipelines} == NAMES | {"__default__"}
+
+
+HEAVY = ("torch", "ray", "sklearn", "imblearn", "matplotlib.pyplot", "pywt", "wfdb")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from kedro.framework.project import configure_project, pipelines as p; configure_project('beatwise'); dict(p)",
+        "import beatwise.params, beatwise.splits, beatwise.resampling, beatwise.signals.representations",
+    ],
+)
+def test_the_pipeline_registry_loads_without_heavy_libraries(statement: str) -> None:
+    check = f"import sys; {statement}; print([m for m in {HEAVY} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert shown.stdout.strip().splitlines()[-1] == "[]"
+
+
+KEDRO_USERS = ("datasets", "pipelines", "cli.py", "hooks.py", "settings.py", "pipeline_registry.py", "__main__.py")
+
+
+def test_the_library_knows_nothing_of_kedro_mlflow_and_ray() -> None:
+    package = ROOT / "src" / "beatwise"
+    for file in package.rglob("*.py"):
+        place = file.relative_to(package).parts[0]
+        if place in (*KEDRO_USERS, "search", "mlflow_model.py"):
+            continue
+        for line in file.read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if words[:1] in (["import"], ["from"]):
+                assert words[1].split(".")[0] not in ("kedro", "kedro_datasets", "mlflow", "ray"), f"{file}: {line}"
+
+
+def test_no_strategy_can_be_chosen_that_the_parameters_file_does_not_name() -> None:
+    text = (ROOT / "conf" / "base" / "parameters" / "fit.yml").read_text(encoding="utf-8")
+    for name in STRATEGIES.names():
+        assert name in text

@@ -1,0 +1,171 @@
+"""What `kedro run` leaves behind: files, versions, MLflow runs, and what it shows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from beatwise.beats import signals
+from tests.conftest import ROOT, copy_project, run_session
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A project in which `train` has run twice, the second time with another learning rate."""
+
+    folder: Path
+    shown: str
+    runs: pd.DataFrame
+
+    def versions(self, path: str) -> list[Path]:
+        return sorted((self.folder / "data" / path).glob(f"*/{Path(path).name}"))
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    import rich
+
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    before = Path.cwd()
+    os.chdir(folder)
+    console = rich.get_console()
+    try:
+        with console.capture() as capture:
+            run_session(folder)
+            run_session(folder, parameters={"train": {"learning_rate": 0.001}})
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
+        runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
+        assert isinstance(runs, pd.DataFrame)
+        yield Ran(folder, capture.get(), runs)
+    finally:
+        os.chdir(before)
+
+
+def test_everything_a_source_makes_lies_under_its_own_name(ran: Ran) -> None:
+    for layer in (ran.folder / "data").iterdir():
+        if layer.name not in ("01_raw", "09_tracking"):
+            assert [source.name for source in layer.iterdir()] == ["test"], layer
+
+
+def test_model_history_predictions_metrics_and_report_keep_every_version(ran: Ran) -> None:
+    for path in (
+        "06_models/test/baseline/model",
+        "06_models/test/baseline/history.parquet",
+        "07_model_output/test/baseline/predictions.parquet",
+        "07_model_output/test/baseline/val_predictions.parquet",
+        "07_model_output/test/baseline/metrics.json",
+        "08_reporting/test/baseline/report.html",
+    ):
+        assert len(ran.versions(path)) == 2, path
+
+
+def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) -> None:
+    report = ran.versions("08_reporting/test/baseline/report.html")[0]
+    for words in ("macro recall", "always N, test", "model, test", str(report.relative_to(ran.folder))):
+        assert words in ran.shown
+
+
+def test_the_report_needs_no_other_file_and_says_that_its_data_is_synthetic(ran: Ran) -> None:
+    html = ran.versions("08_reporting/test/baseline/report.html")[0].read_text(encoding="utf-8")
+    assert "SYNTHETIC" in html
+    assert html.count("data:image/png;base64,") == 6
+    for outside in ('src="http', 'href="http', "url(", "<script"):
+        assert outside not in html
+
+
+def test_every_run_is_one_mlflow_run_that_finished(ran: Ran) -> None:
+    assert ran.runs["status"].tolist() == ["FINISHED", "FINISHED"]
+
+
+def test_comparing_two_runs_shows_the_one_parameter_that_differed(ran: Ran) -> None:
+    parameters = ran.runs.filter(like="params.")
+    first, second = (row for _, row in parameters.iterrows())
+    differ = [name for name in parameters if first[name] != second[name]]
+    assert differ == ["params.train.learning_rate"]
+    assert parameters["params.train.learning_rate"].tolist() == ["0.003", "0.001"]
+
+
+def test_parameters_are_logged_one_by_one_and_readable(ran: Ran) -> None:
+    first = ran.runs.iloc[0]
+    assert first["params.model.use"] == "cnn1d"
+    assert first["params.resample.use"] == "none"
+    assert first["params.train.epochs"] == "2"
+    assert not any("=" in str(value) or "{'" in str(value) for value in first.filter(like="params."))
+
+
+def test_metrics_in_mlflow_are_those_that_are_stored(ran: Ran) -> None:
+    stored = json.loads(ran.versions("07_model_output/test/baseline/metrics.json")[0].read_text(encoding="utf-8"))
+    first = ran.runs.iloc[0]
+    assert first["metrics.baseline.test.macro_recall"] == stored["test"]["overall"]["macro_recall"]["value"]
+    assert first["metrics.baseline.test.recall.S"] == stored["test"]["per_class"]["S"]["recall"]["value"]
+    history = mlflow.MlflowClient().get_metric_history(first["run_id"], "baseline.epoch.val_macro_recall")
+    assert [point.step for point in history] == [1, 2]
+
+
+def test_figures_and_report_are_artifacts_of_the_run(ran: Ran) -> None:
+    files = {f.path for f in mlflow.MlflowClient().list_artifacts(ran.runs.iloc[0]["run_id"], "baseline")}
+    for name in ("report.html", "confusion_matrix.png", "learning_curves.png", "per_class.png", "metrics.json"):
+        assert f"baseline/{name}" in files
+
+
+def test_the_logged_model_takes_beats_and_gives_the_stored_probabilities(ran: Ran) -> None:
+    (logged,) = mlflow.search_logged_models(
+        filter_string=f"source_run_id = '{ran.runs.iloc[0]['run_id']}'", output_format="list"
+    )
+    model = mlflow.pyfunc.load_model(logged.model_uri)
+    beats = pd.read_parquet(ran.folder / "data/03_primary/test/test_beats.parquet").head(20)
+    signature = model.metadata.signature
+    assert [column.name for column in signature.outputs] == ["N", "S", "V", "F", "Q"]
+    given = beats[signature.inputs.input_names()]
+    stored = pd.read_parquet(ran.versions("07_model_output/test/baseline/predictions.parquet")[0]).head(20)
+    expected = stored.filter(like="probability_").to_numpy()
+    assert model.predict(given).to_numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_given_version_is_measured_again_without_training(ran: Ran) -> None:
+    metrics = ran.versions("07_model_output/test/baseline/metrics.json")
+    first, second = (json.loads(path.read_text(encoding="utf-8")) for path in metrics)
+    assert first != second
+    version = ran.versions("06_models/test/baseline/model")[0].parent.name
+    run_session(ran.folder, "evaluate", load_versions={"baseline.model": version})
+    run_session(ran.folder, "evaluate")
+    again = ran.versions("07_model_output/test/baseline/metrics.json")[2:]
+    assert [json.loads(path.read_text(encoding="utf-8")) for path in again] == [first, second]
+    assert len(ran.versions("06_models/test/baseline/model")) == 2
+
+
+def test_the_same_seed_gives_the_same_numbers_bit_for_bit(ran: Ran) -> None:
+    run_session(ran.folder)
+    stored = ran.versions("07_model_output/test/baseline/predictions.parquet")
+    first, last = pd.read_parquet(stored[0]), pd.read_parquet(stored[-1])
+    pd.testing.assert_frame_equal(first, last, check_exact=True)
+
+
+def test_synthesise_makes_the_bundled_sample_again_to_the_last_bit(project: Path) -> None:
+    bundled = {part: pd.read_parquet(ROOT / f"data/01_raw/demo/{part}.parquet") for part in ("train", "test")}
+    for part in bundled:
+        (project / f"data/01_raw/demo/{part}.parquet").unlink()
+    run_session(project, "synthesise", env="base")
+    for part, expected in bundled.items():
+        made = pd.read_parquet(project / f"data/01_raw/demo/{part}.parquet")
+        assert signals(made).tobytes() == signals(expected).tobytes()
+        pd.testing.assert_frame_equal(made, expected, check_exact=True)
+        assert "SYNTHETIC" in made.attrs["notice"]
+
+
+def test_the_bundled_sample_is_small_balanced_like_the_real_set_and_on_a_grid_of_a_thousandth() -> None:
+    files = [ROOT / f"data/01_raw/demo/{part}.parquet" for part in ("train", "test")]
+    assert sum(file.stat().st_size for file in files) < 2_000_000
+    beats = pd.concat(map(pd.read_parquet, files))
+    assert 3900 < len(beats) < 4200
+    shares = beats["target"].value_counts(normalize=True).sort_index()
+    assert shares.tolist() == pytest.approx([0.828, 0.025, 0.066, 0.007, 0.074], abs=0.003)
+    values = signals(beats)
+    assert abs(values * 1000 - (values * 1000).round()).max() < 1e-3

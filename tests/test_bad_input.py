@@ -1,0 +1,509 @@
+"""What a user of `kedro run` sees of bad input: one clear message, exit code 1, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import wfdb
+import yaml
+from click.testing import CliRunner, Result
+from kedro.framework.startup import bootstrap_project
+from safetensors import safe_open
+
+from beatwise.cli import run
+from beatwise.datasets.records import RecordsDataset
+from beatwise.errors import BeatwiseError
+from beatwise.models import MODELS
+from beatwise.resampling import STRATEGIES, resample_beats
+from beatwise.signals.representations import REPRESENTATIONS
+from beatwise.signals.segmentation import RULES
+from beatwise.signals.synthetic import SyntheticSettings, synthesise_records
+from beatwise.splits import SPLITS
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+Damage = Callable[[Path], object]
+
+SAMPLE, RECORDS = Path("data/01_raw/demo"), Path("data/01_raw/demo/records")
+TRAIN, TEST = SAMPLE / "train.parquet", SAMPLE / "test.parquet"
+# The first node of `train` writes this before it looks at any beat.
+CONFIGURED = {"06_models/test/baseline/config.json"}
+PARTS = {f"03_primary/test/{part}_beats.parquet" for part in ("train", "val", "test")}
+FIRST_FIGURE = {"08_reporting/test/baseline/example_beats.png"}
+
+
+@pytest.fixture(autouse=True)
+def place(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The project's copy, its runs untracked, set up for Kedro; `sys.path` and PYTHONPATH as before afterwards."""
+    # MLflow's tables take seconds to make: all tests share them.
+    database = tmp_path_factory.getbasetemp() / "bad_input.db"
+    tracking = {"disable_tracking": {"pipelines": ["train", "ingest", "segment", "__default__"]}}
+    (project / "conf/test/mlflow.yml").write_text(
+        yaml.safe_dump({"server": {"mlflow_tracking_uri": f"sqlite:///{database}"}, "tracking": tracking})
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    monkeypatch.delenv("BEATWISE_TRACEBACK", raising=False)
+    bootstrap_project(project)
+    yield project
+    # Whatever happened, what stands in the output folders can be read.
+    for path in project.glob("data/0[2-8]_*/**/*"):
+        if path.is_file() and path.read_bytes() != b"in the way":
+            read(path)
+
+
+def read(path: Path) -> object:
+    match path.suffix:
+        case ".parquet":
+            return pd.read_parquet(path)
+        case ".json":
+            return json.loads(path.read_text())
+        case ".safetensors":
+            with safe_open(path, framework="numpy") as file:
+                return [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 - not a dict
+        case ".png":
+            assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+            return None
+    raise AssertionError(f"Nobody should have written {path}")
+
+
+def written(project: Path) -> set[str]:
+    """Every file, and every hidden scratch folder, of the output folders."""
+    return {
+        path.relative_to(project / "data").as_posix()
+        for path in project.glob("data/0[2-8]_*/**/*")
+        if path.is_file() or path.name.startswith(".")
+    }
+
+
+def kedro_run(*arguments: str, pipeline: str = "train") -> Result:
+    return CliRunner().invoke(run, ["--env=test", f"--pipelines={pipeline}", *arguments])
+
+
+def message_of(result: Result) -> str:
+    """The message of a run that stopped as it should: exit code 1, few lines, no traceback."""
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    # A progress bar may end on the same stream.
+    heading = next(word for word in ("The run stopped:", "Data set '") if word in result.stderr)
+    message = result.stderr[result.stderr.index(heading) :].strip()
+    assert message.endswith("(BEATWISE_TRACEBACK=1 shows where in the code.)")
+    assert len(message.splitlines()) <= 10
+    return message
+
+
+def table(file: Path, change: Change) -> Damage:
+    def damage(project: Path) -> None:
+        change(pd.read_parquet(project / file)).to_parquet(project / file)
+
+    return damage
+
+
+def both(change: Change) -> Damage:
+    return lambda project: [table(file, change)(project) for file in (TRAIN, TEST)]
+
+
+def cell(file: Path, column: str, value: object) -> Damage:
+    """Row 5 of a column set to a value, whatever type it makes of the column."""
+
+    def change(beats: pd.DataFrame) -> pd.DataFrame:
+        values = beats[column].astype(object)
+        values.iloc[5] = value
+        return beats.assign(**{column: values.astype(str if isinstance(value, str) else np.float64)})
+
+    return table(file, change)
+
+
+def truncated(file: Path, share: float = 0.5) -> Damage:
+    def damage(project: Path) -> None:
+        whole = (project / file).read_bytes()
+        (project / file).write_bytes(whole[: int(share * len(whole))])
+
+    return damage
+
+
+def without(index: int, *, but: int = 0) -> Change:
+    """Only the first ``but`` beats of a class are left."""
+    return lambda beats: beats[(beats["target"] != index) | ((beats["target"] == index).cumsum() <= but)]
+
+
+# Damage to the bundled beats, and what the message has to name. {train} and {test} stand for the files.
+BEATS: dict[str, tuple[Damage, list[str]]] = {
+    "missing file": (
+        lambda project: (project / TEST).unlink(),
+        ["raw_beats", "{folder}", "train.parquet + test.parquet", "kedro run --pipeline=synthesise"],
+    ),
+    "not parquet": (
+        lambda project: (project / TEST).write_text("0.1,0.2,0\n"),
+        ["{test} cannot be read as parquet", "fetch it again"],
+    ),
+    "truncated parquet": (truncated(TRAIN), ["{train} cannot be read as parquet", "truncated", "fetch it again"]),
+    "missing column": (
+        both(lambda beats: beats.drop(columns="7")),
+        ["'raw_beats'", "Missing column '7'", "{train}", "{test}", '"0" to "186", "target"'],
+    ),
+    "missing label": (both(lambda beats: beats.drop(columns="target")), ["Missing column 'target'", "{train}"]),
+    "extra column": (
+        both(lambda beats: beats.assign(ward=1)),
+        ["'raw_beats'", "Unknown column 'ward'", "{train}", '"0" to "186", "target"'],
+    ),
+    "column missing from one file": (
+        table(TEST, lambda beats: beats.drop(columns="7")),
+        ["{test} does not have the columns of {train}", "differ in: 7"],
+    ),
+    "non-numeric": (
+        cell(TRAIN, "3", "n/a"),
+        ["Row 5 of part 'train' ({train}) column '3' is not a number: 'n/a'", "Allowed: numbers"],
+    ),
+    "NaN": (cell(TEST, "3", np.nan), ["Row 5 of part 'test' ({test}) column '3' is not a finite number: nan"]),
+    "infinity": (cell(TRAIN, "186", np.inf), ["Row 5 of part 'train' ({train}) column '186'", "finite number: inf"]),
+    "above 1": (cell(TEST, "3", 1.5), ["Row 5 of part 'test' ({test}) column '3' lies outside [0, 1]: 1.5", "Scale"]),
+    "below 0": (cell(TEST, "3", -0.1), ["Row 5 of part 'test' ({test}) column '3' lies outside [0, 1]: -0.1"]),
+    "label outside the classes": (
+        cell(TEST, "target", 7),
+        ["Row 5 of part 'test' ({test}) column 'target' is no label: 7", "0 = N, 1 = S, 2 = V, 3 = F, 4 = Q"],
+    ),
+    "class without beats": (
+        both(without(3)),
+        ["'raw_beats'", "No beat of class F", "{train}", "{test}", "`classes` in globals.yml"],
+    ),
+    "class without training beats": (table(TRAIN, without(3)), ["'train_beats'", "No beat of class F"]),
+    "class too small to split": (
+        table(TRAIN, without(3, but=1)),
+        ["Cannot cut a val part", "class index 3 has 1", "Add beats"],
+    ),
+    "empty table": (both(lambda beats: beats[:0]), ["'raw_beats'", "has no rows", "{train}", "{test}"]),
+}
+
+
+@pytest.mark.parametrize(("damage", "named"), BEATS.values(), ids=BEATS)
+def test_bad_beats_stop_the_run_with_their_place_before_any_is_written(project, damage, named):
+    damage(project)
+    message = message_of(kedro_run())
+    places = {"train": project / TRAIN, "test": project / TEST, "folder": project / SAMPLE}
+    for words in named:
+        assert words.format(**places) in message
+    assert written(project) <= CONFIGURED
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="BeatsContract does not ask whether each part has rows")
+@pytest.mark.parametrize("file", [TRAIN, TEST], ids=str)
+def test_an_empty_file_beside_a_good_one_stops_the_run_by_its_name(project, file):
+    table(file, lambda beats: beats[:0])(project)
+    assert str(project / file) in message_of(kedro_run(pipeline="ingest"))
+    assert not written(project)
+
+
+def test_a_class_too_small_for_smote_stops_the_run_after_whole_outputs_only(project):
+    result = kedro_run("--params=resample.use=smote,resample.smote.k_neighbors=40")
+    message = message_of(result)
+    assert "Class F has 20 beats in the training part, too few for resample.smote.k_neighbors=40" in message
+    assert "Lower it to 19 or less, add beats, or choose resample.use=full_oversampling." in message
+    assert PARTS <= written(project) <= PARTS | CONFIGURED | FIRST_FIGURE
+
+
+@pytest.mark.parametrize(
+    ("use", "option"),
+    [
+        ("smote", "k_neighbors"),
+        ("borderline_smote", "k_neighbors"),
+        ("adasyn", "n_neighbors"),
+        ("smote_enn", "k_neighbors"),
+        ("smote_tomek", "k_neighbors"),
+    ],
+)
+def test_every_strategy_with_neighbours_names_the_class_that_is_too_small(make_beats, use, option):
+    options = STRATEGIES.options(use, {option: 10})
+    with pytest.raises(BeatwiseError) as caught:
+        resample_beats(make_beats(), use, options, ["N", "S", "V", "F", "Q"], seed=0)
+    assert f"Class F has 10 beats in the training part, too few for resample.{use}.{option}=10" in str(caught.value)
+    assert "Lower it to 9 or less" in str(caught.value)
+
+
+# A parameter, the value given, and what the message has to name.
+PARAMETERS: list[tuple[str, object, list[str]]] = [
+    ("model.use", "transformer", ["Unknown model 'transformer'", *MODELS.names()]),
+    ("resample.use", "smot", ["Unknown resampling strategy 'smot'", "Did you mean 'smote'?", *STRATEGIES.names()]),
+    ("ingest.split.use", "giveb", ["Unknown split 'giveb'", "Did you mean 'given'?", *SPLITS.names()]),
+    ("tensors.use", "picture", ["Unknown representation 'picture'", *REPRESENTATIONS.names()]),
+    ("segment.rule.use", "kagle", ["Unknown segmentation rule 'kagle'", "mean 'kaggle'?", *RULES.names()]),
+    ("trian.epochs", 3, ["Unknown parameter 'trian'", "Did you mean 'train'?", "resample", "tensors"]),
+    ("train.epoch", 3, ["train", "epoch", "3"]),
+    ("train.epochs", "many", ["train", "epochs", "valid integer", "'many'"]),
+    ("train.epochs", 0, ["train", "epochs", "greater than or equal to 1", "0"]),
+    ("train.class_weights", "equal", ["train", "class_weights", "'none' or 'balanced'", "'equal'"]),
+    ("ingest.drop_duplicates", "perhaps", ["ingest", "drop_duplicates", "boolean", "'perhaps'"]),
+    ("ingest.split.given.val_share", 2, ["given.val_share", "less than 1", "2", "val_share, test_share"]),
+    ("resample.smote.k", 3, ["smote.k", "no such parameter", "Options", "k_neighbors"]),
+    ("tensors.image.height", 2.5, ["image.height", "valid integer", "2.5", "height, width"]),
+    ("model.cnn1d.width", 3, ["cnn1d.width", "no such parameter", "widths, kernel_size, pool, dropout"]),
+    ("seed", -1, ["seed", "greater than or equal to 0", "-1"]),
+]
+IDS = [f"{key}={value}" for key, value, _ in PARAMETERS]
+
+
+def in_file(project: Path, key: str, value: object) -> None:
+    path = project / "conf/test/parameters.yml"
+    parameters: dict[str, Any] = yaml.safe_load(path.read_text())
+    *above, last = key.split(".")
+    block = parameters
+    for name in above:
+        block = block.setdefault(name, {})
+    block[last] = value
+    path.write_text(yaml.safe_dump(parameters))
+
+
+@pytest.mark.parametrize(("key", "value", "named"), PARAMETERS, ids=IDS)
+def test_a_bad_parameter_on_the_command_line_stops_the_run_before_any_node(project, key, value, named):
+    message = message_of(kedro_run(f"--params={key}={value}"))
+    for words in named:
+        assert words in message
+    assert not written(project)
+
+
+@pytest.mark.parametrize(("key", "value", "named"), PARAMETERS, ids=IDS)
+def test_a_bad_parameter_in_a_file_stops_the_run_before_any_node(project, key, value, named):
+    in_file(project, key, value)
+    message = message_of(kedro_run())
+    for words in named:
+        assert words in message
+    assert not written(project)
+
+
+# Kedro refuses the parameters of a pipeline's nodes before Beatwise's hook sees them, or the key lacks its block.
+IN_OTHER_WORDS = pytest.mark.xfail(strict=True, raises=AssertionError, reason="Pydantic's words, or half a key")
+CLEAR = ("model.use", "segment.rule.use", "trian.epochs", "seed")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [pytest.param(key, value, marks=[] if key in CLEAR else [IN_OTHER_WORDS]) for key, value, _ in PARAMETERS],
+    ids=IDS,
+)
+def test_a_bad_parameter_is_named_by_its_full_key_in_words_of_beatwise(project, key, value):
+    message = message_of(kedro_run(f"--params={key}={value}"))
+    # An unknown name is a matter of the block that chooses, an unknown block one of its name.
+    assert key.removesuffix(".use").replace("trian.epochs", "trian") in message
+    for jargon in ("pydantic", "input_type", "Failed to instantiate", "validation error"):
+        assert jargon not in message
+
+
+def test_a_split_by_record_of_beats_without_records_names_the_column_and_the_way_out(project):
+    both(lambda beats: beats.drop(columns=["record", "sample"]))(project)
+    message = message_of(kedro_run("--params=ingest.split.use=by_record"))
+    assert "no column 'record'" in message
+    assert "ingest.split.use=given or stratified" in message
+    assert written(project) <= CONFIGURED
+
+
+@pytest.fixture
+def records(project: Path) -> Path:
+    """Two synthetic records, s01 and s02, where `segment` looks for them."""
+    settings = SyntheticSettings(n_records=2, beats_per_record=20)
+    RecordsDataset(filepath=str(project / RECORDS)).save(synthesise_records(settings, seed=0))
+    return project / RECORDS
+
+
+def flip_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "s02.dat").read_bytes())
+    content[3000] ^= 0x04
+    (folder / "s02.dat").write_bytes(content)
+
+
+def annotate(folder: Path, samples: list[int]) -> None:
+    wfdb.wrann("s02", "atr", sample=np.array(samples), symbol=["N"] * len(samples), write_dir=str(folder))
+
+
+RECORD: dict[str, tuple[Damage, list[str]]] = {
+    "corrupt .dat": (flip_a_bit, ["Record s02", "{folder}/s02.dat is damaged", "checksum", "Fetch the file again"]),
+    "truncated .dat": (
+        truncated(Path("s02.dat")),
+        ["Record s02", "{folder}/s02", "cannot be read", "Fetch them again"],
+    ),
+    "missing .dat": (lambda folder: (folder / "s02.dat").unlink(), ["Record s02", "{folder}/s02.dat is missing"]),
+    "missing .atr": (
+        lambda folder: (folder / "s02.atr").unlink(),
+        ["Record s02", "{folder}/s02.atr is missing", "kedro run --pipeline=synthesise"],
+    ),
+    "garbled .hea": (
+        lambda folder: (folder / "s02.hea").write_text("<html>404</html>\n"),
+        ["Record s02", "{folder}/s02.hea", "cannot be read", "Fetch them again"],
+    ),
+    "no records": (
+        lambda folder: shutil.rmtree(folder),
+        ["records", "No WFDB record (*.hea) in {folder}", "kedro run --pipeline=synthesise"],
+    ),
+    "annotation beyond the end": (
+        lambda folder: annotate(folder, [100, 400, 10**6]),
+        ["Record s02", "annotation at sample 1000000", "the signal ends at sample", ".dat and .atr again"],
+    ),
+    "no beats": (lambda folder: annotate(folder, [100]), ["Record s02", "1 annotated beats; at least two are needed"]),
+}
+
+
+@pytest.mark.parametrize(("damage", "named"), RECORD.values(), ids=RECORD)
+def test_a_bad_record_stops_segmentation_by_name_before_a_beat_is_written(project, records, damage, named):
+    damage(records)
+    message = message_of(kedro_run(pipeline="segment"))
+    for words in named:
+        assert words.format(folder=records) in message
+    assert not written(project)
+
+
+def test_good_records_are_cut_into_beats(project, records):
+    assert kedro_run(pipeline="segment").exit_code == 0
+    assert written(project) == {"02_intermediate/test/beats.parquet"}
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="RecordsDataset.load knows records by their .hea alone: one without is skipped",
+)
+def test_a_record_whose_header_is_missing_is_not_skipped_silently(project, records):
+    (records / "s02.hea").unlink()
+    assert "s02.hea is missing" in message_of(kedro_run(pipeline="segment"))
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="RecordsDataset._read does not look for the end mark of .atr: beats are lost",
+)
+def test_a_truncated_annotation_file_does_not_lose_beats_silently(project, records):
+    truncated(Path("s02.atr"))(records)
+    assert "s02.atr" in message_of(kedro_run(pipeline="segment"))
+
+
+@pytest.mark.parametrize(
+    ("lead", "known"), [("7", "no lead number 7: it has 0 (MLII), 1 (V1)"), ("V9", "no lead 'V9': it has 0 (MLII)")]
+)
+def test_an_unknown_lead_names_the_record_the_leads_and_the_parameter(project, records, lead, known):
+    message = message_of(kedro_run(f"--params=segment.lead={lead}", pipeline="segment"))
+    assert f"Record s01 has {known}" in message
+    assert "Set segment.lead." in message
+    assert not written(project)
+
+
+# Where a file stands in the way of an output folder, and what may be written before that folder is needed.
+IN_THE_WAY = {
+    "data/02_intermediate/test": ("segment", set()),
+    "data/03_primary": ("train", CONFIGURED | FIRST_FIGURE),
+    "data/03_primary/test": ("train", CONFIGURED | FIRST_FIGURE),
+    "data/05_model_input/test": ("train", CONFIGURED | FIRST_FIGURE | PARTS),
+    "data/06_models": ("train", set()),
+    "data/06_models/test": ("train", set()),
+    "data/08_reporting/test": ("train", CONFIGURED | PARTS),
+}
+
+
+@pytest.mark.parametrize(("blocked", "pipeline", "before"), [(k, *v) for k, v in IN_THE_WAY.items()], ids=IN_THE_WAY)
+def test_a_file_in_the_place_of_an_output_folder_stops_the_run_with_the_path(
+    project, records, blocked, pipeline, before
+):
+    (project / blocked).parent.mkdir(parents=True, exist_ok=True)
+    (project / blocked).write_text("in the way")
+    assert str(project / blocked) in message_of(kedro_run(pipeline=pipeline))
+    assert (project / blocked).read_text() == "in the way"
+    assert written(project) - {Path(blocked).relative_to("data").as_posix()} <= before
+
+
+@pytest.mark.parametrize("blocked", ["data/02_intermediate", "data/03_primary", "data/06_models", "data/08_reporting"])
+def test_an_output_folder_that_mkdir_is_not_permitted_to_make_stops_the_run_with_the_path(
+    project, records, monkeypatch, blocked
+):
+    make = os.mkdir
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> None:
+        if str(path).startswith(str(project / blocked)) or str(path).startswith(blocked):
+            raise PermissionError(13, "Permission denied", str(path))
+        make(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    message = message_of(kedro_run(pipeline="segment" if "02" in blocked else "train"))
+    assert "Permission denied" in message
+    assert str(project / blocked) in message
+    assert not (project / blocked).exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_folder_without_permission_to_write_stops_the_run_with_the_path(project, records):
+    folder = project / "data/02_intermediate/test"
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    message = message_of(kedro_run(pipeline="segment"))
+    assert "Permission denied" in message
+    assert str(folder) in message
+    assert not list(folder.iterdir())
+
+
+def test_the_traceback_is_shown_on_request(project, monkeypatch):
+    monkeypatch.setenv("BEATWISE_TRACEBACK", "1")
+    cell(TEST, "3", 1.5)(project)
+    error = kedro_run().exception
+    assert not isinstance(error, SystemExit)
+    assert "lies outside [0, 1]" in str(error)
+
+
+@pytest.mark.parametrize("stale", ["02_intermediate/test/beats.parquet"])
+def test_a_failing_run_leaves_the_outputs_of_the_run_before_it_as_they_were(project, records, stale):
+    assert kedro_run(pipeline="segment").exit_code == 0
+    before = (project / "data" / stale).read_bytes()
+    flip_a_bit(records)
+    message_of(kedro_run(pipeline="segment"))
+    assert written(project) == {stale}
+    assert (project / "data" / stale).read_bytes() == before
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="pandas.ParquetDataset writes in place, not beside it")
+def test_a_disk_that_fills_up_leaves_the_outputs_of_the_run_before_as_they_were(project, records):
+    assert kedro_run(pipeline="segment").exit_code == 0
+    output = project / "data/02_intermediate/test/beats.parquet"
+    before = output.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        result = kedro_run(pipeline="segment")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    left, message = output.read_bytes(), message_of(result)
+    output.write_bytes(before)
+    assert "beats.parquet" in message
+    assert left == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "arguments", "named"),
+    [
+        (cell(TEST, "3", 1.5), [], "column '3' lies outside [0, 1]: 1.5"),
+        (lambda project: None, ["--params=resample.use=smot"], "Unknown resampling strategy 'smot'"),
+    ],
+    ids=["beats", "parameters"],
+)
+def test_the_terminal_shows_a_message_of_few_lines_and_no_traceback(project, damage, arguments, named):
+    damage(project)
+    done = subprocess.run(
+        [sys.executable, "-m", "kedro", "run", "--env=test", *arguments],
+        cwd=project,
+        env={**os.environ, "COLUMNS": "120", "DO_NOT_TRACK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) <= 40
+    assert written(project) <= CONFIGURED
