@@ -14,12 +14,15 @@ fi
 
 find_browser() { for name in chromium chromium-browser google-chrome; do command -v "$name" && return; done; }
 browser=$(find_browser)
-if [ -z "$browser" ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
-  echo "No browser here: installing chromium."
-  { apt-get update && apt-get install --yes chromium; } > /dev/null 2>&1
+if { [ -z "$browser" ] || ! command -v chromedriver > /dev/null; } && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+  echo "No browser with a driver here: installing chromium."
+  { apt-get update && apt-get install --yes chromium chromium-driver; } > /dev/null 2>&1
   browser=$(find_browser)
 fi
-[ -n "$browser" ] || missing+=("tests in a browser: no chromium or google-chrome on the PATH")
+if [ -z "$browser" ] || ! command -v chromedriver > /dev/null; then
+  browser=""
+  missing+=("tests in a browser: no chromium (or google-chrome) with chromedriver on the PATH")
+fi
 
 marks="slow"
 $real && marks="$marks or real_data"

@@ -51,11 +51,11 @@ def beats_table(values: Signals, target: Labels, **columns: Any) -> pd.DataFrame
     """Put signals, labels and further columns together as a beats table.
 
     Args:
-        values: ``float32 [n_beats, n_samples]``.
+        values: ``float32 [n_beats, n_samples]``; the table takes it over without a copy.
         target: Class indices ``[n_beats]``.
         **columns: Further columns by name, each ``[n_beats]`` or a scalar.
     """
-    table = pd.DataFrame(values, columns=[str(i) for i in range(values.shape[1])])
+    table = pd.DataFrame(values, columns=[str(i) for i in range(values.shape[1])], copy=False)
     return table.assign(**{TARGET: target}, **columns)
 
 

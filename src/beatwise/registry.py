@@ -25,7 +25,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     options = sorted(known)
     close = difflib.get_close_matches(str(name), options, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(options)}."
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(options) or 'none'}."
 
 
 def describe_validation(error: ValidationError, prefix: str, schema: type[BaseModel]) -> str:
@@ -131,6 +131,4 @@ class Registry(Generic[T]):
         try:
             return schema.model_validate(dict(given)).model_dump()
         except ValidationError as error:
-            known = ", ".join(schema.model_fields) or "none"
-            message = describe_validation(error, key or name, schema)
-            raise BeatwiseError(f"{message} Options of the {self.kind} {name!r}: {known}.") from error
+            raise BeatwiseError(describe_validation(error, key or name, schema)) from error

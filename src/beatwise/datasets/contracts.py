@@ -50,7 +50,7 @@ class BeatsContract:
         columns = self._check_columns(data)
         if data.empty:
             raise BeatwiseError(f"The table has no rows.{_files(data)}")
-        for part in data.attrs.get("files", {}):
+        for part in data.attrs.get("files", {}) if PART in data.columns else ():
             if part != "all" and not (data[PART] == part).any():
                 raise BeatwiseError(f"Part {part!r} has no rows.{_files(data, part)} Bring beats, or fetch it again.")
         values = self._check_signals(data, columns)

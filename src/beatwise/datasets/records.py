@@ -119,7 +119,8 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Re
             )
         return Record(
             name=name,
-            adc=record.d_signal,
+            # Lead by lead in memory, for readers of one lead; wfdb gives 64 bits, WFDB's formats hold at most 32.
+            adc=np.asfortranarray(record.d_signal, dtype=np.int32),
             sample_rate=float(record.fs),
             leads=tuple(record.sig_name),
             adc_gain=tuple(record.adc_gain),

@@ -19,6 +19,8 @@ from beatwise.signals.rr import rr_intervals
 
 # The codes that WFDB counts as beats (wfdb.io.annotation), whether or not AAMI has a class for them.
 BEAT_SYMBOLS: Final = tuple("NLRBAaJSVrFejnE/fQ?")
+UNICODE_LATIN: Final = 256
+IS_BEAT: Final = np.isin(np.arange(UNICODE_LATIN), [ord(symbol) for symbol in BEAT_SYMBOLS])
 
 Rule = Callable[..., Signals]
 RULES: Registry[Rule] = Registry("segmentation rule")
@@ -37,7 +39,7 @@ def cut_kaggle(
     """Cut beats the way the Kaggle "ECG Heartbeat Categorization" set was made, to the last bit.
 
     From the R peak on, r₁ + 0.2 r₂ raw samples, r₁ and r₂ being the next two intervals between annotations of any kind
-    (the record's end closes the list); every third sample; min–max over that whole piece in double precision; the first
+    (the record's end closes the list); every third sample; min–max over that whole piece; the first
     187 values, zeros behind. Kachuee et al. (arXiv:1805.00794) publish another recipe (10 s windows, 1.2 × the median
     RR, 125 Hz); this one was recovered from the rows and reproduces them.
 
@@ -60,7 +62,7 @@ def cut_kaggle(
 
     # Every phase of the decimation as one contiguous stretch with room behind it, so that a beat is a plain slice.
     per_phase = -(-len(adc) // keep_every) + n_samples
-    phases = np.zeros((keep_every, per_phase), dtype=np.int32)
+    phases = np.zeros((keep_every, per_phase), dtype=np.float32)
     for phase in range(keep_every):
         kept = adc[phase::keep_every]
         phases[phase, : len(kept)] = kept
@@ -71,12 +73,13 @@ def cut_kaggle(
     # order the pieces between them, which nobody wants, add up to no more than the record.
     order = np.argsort(begin)
     pairs = np.column_stack([begin, begin + length])[order].ravel()
-    low, high = np.empty((2, len(begin), 1))
+    low, high = np.empty((2, len(begin), 1), dtype=np.float32)
     low[order, 0] = np.minimum.reduceat(decimated, pairs)[::2]
     high[order, 0] = np.maximum.reduceat(decimated, pairs)[::2]
 
-    values = _scale(np.lib.stride_tricks.sliding_window_view(decimated, n_samples)[begin], low, high)
-    values[np.arange(n_samples) >= length[:, None]] = 0.0
+    values = np.lib.stride_tricks.sliding_window_view(decimated, n_samples)[begin]
+    _scale(values, low, high)
+    np.putmask(values, np.arange(n_samples) >= length[:, None], 0)
     return values
 
 
@@ -120,18 +123,22 @@ def cut_window(
             "at least two are needed. Raise segment.rule.window.before, after or rate."
         )
     ratio = Fraction(rate / sample_rate).limit_denominator(1000)
-    resampled = resample_poly(adc.astype(np.float64), ratio.numerator, ratio.denominator, padtype="line")
+    resampled = resample_poly(adc.astype(np.float32), ratio.numerator, ratio.denominator, padtype="line")
     peak = np.rint(annotations[beats] * float(ratio)).astype(np.int64)
     windows = resampled[np.clip(peak[:, None] + offsets, 0, len(resampled) - 1)]
-    return _scale(windows, windows.min(axis=1, keepdims=True), windows.max(axis=1, keepdims=True))
+    _scale(windows, windows.min(axis=1, keepdims=True), windows.max(axis=1, keepdims=True))
+    return windows
 
 
-def _scale(windows: npt.NDArray[Any], low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Signals:
-    # Double precision until the very end: Kaggle's rows were scaled so, and single precision differs in the last bit.
-    scaled = windows.astype(np.float64)
-    scaled -= low
-    scaled /= np.where(high > low, high - low, 1.0)
-    return scaled.astype(np.float32)
+def _scale(windows: Signals, low: Signals, high: Signals) -> None:
+    """Min–max scale every row, in place.
+
+    Single precision gives the very bits that double precision rounded to single gives, as Kaggle's rows were made: ADC
+    values of up to 24 bits and their differences are exact in it, and the quotient p/q of two such numbers cannot come
+    so near the middle between two single-precision numbers that rounding twice would differ from rounding once.
+    """
+    windows -= low
+    windows /= np.where(high > low, high - low, np.float32(1))
 
 
 def segment_record(record: Record, **how: Any) -> pd.DataFrame:
@@ -167,44 +174,53 @@ def segment_records(
         BeatwiseError: If there is no record, or one has no such lead, fewer than two beats, or an annotation beyond its
             end.
     """
-    class_of = {code: classes.index(name) for name, codes in aami.items() if name in classes for code in codes}
-    cut = [_cut_record(record, rule, options, class_of, lead) for record in records]
+    class_of = np.full(UNICODE_LATIN, -1)
+    for index, name in enumerate(classes):
+        class_of[[ord(code) for code in aami.get(name, [])]] = index
+    cut = {}
+    names = {}
+    for record in records:
+        column = _lead_column(record, lead)
+        names[record.name] = record.leads[column]
+        cut[record.name] = _cut_record(record, rule, options, class_of, column)
     if not cut:
         raise BeatwiseError("There is no record to segment.")
     # One table in the end rather than one a record: building tables would take longer than cutting the beats.
-    joined = {name: np.concatenate([part[name] for part in cut]) for name in cut[0]}
-    table = beats_table(joined.pop("values"), joined.pop("target"), **joined)
+    parts = list(cut.values())
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    counts = [len(part["target"]) for part in parts]
+    record_name = np.repeat(np.array(list(names), dtype=object), counts)
+    lead_name = np.repeat(np.array(list(names.values()), dtype=object), counts)
+    values, target, sample = (joined.pop(name) for name in ("values", "target", "sample"))
+    table = beats_table(values, target, record=record_name, sample=sample, lead=lead_name, **joined)
     return table.astype({"record": "str", "lead": "str"})
 
 
 def _cut_record(
-    record: Record, rule: str, options: Mapping[str, Any], class_of: Mapping[str, int], lead: int | str
+    record: Record, rule: str, options: Mapping[str, Any], class_of: npt.NDArray[np.int64], column: int
 ) -> dict[str, npt.NDArray[Any]]:
-    """The columns of a beats table, and ``values`` for the signals."""
-    column = _lead_column(record, lead)
-    samples, symbols = record.annotation_samples, record.annotation_symbols
+    """The numeric columns of a beats table, and ``values`` for the signals."""
+    samples = record.annotation_samples
     if len(samples) and (samples[-1] >= len(record.adc) or samples[0] < 0):
         raise BeatwiseError(
             f"Record {record.name}: its annotation file has an annotation at sample {samples[-1]}, but the signal ends "
             f"at sample {len(record.adc) - 1}. Fetch the record's .dat and .atr again; they do not belong together."
         )
-    is_beat = np.isin(symbols, BEAT_SYMBOLS)
+    # Annotation codes are single characters: their numbers look classes up without a comparison of texts.
+    codes = record.annotation_symbols.astype("<U1").view(np.uint32) % UNICODE_LATIN
+    is_beat, target = IS_BEAT[codes], class_of[codes]
     if is_beat.sum() < 2:
         raise BeatwiseError(
             f"Record {record.name}: {is_beat.sum()} annotated beats; at least two are needed. Fetch its .atr again, or "
             "take the record out."
         )
-
-    target = np.array([class_of.get(symbol, -1) for symbol in symbols.tolist()], dtype=np.int64)
     beats = np.flatnonzero(is_beat & (target >= 0))[:-1]
     rr = rr_intervals(samples[is_beat], record.sample_rate)
     place = np.cumsum(is_beat)[beats] - 1
     return {
         "values": RULES[rule](record.adc[:, column], samples, beats, record.sample_rate, **options),
         "target": target[beats],
-        "record": np.full(len(beats), record.name, dtype=object),
         "sample": samples[beats],
-        "lead": np.full(len(beats), record.leads[column], dtype=object),
         **{name: intervals[place] for name, intervals in rr.items()},
     }
 

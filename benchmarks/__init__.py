@@ -1,0 +1,1 @@
+"""Benchmarks: what docs/benchmarks.md claims, measured side by side in one run."""

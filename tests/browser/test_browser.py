@@ -1,0 +1,160 @@
+"""Pages in headless Chromium: the report, kedro-viz and MLflow's comparison of two runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from tests.conftest import copy_project, run_session
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from selenium import webdriver
+
+    binary = os.environ.get("BEATWISE_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("no chromium and chromedriver on the PATH")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run"):
+        options.add_argument(f"--{flag}")
+    options.add_argument("--window-size=1600,1100")
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture(scope="module")
+def project_with_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        run_session(folder)
+        run_session(folder, parameters={"train": {"learning_rate": 0.001}})
+        yield folder
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def serving(folder: Path, *command: str) -> Iterator[str]:
+    """A server of the project's folder on a free port of 127.0.0.1; ends with the test."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DO_NOT_TRACK": "1"}
+    with (folder / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5).status == 200, 90)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, 15)
+            process.wait(20)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 40) -> Any:
+    """What a condition gives, once it gives something."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if found := condition():
+                return found
+        except Exception:
+            if time.monotonic() > until:
+                raise
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.3)
+
+
+def text_of(browser: Any) -> str:
+    return str(browser.execute_script("return document.body.innerText"))
+
+
+def test_the_report_shows_all_its_figures_and_nothing_overflows(browser: Any, project_with_runs: Path) -> None:
+    (report, *_) = (project_with_runs / "data/08_reporting/test/baseline/report.html").glob("*/report.html")
+    browser.get(report.as_uri())
+    widths = browser.execute_script("return [...document.images].map(i => i.complete ? i.naturalWidth : 0)")
+    assert len(widths) == 6
+    assert min(widths) > 300
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    cut = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert browser.execute_script(cut) == 0
+    assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def test_kedro_viz_shows_the_dag_from_left_to_right_with_layers(browser: Any, project_with_runs: Path) -> None:
+    with serving(project_with_runs, "kedro", "viz", "run", "--no-browser", "--env", "test") as address:
+        browser.get(address)
+        wait_for(lambda: "split_beats" in text_of(browser))
+        stored = "return JSON.parse(localStorage.getItem('KedroViz'))"
+        assert browser.execute_script(stored)["layer"]["visible"]
+        layers = "return [...document.querySelectorAll('.pipeline-layer-name')].map(e => e.textContent)"
+        assert wait_for(lambda: browser.execute_script(layers)) == [
+            "01_raw",
+            "02_intermediate",
+            "03_primary",
+            "05_model_input",
+            "06_models",
+            "07_model_output",
+            "08_reporting",
+        ]
+        browser.execute_script("document.querySelector('[aria-label=\"Change flowchart orientation\"]').click()")
+        wait_for(lambda: browser.execute_script(stored)["orientation"] == "horizontal")
+        place = """
+            const box = [...document.querySelectorAll('.pipeline-node')].find(
+                e => e.textContent.trim() === arguments[0]).getBoundingClientRect();
+            return box.left"""
+        wait_for(lambda: browser.execute_script(place, "raw_beats") < browser.execute_script(place, "baseline"))
+
+
+def test_kedro_viz_previews_a_figure_a_table_and_waveforms(browser: Any, project_with_runs: Path) -> None:
+    with serving(project_with_runs, "kedro", "viz", "run", "--no-browser", "--env", "test") as address:
+        for name, tag in (
+            ("data_summary_figure", "img"),
+            ("train_beats", "table"),
+            ("baseline.train_tensors", "img"),
+            ("baseline.metrics", ".pipeline-json__value, .pipeline-metadata__preview"),
+        ):
+            browser.get(f"{address}/?pid=__default__&sn={name}")
+            wait_for(
+                lambda tag=tag: browser.execute_script(f"return document.querySelector('.pipeline-metadata {tag}')")
+            )
+
+
+def test_kedro_viz_builds_a_site(project_with_runs: Path) -> None:
+    kedro = Path(sys.executable).with_name("kedro")
+    subprocess.run([kedro, "viz", "build"], cwd=project_with_runs, check=True, capture_output=True, timeout=120)
+    assert (project_with_runs / "build" / "index.html").is_file()
+
+
+def test_mlflow_shows_which_parameter_differed_between_two_runs(browser: Any, project_with_runs: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{project_with_runs}/data/09_tracking/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["beatwise-test"], output_format="list")
+    experiment = runs[0].info.experiment_id
+    both = ",".join(f"%22{run.info.run_id}%22" for run in runs)
+    with serving(project_with_runs, "kedro", "mlflow", "ui", "--env", "test") as address:
+        browser.get(f"{address}/#/compare-runs?runs=[{both}]&experiments=[%22{experiment}%22]")
+        wait_for(lambda: "Show diff only" in text_of(browser))
+        browser.execute_script("document.querySelector('[role=switch], #diff-switch').click()")
+        wait_for(lambda: "evaluate.bootstrap_draws" not in text_of(browser))
+        assert "train.learning_rate" in text_of(browser)
