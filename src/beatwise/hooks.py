@@ -19,7 +19,7 @@ from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from beatwise.errors import BeatwiseError
-from beatwise.params import Block, check_parameters
+from beatwise.params import Block, check_globals, check_parameters
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,14 @@ FIXED_BY_SOURCE = {"source", "classes", "sample_rate"}
 class ParameterHooks:
     """Refuses unknown and mistyped parameters, in files and in ``--params``, whichever pipeline runs."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Check the whole configuration.
 
         Raises:
             BeatwiseError: One line a problem.
         """
+        check_globals(context.config_loader["globals"])
         # Not context.params: Kedro would check that first, block by block, with messages of its own.
         given = context.config_loader["parameters"]
         fixed = sorted(FIXED_BY_SOURCE & set(context.config_loader.runtime_params or {}))

@@ -7,7 +7,7 @@ torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,9 @@ from beatwise.splits import SPLITS
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+B = TypeVar("B", bound=BaseModel)
 
 
 class Block(BaseModel):
@@ -240,10 +243,41 @@ class FitConfig(Block):
     train: Train
 
 
+SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class Globals(Block):
+    """What a source is: ``globals.yml``.
+
+    Attributes:
+        source: Its name; outputs live in folders of this name.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz) of a beat.
+        beat_length: Samples of a beat.
+        seed: Seed of everything that is drawn.
+        beats_folder: Folder of the beats.
+        beats_layouts: File names by part, one mapping a layout; the first that is there is read.
+        beats_how_to_get: What to do when none is there.
+        records_folder: Folder of the WFDB records.
+        records_how_to_get: What to do when there are none.
+    """
+
+    source: SourceName
+    classes: Annotated[list[str], Field(min_length=2)]
+    sample_rate: Positive
+    beat_length: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    beats_folder: str
+    beats_layouts: Annotated[list[dict[Literal["train", "val", "test", "all"], str | list[str]]], Field(min_length=1)]
+    beats_how_to_get: str
+    records_folder: str
+    records_how_to_get: str
+
+
 class Parameters(Block):
     """The whole configuration."""
 
-    source: str
+    source: SourceName
     sample_rate: Positive
     classes: Annotated[list[str], Field(min_length=2)]
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -260,7 +294,7 @@ class Parameters(Block):
 
 
 def check_parameters(given: dict[str, Any]) -> Parameters:
-    """Check the whole configuration, so that a mistyped key fails before anything runs.
+    """Check all parameters, so that a mistyped key fails before anything runs.
 
     Args:
         given: All parameters, as the configuration loader merged them with ``--params``.
@@ -268,12 +302,20 @@ def check_parameters(given: dict[str, Any]) -> Parameters:
     Raises:
         BeatwiseError: One line a problem, each naming the full key.
     """
-    unknown = [key for key in given if key not in Parameters.model_fields]
-    lines = [unknown_name("parameter", key, Parameters.model_fields) for key in unknown]
+    return _checked(Parameters, given, "The parameters cannot be used:")
+
+
+def check_globals(given: dict[str, Any]) -> Globals:
+    """Check ``globals.yml`` as the configuration loader merged it.
+
+    Raises:
+        BeatwiseError: One line a problem, each naming the key.
+    """
+    return _checked(Globals, given, "globals.yml cannot be used:")
+
+
+def _checked(model: type[B], given: dict[str, Any], heading: str) -> B:
     try:
-        parameters = Parameters.model_validate({k: v for k, v in given.items() if k not in unknown})
+        return model.model_validate(given)
     except ValidationError as error:
-        lines.append(describe_validation(error, "", Parameters))
-    if lines:
-        raise BeatwiseError("The parameters cannot be used:\n" + "\n".join(lines))
-    return parameters
+        raise BeatwiseError(f"{heading}\n{describe_validation(error, '', model)}") from error

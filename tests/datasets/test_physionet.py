@@ -22,6 +22,7 @@ from wfdb.io import download as wfdb_download
 from beatwise.datasets import physionet
 from beatwise.datasets.physionet import DownloadRequest, PhysioNetDataset
 from beatwise.errors import BeatwiseError
+from tests.conftest import run_session
 
 DATABASE = "mitdb/1.0.0"
 FILES = [f"{record}{extension}" for record in ("100", "101") for extension in (".atr", ".dat", ".hea")]
@@ -375,3 +376,12 @@ def test_files_placed_by_hand_are_unverified_without_a_checksum_list(dataset: Ph
     table = dataset.load()
     assert dataset.exists()
     assert table[["file", "bytes", "verified"]].to_numpy().tolist() == [["100.dat", 3, False]]
+
+
+def test_the_pipeline_fetches_from_the_address_of_the_parameters_into_the_data_folder(
+    server: Server, published: dict[str, bytes], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEATWISE_DATA", str(project / "real"))
+    parameters = {"download": {"address": server.address, "database": DATABASE}}
+    run_session(project, "download", env="mitdb", parameters=parameters)
+    assert_same_as_published(project / "real" / "mitdb", published)
