@@ -30,7 +30,7 @@ run: install  ## Raw beats to report, on the bundled synthetic sample
 test: install  ## All quick tests; needs nothing but Python
 	$(BIN)/python -m pytest
 
-test-all: install  ## The quick tests, the slow ones, and those that need real data or a browser
+test-all: install  ## What `make test` leaves out: slow tests, tests on real data, tests in a browser
 	PYTHON=$(BIN)/python tests/test_all.sh
 
 lint: install  ## Style and types

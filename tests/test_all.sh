@@ -33,6 +33,8 @@ $real || marks="($marks) and not real_data"
 BEATWISE_DATA=$(cd "$data" 2> /dev/null && pwd || echo "$data") BEATWISE_BROWSER=$browser \
   "$python" -m pytest -m "$marks" --timeout 2400
 status=$?
+# pytest ends with 5 when nothing was left to run.
+[ $status -eq 5 ] && status=0
 
 if [ ${#missing[@]} -gt 0 ]; then
   echo

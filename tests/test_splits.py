@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +68,26 @@ def test_given_keeps_the_test_part_of_the_source(beats):
     assert split(beats, "given")["test"]["row"].tolist() == expected
 
 
+def test_given_keeps_a_validation_part_that_the_source_brings(beats):
+    own = beats.assign(part=np.where(beats["row"] % 7 == 0, "val", beats["part"]))
+    for seed in (0, 1):
+        parts = split(own, "given", seed=seed, val_share=0.5)
+        for name, part in parts.items():
+            assert part["row"].tolist() == own.loc[own["part"] == name, "row"].tolist()
+
+
+def test_given_cuts_a_missing_test_part_from_train_and_leaves_validation_alone(beats):
+    own = beats.assign(part=np.where(beats["row"] % 7 == 0, "val", "train"))
+    parts = split(own, "given", test_share=0.25)
+    assert parts["val"]["row"].tolist() == own.loc[own["part"] == "val", "row"].tolist()
+    assert len(parts["test"]) == pytest.approx(0.25 * (own["part"] == "train").sum(), abs=1)
+
+
+def test_a_source_with_a_test_part_alone_says_that_there_is_none_to_train_on(beats):
+    with pytest.raises(BeatwiseError, match=r"no beat to cut a val part from: the source has no part 'train'\."):
+        split(beats.assign(part="test"), "given")
+
+
 @pytest.mark.parametrize("use", ["given", "stratified"])
 def test_validation_is_cut_from_train_stratified_by_class(beats, use):
     parts = split(beats, use, val_share=0.25)
@@ -135,10 +153,25 @@ def test_ds1_ds2_without_one_of_the_lists_says_which(beats, kept, lacking):
 
 
 def test_too_few_patients_for_the_share_are_counted(beats):
-    with pytest.raises(
-        BeatwiseError, match=re.escape("test part of 0.2 by record: that needs 5 patients, and there are 3")
-    ):
+    with pytest.raises(BeatwiseError) as caught:
         split(beats[beats["record"].isin(MITDB[:3])], "by_record")
+    assert str(caught.value) == (
+        "Cannot cut a test part of 0.2 by record: that needs 5 patients and as many beats of a class; there are 3 "
+        "patients and 75 beats. Raise the share, or use ingest.split.use=stratified."
+    )
+
+
+def test_by_record_with_too_few_beats_of_every_class_says_so(beats):
+    # Ten patients of a beat each, and no class with the five beats that five folds need.
+    few = beats.groupby("record").head(1)[:10].assign(target=np.arange(10) % 3)
+    with pytest.raises(BeatwiseError) as caught:
+        split(few, "by_record")
+    assert "Cannot cut a test part of 0.2 by record: that needs 5 patients and as many beats of a class" in str(
+        caught.value
+    )
+    assert "there are 10 patients and 10 beats. Raise the share, or use ingest.split.use=stratified." in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize("use", ["given", "stratified"])

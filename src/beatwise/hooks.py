@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from beatwise.errors import BeatwiseError
-from beatwise.params import Block, check_globals, check_parameters
+from beatwise.params import Block, check_globals, check_parameters, flatten
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ class TrackingHooks(MlflowHook):
 
     def _log_param(self, name: str, value: Any) -> None:
         # kedro-mlflow would log a Pydantic model as one opaque string, whatever dict_params says.
-        values = _flatten(name, value.chosen_values()) if isinstance(value, Block) else {name: value}
+        values = flatten(value.chosen_values(), name) if isinstance(value, Block) else {name: value}
         for key, single in values.items():
             super()._log_param(key, single)
 
@@ -167,14 +166,6 @@ def _saved_path(dataset: Any) -> Path:
 
 def _short_path(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _flatten(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}.{key}" if prefix else str(key)
-        flat |= _flatten(name, value) if isinstance(value, Mapping) and value else {name: value}
-    return flat
 
 
 def _log_history(namespace: str, history: pd.DataFrame) -> None:

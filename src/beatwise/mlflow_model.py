@@ -27,7 +27,7 @@ class BeatsClassifier(mlflow.pyfunc.PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Read the model."""
-        from beatwise.datasets.model import read_model
+        from beatwise.trained_model import read_model
 
         self._model = read_model(Path(context.artifacts["model"]))
 

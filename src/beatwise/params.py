@@ -7,19 +7,19 @@ torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from beatwise.errors import BeatwiseError
 from beatwise.registry import Registry, describe_validation, unknown_name
 from beatwise.resampling import STRATEGIES
 from beatwise.signals.representations import REPRESENTATIONS
-from beatwise.signals.segmentation import RULES
-from beatwise.splits import SPLITS
+from beatwise.signals.segmentation import BEAT_SYMBOLS, RULES
+from beatwise.splits import SPLITS, Share
 
 Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 B = TypeVar("B", bound=BaseModel)
@@ -144,7 +144,7 @@ class Train(Block):
 
     epochs: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 128
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     class_weights: Literal["none", "balanced"] = "none"
@@ -198,6 +198,19 @@ class Segment(Block):
     rule: SegmentRule
     lead: int | str = 0
     aami: dict[str, list[str]]
+
+    @field_validator("aami")
+    @classmethod
+    def _check_codes(cls, aami: dict[str, list[str]]) -> dict[str, list[str]]:
+        codes = [code for named in aami.values() for code in named]
+        wrong = sorted({code for code in codes if code not in BEAT_SYMBOLS or codes.count(code) > 1})
+        if wrong:
+            raise BeatwiseError(
+                f"{', '.join(map(repr, wrong))} is no annotation code of a beat, or stands in two classes. Allowed, "
+                "once "
+                f"each: {' '.join(BEAT_SYMBOLS)}."
+            )
+        return aami
 
 
 class Synthesise(Block):
@@ -260,6 +273,7 @@ class Globals(Block):
         beats_how_to_get: What to do when none is there.
         records_folder: Folder of the WFDB records.
         records_how_to_get: What to do when there are none.
+        notice: A sentence at the top of every report, e.g. that the data is synthetic; empty for none.
     """
 
     source: SourceName
@@ -272,6 +286,7 @@ class Globals(Block):
     beats_how_to_get: str
     records_folder: str
     records_how_to_get: str
+    notice: str
 
 
 class Parameters(Block):
@@ -291,6 +306,15 @@ class Parameters(Block):
     segment: Segment
     synthesise: Synthesise
     download: Download
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level, ``{"train.epochs": 20}``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        flat |= flatten(value, name) if isinstance(value, Mapping) and value else {name: value}
+    return flat
 
 
 def check_parameters(given: dict[str, Any]) -> Parameters:

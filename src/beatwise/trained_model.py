@@ -5,17 +5,24 @@ Nodes name this class in their signatures, which Kedro reads at start: so import
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from beatwise.errors import BeatwiseError
 from beatwise.signals.representations import TensorSet, TensorSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +50,14 @@ class TrainedModel:
     def name(self) -> str:
         """The model's name in the registry."""
         return self.config["model"]["use"]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights and configuration: tells whether metrics belong to this model."""
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        for name, weight in self.network.state_dict().items():
+            digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """All but the weights, as plain data for JSON."""
@@ -86,9 +101,40 @@ class TrainedModel:
 
         Returns:
             One probability a class, ``float32 [n, n_classes]``; rows add up to 1.
+
+        Raises:
+            BeatwiseError: If the tensors were made by another specification.
         """
         import torch
 
         from beatwise.models.predicting import predict_probabilities
 
+        if tensors.spec != self.spec:
+            raise BeatwiseError(
+                "These tensors were made for another model than the one that is to predict them. Run the pipeline from "
+                "`build_tensors` on, or `kedro run --pipeline=evaluate`."
+            )
+
         return predict_probabilities(self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))
+
+
+def read_model(folder: Path) -> TrainedModel:
+    """Read a model from its folder.
+
+    Args:
+        folder: Holds ``weights.safetensors`` and ``config.json``.
+
+    Raises:
+        BeatwiseError: If a file is missing or damaged, or the weights are not those of the model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS))
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError, RuntimeError) as error:
+        raise BeatwiseError(
+            f"The model in {folder.absolute()} cannot be read ({error}). Train it again, or load another version with "
+            "--load-versions."
+        ) from error

@@ -102,7 +102,6 @@ def test_a_summary_is_plain_data_for_json(parts):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
-@pytest.mark.xfail(strict=True, reason="data_summary.py: mean of nothing is NaN")
 def test_an_empty_part_is_described_without_undefined_numbers(parts):
     parts["val"] = parts["val"].iloc[:0]
     summary = summarise(parts)

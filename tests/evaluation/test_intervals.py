@@ -96,12 +96,7 @@ def test_supports_and_confusion_are_counts():
     assert np.sum(result["confusion"], axis=0).tolist() == np.bincount(probability.argmax(axis=1)).tolist()
 
 
-SPECIFICITY = pytest.mark.xfail(strict=True, reason="metrics.py: specificity of a class without beats is counted")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[SPECIFICITY] if name == "specificity" else []) for name in PER_CLASS]
-)
+@pytest.mark.parametrize("name", PER_CLASS)
 def test_a_metric_of_an_absent_class_is_none(name):
     target, probability = case(300)
     kept = target != 1

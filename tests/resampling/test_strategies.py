@@ -229,11 +229,11 @@ def test_as_many_neighbours_as_the_message_allows_are_enough(make_beats):
     assert counts(run(make_beats((20, 9, 9, 4, 9)), "smote", k_neighbors=3)) == [20] * 5
 
 
-@pytest.mark.xfail(strict=True, reason="strategies.py: told to lower to 1, which is refused too")
 def test_a_class_of_one_beat_is_not_told_to_lower_the_neighbours_in_vain(make_beats):
     with pytest.raises(BeatwiseError) as caught:
         run(make_beats((20, 9, 9, 1, 9)), "smote")
     assert "Class F has 1 beats" in str(caught.value)
+    assert "Add beats, or choose resample.use=full_oversampling." in str(caught.value)
     assert "Lower it" not in str(caught.value)
 
 
@@ -254,7 +254,6 @@ def test_a_class_without_beats_is_left_out(make_beats, use):
     assert min(after[:3] + after[4:]) > 0
 
 
-@pytest.mark.xfail(strict=True, reason="strategies.py: identity looked up by label, not by place")
 @pytest.mark.parametrize("use", ["none", "smote"])
 def test_rows_keep_their_records_whatever_the_index_of_the_table(full, use):
     chosen = full[full["target"] != 4]
@@ -262,7 +261,6 @@ def test_rows_keep_their_records_whatever_the_index_of_the_table(full, use):
     pd.testing.assert_frame_equal(run(chosen, use), expected)
 
 
-@pytest.mark.xfail(strict=True, reason="strategies.py: rounds to no beat at all")
 def test_a_share_that_leaves_no_beat_still_keeps_one_of_every_class(beats):
     assert min(counts(run(beats, "full_oversampling", majority_share=0.001))) >= 1
 

@@ -108,7 +108,6 @@ def test_a_scalogram_is_that_of_pywt_row_by_row(beats, scales, monkeypatch):
     np.testing.assert_allclose(transform("scalogram", values, scales=scales), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="representations.py: pywt's own error escapes")
 def test_a_scalogram_of_a_scale_too_small_for_the_wavelet_is_refused_clearly(beats):
     with pytest.raises(BeatwiseError, match="scales"):
         transform("scalogram", signals(beats), scales=(0.001,))

@@ -11,7 +11,7 @@ import pytest
 from beatwise.beats import signals
 from beatwise.errors import BeatwiseError
 from beatwise.signals.records import Record
-from beatwise.signals.segmentation import RULES, segment_record, segment_records
+from beatwise.signals.segmentation import RULES, segment_records
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 AAMI = {"N": list("NLRej"), "S": list("AaJS"), "V": list("VE"), "F": ["F"], "Q": list("/fQ")}
@@ -49,7 +49,7 @@ def random_record(seed: int, *, gaps: tuple[int, int], n_annotations: int = 60) 
 
 def cut(record: Record, rule: str = "kaggle", lead: int | str = 0, **options: Any) -> pd.DataFrame:
     checked = RULES.options(rule, options)
-    return segment_record(record, rule=rule, options=checked, classes=CLASSES, aami=AAMI, lead=lead)
+    return segment_records([record], rule=rule, options=checked, classes=CLASSES, aami=AAMI, lead=lead)
 
 
 def kaggle_row_by_row(record: Record, n_samples: int = 187, keep_every: int = 3) -> list[tuple[int, int, Any]]:
@@ -179,7 +179,21 @@ def test_fewer_than_two_beats_are_refused(symbols, count):
 @pytest.mark.parametrize("rule", RULES.names())
 @pytest.mark.parametrize("symbols", ["N??", "???"])
 def test_a_record_with_no_beat_to_cut_gives_no_rows(rule, symbols):
-    assert len(cut(make_record([0, 500, 900], symbols), rule)) == 0
+    empty = dataclasses.replace(make_record([0, 500, 900], symbols), name="empty")
+    full = make_record([0, 500, 900], "NNN")
+    how: dict[str, Any] = {"rule": rule, "options": RULES.options(rule, {}), "classes": CLASSES, "aami": AAMI}
+    pd.testing.assert_frame_equal(segment_records([empty, full, empty], **how), cut(full, rule))
+
+
+@pytest.mark.parametrize("rule", RULES.names())
+@pytest.mark.parametrize("symbols", ["N??", "???"])
+def test_records_with_no_beat_to_cut_at_all_are_refused_with_the_map_of_codes(rule, symbols):
+    with pytest.raises(BeatwiseError) as caught:
+        cut(make_record([0, 500, 900], symbols), rule)
+    assert str(caught.value) == (
+        "No beat of 1 records has a code of the classes N, S, V, F, Q: segment.aami names codes for N, S, V, F, Q. Map "
+        "every class of globals.yml there."
+    )
 
 
 def test_records_are_put_one_after_the_other():
@@ -242,7 +256,6 @@ def test_a_window_has_as_many_samples_as_its_seconds_make():
     assert signals(cut(record, "window", before=0.0, after=1.0, rate=50)).shape == (2, 50)
 
 
-@pytest.mark.xfail(strict=True, reason="segmentation.py: numpy's own error escapes")
 def test_a_window_without_a_single_sample_is_refused():
     with pytest.raises(BeatwiseError, match="window"):
         cut(make_record([500, 1000], "NN"), "window", before=0.0, after=0.001, rate=10.0)

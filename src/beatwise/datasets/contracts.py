@@ -117,6 +117,26 @@ class BeatsContract:
         return target.astype(np.int64)
 
     def _check_other(self, data: pd.DataFrame) -> None:
+        for together in (("record", "sample"), RR_COLUMNS):
+            there = [name for name in together if name in data.columns]
+            if there and len(there) < len(together):
+                raise BeatwiseError(
+                    f"Column {_listed(there)} without "
+                    f"{_listed([n for n in together if n not in there])}.{_files(data)} "
+                    "Bring all of them, or none."
+                )
+        if "record" in data.columns and (bad := data["record"].isna().to_numpy()).any():
+            raise BeatwiseError(f"{_place(data, int(bad.argmax()), 'record')} is missing. {int(bad.sum())} such rows.")
+        if "sample" in data.columns:
+            _check_numeric(data, "sample")
+            sample = data["sample"].to_numpy(dtype=np.float64, na_value=np.nan)
+            bad = ~((sample >= 0) & (sample == np.floor(sample)))
+            if bad.any():
+                row = int(bad.argmax())
+                raise BeatwiseError(
+                    f"{_place(data, row, 'sample')} is no sample number: {data['sample'].iloc[row]}. {int(bad.sum())} "
+                    "such rows in all. Allowed: whole numbers from 0 on."
+                )
         for name in RR_COLUMNS:
             if name in data.columns:
                 _check_numeric(data, name)

@@ -9,36 +9,11 @@ from typing import Any
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
 from beatwise.datasets.files import written_whole
-from beatwise.errors import BeatwiseError
-from beatwise.trained_model import TrainedModel
-
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
-
-
-def read_model(folder: Path) -> TrainedModel:
-    """Read a model from its folder.
-
-    Args:
-        folder: Holds ``weights.safetensors`` and ``config.json``.
-
-    Raises:
-        BeatwiseError: If a file is missing or damaged, or the weights are not those of the model.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS))
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError, RuntimeError) as error:
-        raise BeatwiseError(
-            f"The model in {folder.absolute()} cannot be read ({error}). Train it again, or load another version with "
-            "--load-versions."
-        ) from error
+from beatwise.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 
 class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
-    """A :class:`~beatwise.models.TrainedModel`, versioned."""
+    """A :class:`~beatwise.trained_model.TrainedModel`, versioned."""
 
     def __init__(
         self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None

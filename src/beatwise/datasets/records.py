@@ -9,14 +9,9 @@ from typing import Any
 import numpy as np
 from kedro.io import AbstractDataset, DatasetError
 
+from beatwise.datasets.files import written_whole
 from beatwise.errors import BeatwiseError
 from beatwise.signals.records import Record
-
-HOW_TO_GET = (
-    "Get the MIT-BIH Arrhythmia Database with `kedro run --env=mitdb --pipeline=download`, or by hand from "
-    "https://physionet.org/content/mitdb/1.0.0/, and name the folder above `mitdb/` in BEATWISE_DATA."
-)
-
 
 SUFFIXES = (".hea", ".dat", ".atr")
 
@@ -35,7 +30,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Re
         self,
         *,
         filepath: str,
-        how_to_get: str = HOW_TO_GET,
+        how_to_get: str = "",
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Describe the folder.
@@ -62,30 +57,31 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Re
         return {name: lambda name=name: self._read(name) for name in names}  # type: ignore[misc]
 
     def save(self, data: Iterable[Record]) -> None:
-        """Write every record as ``<name>.hea``, ``.dat`` (format 212) and ``.atr``."""
+        """Write every record as ``<name>.hea``, ``.dat`` (format 212) and ``.atr``, in place of what was there."""
         import wfdb
 
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for record in data:
-            wfdb.wrsamp(
-                record.name,
-                fs=record.sample_rate,
-                units=["mV"] * len(record.leads),
-                sig_name=list(record.leads),
-                d_signal=np.asarray(record.adc, dtype=np.int64),
-                fmt=["212"] * len(record.leads),
-                adc_gain=list(record.adc_gain),
-                baseline=list(record.adc_baseline),
-                comments=list(record.comments),
-                write_dir=str(self._folder),
-            )
-            wfdb.wrann(
-                record.name,
-                "atr",
-                sample=record.annotation_samples,
-                symbol=record.annotation_symbols.tolist(),
-                write_dir=str(self._folder),
-            )
+        with written_whole(self._folder) as folder:
+            folder.mkdir()
+            for record in data:
+                wfdb.wrsamp(
+                    record.name,
+                    fs=record.sample_rate,
+                    units=["mV"] * len(record.leads),
+                    sig_name=list(record.leads),
+                    d_signal=np.asarray(record.adc, dtype=np.int64),
+                    fmt=["212"] * len(record.leads),
+                    adc_gain=list(record.adc_gain),
+                    baseline=list(record.adc_baseline),
+                    comments=list(record.comments),
+                    write_dir=str(folder),
+                )
+                wfdb.wrann(
+                    record.name,
+                    "atr",
+                    sample=record.annotation_samples,
+                    symbol=record.annotation_symbols.tolist(),
+                    write_dir=str(folder),
+                )
 
     def _read(self, name: str) -> Record:
         import wfdb
@@ -109,8 +105,10 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Re
                 f"Record {name}: {path.absolute()}.hea, .dat and .atr cannot be read as WFDB files ({error}). "
                 "Fetch them again."
             ) from error
+        # Lead by lead in memory, for readers of one lead; wfdb gives 64 bits, WFDB's formats hold at most 32.
+        adc = np.asfortranarray(record.d_signal, dtype=np.int32)
         # Headers hold the 16-bit checksum as a signed or an unsigned number, or leave it out.
-        actual = np.asarray(record.calc_checksum()) % 2**16
+        actual = adc.sum(axis=0, dtype=np.int64) % 2**16
         expected = actual if record.checksum is None else np.asarray(record.checksum) % 2**16
         if not np.array_equal(expected, actual):
             raise BeatwiseError(
@@ -119,8 +117,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[[], Re
             )
         return Record(
             name=name,
-            # Lead by lead in memory, for readers of one lead; wfdb gives 64 bits, WFDB's formats hold at most 32.
-            adc=np.asfortranarray(record.d_signal, dtype=np.int32),
+            adc=adc,
             sample_rate=float(record.fs),
             leads=tuple(record.sig_name),
             adc_gain=tuple(record.adc_gain),

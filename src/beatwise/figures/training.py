@@ -17,7 +17,9 @@ def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
         best_epoch: The epoch whose weights were kept.
     """
     figure, (loss, metrics) = new_figure(9.0, 3.2, 1, 2)
-    loss.plot(history["epoch"], history["train_loss"], color="#4D4D4D", marker="o", markersize=3, label="train")
+    loss.plot(
+        history["epoch"], history["train_loss"], color="#4D4D4D", marker="o", markersize=3, label="train, as weighted"
+    )
     loss.plot(history["epoch"], history["val_loss"], color=PALETTE[0], marker="o", markersize=3, label="validation")
     loss.set_ylabel("cross-entropy")
     loss.set_ylim(bottom=0)

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from beatwise.figures.style import DPI, to_png
+from beatwise.params import flatten
 from beatwise.report.tables import overall_table, per_class_table
 
 
@@ -49,7 +50,7 @@ def render_report(
         notice=notice,
         source=source,
         config=model["config"],
-        settings=_flatten(model["config"]),
+        settings=flatten(model["config"]),
         model=model,
         overall=overall_table(metrics),
         per_class=per_class_table(metrics),
@@ -64,10 +65,3 @@ def _embed(figure: Figure | bytes) -> dict[str, Any]:
     # The width in pixels stands at bytes 16 to 20 of every PNG; in the report an inch of a figure is 96 CSS pixels.
     width = int.from_bytes(png[16:20], "big") * 96 // DPI
     return {"source": "data:image/png;base64," + base64.b64encode(png).decode("ascii"), "width": width}
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

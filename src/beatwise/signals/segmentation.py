@@ -92,7 +92,7 @@ def cut_window(
     *,
     before: Annotated[float, Field(ge=0, le=5)] = 0.35,
     after: Annotated[float, Field(gt=0, le=5)] = 0.55,
-    rate: Annotated[float, Field(gt=0, le=1000)] = 125.0,
+    rate: Annotated[float, Field(gt=0, le=1000)] = 120.0,
 ) -> Signals:
     """Cut a window of fixed length around every R peak, at a rate of one's choice.
 
@@ -141,9 +141,9 @@ def _scale(windows: Signals, low: Signals, high: Signals) -> None:
     windows /= np.where(high > low, high - low, np.float32(1))
 
 
-def segment_record(record: Record, **how: Any) -> pd.DataFrame:
-    """Cut one record into beats; see :func:`segment_records`."""
-    return segment_records([record], **how)
+def beat_rate(rule: str, options: Mapping[str, Any], sample_rate: float) -> float:
+    """Samples per second (Hz) of the beats that a rule cuts from a record of a given rate."""
+    return float(options["rate"]) if rule == "window" else sample_rate / options["keep_every"]
 
 
 def segment_records(
@@ -185,6 +185,12 @@ def segment_records(
         cut[record.name] = _cut_record(record, rule, options, class_of, column)
     if not cut:
         raise BeatwiseError("There is no record to segment.")
+    if not any(len(part["target"]) for part in cut.values()):
+        raise BeatwiseError(
+            f"No beat of {len(cut)} records has a code of the classes {', '.join(classes)}: segment.aami names codes "
+            "for "
+            f"{', '.join(aami)}. Map every class of globals.yml there."
+        )
     # One table in the end rather than one a record: building tables would take longer than cutting the beats.
     parts = list(cut.values())
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -30,12 +30,7 @@ def rebuild_tensors(
         BeatwiseError: If the beats have been split differently since the model was trained: what is test now may have
             been trained on.
     """
-    if fingerprint(val_beats) != model.facts["val_fingerprint"]:
-        raise BeatwiseError(
-            "The beats have been split differently since this model was trained, so today's test beats may be among "
-            "those "
-            "it was trained on. Run `kedro run --pipeline=ingest` with the split and seed of the model's own run first."
-        )
+    _check_split(model, fingerprint(val_beats))
     return build_tensors(val_beats, model.spec), build_tensors(test_beats, model.spec)
 
 
@@ -52,27 +47,41 @@ def predict(model: TrainedModel, val_tensors: TensorSet, test_tensors: TensorSet
     """
     from beatwise.evaluation.predictions import predict as predict_beats
 
+    _check_split(model, val_tensors.fingerprint)
     return predict_beats(model, val_tensors), predict_beats(model, test_tensors)
 
 
-def measure(val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int) -> dict[str, Any]:
+def measure(
+    model: TrainedModel, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
     """Compute every metric from the stored predictions.
 
     Args:
+        model: The model that predicted; the metrics name it.
         val_predictions: Predictions of the validation part.
         predictions: Predictions of the test part.
         evaluate: Bootstrap settings.
         seed: Seed of the bootstrap.
 
     Returns:
-        See :func:`beatwise.evaluation.predictions.measure_predictions`.
+        See :func:`beatwise.evaluation.predictions.measure_predictions`; and ``model``, the fingerprint of the model.
     """
     from beatwise.evaluation.predictions import measure_predictions
 
-    return measure_predictions(
+    metrics = measure_predictions(
         val_predictions,
         predictions,
         draws=evaluate.bootstrap_draws,
         confidence=evaluate.confidence,
         seed=seed,
     )
+    return {"model": model.fingerprint, **metrics}
+
+
+def _check_split(model: TrainedModel, val_fingerprint: str) -> None:
+    if val_fingerprint != model.facts["val_fingerprint"]:
+        raise BeatwiseError(
+            "The beats have been split differently since this model was trained, so today's test beats may be among "
+            "those "
+            "it was trained on. Run `kedro run --pipeline=ingest` with the split and seed of the model's own run first."
+        )

@@ -23,7 +23,7 @@ def create_evaluation(namespace: str) -> Pipeline:
             ),
             Node(
                 nodes.measure,
-                inputs=["val_predictions", "predictions", "params:evaluate", "params:seed"],
+                inputs=["model", "val_predictions", "predictions", "params:evaluate", "params:seed"],
                 outputs="metrics",
                 name="measure_predictions",
                 tags="evaluate",

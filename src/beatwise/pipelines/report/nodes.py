@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise import figures
+from beatwise.errors import BeatwiseError
 from beatwise.params import Report
 from beatwise.report.html import render_report
 from beatwise.trained_model import TrainedModel
@@ -62,7 +63,15 @@ def render(
 
     Returns:
         HTML.
+
+    Raises:
+        BeatwiseError: If the metrics are those of another model.
     """
+    if metrics["model"] != model.fingerprint:
+        raise BeatwiseError(
+            "The latest metrics are not those of the model that is loaded. Measure it first: `kedro run "
+            "--pipeline=evaluate`, with the same --load-versions if you give any."
+        )
     return render_report(
         title=report.title,
         notice=report.notice,

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pandas as pd
 from rich.progress import track
 
+from beatwise.errors import BeatwiseError
 from beatwise.params import Segment
 from beatwise.signals.records import Record
-from beatwise.signals.segmentation import segment_records
+from beatwise.signals.segmentation import beat_rate, segment_records
 
 
-def segment(records: Mapping[str, Callable[[], Record]], segment: Segment, classes: list[str]) -> pd.DataFrame:
+def cut_records(
+    records: Mapping[str, Callable[[], Record]], segment: Segment, classes: list[str], sample_rate: float
+) -> pd.DataFrame:
     """Cut every record into beats.
 
     Args:
         records: One function a record that reads it.
         segment: Rule, lead and class map.
         classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz) that the beats are to have.
 
     Returns:
         Beats table with ``record``, ``sample``, ``lead`` and the RR columns (s).
+
+    Raises:
+        BeatwiseError: If the rule cuts beats of another rate from a record.
     """
-    read: Iterable[Record] = (records[name]() for name in track(sorted(records), description="segmenting"))
+    rule, options = segment.rule.use, segment.rule.options
+
+    def read() -> Iterator[Record]:
+        for name in track(sorted(records), description="segmenting"):
+            record = records[name]()
+            rate = beat_rate(rule, options, record.sample_rate)
+            if abs(rate - sample_rate) > 1e-6:
+                raise BeatwiseError(
+                    f"Record {name} has {record.sample_rate:g} Hz, so that the rule {rule!r} cuts beats of {rate:g} "
+                    "Hz, and "
+                    f"globals.yml says sample_rate: {sample_rate:g}. Make the two agree."
+                )
+            yield record
+
     return segment_records(
-        read,
-        rule=segment.rule.use,
-        options=segment.rule.options,
+        read(),
+        rule=rule,
+        options=options,
         classes=classes,
         aami=segment.aami,
         lead=segment.lead,

@@ -10,8 +10,8 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                nodes.segment,
-                inputs=["records", "params:segment", "params:classes"],
+                nodes.cut_records,
+                inputs=["records", "params:segment", "params:classes", "params:sample_rate"],
                 outputs="beats",
                 name="segment_records",
                 tags="segment",

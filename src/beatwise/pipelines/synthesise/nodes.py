@@ -16,7 +16,7 @@ NOTICE = (
 )
 
 
-def synthesise(synthesise: Synthesise, seed: int) -> list[Record]:
+def make_records(synthesise: Synthesise, seed: int) -> list[Record]:
     """Make synthetic records.
 
     Args:

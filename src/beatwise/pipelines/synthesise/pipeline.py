@@ -14,7 +14,7 @@ def create_pipeline() -> Pipeline:
         Pipeline(
             [
                 Node(
-                    nodes.synthesise,
+                    nodes.make_records,
                     inputs=["params:synthesise", "params:seed"],
                     outputs="synthetic_records",
                     name="synthesise_records",
