@@ -252,7 +252,7 @@ def test_a_window_beyond_the_record_is_filled_with_its_first_or_last_value():
 
 def test_a_window_has_as_many_samples_as_its_seconds_make():
     record = make_record([500, 1000, 1500], "NNN")
-    assert signals(cut(record, "window")).shape == (2, round(0.35 * 125) + round(0.55 * 125))
+    assert signals(cut(record, "window")).shape == (2, round(0.35 * 120) + round(0.55 * 120))
     assert signals(cut(record, "window", before=0.0, after=1.0, rate=50)).shape == (2, 50)
 
 

@@ -79,7 +79,7 @@ def cut_kaggle(
 
     values = np.lib.stride_tricks.sliding_window_view(decimated, n_samples)[begin]
     _scale(values, low, high)
-    np.putmask(values, np.arange(n_samples) >= length[:, None], 0)
+    values *= np.arange(n_samples) < length[:, None]
     return values
 
 
@@ -177,29 +177,25 @@ def segment_records(
     class_of = np.full(UNICODE_LATIN, -1)
     for index, name in enumerate(classes):
         class_of[[ord(code) for code in aami.get(name, [])]] = index
-    cut = {}
-    names = {}
+    parts: list[dict[str, npt.NDArray[Any]]] = []
+    names: list[tuple[str, str]] = []
     for record in records:
         column = _lead_column(record, lead)
-        names[record.name] = record.leads[column]
-        cut[record.name] = _cut_record(record, rule, options, class_of, column)
-    if not cut:
+        names.append((record.name, record.leads[column]))
+        part = _cut_record(record, rule, options, class_of, column)
+        parts.append(part)
+    if not parts:
         raise BeatwiseError("There is no record to segment.")
-    if not any(len(part["target"]) for part in cut.values()):
-        raise BeatwiseError(
-            f"No beat of {len(cut)} records has a code of the classes {', '.join(classes)}: segment.aami names codes "
-            "for "
-            f"{', '.join(aami)}. Map every class of globals.yml there."
-        )
-    # One table in the end rather than one a record: building tables would take longer than cutting the beats.
-    parts = list(cut.values())
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    values, target, sample = joined.pop("values"), joined.pop("target"), joined.pop("sample")
+    if not len(target):
+        raise BeatwiseError(
+            f"No beat of {len(parts)} records has a code of the classes {', '.join(classes)}: segment.aami names codes "
+            f"for {', '.join(aami)}. Map every class of globals.yml there."
+        )
     counts = [len(part["target"]) for part in parts]
-    record_name = np.repeat(np.array(list(names), dtype=object), counts)
-    lead_name = np.repeat(np.array(list(names.values()), dtype=object), counts)
-    values, target, sample = (joined.pop(name) for name in ("values", "target", "sample"))
-    table = beats_table(values, target, record=record_name, sample=sample, lead=lead_name, **joined)
-    return table.astype({"record": "str", "lead": "str"})
+    record_name, lead_name = (pd.array(column, dtype="str").repeat(counts) for column in zip(*names, strict=True))
+    return beats_table(values, target, record=record_name, sample=sample, lead=lead_name, **joined)
 
 
 def _cut_record(
