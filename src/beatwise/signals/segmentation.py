@@ -79,7 +79,9 @@ def cut_kaggle(
 
     values = np.lib.stride_tricks.sliding_window_view(decimated, n_samples)[begin]
     _scale(values, low, high)
+    # Faster than assigning under a mask; adding zero turns the minus zeros that the product leaves into zeros.
     values *= np.arange(n_samples) < length[:, None]
+    values += 0
     return values
 
 
