@@ -437,7 +437,6 @@ def test_a_bad_record_stops_segmentation_by_name_before_a_beat_is_written(projec
     assert not written(project)
 
 
-@pytest.mark.xfail(strict=True, reason="segment/nodes.py: `track` ends when the collector comes by, and may deadlock")
 def test_a_segmentation_that_fails_leaves_no_progress_bar_running(project, records):
     annotate(records, [100])
     result = kedro_run(pipeline="segment")

@@ -207,8 +207,7 @@ class Segment(Block):
         if wrong:
             raise BeatwiseError(
                 f"{', '.join(map(repr, wrong))} is no annotation code of a beat, or stands in two classes. Allowed, "
-                "once "
-                f"each: {' '.join(BEAT_SYMBOLS)}."
+                f"once each: {' '.join(BEAT_SYMBOLS)}."
             )
         return aami
 

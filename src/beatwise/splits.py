@@ -107,8 +107,7 @@ def split_ds1_ds2(beats: pd.DataFrame, *, seed: int, val_share: Share = 0.2) -> 
         if not (parts == part).any():
             raise BeatwiseError(
                 f"The split 'ds1_ds2' finds no record of {name} among {', '.join(sorted(records.unique()))}. It is "
-                "made "
-                "for the MIT-BIH records 100 to 234; use ingest.split.use=by_record for others."
+                "made for the MIT-BIH records 100 to 234; use ingest.split.use=by_record for others."
             )
     _cut_patients(parts, labels(beats), patients, "val", val_share, seed)
     return parts
@@ -157,8 +156,7 @@ def _cut_stratified(parts: Parts, target: npt.NDArray[np.int64], name: str, shar
         raise BeatwiseError(
             f"Cannot cut a {name} part of {share:g} from {len(pool)} beats, stratified by class: class index "
             f"{classes[counts.argmin()]} has {counts.min()} of them. Every class needs two beats at least, and the "
-            "part "
-            "one beat a class. Add beats, or raise the share."
+            "part one beat a class. Add beats, or raise the share."
         )
     _, cut = train_test_split(pool, test_size=share, stratify=target[pool], random_state=seed)
     parts[cut] = name
@@ -180,8 +178,8 @@ def _cut_patients(
     if n_patients < folds or np.bincount(target[pool]).max() < folds:
         raise BeatwiseError(
             f"Cannot cut a {name} part of {share:g} by record: that needs {folds} patients and as many beats of a "
-            "class; there "
-            f"are {n_patients} patients and {len(pool)} beats. Raise the share, or use ingest.split.use=stratified."
+            f"class; there are {n_patients} patients and {len(pool)} beats. Raise the share, or use "
+            "ingest.split.use=stratified."
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     folds_cut = [cut for _, cut in splitter.split(pool, target[pool], patients[pool])]

@@ -88,7 +88,7 @@ class TrainedModel:
                 input_shape=shape,
                 n_classes=len(spec.classes),
                 n_aux=len(spec.aux_names),
-                **model[model["use"]],
+                **(model.get(model["use"]) or {}),
             )
         network.load_state_dict(weights)
         return cls(network.eval(), shape, spec, stored["config"], stored["history"], stored["facts"])

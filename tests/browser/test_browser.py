@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,7 @@ def test_kedro_viz_previews_a_figure_a_table_and_waveforms(browser: Any, project
             ("baseline.metrics", ".pipeline-metadata__preview-json"),
         ):
             browser.get(f"{address}/?pid=__default__&sn={name}")
-            wait_for(
-                lambda tag=tag: browser.execute_script(f"return document.querySelector('.pipeline-metadata {tag}')")
-            )
+            wait_for(partial(browser.execute_script, f"return document.querySelector('.pipeline-metadata {tag}')"))
 
 
 def test_kedro_viz_builds_a_site(project_with_runs: Path) -> None:

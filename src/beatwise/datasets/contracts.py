@@ -98,9 +98,8 @@ class BeatsContract:
             if bad.any():
                 row, column = np.argwhere(bad)[0]
                 raise BeatwiseError(
-                    f"{_place(data, row, columns[column])} {what}: {values[row, column]}. {int(bad.sum())} such "
-                    "values in "
-                    "all. Scale every beat to [0, 1] and fill gaps before you bring it."
+                    f"{_place(data, row, columns[column])} {what}: {values[row, column]}. {int(bad.sum())} such values "
+                    "in all. Scale every beat to [0, 1] and fill gaps before you bring it."
                 )
         return values
 
@@ -146,8 +145,7 @@ class BeatsContract:
                     row = int(bad.argmax())
                     raise BeatwiseError(
                         f"{_place(data, row, name)} is no RR interval: {data[name].iloc[row]}. {int(bad.sum())} such "
-                        "rows in "
-                        "all. Allowed: seconds above 0."
+                        "rows in all. Allowed: seconds above 0."
                     )
         if PART in data.columns and (unknown := sorted(map(str, set(data[PART].unique()) - set(PARTS)))):
             raise BeatwiseError(

@@ -44,8 +44,7 @@ class CNN1d(nn.Module):
         except RuntimeError as error:
             raise BeatwiseError(
                 f"Beats of {input_shape[1]} samples are too short for cnn1d with kernel_size={kernel_size}, "
-                f"pool={pool} and "
-                f"{len(widths)} layers: lower model.cnn1d.kernel_size, pool or the number of widths."
+                f"pool={pool} and {len(widths)} layers: lower model.cnn1d.kernel_size, pool or the number of widths."
             ) from error
         self.head = Head(n_features, n_aux, n_classes, dropout)
 

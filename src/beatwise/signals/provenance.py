@@ -40,10 +40,8 @@ def recover_provenance(raw_beats: pd.DataFrame, beats: pd.DataFrame) -> pd.DataF
         examples = ", ".join(f"{row.part} row {row.row}" for row in missing.head(5).itertuples())
         raise BeatwiseError(
             f"{len(missing)} of {len(found)} rows are equal to no beat of the records ({examples}). Provenance needs "
-            "all "
-            "records the rows came from (48 for MIT-BIH), the lead that was cut (segment.lead: 0) and rows in full "
-            "float32 "
-            "precision."
+            "all records the rows came from (48 for MIT-BIH), the lead that was cut (segment.lead: 0) and rows in "
+            "full float32 precision."
         )
     ambiguous = (n_equal.loc[found["key"]].to_numpy() > 1) | rows["key"].duplicated(keep=False).to_numpy()
     return found.assign(ambiguous=ambiguous, sample=found["sample"].astype(np.int64))[

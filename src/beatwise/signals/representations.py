@@ -171,8 +171,7 @@ def build_tensors(beats: pd.DataFrame, spec: TensorSpec) -> TensorSet:
     if values.shape[1] != spec.beat_length:
         raise BeatwiseError(
             f"These beats have {values.shape[1]} samples, the tensors to be built hold {spec.beat_length}: the beats "
-            "come from "
-            "another source or segmentation rule than those that the model was trained on."
+            "come from another source or segmentation rule than those that the model was trained on."
         )
     if spec.aux_names and not has_rr(beats):
         raise BeatwiseError(

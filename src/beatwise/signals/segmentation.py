@@ -121,8 +121,7 @@ def cut_window(
     if len(offsets) < 2:
         raise BeatwiseError(
             f"A window of {before:g} s before and {after:g} s after the R peak holds {len(offsets)} samples at "
-            f"{rate:g} Hz; "
-            "at least two are needed. Raise segment.rule.window.before, after or rate."
+            f"{rate:g} Hz; at least two are needed. Raise segment.rule.window.before, after or rate."
         )
     ratio = Fraction(rate / sample_rate).limit_denominator(1000)
     resampled = resample_poly(adc.astype(np.float32), ratio.numerator, ratio.denominator, padtype="line")

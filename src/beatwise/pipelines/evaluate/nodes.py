@@ -82,6 +82,6 @@ def _check_split(model: TrainedModel, val_fingerprint: str) -> None:
     if val_fingerprint != model.facts["val_fingerprint"]:
         raise BeatwiseError(
             "The beats have been split differently since this model was trained, so today's test beats may be among "
-            "those "
-            "it was trained on. Run `kedro run --pipeline=ingest` with the split and seed of the model's own run first."
+            "those it was trained on. Run `kedro run --pipeline=ingest` with the split and seed of the model's own "
+            "run first."
         )

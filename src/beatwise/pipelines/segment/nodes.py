@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import pandas as pd
-from rich.progress import track
+from rich.progress import Progress
 
 from beatwise.errors import BeatwiseError
 from beatwise.params import Segment
@@ -32,23 +32,26 @@ def cut_records(
     """
     rule, options = segment.rule.use, segment.rule.options
 
-    def read() -> Iterator[Record]:
-        for name in track(sorted(records), description="segmenting"):
+    def read(bar: Progress) -> Iterator[Record]:
+        task = bar.add_task("segmenting", total=len(records))
+        for name in sorted(records):
             record = records[name]()
             rate = beat_rate(rule, options, record.sample_rate)
             if abs(rate - sample_rate) > 1e-6:
                 raise BeatwiseError(
                     f"Record {name} has {record.sample_rate:g} Hz, so that the rule {rule!r} cuts beats of {rate:g} "
-                    "Hz, and "
-                    f"globals.yml says sample_rate: {sample_rate:g}. Make the two agree."
+                    f"Hz, and globals.yml says sample_rate: {sample_rate:g}. Make the two agree."
                 )
             yield record
+            bar.advance(task)
 
-    return segment_records(
-        read(),
-        rule=rule,
-        options=options,
-        classes=classes,
-        aami=segment.aami,
-        lead=segment.lead,
-    )
+    # The bar is opened here and not in the generator, which an error would leave suspended with its bar running.
+    with Progress() as bar:
+        return segment_records(
+            read(bar),
+            rule=rule,
+            options=options,
+            classes=classes,
+            aami=segment.aami,
+            lead=segment.lead,
+        )
