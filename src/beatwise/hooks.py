@@ -46,7 +46,19 @@ class ParameterHooks:
                 f"{', '.join(fixed)}: cannot be set by --params, because the catalog depends on it too. Set it in "
                 "globals.yml of an environment, and run with --env."
             )
-        check_parameters(given)
+        self._parameters = check_parameters(given)
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Check the model's options too, where a model is to be fitted: the zoo needs torch, which others do without.
+
+        Raises:
+            BeatwiseError: If the model or an option is unknown, or a value is not allowed.
+        """
+        if any("configure" in node.tags for node in pipeline.nodes):
+            from beatwise.models import MODELS
+
+            self._parameters.model.check(MODELS, "model")
 
 
 class TrackingHooks(MlflowHook):
@@ -139,14 +151,17 @@ class ScoreHooks:
             self._shown[dataset_name] = _saved_path(self._catalog[dataset_name])
 
     @hook_impl
-    def after_pipeline_run(self) -> None:
-        """Print the tables."""
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Print the tables; where there are none, what the pipeline has made and where it lies."""
         from rich import get_console
 
         from beatwise.report.tables import HEADLINE, HEADLINE_BY_CLASS, overall_table, per_class_table
         from beatwise.report.terminal import as_rich
 
         console = get_console()
+        if not self._shown:
+            for name in sorted(pipeline.outputs()):
+                console.print(f"{name}: {_short_path(_saved_path(catalog[name]))}", soft_wrap=True)
         for name, shown in self._shown.items():
             namespace = name.rpartition(".")[0]
             if isinstance(shown, Path):

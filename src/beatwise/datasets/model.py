@@ -9,6 +9,7 @@ from typing import Any
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
 from beatwise.datasets.files import written_whole
+from beatwise.errors import BeatwiseError
 from beatwise.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 
@@ -35,7 +36,13 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
 
     def load(self) -> TrainedModel:
         """Read the version."""
-        return read_model(Path(str(self._get_load_path())))
+        folder = Path(str(self._get_load_path()))
+        if self._version is not None and not folder.is_dir():
+            there = sorted(version.name for version in Path(str(self._filepath)).glob("*") if version.is_dir())
+            raise BeatwiseError(
+                f"There is no version {folder.parent.name!r} of {self._filepath}. Known: {', '.join(there)}."
+            )
+        return read_model(folder)
 
     def save(self, data: TrainedModel) -> None:
         """Write a version, in whole or not at all."""

@@ -73,7 +73,8 @@ def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL) ->
     ]
     caption = (
         f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
-        f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of the beats."
+        f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of the beats. "
+        "Validation chose the epoch, so its scores flatter."
     )
     return Table(caption, ["", *parts.values()], rows)
 

@@ -141,7 +141,7 @@ def _run_epochs(
                 break
         bar.update(task, completed=bar.tasks[0].total)
     network.load_state_dict(best)
-    log.info("Best epoch %d: %s", best_epoch, _summary(rows[best_epoch - 1]))
+    log.info("Best on validation: %s", _summary(rows[best_epoch - 1]))
     return rows, best_epoch
 
 
@@ -181,14 +181,14 @@ def _check_finite(loss: float, epoch: int) -> None:
 def _summary(row: dict[str, Any]) -> str:
     return (
         f"epoch {row['epoch']}  loss {row['train_loss']:.3f}  "
-        f"validation macro recall {row['val_macro_recall']:.3f}  macro F1 {row['val_macro_f1']:.3f}"
+        f"macro recall {row['val_macro_recall']:.3f}  F1 {row['val_macro_f1']:.3f}"
     )
 
 
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[scores]}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 
 import pandas as pd
@@ -11,6 +12,8 @@ from beatwise.errors import BeatwiseError
 from beatwise.params import Segment
 from beatwise.signals.records import Record
 from beatwise.signals.segmentation import beat_rate, segment_records
+
+log = logging.getLogger(__name__)
 
 
 def cut_records(
@@ -47,7 +50,7 @@ def cut_records(
 
     # The bar is opened here and not in the generator, which an error would leave suspended with its bar running.
     with Progress() as bar:
-        return segment_records(
+        beats = segment_records(
             read(bar),
             rule=rule,
             options=options,
@@ -55,3 +58,5 @@ def cut_records(
             aami=segment.aami,
             lead=segment.lead,
         )
+    log.info("%s beats from %d records", f"{len(beats):,}", len(records))
+    return beats
