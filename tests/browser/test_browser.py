@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,23 +55,50 @@ def project_with_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         os.chdir(before)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_up(address: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
 @contextmanager
 def serving(folder: Path, *command: str) -> Iterator[str]:
     """A server of the project's folder on a free port of 127.0.0.1; ends with the test."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DO_NOT_TRACK": "1"}
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5).status == 200, 90)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, 15)
-            process.wait(20)
+    # kedro-viz asks the network for its newest version as it starts, and now and then never gets past that.
+    for _ in range(4):
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        with (folder / "server.log").open("a") as log:
+            process = subprocess.Popen(
+                [*command, "--port", str(port)],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            try:
+                until = time.monotonic() + 60
+                while time.monotonic() < until and not is_up(address):
+                    time.sleep(0.5)
+                if is_up(address):
+                    yield address
+                    return
+            finally:
+                os.killpg(process.pid, signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait(5)
+    raise AssertionError(f"{' '.join(command)} did not start: see {folder / 'server.log'}")
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 40) -> Any:
