@@ -129,24 +129,13 @@ class BeatsContract:
         if "sample" in data.columns:
             _check_numeric(data, "sample")
             sample = data["sample"].to_numpy(dtype=np.float64, na_value=np.nan)
-            bad = ~((sample >= 0) & (sample == np.floor(sample)))
-            if bad.any():
-                row = int(bad.argmax())
-                raise BeatwiseError(
-                    f"{_place(data, row, 'sample')} is no sample number: {data['sample'].iloc[row]}. {int(bad.sum())} "
-                    "such rows in all. Allowed: whole numbers from 0 on."
-                )
+            whole = (sample >= 0) & (sample == np.floor(sample))
+            _refuse_rows(data, "sample", ~whole, "sample number", "whole numbers from 0 on")
         for name in RR_COLUMNS:
             if name in data.columns:
                 _check_numeric(data, name)
                 seconds = data[name].to_numpy(dtype=np.float64, na_value=np.nan)
-                bad = ~(np.isfinite(seconds) & (seconds > 0))
-                if bad.any():
-                    row = int(bad.argmax())
-                    raise BeatwiseError(
-                        f"{_place(data, row, name)} is no RR interval: {data[name].iloc[row]}. {int(bad.sum())} such "
-                        "rows in all. Allowed: seconds above 0."
-                    )
+                _refuse_rows(data, name, ~(np.isfinite(seconds) & (seconds > 0)), "RR interval", "seconds above 0")
         if PART in data.columns and (unknown := sorted(map(str, set(data[PART].unique()) - set(PARTS)))):
             raise BeatwiseError(
                 f"Unknown part {_listed(unknown)} in column {PART!r}.{_files(data)} Allowed: {', '.join(PARTS)}."
@@ -170,6 +159,15 @@ class NoSharedBeats:
                 "ingest.drop_duplicates=true to take them out of train and validation."
             )
         return data
+
+
+def _refuse_rows(data: pd.DataFrame, name: str, bad: npt.NDArray[np.bool_], what: str, allowed: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        raise BeatwiseError(
+            f"{_place(data, row, name)} is no {what}: {data[name].iloc[row]}. {int(bad.sum())} such rows in all. "
+            f"Allowed: {allowed}."
+        )
 
 
 def _check_numeric(data: pd.DataFrame, name: str) -> None:
