@@ -50,15 +50,20 @@ class ParameterHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Check the model's options too, where a model is to be fitted: the zoo needs torch, which others do without.
+        """Check the options of model and training too, where a model is to be fitted: they need torch, others do not.
 
         Raises:
-            BeatwiseError: If the model or an option is unknown, or a value is not allowed.
+            BeatwiseError: If a choice or an option is unknown, or a value is not allowed.
         """
         if any("configure" in node.tags for node in pipeline.nodes):
-            from beatwise.models import MODELS
+            from beatwise.training.options import check_fit
 
-            self._parameters.model.check(MODELS, "model")
+            given = self._parameters
+            check_fit(given.model, given.train, given.tensors)
+            if any("compare" in node.tags for node in pipeline.nodes):
+                from beatwise.comparison.plan import plan_rows
+
+                plan_rows(given.compare, given.classes, given.resample, given.tensors, given.model, given.train)
 
 
 class TrackingHooks(MlflowHook):
@@ -115,6 +120,8 @@ class TrackingHooks(MlflowHook):
             mlflow.log_metrics({f"{namespace}.{key}": value for key, value in flatten_scores(data).items()})
         elif kind == "history":
             _log_history(namespace, data)
+        elif kind == "rows":
+            _log_rows(data)
         elif kind == "model":
             from beatwise.mlflow_model import log_model
 
@@ -145,7 +152,7 @@ class ScoreHooks:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Remember the metrics and where the report went."""
-        if self._catalog is not None and dataset_name.endswith(".metrics"):
+        if self._catalog is not None and dataset_name.endswith((".metrics", ".leaderboard")):
             self._shown[dataset_name] = data
         elif self._catalog is not None and dataset_name.endswith(".report"):
             self._shown[dataset_name] = _saved_path(self._catalog[dataset_name])
@@ -155,7 +162,13 @@ class ScoreHooks:
         """Print the tables; where there are none, what the pipeline has made and where it lies."""
         from rich import get_console
 
-        from beatwise.report.tables import HEADLINE, HEADLINE_BY_CLASS, overall_table, per_class_table
+        from beatwise.report.tables import (
+            HEADLINE,
+            HEADLINE_BY_CLASS,
+            overall_table,
+            per_class_table,
+            short_leaderboard_table,
+        )
         from beatwise.report.terminal import as_rich
 
         console = get_console()
@@ -167,9 +180,26 @@ class ScoreHooks:
             if isinstance(shown, Path):
                 console.print(f"Report of {namespace}:", style="bold")
                 console.print(_short_path(shown), soft_wrap=True)
+            elif isinstance(shown, pd.DataFrame):
+                console.print(as_rich(short_leaderboard_table(shown), title="Leaderboard"))
             else:
                 console.print(as_rich(overall_table(shown, HEADLINE), title=f"Scores of {namespace}"))
                 console.print(as_rich(per_class_table(shown, HEADLINE_BY_CLASS)))
+
+
+def _log_rows(rows: list[dict[str, Any]]) -> None:
+    """Log every row of a comparison as a run below the current one."""
+    from beatwise.evaluation.predictions import flatten_scores
+
+    for row in rows:
+        name = f"{row['model']}, {row['strategy']}, seed {row['seed']}"
+        with mlflow.start_run(run_name=name, nested=True):
+            mlflow.set_tags({"model": row["model"], "strategy": row["strategy"]})
+            mlflow.log_params(flatten(row["config"]))
+            facts = {key: row["facts"][key] for key in ("n_parameters", "best_epoch", "seconds")}
+            mlflow.log_metrics({key: value for key, value in facts.items() if value is not None})
+            mlflow.log_metrics(flatten_scores(row["metrics"]))
+            _log_history("fit", pd.DataFrame(row["facts"]["history"]))
 
 
 def _saved_path(dataset: Any) -> Path:

@@ -65,6 +65,9 @@ class Choice(Block):
             BeatwiseError: On an unknown entry, an unknown option, or a value that is not allowed.
         """
         registry[self.use]
+        self._check_options(registry, key)
+
+    def _check_options(self, registry: Registry[Any], key: str) -> None:
         for name, options in (self.model_extra or {}).items():
             if name not in registry:
                 raise BeatwiseError(unknown_name(registry.kind, name, registry.names()))
@@ -114,44 +117,122 @@ class Tensors(Choice):
     """The representation (:mod:`beatwise.signals.representations`).
 
     Attributes:
+        use: Name of the representation, or ``auto`` for the one that the model is made for.
         rr: Whether to add RR features where the beats carry RR intervals.
     """
 
     registry = REPRESENTATIONS
     rr: bool = True
 
+    def check(self, registry: Registry[Any], key: str = "") -> None:
+        """As for every choice; ``auto`` is known too."""
+        if self.use != "auto" and self.use not in registry:
+            raise BeatwiseError(unknown_name(registry.kind, self.use, [*registry.names(), "auto"]))
+        self._check_options(registry, key)
+
 
 class Model(Choice):
     """The model (:mod:`beatwise.models`); its options are checked in ``configure``."""
+
+
+class TrainingChoice(Choice):
+    """A choice of the training loop; its options are checked in ``configure``, because its registry needs torch."""
+
+
+class Augment(Choice):
+    """Augmentations of the training batches (:mod:`beatwise.augment`), checked in ``configure``.
+
+    Attributes:
+        use: Names of the augmentations in the order in which they are applied; on the command line joined by ``+``.
+    """
+
+    use: list[str] = []  # type: ignore[assignment]
+
+    @field_validator("use", mode="before")
+    @classmethod
+    def _split(cls, use: Any) -> Any:
+        # `--params` splits at commas, so that a list cannot be given there.
+        return [name.strip() for name in use.split("+") if name.strip()] if isinstance(use, str) else use
+
+    def check(self, registry: Registry[Any], key: str = "") -> None:
+        """As for every choice, for each of the chosen entries."""
+        for name in self.use:
+            registry[name]
+        self._check_options(registry, key)
+
+    def chosen_in_order(self, registry: Registry[Any]) -> list[tuple[str, dict[str, Any]]]:
+        """Name and options of each chosen entry, checked, defaults filled in."""
+        given = self.model_extra or {}
+        return [(name, registry.options(name, given.get(name) or {}, name)) for name in self.use]
+
+    def chosen_values(self) -> dict[str, Any]:
+        """As for every block."""
+        given = self.model_extra or {}
+        return {"use": "+".join(self.use), **{name: given.get(name) or {} for name in self.use}}
+
+
+MONITORS = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_specificity",
+    "macro_f1",
+    "macro_auroc",
+    "macro_average_precision",
+    "kappa",
+    "mcc",
+    "log_loss",
+    "ece",
+    "brier",
+]
 
 
 class Train(Block):
     """The training loop.
 
     Attributes:
-        epochs: Passes over the training part, at most.
+        epochs: Epochs, at most.
+        steps_per_epoch: Batches an epoch; null is one pass over the training part. A number makes strategies that
+            leave parts of different size comparable, and a dry run short.
+        max_minutes: Training stops after the epoch in which this time is over; null is no limit.
         batch_size: Beats a step.
-        learning_rate: Highest learning rate, reached after the warm-up.
-        weight_decay: Of AdamW; not applied to biases and normalisation.
-        warmup_epochs: Epochs in which the learning rate rises from 0; it then falls to 0 along a cosine.
-        class_weights: Weights of the classes in the loss: none, or balanced (n / (classes · count)).
+        learning_rate: Highest learning rate.
+        optimizer: Optimizer (:mod:`beatwise.training.optim`).
+        schedule: Learning-rate schedule (:mod:`beatwise.training.optim`).
+        loss: Loss (:mod:`beatwise.training.losses`).
+        class_weights: Weights of the classes in the loss (:mod:`beatwise.training.losses`).
         sampler_power: Beats are drawn with weight count^-p of their class; 0 visits each beat once, 1 draws classes
             equally often.
+        log_prior_bias: Whether the last layer's bias begins at the logarithm of the classes' shares.
+        augment: Augmentations of the batches.
+        average: Average of the weights that is validated and kept (:mod:`beatwise.training.optim`).
         gradient_clip: Largest norm of the gradient; null does not clip.
-        monitor: Validation metric that picks the best epoch.
-        patience: Epochs without a better one after which training stops.
+        trim_padding: Whether beats of like length share a batch and batches are cut to their longest beat; for models
+            that ignore padding.
+        precision: Number format of the forward pass; ``bfloat16`` pays where the processor computes in it.
+        monitor: Validation metric that picks the best epoch; of ``log_loss``, ``ece`` and ``brier`` less is better.
+        patience: Epochs without a better one after which training stops; null never stops early.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 20
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    max_minutes: Positive | None = None
     batch_size: Annotated[int, Field(ge=1)] = 128
     learning_rate: Positive = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
-    class_weights: Literal["none", "balanced"] = "none"
+    optimizer: TrainingChoice = TrainingChoice(use="adamw")
+    schedule: TrainingChoice = TrainingChoice(use="cosine")
+    loss: TrainingChoice = TrainingChoice(use="cross_entropy")
+    class_weights: TrainingChoice = TrainingChoice(use="none")
     sampler_power: Annotated[float, Field(ge=0, le=1)] = 0.0
+    log_prior_bias: bool = False
+    augment: Augment = Augment()
+    average: TrainingChoice = TrainingChoice(use="none")
     gradient_clip: Positive | None = 1.0
-    monitor: Literal["macro_recall", "macro_f1", "accuracy", "loss"] = "macro_recall"
-    patience: Annotated[int, Field(ge=1)] = 8
+    trim_padding: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+    monitor: MONITORS = "macro_recall"
+    patience: Annotated[int, Field(ge=1)] | None = 8
 
 
 class Evaluate(Block):
@@ -160,10 +241,70 @@ class Evaluate(Block):
     Attributes:
         bootstrap_draws: Bootstrap samples behind every interval.
         confidence: Share of the bootstrap distribution between the ends of an interval.
+        accuracy_floor: Accuracy on validation that the recall-first operating point must keep.
     """
 
     bootstrap_draws: Annotated[int, Field(ge=10)] = 1000
     confidence: Share = 0.95
+    accuracy_floor: Share = 0.985
+
+
+class RaySettings(Block):
+    """Where many trainings run at once.
+
+    Attributes:
+        address: Address of a Ray cluster, ``auto`` for one that runs on this machine already; null starts one here.
+        cpus: Trainings at once on this machine, one thread each; null is one a core.
+        gpus_per_fit: Share of a GPU that each takes.
+    """
+
+    address: str | None = None
+    cpus: Annotated[int, Field(ge=1)] | None = None
+    gpus_per_fit: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Rows(Block):
+    """What a comparison compares: every model with every strategy and every seed.
+
+    Attributes:
+        models: By the name they are to have in the leaderboard: what each changes in the blocks ``model``, ``tensors``,
+            ``resample`` and ``train``; or ``reference``, the name of a classifier that is no network.
+        strategies: By name: what each changes, over what the model changes.
+        seeds: Seeds.
+    """
+
+    models: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    strategies: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = {"none": {}}
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], Field(min_length=1)] = [42]
+
+
+class Comparison(Block):
+    """A leaderboard: one of the presets below it, by name.
+
+    Attributes:
+        use: Name of the preset.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    use: str
+
+    @model_validator(mode="after")
+    def _check_presets(self) -> Self:
+        presets = self.model_extra or {}
+        if self.use not in presets:
+            raise BeatwiseError(unknown_name("comparison", self.use, presets))
+        for name, preset in presets.items():
+            try:
+                Rows.model_validate(preset)
+            except ValidationError as error:
+                raise BeatwiseError(describe_validation(error, name, Rows)) from error
+        return self
+
+    @property
+    def rows(self) -> Rows:
+        """The chosen preset."""
+        return Rows.model_validate((self.model_extra or {})[self.use])
 
 
 class Report(Block):
@@ -301,6 +442,8 @@ class Parameters(Block):
     model: Model
     train: Train
     evaluate: Evaluate
+    compare: Comparison
+    ray: RaySettings
     report: Report
     segment: Segment
     synthesise: Synthesise

@@ -115,7 +115,10 @@ class TrainedModel:
                 "`build_tensors` on, or `kedro run --pipeline=evaluate`."
             )
 
-        return predict_probabilities(self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))
+        loss = self.config["train"]["loss"]["use"]
+        return predict_probabilities(
+            self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux), loss=loss
+        )
 
 
 def read_model(folder: Path) -> TrainedModel:

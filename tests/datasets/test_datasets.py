@@ -14,7 +14,7 @@ from kedro.io.core import Version
 from matplotlib.figure import Figure
 
 from beatwise.datasets.figure import FigureDataset
-from beatwise.datasets.files import written_whole
+from beatwise.files import written_whole
 from beatwise.datasets.model import ModelDataset
 from beatwise.datasets.records import RecordsDataset
 from beatwise.datasets.tensors import TensorsDataset

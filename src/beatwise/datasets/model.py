@@ -8,8 +8,8 @@ from typing import Any
 
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 
-from beatwise.datasets.files import written_whole
 from beatwise.errors import BeatwiseError
+from beatwise.files import written_whole
 from beatwise.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 

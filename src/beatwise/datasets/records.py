@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from kedro.io import AbstractDataset, DatasetError
 
-from beatwise.datasets.files import written_whole
 from beatwise.errors import BeatwiseError
+from beatwise.files import written_whole
 from beatwise.signals.records import Record
 
 SUFFIXES = (".hea", ".dat", ".atr")

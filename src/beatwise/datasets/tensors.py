@@ -11,7 +11,7 @@ import numpy as np
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 
-from beatwise.datasets.files import written_whole
+from beatwise.files import written_whole
 from beatwise.signals.representations import TensorSet, TensorSpec
 
 

@@ -14,7 +14,7 @@ from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.text import TextDataset
 
-from beatwise.datasets.files import written_whole
+from beatwise.files import written_whole
 
 
 class WholeParquetDataset(ParquetDataset):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from beatwise.evaluation.intervals import measure
-from beatwise.evaluation.metrics import Floats
+from beatwise.evaluation.intervals import draw_scores, measure
+from beatwise.evaluation.metrics import Floats, Scores
+from beatwise.evaluation.operating_point import apply_factors, recall_first_factors
+from beatwise.params import Evaluate
 from beatwise.signals.representations import TensorSet
 from beatwise.trained_model import TrainedModel
 
@@ -26,9 +29,18 @@ def predict(model: TrainedModel, tensors: TensorSet) -> pd.DataFrame:
         One row a beat, in order: ``target`` and ``prediction`` (class indices, int64), ``probability_<class>``
         (float32), and ``record`` and ``sample`` where they are known.
     """
-    probability = model.probabilities(tensors)
+    return prediction_table(tensors, model.probabilities(tensors))
+
+
+def prediction_table(tensors: TensorSet, probability: npt.NDArray[np.float32]) -> pd.DataFrame:
+    """Probabilities as a table, laid out as :func:`predict` says.
+
+    Args:
+        tensors: What was predicted.
+        probability: ``float32 [n, n_classes]``.
+    """
     table = pd.DataFrame({"target": tensors.y, "prediction": probability.argmax(axis=1)})
-    for index, name in enumerate(model.spec.classes):
+    for index, name in enumerate(tensors.spec.classes):
         table[f"{PREFIX}{name}"] = probability[:, index]
     if tensors.record is not None:
         table = table.assign(record=tensors.record, sample=tensors.sample)
@@ -48,12 +60,11 @@ def probabilities(predictions: pd.DataFrame) -> Floats:
 def measure_predictions(
     val_predictions: pd.DataFrame,
     predictions: pd.DataFrame,
-    *,
-    draws: int,
-    confidence: float,
+    evaluate: Evaluate,
     seed: int,
+    drawn: Scores | None = None,
 ) -> dict[str, Any]:
-    """Metrics of validation and test, and of the naive classifier on test.
+    """Metrics of validation and test, at the recall-first operating point too, and of the naive classifier on test.
 
     The naive classifier knows nothing but the class shares of the validation part: it always predicts the largest
     class, with the shares as probabilities.
@@ -61,35 +72,42 @@ def measure_predictions(
     Args:
         val_predictions: Predictions of the validation part.
         predictions: Predictions of the test part.
-        draws: Bootstrap samples.
-        confidence: Of the intervals.
+        evaluate: Settings of the bootstrap and of the operating point.
         seed: Seed of the bootstrap.
+        drawn: Bootstrap samples of test, where they have been made already.
 
     Returns:
-        ``classes``, ``confidence``, ``bootstrap_draws``, and what :func:`~beatwise.evaluation.intervals.measure`
-        returns under ``test``, ``val`` and ``naive``.
+        ``classes``, ``confidence``, ``bootstrap_draws``; what :func:`~beatwise.evaluation.intervals.measure` returns
+        under ``test``, ``val``, ``naive`` and ``recall_first`` (test); ``class_factors``, by which probabilities are
+        multiplied at the recall-first operating point, by class.
     """
     classes = class_names(predictions)
-    shares = np.bincount(val_predictions["target"], minlength=len(classes)) / len(val_predictions)
-    naive = np.tile(shares, (len(predictions), 1))
+    val_target, target = (table["target"].to_numpy(np.int64) for table in (val_predictions, predictions))
+    val_probability, probability = probabilities(val_predictions), probabilities(predictions)
+    naive = np.tile(np.bincount(val_target, minlength=len(classes)) / len(val_target), (len(target), 1))
+    factors = recall_first_factors(val_target, val_probability, evaluate.accuracy_floor)
 
-    def measured(target: pd.Series, probability: Floats) -> dict[str, Any]:
-        return measure(target.to_numpy(np.int64), probability, classes, draws=draws, confidence=confidence, seed=seed)
+    def measured(target: npt.NDArray[np.int64], probability: Floats, drawn: Scores | None = None) -> dict[str, Any]:
+        drawn = drawn or draw_scores(target, probability, draws=evaluate.bootstrap_draws, seed=seed)
+        return measure(target, probability, classes, drawn, evaluate.confidence)
 
     return {
         "classes": classes,
-        "confidence": confidence,
-        "bootstrap_draws": draws,
-        "test": measured(predictions["target"], probabilities(predictions)),
-        "val": measured(val_predictions["target"], probabilities(val_predictions)),
-        "naive": measured(predictions["target"], naive),
+        "confidence": evaluate.confidence,
+        "bootstrap_draws": evaluate.bootstrap_draws,
+        "accuracy_floor": evaluate.accuracy_floor,
+        "class_factors": dict(zip(classes, factors.tolist(), strict=True)),
+        "test": measured(target, probability, drawn),
+        "val": measured(val_target, val_probability),
+        "naive": measured(target, naive),
+        "recall_first": measured(target, apply_factors(probability, factors)),
     }
 
 
 def flatten_scores(metrics: dict[str, Any]) -> dict[str, float]:
     """The values without intervals under short keys, ``test.macro_recall`` or ``test.recall.S``, for trackers."""
     flat: dict[str, float] = {}
-    for part in ("test", "val"):
+    for part in ("test", "val", "recall_first"):
         scores = metrics[part]
         flat |= {f"{part}.{name}": metric["value"] for name, metric in scores["overall"].items()}
         for label in metrics["classes"]:

@@ -1,6 +1,7 @@
 """Figures: one function a figure; each takes plain results and returns a matplotlib ``Figure``."""
 
 from beatwise.figures.beats import plot_example_beats, plot_waveforms
+from beatwise.figures.comparison import plot_leaderboard
 from beatwise.figures.data import plot_class_counts, plot_data_summary
 from beatwise.figures.scores import plot_confusion_matrix, plot_per_class
 from beatwise.figures.training import plot_learning_curves
@@ -10,6 +11,7 @@ __all__ = [
     "plot_confusion_matrix",
     "plot_data_summary",
     "plot_example_beats",
+    "plot_leaderboard",
     "plot_learning_curves",
     "plot_per_class",
     "plot_waveforms",

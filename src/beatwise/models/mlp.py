@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import prod
-from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from beatwise.models.blocks import Dropout, Head, Width
-from beatwise.models.registry import MODELS
+from beatwise.models.blocks import Depth, Dropout, Head, Width
+from beatwise.models.registry import MODELS, BeatModel
 
 
 @MODELS.register("mlp")
-class MLP(nn.Module):
-    """Hidden layers of one width with LeakyReLU and dropout, on any representation."""
+class MLP(BeatModel):
+    """Hidden layers of one width with LeakyReLU and dropout, on any representation.
+
+    On the scalogram, with width 2048, this is the wavelet network of A. Telfer's ECG project with its dropout in place.
+    """
+
+    source = "A. Telfer's ECG project"
 
     def __init__(
         self,
@@ -24,7 +27,7 @@ class MLP(nn.Module):
         n_classes: int,
         n_aux: int,
         width: Width = 256,
-        layers: Annotated[int, Field(ge=1)] = 2,
+        layers: Depth = 2,
         dropout: Dropout = 0.2,
     ) -> None:
         super().__init__()
@@ -39,5 +42,5 @@ class MLP(nn.Module):
         self.head = Head(width, n_aux, n_classes, dropout=0.0)
 
     def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map a representation and auxiliary features to logits ``[n, n_classes]``."""
+        """Map any representation to logits."""
         return self.head(self.hidden(x), aux)

@@ -6,19 +6,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 # Beats that are predicted at once.
 CHUNK = 2048
 
 
 @torch.inference_mode()
-def predict_probabilities(network: nn.Module, x: torch.Tensor, aux: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Softmax of a network's logits, in chunks, on the device that the network is on.
+def predict_probabilities(
+    network: nn.Module, x: torch.Tensor, aux: torch.Tensor, *, loss: str = "cross_entropy"
+) -> npt.NDArray[np.float32]:
+    """Probabilities from a network's logits, in chunks, on the device that the network is on.
 
     Args:
         network: Maps ``x, aux`` to logits.
         x: ``float32 [n, …]``.
         aux: ``float32 [n, f]``.
+        loss: What the network was trained with: ``one_vs_rest`` makes sigmoids divided by their sum out of the logits,
+            every other loss the softmax.
 
     Returns:
         ``float32 [n, n_classes]``.
@@ -31,4 +36,7 @@ def predict_probabilities(network: nn.Module, x: torch.Tensor, aux: torch.Tensor
         for start in range(0, len(x), CHUNK)
     ]
     network.train(was_training)
-    return torch.cat(logits).float().softmax(dim=1).cpu().numpy()
+    together = torch.cat(logits).float()
+    if loss == "one_vs_rest":
+        together = F.logsigmoid(together)
+    return together.softmax(dim=1).cpu().numpy()

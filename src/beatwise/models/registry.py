@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from beatwise.registry import Registry
 
-MODELS: Registry[Any] = Registry("model", supplied=["input_shape", "n_classes", "n_aux"])
+
+class BeatModel(nn.Module):
+    """A network from beats to logits; every model of the zoo is one.
+
+    Attributes:
+        representation: The representation that it is made for; ``tensors.use: auto`` takes it.
+        source: Where the architecture comes from.
+        ignores_padding: Whether zeros behind a beat never change its logits. Training may then cut batches to their
+            longest beat.
+    """
+
+    representation: ClassVar[str] = "signal"
+    source: ClassVar[str] = ""
+    ignores_padding: ClassVar[bool] = False
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map ``float32 [n, *input_shape]`` and auxiliary features ``[n, n_aux]`` to logits ``[n, n_classes]``."""
+        raise NotImplementedError
+
+
+MODELS: Registry[type[BeatModel]] = Registry("model", supplied=["input_shape", "n_classes", "n_aux"])
 
 
 def list_models() -> list[str]:
@@ -18,7 +38,7 @@ def list_models() -> list[str]:
 
 def build_model(
     name: str, *, input_shape: tuple[int, ...], n_classes: int, n_aux: int = 0, **options: Any
-) -> nn.Module:
+) -> BeatModel:
     """Build a model with fresh weights from torch's global generator.
 
     Args:
@@ -30,10 +50,12 @@ def build_model(
 
     Returns:
         A module that maps ``x`` ``float32 [n, *input_shape]`` and ``aux`` ``float32 [n, n_aux]`` to logits
-        ``float32 [n, n_classes]``.
+        ``float32 [n, n_classes]``; its last layer is ``head.linear``.
 
     Raises:
         BeatwiseError: If the name or a hyper-parameter is unknown, or a value is not allowed.
     """
     checked = MODELS.options(name, options, f"model.{name}")
-    return MODELS[name](input_shape=input_shape, n_classes=n_classes, n_aux=n_aux, **checked)
+    # The class's own signature is wider than the common one.
+    build: Any = MODELS[name]
+    return build(input_shape=input_shape, n_classes=n_classes, n_aux=n_aux, **checked)

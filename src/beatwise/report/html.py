@@ -1,16 +1,17 @@
-"""The report: one HTML file with everything in it."""
+"""The report and the leaderboard: one HTML file each, with everything in it."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise.figures.style import DPI, to_png
-from beatwise.params import flatten
-from beatwise.report.tables import overall_table, per_class_table
+from beatwise.params import Evaluate, flatten
+from beatwise.report.tables import behind_table, cost_table, leaderboard_table, overall_table, per_class_table
 
 
 def render_report(
@@ -37,15 +38,8 @@ def render_report(
     Returns:
         HTML that needs no other file and no network.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("beatwise.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template("template.html").render(
+    return _render(
+        "report.html",
         title=title,
         notice=notice,
         source=source,
@@ -58,6 +52,54 @@ def render_report(
         data=data_summary,
         figures={name: _embed(figure) for name, figure in figures.items()},
     )
+
+
+def render_leaderboard(
+    leaderboard: pd.DataFrame,
+    figure: Figure | bytes,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    evaluate: Evaluate,
+    notice: str,
+    source: str,
+) -> str:
+    """Render the leaderboard of a comparison.
+
+    Args:
+        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        figure: Its figure, as drawn or as PNG.
+        rows: All rows of the comparison, with those that failed.
+        evaluate: Confidence of the intervals, and the accuracy floor.
+        notice: A sentence above everything else; empty for none.
+        source: Name of the data source.
+
+    Returns:
+        HTML that needs no other file and no network.
+    """
+    return _render(
+        "leaderboard.html",
+        title="Beatwise leaderboard",
+        notice=notice,
+        source=source,
+        n_rows=len(rows),
+        scores=leaderboard_table(leaderboard, evaluate),
+        behind=behind_table(leaderboard, evaluate.confidence),
+        cost=cost_table(leaderboard),
+        drawn=_embed(figure),
+        failures=[row for row in rows if row["failure"]],
+    )
+
+
+def _render(template: str, **values: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("beatwise.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _embed(figure: Figure | bytes) -> dict[str, Any]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import pandas as pd
+
+from beatwise.params import Evaluate
 
 HEADLINE: Final = {
     "macro_recall": "macro recall",
@@ -31,6 +36,8 @@ ALL_BY_CLASS: Final = {
     "auroc": "AUROC",
     "average_precision": "average precision",
 }
+
+OF_PROBABILITIES: Final = ("macro_auroc", "macro_average_precision", "log_loss", "ece", "brier")
 
 
 @dataclass(frozen=True)
@@ -67,14 +74,32 @@ def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL) ->
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
         names: Metrics to show, and what to call them.
     """
-    parts = {"naive": f"always {_majority(metrics)}, test", "val": "model, validation", "test": "model, test"}
+    parts = {
+        "naive": f"always {_majority(metrics)}, test",
+        "val": "model, validation",
+        "test": "model, test",
+        "recall_first": "recall first, test",
+    }
     rows = [
-        [label, *(with_interval(metrics[part]["overall"][name]) for part in parts)] for name, label in names.items()
+        [
+            label,
+            *(
+                # Multiplied probabilities are good for choosing a class, and no longer for anything else.
+                ""
+                if part == "recall_first" and name in OF_PROBABILITIES
+                else with_interval(metrics[part]["overall"][name])
+                for part in parts
+            ),
+        ]
+        for name, label in names.items()
     ]
     caption = (
         f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
         f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of the beats. "
-        "Validation chose the epoch, so its scores flatter."
+        "Validation chose the epoch, so its scores flatter. Recall first: each probability times the factor of its "
+        f"class, chosen on validation for macro recall at an accuracy of {metrics['accuracy_floor']} or more: "
+        + ", ".join(f"{label} {factor:.3g}" for label, factor in metrics["class_factors"].items())
+        + "."
     )
     return Table(caption, ["", *parts.values()], rows)
 
@@ -98,3 +123,101 @@ def _majority(metrics: Mapping[str, Any]) -> str:
     """The class that the naive classifier always predicts."""
     predicted = [sum(column) for column in zip(*metrics["naive"]["confusion"], strict=True)]
     return str(metrics["classes"][predicted.index(max(predicted))])
+
+
+def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
+    """Scores of every row of a comparison.
+
+    Args:
+        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        evaluate: Confidence of the intervals, and the accuracy floor.
+    """
+    names = {name: HEADLINE[name] for name in ("macro_f1", "macro_recall", "accuracy", "macro_auroc")}
+    rows = [
+        [
+            *(_labels(row)),
+            str(row["seeds"]),
+            *(_with_sd(row, name) for name in names),
+            f"{_short(row['recall_first_macro_recall'])} at {_short(row['recall_first_accuracy'])}",
+            f"{row['rank_macro_f1']} / {row['rank_macro_recall']}",
+        ]
+        for row in leaderboard.to_dict("records")
+    ]
+    caption = (
+        f"Test. ± is the deviation over seeds; in brackets the {evaluate.confidence:.0%} bootstrap interval of the "
+        "mean over the seeds. Recall first: macro recall at its accuracy, with factors of the classes chosen on "
+        f"validation for an accuracy of {evaluate.accuracy_floor} there. Ranks by macro F1 / macro recall."
+    )
+    return Table(caption, ["model", "strategy", "seeds", *names.values(), "recall first", "rank"], rows)
+
+
+def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
+    """The leaderboard as wide as a terminal is.
+
+    Args:
+        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+    """
+    names = ("macro_f1", "macro_recall", "accuracy")
+    rows = [
+        [*_labels(row), *(_with_sd(row, name, interval=False) for name in names)]
+        for row in leaderboard.to_dict("records")
+    ]
+    caption = "Test, best macro F1 first; ± is the deviation over seeds. Intervals stand in the report."
+    return Table(caption, ["model", "strategy", *(HEADLINE[name] for name in names)], rows)
+
+
+def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
+    """How far every row lies behind the first, by paired bootstrap.
+
+    Args:
+        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        confidence: Of the intervals.
+    """
+    names = {name: HEADLINE[name] for name in ("macro_f1", "macro_recall")}
+    rows = [
+        [*_labels(row), *(_behind(row, name) for name in names), *(_short(row[f"val_{name}"]) for name in names)]
+        for row in leaderboard.to_dict("records")
+    ]
+    caption = (
+        f"The best on test less each row, on the same bootstrap samples of the beats, with the {confidence:.0%} "
+        "interval: one that holds 0 cannot tell the two apart. Validation stands beside it, because a model is to be "
+        "chosen there."
+    )
+    heads = [f"{label} behind" for label in names.values()] + [f"{label}, validation" for label in names.values()]
+    return Table(caption, ["model", "strategy", *heads], rows)
+
+
+def cost_table(leaderboard: pd.DataFrame) -> Table:
+    """Parameters, epochs and time of every row of a comparison.
+
+    Args:
+        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+    """
+    rows = [
+        [
+            *_labels(row),
+            "–" if math.isnan(row["n_parameters"]) else f"{row['n_parameters']:,.0f}",
+            "–" if math.isnan(row["best_epoch"]) else f"{row['best_epoch']:.0f}",
+            f"{row['seconds']:,.0f}",
+        ]
+        for row in leaderboard.to_dict("records")
+    ]
+    caption = "Means over the seeds. Seconds of training and validation on one thread, beside other rows."
+    return Table(caption, ["model", "strategy", "parameters", "best epoch", "seconds"], rows)
+
+
+def _labels(row: Mapping[Any, Any]) -> list[str]:
+    return [str(row["model"]), str(row["strategy"])]
+
+
+def _with_sd(row: Mapping[Any, Any], name: str, interval: bool = True) -> str:
+    sd = "" if math.isnan(row[f"{name}_sd"]) else f" ± {_short(row[f'{name}_sd'])}"
+    between = f" [{_short(row[f'{name}_low'])}, {_short(row[f'{name}_high'])}]" if interval else ""
+    return f"{_short(row[name])}{sd}{between}"
+
+
+def _behind(row: Mapping[Any, Any], name: str) -> str:
+    if row[f"rank_{name}"] == 1:
+        return "the best"
+    low, high = (_short(row[f"behind_{name}_{end}"]) for end in ("low", "high"))
+    return f"{_short(row[f'behind_{name}'])} [{low}, {high}]"

@@ -3,42 +3,70 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import logging
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from beatwise.augment import AUGMENTATIONS, Batch, augment
 from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import point_scores
-from beatwise.models import MODELS, build_model
+from beatwise.models import MODELS, BeatModel, build_model
 from beatwise.models.predicting import predict_probabilities
+from beatwise.padding import beat_lengths, without_common_padding
 from beatwise.params import FitConfig, Train
 from beatwise.signals.representations import TensorSet
 from beatwise.trained_model import TrainedModel
-from beatwise.training.optim import build_optimizer, build_schedule
+from beatwise.training.checkpoint import Checkpoints, State
+from beatwise.training.losses import LOSSES, class_weights
+from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
+from beatwise.training.options import CHOICES, chosen_training
 
 log = logging.getLogger(__name__)
 
+LESS_IS_BETTER = ("log_loss", "ece", "brier")
+# Validation metrics that every history holds; the monitored one comes with them.
+TRACKED = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc")
+# Beats of this many batches are sorted by length, to make batches of like length.
+BATCHES_SORTED = 16
+# Batches are cut to a multiple of this many samples.
+LENGTH_STEP = 8
+# The bar on the screen moves every so many batches: drawing it is not free.
+BATCHES_A_TICK = 20
 
-def fit_model(train: TensorSet, val: TensorSet, config: FitConfig) -> tuple[TrainedModel, pd.DataFrame]:
+
+def fit_model(
+    train: TensorSet,
+    val: TensorSet,
+    config: FitConfig,
+    checkpoints: Checkpoints | None = None,
+    *,
+    show_progress: bool = True,
+) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one model of the zoo and keep the weights of its best epoch.
 
     Args:
         train: Training part, resampled.
         val: Validation part; picks the epoch, is never trained on.
         config: Model, training and seed.
+        checkpoints: Where the state is saved after each epoch. A training that was cut off goes on from there, and
+            ends with the numbers that it would have had; None saves nothing.
+        show_progress: Whether to show a bar, and each epoch in the log.
 
     Returns:
-        The model, and its history: one row an epoch with ``epoch``, ``learning_rate``, ``train_loss``, ``val_loss``,
-        ``val_accuracy``, ``val_macro_recall``, ``val_macro_f1`` and ``seconds``.
+        The model, and its history: one row an epoch with ``epoch``, ``learning_rate``, ``train_loss``,
+        ``val_log_loss``, ``val_accuracy``, ``val_macro_recall``, ``val_macro_f1``, ``val_macro_auroc``, the monitored
+        metric, ``seconds`` of training and ``val_seconds`` of validation.
 
     Raises:
         BeatwiseError: If the tensors of the two parts were made differently, or the loss is no longer finite.
@@ -50,6 +78,12 @@ def fit_model(train: TensorSet, val: TensorSet, config: FitConfig) -> tuple[Trai
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     options = config.model.chosen(MODELS)
+    settings = {
+        **config.model_dump(mode="json"),
+        "model": {"use": config.model.use, config.model.use: options},
+        "train": chosen_training(config.train),
+    }
+    key = _key(settings, train, val)
     # Weights, dropout and the order of beats come from this seed alone, and the caller's generator is left as it was.
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -61,113 +95,259 @@ def fit_model(train: TensorSet, val: TensorSet, config: FitConfig) -> tuple[Trai
             **options,
         ).to(device)
         n_parameters = sum(p.numel() for p in network.parameters())
-        log.info(
-            "Training %s with %s parameters on %s beats",
-            config.model.use,
-            f"{n_parameters:,}",
-            f"{len(train.y):,}",
-        )
-        history, best_epoch = _run_epochs(network, train, val, config.train, device)
+        if show_progress:
+            log.info(
+                "Training %s with %s parameters on %s beats", config.model.use, f"{n_parameters:,}", f"{len(train.y):,}"
+            )
+        training = Training(network, train, val, config.train, device)
+        training.run(checkpoints, key, show_progress)
     counts = np.bincount(train.y, minlength=len(train.spec.classes)).tolist()
     model = TrainedModel(
         network=network.cpu().eval(),
         input_shape=tuple(train.x.shape[1:]),
         spec=train.spec,
-        config={**config.model_dump(mode="json"), "model": {"use": config.model.use, config.model.use: options}},
-        history=history,
+        config=settings,
+        history=training.rows,
         facts={
             "n_parameters": n_parameters,
-            "best_epoch": best_epoch,
+            "best_epoch": training.best.epoch,
             "trained_on": dict(zip(train.spec.classes, counts, strict=True)),
             "val_fingerprint": val.fingerprint,
         },
     )
-    return model, pd.DataFrame(history)
+    if checkpoints is not None:
+        checkpoints.remove(key)
+    return model, pd.DataFrame(training.rows)
 
 
-def _run_epochs(
-    network: nn.Module, train: TensorSet, val: TensorSet, how: Train, device: torch.device
-) -> tuple[list[dict[str, Any]], int]:
-    """Train until the last epoch or until patience ends; leaves the best weights in the network."""
-    x, aux, y = (torch.from_numpy(part).to(device) for part in (train.x, train.aux, train.y))
-    val_x, val_aux = (torch.from_numpy(part).to(device) for part in (val.x, val.aux))
-    n_classes = len(train.spec.classes)
-    beat_weights = _sampling_weights(y, n_classes, how.sampler_power)
-    class_weights = _class_weights(y, n_classes) if how.class_weights == "balanced" else None
-    optimizer = build_optimizer(network, how.learning_rate, how.weight_decay)
-    steps = math.ceil(len(y) / how.batch_size)
-    schedule = build_schedule(optimizer, round(how.warmup_epochs * steps), how.epochs * steps)
-
-    rows: list[dict[str, Any]] = []
-    best, best_score, best_epoch = copy.deepcopy(network.state_dict()), -math.inf, 0
-    with _progress() as bar:
-        task = bar.add_task("training", total=how.epochs * steps, scores="")
-        for epoch in range(1, how.epochs + 1):
-            started = time.perf_counter()
-            network.train()
-            total_loss = torch.zeros((), device=device)
-            for batch in _batches(len(y), how.batch_size, beat_weights, device):
-                loss = F.cross_entropy(network(x[batch], aux[batch]), y[batch], weight=class_weights)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                if how.gradient_clip is not None:
-                    nn.utils.clip_grad_norm_(network.parameters(), how.gradient_clip)
-                optimizer.step()
-                schedule.step()
-                total_loss += loss.detach() * len(batch)
-                bar.advance(task)
-            _check_finite(total_loss.item(), epoch)
-            scores = point_scores(val.y, predict_probabilities(network, val_x, val_aux))
-            rows.append(
-                {
-                    "epoch": epoch,
-                    "learning_rate": schedule.get_last_lr()[0],
-                    "train_loss": total_loss.item() / len(y),
-                    "val_loss": scores["log_loss"],
-                    "val_accuracy": scores["accuracy"],
-                    "val_macro_recall": scores["macro_recall"],
-                    "val_macro_f1": scores["macro_f1"],
-                    "seconds": time.perf_counter() - started,
-                }
-            )
-            bar.update(task, scores=_summary(rows[-1]))
-            if not bar.console.is_terminal:
-                log.info(_summary(rows[-1]))
-            score = -scores["log_loss"] if how.monitor == "loss" else scores[how.monitor]
-            if score > best_score:
-                best, best_score, best_epoch = copy.deepcopy(network.state_dict()), score, epoch
-            elif epoch - best_epoch >= how.patience:
-                log.info("No better %s for %d epochs: stopped after epoch %d", how.monitor, how.patience, epoch)
-                break
-        bar.update(task, completed=bar.tasks[0].total)
-    network.load_state_dict(best)
-    log.info("Best on validation: %s", _summary(rows[best_epoch - 1]))
-    return rows, best_epoch
+def _key(settings: dict[str, Any], train: TensorSet, val: TensorSet) -> str:
+    """Names the one training that these settings and these beats make."""
+    facts = [settings, train.spec.to_dict(), train.fingerprint, val.fingerprint, torch.__version__]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _batches(n: int, size: int, weights: Tensor | None, device: torch.device) -> Iterator[Tensor]:
-    """The indices of one epoch, batch by batch: every beat once, or drawn with weights."""
-    # torch.multinomial takes at most 2**24 weights, some 150 times the training part of MIT-BIH.
-    drawn = None if weights is None else torch.multinomial(weights, n, replacement=True)
-    order = torch.randperm(n, device=device) if drawn is None else drawn
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far: its number (0 is before training), its score (more is better), its weights."""
+
+    epoch: int
+    score: float
+    weights: dict[str, Tensor]
+
+
+class Training:
+    """All that changes while a network is trained."""
+
+    def __init__(self, network: BeatModel, train: TensorSet, val: TensorSet, how: Train, device: torch.device) -> None:
+        """Put the tensors on the device and build all that training takes.
+
+        Args:
+            network: With fresh weights, on the device.
+            train: Training part.
+            val: Validation part.
+            how: Parameters of the training.
+            device: Where the tensors go.
+        """
+        self.network, self.how, self.device = network, how, device
+        self.x, self.aux, self.y = (torch.from_numpy(part).to(device) for part in (train.x, train.aux, train.y))
+        self.val_x, self.val_aux = (torch.from_numpy(part).to(device) for part in (val.x, val.aux))
+        self.val_y = val.y
+        n_classes = len(train.spec.classes)
+        counts = torch.bincount(self.y, minlength=n_classes)
+        self.beat_weights = None if how.sampler_power == 0 else counts.double().pow(-how.sampler_power)[self.y]
+        # What the network gets to see: the counts, made more alike by the sampler.
+        drawn = torch.where(counts > 0, counts.double().pow(1 - how.sampler_power), 0.0)
+        drawn = drawn * len(self.y) / drawn.sum()
+        # A class without beats gets the share of half a beat.
+        log_prior = (drawn.clamp(min=0.5) / len(self.y)).log().float()
+        if how.log_prior_bias:
+            _set_bias(network, log_prior)
+        self.targets = torch.eye(n_classes, device=device)
+        self.loss = LOSSES[how.loss.use]
+        self.loss_options = {**how.loss.chosen(LOSSES), "log_prior": log_prior}
+        weights_use = how.class_weights.use
+        self.class_weights = class_weights(drawn, weights_use, how.class_weights.chosen(CHOICES["class_weights"]))
+        self.augmentations = how.augment.chosen_in_order(AUGMENTATIONS)
+        self.lengths = beat_lengths(self.x) if how.trim_padding and network.ignores_padding else None
+        self.steps = how.steps_per_epoch or len(_cut(torch.arange(len(self.y)), how.batch_size))
+        self.optimizer = build_optimizer(
+            network, how.optimizer.use, how.learning_rate, how.optimizer.chosen(CHOICES["optimizer"])
+        )
+        span = {"steps": self.steps, "epochs": how.epochs}
+        self.schedule: Schedule = SCHEDULES[how.schedule.use](self.optimizer, **span, **how.schedule.chosen(SCHEDULES))
+        self.average: Average | None = AVERAGES[how.average.use](network, **span, **how.average.chosen(AVERAGES))
+        self.rows: list[dict[str, Any]] = []
+        self.best = Best(0, -math.inf, copy.deepcopy(network.state_dict()))
+
+    def run(self, checkpoints: Checkpoints | None, key: str, show_progress: bool) -> None:
+        """Train until the last epoch, or until patience or time is over; leaves the best weights in the network."""
+        if checkpoints is not None and (state := checkpoints.load(key)) is not None:
+            self.set_state(state)
+            log.info("Going on from epoch %d, where this training was cut off", len(self.rows))
+        with _progress(hidden=not show_progress) as bar:
+            task = bar.add_task("training", total=self.how.epochs * self.steps, scores="")
+            while not self.is_over():
+                started = time.perf_counter()
+                bar.update(task, completed=len(self.rows) * self.steps)
+                loss = self.train_epoch(lambda: bar.advance(task, BATCHES_A_TICK))
+                trained = time.perf_counter()
+                self.validate_epoch(loss, trained - started)
+                if checkpoints is not None:
+                    checkpoints.save(key, self.state())
+                bar.update(task, scores=_summary(self.rows[-1]))
+                if show_progress and not bar.console.is_terminal:
+                    log.info(_summary(self.rows[-1]))
+            bar.update(task, completed=bar.tasks[0].total)
+        self.network.load_state_dict(self.best.weights)
+        if show_progress:
+            log.info("Best on validation: %s", _summary(self.rows[self.best.epoch - 1]))
+
+    def is_over(self) -> bool:
+        """Whether there is no epoch left to train."""
+        how, done = self.how, len(self.rows)
+        if how.patience is not None and done - self.best.epoch >= how.patience:
+            log.info("No better %s for %d epochs: stopped after epoch %d", how.monitor, how.patience, done)
+            return True
+        if how.max_minutes is not None and sum(row["seconds"] for row in self.rows) >= how.max_minutes * 60:
+            log.info("The %g minutes are over: stopped after epoch %d", how.max_minutes, done)
+            return True
+        return done >= how.epochs
+
+    def train_epoch(self, tick: Any = lambda: None) -> float:
+        """Train one epoch.
+
+        Args:
+            tick: Called every :data:`BATCHES_A_TICK` batches.
+
+        Returns:
+            Mean loss of its beats.
+        """
+        how, network, parameters = self.how, self.network, list(self.network.parameters())
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=how.precision == "bfloat16")
+        network.train()
+        total, seen = torch.zeros((), device=self.device), 0
+        for step, rows in enumerate(self._batches(), start=1):
+            batch = Batch(self.x[rows], self.aux[rows], self.targets[self.y[rows]])
+            if self.augmentations:
+                batch = augment(batch, self.augmentations)
+            if self.lengths is not None:
+                batch = replace(batch, x=without_common_padding(batch.x, LENGTH_STEP))
+            with half:
+                logits = network(batch.x, batch.aux)
+            loss = self.loss(logits.float(), batch.target, self.class_weights, **self.loss_options)
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            if how.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(parameters, how.gradient_clip)
+            self.optimizer.step()
+            self.schedule.after_batch()
+            if self.average is not None:
+                self.average.take_up(network, len(self.rows) + 1, "batch")
+            total += loss.detach() * len(rows)
+            seen += len(rows)
+            if step % BATCHES_A_TICK == 0:
+                tick()
+        if self.average is not None:
+            self.average.take_up(network, len(self.rows) + 1, "epoch")
+        return total.item() / seen
+
+    def validate_epoch(self, train_loss: float, seconds: float) -> None:
+        """Score the epoch on validation, write it down, and keep its weights if it is the best.
+
+        Args:
+            train_loss: Mean loss of the epoch.
+            seconds: How long it took to train (s).
+
+        Raises:
+            BeatwiseError: If the loss is not finite.
+        """
+        epoch, how, started = len(self.rows) + 1, self.how, time.perf_counter()
+        _check_finite(train_loss, epoch)
+        network = self.network
+        if self.average is not None and self.average.has_begun():
+            network = cast("BeatModel", self.average.network.module)
+        link = how.loss.use
+        scores = point_scores(self.val_y, predict_probabilities(network, self.val_x, self.val_aux, loss=link))
+        monitored = -scores[how.monitor] if how.monitor in LESS_IS_BETTER else scores[how.monitor]
+        rate = self.schedule.rate()
+        self.schedule.after_epoch(monitored)
+        if monitored > self.best.score:
+            self.best = Best(epoch, monitored, copy.deepcopy(network.state_dict()))
+        self.rows.append(
+            {
+                "epoch": epoch,
+                "learning_rate": rate,
+                "train_loss": train_loss,
+                **{f"val_{name}": scores[name] for name in dict.fromkeys([*TRACKED, how.monitor])},
+                "seconds": seconds,
+                "val_seconds": time.perf_counter() - started,
+            }
+        )
+
+    def state(self) -> State:
+        """All that changes from epoch to epoch, and the random generators with it."""
+        return {
+            "rows": self.rows,
+            "best": {"epoch": self.best.epoch, "score": self.best.score, "weights": self.best.weights},
+            "network": self.network.state_dict(),
+            "average": None if self.average is None else self.average.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {k: v for k, v in self.schedule.scheduler.state_dict().items() if _is_plain(v)},
+            "generator": torch.get_rng_state(),
+            "cuda_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
+
+    def set_state(self, state: State) -> None:
+        """Go back to where :meth:`state` was taken."""
+        self.rows = state["rows"]
+        self.best = Best(**state["best"])
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.network.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.scheduler.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["generator"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state_all(state["cuda_generators"])
+
+    def _batches(self) -> Iterator[Tensor]:
+        """The indices of one epoch, batch by batch: every beat once, or drawn with weights."""
+        n, size = len(self.y), self.how.batch_size
+        wanted = self.steps * size if self.how.steps_per_epoch else n
+        if self.beat_weights is None:
+            passes = [torch.randperm(n, device=self.device) for _ in range(-(-wanted // n))]
+            order = torch.cat(passes)[:wanted] if len(passes) > 1 else passes[0][:wanted]
+        else:
+            # torch.multinomial takes at most 2**24 weights, some 150 times the training part of MIT-BIH.
+            order = torch.multinomial(self.beat_weights, wanted, replacement=True)
+        if self.lengths is None:
+            return iter(_cut(order, size))
+        sorted_parts = [part[self.lengths[part].argsort(stable=True)] for part in _cut(order, BATCHES_SORTED * size)]
+        batches = [batch for part in sorted_parts for batch in _cut(part, size)]
+        return (batches[index] for index in torch.randperm(len(batches)).tolist())
+
+
+def _cut(order: Tensor, size: int) -> list[Tensor]:
+    """Indices in batches; a last batch of one joins the one before, as one beat has no variance to normalise by."""
     batches = list(torch.split(order, size))
     if len(batches) > 1 and len(batches[-1]) == 1:
-        # Batch normalisation has no variance over a single beat.
         batches[-2:] = [torch.cat(batches[-2:])]
-    return iter(batches)
+    return batches
 
 
-def _sampling_weights(y: Tensor, n_classes: int, power: float) -> Tensor | None:
-    if power == 0:
-        return None
-    counts = torch.bincount(y, minlength=n_classes).clamp(min=1)
-    return counts.double().pow(-power)[y]
+def _set_bias(network: BeatModel, log_prior: Tensor) -> None:
+    """Begin with the classes' shares as the prediction for every beat (Lin et al., ICCV 2017, section 3.3)."""
+    head = network.get_submodule("head.linear")
+    assert isinstance(head, nn.Linear)
+    with torch.no_grad():
+        head.bias.copy_(log_prior)
 
 
-def _class_weights(y: Tensor, n_classes: int) -> Tensor:
-    # scikit-learn's "balanced": n / (classes · count), so that the mean weight of a beat is 1.
-    counts = torch.bincount(y, minlength=n_classes)
-    return torch.where(counts > 0, len(y) / (n_classes * counts.clamp(min=1)), 0.0).float()
+def _is_plain(value: Any) -> bool:
+    """Whether a part of a scheduler's state is data rather than a function or an object."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _check_finite(loss: float, epoch: int) -> None:
@@ -185,11 +365,12 @@ def _summary(row: dict[str, Any]) -> str:
     )
 
 
-def _progress() -> Progress:
+def _progress(hidden: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=10),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[scores]}"),
+        disable=hidden,
     )

@@ -1,42 +1,218 @@
-"""The optimizer and its learning-rate schedule."""
+"""Optimizers, learning-rate schedules and averages of weights, by name."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel
+
+from beatwise.registry import Registry
+
+Groups = list[dict[str, Any]]
+Decay = Annotated[float, Field(ge=0)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 
 
-def build_optimizer(network: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter, ICLR 2019), fused; biases and normalisation are not decayed.
+@OPTIMIZERS.register("sgd")
+def sgd(groups: Groups, learning_rate: float, *, momentum: Momentum = 0.9, weight_decay: Decay = 1e-4) -> Any:
+    """Stochastic gradient descent, with Nesterov's momentum unless it is 0."""
+    return torch.optim.SGD(
+        _decayed(groups, weight_decay), lr=learning_rate, momentum=momentum, nesterov=momentum > 0, fused=True
+    )
+
+
+@OPTIMIZERS.register("adam")
+def adam(groups: Groups, learning_rate: float, *, weight_decay: Decay = 0.0) -> Any:
+    """Adam (Kingma & Ba, ICLR 2015); weight decay is part of the gradient."""
+    return torch.optim.Adam(_decayed(groups, weight_decay), lr=learning_rate, fused=True)
+
+
+@OPTIMIZERS.register("adamw")
+def adamw(groups: Groups, learning_rate: float, *, weight_decay: Decay = 1e-2) -> Any:
+    """AdamW (Loshchilov & Hutter, ICLR 2019)."""
+    return torch.optim.AdamW(_decayed(groups, weight_decay), lr=learning_rate, fused=True)
+
+
+def _decayed(groups: Groups, weight_decay: float) -> Groups:
+    return [{**group, "weight_decay": weight_decay if group["decayed"] else 0.0} for group in groups]
+
+
+def build_optimizer(
+    network: nn.Module, use: str, learning_rate: float, options: dict[str, Any]
+) -> torch.optim.Optimizer:
+    """Build an optimizer; biases and normalisation are not decayed.
 
     Args:
         network: Whose parameters to optimise.
+        use: Name of the optimizer.
         learning_rate: Highest learning rate.
-        weight_decay: Decay of matrices and kernels.
+        options: Its options, already checked.
     """
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "decayed": True}, {"params": vectors, "decayed": False}]
+    return OPTIMIZERS[use](groups, learning_rate, **options)
 
 
-def build_schedule(
-    optimizer: torch.optim.Optimizer, warmup_steps: int, total_steps: int
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up to the highest rate, then a cosine down to 0.
+@dataclass(frozen=True)
+class Schedule:
+    """A learning-rate scheduler of PyTorch, and when it takes a step.
 
-    Args:
-        optimizer: Whose learning rate to set.
-        warmup_steps: Steps of the rise.
-        total_steps: Steps of the whole training.
+    Attributes:
+        scheduler: The scheduler.
+        every: After every ``batch``, every ``epoch``, or every epoch with the value of ``monitor``.
     """
+
+    scheduler: Any
+    every: Literal["batch", "epoch", "monitor"]
+
+    def after_batch(self) -> None:
+        """To be called after each optimizer step."""
+        if self.every == "batch":
+            self.scheduler.step()
+
+    def after_epoch(self, monitored: float) -> None:
+        """To be called after each epoch.
+
+        Args:
+            monitored: Value of the monitored metric, of which more is better.
+        """
+        if self.every == "epoch":
+            self.scheduler.step()
+        elif self.every == "monitor":
+            self.scheduler.step(monitored)
+
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.scheduler.optimizer.param_groups[0]["lr"])
+
+
+SCHEDULES: Registry[Callable[..., Schedule]] = Registry("learning-rate schedule", supplied=["steps", "epochs"])
+
+
+@SCHEDULES.register("constant")
+def constant(optimizer: Any, *, steps: int, epochs: int) -> Schedule:
+    """Always the same rate."""
+    return Schedule(lr_scheduler.LambdaLR(optimizer, lambda _: 1.0), "epoch")
+
+
+@SCHEDULES.register("step")
+def step(
+    optimizer: Any, *, steps: int, epochs: int, every: Annotated[int, Field(ge=1)] = 10, factor: Factor = 0.1
+) -> Schedule:
+    """Times a factor every few epochs."""
+    return Schedule(lr_scheduler.StepLR(optimizer, every, factor), "epoch")
+
+
+@SCHEDULES.register("exponential")
+def exponential(optimizer: Any, *, steps: int, epochs: int, factor: Factor = 0.9) -> Schedule:
+    """Times a factor every epoch."""
+    return Schedule(lr_scheduler.ExponentialLR(optimizer, factor), "epoch")
+
+
+@SCHEDULES.register("plateau")
+def plateau(
+    optimizer: Any, *, steps: int, epochs: int, factor: Factor = 0.3, patience: Annotated[int, Field(ge=0)] = 2
+) -> Schedule:
+    """Times a factor when the monitored validation metric has not become better for some epochs."""
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor, patience, threshold=0.0, threshold_mode="abs")
+    return Schedule(scheduler, "monitor")
+
+
+@SCHEDULES.register("cosine")
+def cosine(optimizer: Any, *, steps: int, epochs: int, warmup_epochs: Annotated[float, Field(ge=0)] = 1.0) -> Schedule:
+    """Linear rise to the highest rate, then along a cosine to 0 (Loshchilov & Hutter, ICLR 2017, without restarts)."""
+    rise, total = round(warmup_epochs * steps), steps * epochs
 
     def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
-        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(total - rise, 1), 1.0)))
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return Schedule(lr_scheduler.LambdaLR(optimizer, factor), "batch")
+
+
+@SCHEDULES.register("one_cycle")
+def one_cycle(
+    optimizer: Any, *, steps: int, epochs: int, rise: Factor = 0.3, start: Annotated[float, Field(gt=1)] = 25.0
+) -> Schedule:
+    """One cycle (Smith & Topin 2019): from highest / ``start`` up in the first ``rise`` of all steps, then down."""
+    highest = [group["lr"] for group in optimizer.param_groups]
+    scheduler = lr_scheduler.OneCycleLR(
+        optimizer, highest, total_steps=steps * epochs + 1, pct_start=rise, div_factor=start, cycle_momentum=False
+    )
+    return Schedule(scheduler, "batch")
+
+
+@dataclass(frozen=True)
+class Average:
+    """An average of a network's weights along its training, and when they are taken up.
+
+    Attributes:
+        network: The averaged network.
+        every: Taken up after every ``batch`` or every ``epoch``.
+        start_epoch: First epoch whose weights count.
+    """
+
+    network: AveragedModel
+    every: Literal["batch", "epoch"]
+    start_epoch: int
+
+    def take_up(self, network: nn.Module, epoch: int, after: Literal["batch", "epoch"]) -> None:
+        """To be called after each batch and after each epoch."""
+        if after == self.every and epoch >= self.start_epoch:
+            self.network.update_parameters(network)
+
+    def has_begun(self) -> bool:
+        """Whether anything has been taken up."""
+        return bool(self.network.n_averaged > 0)
+
+
+AVERAGES: Registry[Callable[..., Average | None]] = Registry("average of weights", supplied=["steps", "epochs"])
+
+
+@AVERAGES.register("none")
+def no_average(network: nn.Module, *, steps: int, epochs: int) -> None:
+    """The weights as the last step left them."""
+    return
+
+
+@AVERAGES.register("ema")
+def exponential_average(
+    network: nn.Module, *, steps: int, epochs: int, horizon_epochs: Annotated[float, Field(gt=0)] = 1.0
+) -> Average:
+    """Exponential moving average after every batch (Polyak & Juditsky 1992); weights fade over ``horizon_epochs``.
+
+    Early on they fade faster, so that the weights that training began with are soon forgotten.
+    """
+    decay = 1 - 1 / max(horizon_epochs * steps, 1)
+
+    @torch.no_grad()
+    def take_up(averaged: Any, current: Any, n_averaged: Any) -> None:
+        if not averaged[0].is_floating_point():
+            torch._foreach_copy_(averaged, current)
+            return
+        n = int(n_averaged)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return Average(AveragedModel(network, multi_avg_fn=take_up, use_buffers=True), "batch", 1)
+
+
+@AVERAGES.register("swa")
+def stochastic_average(network: nn.Module, *, steps: int, epochs: int, start: Share = 0.75) -> Average:
+    """Plain mean over the epochs from ``start`` of the training on (Izmailov et al., UAI 2018).
+
+    The running statistics of batch normalisation are averaged too, instead of being taken anew.
+    """
+    return Average(AveragedModel(network, use_buffers=True), "epoch", math.floor(start * epochs) + 1)

@@ -60,7 +60,7 @@ def measure(
         model: The model that predicted; the metrics name it.
         val_predictions: Predictions of the validation part.
         predictions: Predictions of the test part.
-        evaluate: Bootstrap settings.
+        evaluate: Settings of the bootstrap and of the operating point.
         seed: Seed of the bootstrap.
 
     Returns:
@@ -68,14 +68,7 @@ def measure(
     """
     from beatwise.evaluation.predictions import measure_predictions
 
-    metrics = measure_predictions(
-        val_predictions,
-        predictions,
-        draws=evaluate.bootstrap_draws,
-        confidence=evaluate.confidence,
-        seed=seed,
-    )
-    return {"model": model.fingerprint, **metrics}
+    return {"model": model.fingerprint, **measure_predictions(val_predictions, predictions, evaluate, seed)}
 
 
 def _check_split(model: TrainedModel, val_fingerprint: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from beatwise.params import FitConfig, Model, Resample, Tensors, Train
-from beatwise.resampling import resample_beats
-from beatwise.signals.representations import TensorSet, TensorSpec, build_tensors
+from beatwise.signals.representations import TensorSet
 from beatwise.trained_model import TrainedModel
+from beatwise.training.checkpoint import Checkpoints
 
 
 def configure(
@@ -31,17 +31,9 @@ def configure(
     Raises:
         BeatwiseError: If the model or one of its options is unknown, or a value is not allowed.
     """
-    from beatwise.models import MODELS
+    from beatwise.training.fit import fit_config
 
-    model.check(MODELS, "model")
-    return {
-        "classes": classes,
-        "seed": seed,
-        "resample": {"use": resample.use, resample.use: resample.options},
-        "tensors": {"use": tensors.use, "rr": tensors.rr, tensors.use: tensors.options},
-        "model": {"use": model.use, model.use: model.chosen(MODELS)},
-        "train": train.model_dump(mode="json"),
-    }
+    return fit_config(classes, seed, resample, tensors, model, train).model_dump(mode="json")
 
 
 def resample(train_beats: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
@@ -54,8 +46,9 @@ def resample(train_beats: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
     Returns:
         Beats table of the resampled training part.
     """
-    fit = FitConfig.model_validate(config)
-    return resample_beats(train_beats, fit.resample.use, fit.resample.options, fit.classes, fit.seed)
+    from beatwise.training.fit import resample_train
+
+    return resample_train(train_beats, FitConfig.model_validate(config))
 
 
 def tensors(
@@ -78,19 +71,16 @@ def tensors(
     Returns:
         Tensors of train, validation and test.
     """
-    fit = FitConfig.model_validate(config)
-    spec = TensorSpec.fit(
-        train_beats, use=fit.tensors.use, options=fit.tensors.options, classes=fit.classes, rr=fit.tensors.rr
+    from beatwise.training.fit import fit_tensors
+
+    train, val, test = fit_tensors(
+        resampled_beats, train_beats, FitConfig.model_validate(config), val_beats, test_beats
     )
-    return (
-        build_tensors(resampled_beats, spec),
-        build_tensors(val_beats, spec),
-        build_tensors(test_beats, spec),
-    )
+    return train, val, test
 
 
 def train(
-    train_tensors: TensorSet, val_tensors: TensorSet, config: dict[str, Any]
+    train_tensors: TensorSet, val_tensors: TensorSet, config: dict[str, Any], checkpoints: Checkpoints
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Train the model; the test part is not among this node's inputs.
 
@@ -98,10 +88,11 @@ def train(
         train_tensors: Tensors of the resampled training part.
         val_tensors: Tensors of the validation part.
         config: Configuration of the fit.
+        checkpoints: Where the state is saved after each epoch; a training that was cut off goes on from there.
 
     Returns:
         The model with the weights of its best epoch, and its history.
     """
     from beatwise.training.loop import fit_model
 
-    return fit_model(train_tensors, val_tensors, FitConfig.model_validate(config))
+    return fit_model(train_tensors, val_tensors, FitConfig.model_validate(config), checkpoints)

@@ -5,7 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from beatwise.pipelines.fit import nodes
 
 # What all namespaces share; everything else is theirs alone.
-SHARED_BEATS = {"train_beats", "val_beats", "test_beats"}
+SHARED = {"train_beats", "val_beats", "test_beats", "checkpoints"}
 
 
 CONFIGURED = {"params:classes", "params:seed", "params:resample", "params:tensors", "params:model", "params:train"}
@@ -51,14 +51,14 @@ def create_fit(namespace: str) -> Pipeline:
             ),
             Node(
                 nodes.train,
-                inputs=["train_tensors", "val_tensors", "config"],
+                inputs=["train_tensors", "val_tensors", "config", "checkpoints"],
                 outputs=["model", "history"],
                 name="train_model",
                 tags="train",
             ),
         ]
     )
-    return Pipeline(template, namespace=namespace, inputs=SHARED_BEATS)
+    return Pipeline(template, namespace=namespace, inputs=SHARED)
 
 
 def create_pipeline() -> Pipeline:

@@ -1,0 +1,1 @@
+"""A comparison: many models × strategies × seeds, trained alike and ranked."""

@@ -1,0 +1,109 @@
+"""One row of a comparison: fit, predict, measure; and the store of rows that are finished."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from beatwise.beats import PART, TARGET
+from beatwise.comparison.reference import REFERENCES
+from beatwise.evaluation.intervals import draw_scores
+from beatwise.evaluation.predictions import measure_predictions, predict, prediction_table, probabilities
+from beatwise.files import written_whole
+from beatwise.params import Evaluate, FitConfig
+from beatwise.training.checkpoint import Checkpoints
+
+# Metrics whose bootstrap draws are kept, so that rows can be compared beat by beat.
+COMPARED: Final = ("macro_recall", "macro_f1", "accuracy", "macro_auroc")
+RESULT, PREDICTIONS = "row.json", "predictions.parquet"
+
+
+class FinishedRows:
+    """A folder with the results of finished rows, by key."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; it is made when it is needed."""
+        self.folder = folder
+
+    def load(self, key: str) -> tuple[dict[str, Any], pd.DataFrame] | None:
+        """Facts and predictions of a row, or None where it is not finished."""
+        try:
+            facts = json.loads((self.folder / key / RESULT).read_text(encoding="utf-8"))
+            return facts, pd.read_parquet(self.folder / key / PREDICTIONS)
+        except FileNotFoundError:
+            return None
+
+    def save(self, key: str, facts: Mapping[str, Any], predictions: pd.DataFrame) -> None:
+        """Store a row, in whole or not at all."""
+        with written_whole(self.folder / key) as folder:
+            folder.mkdir()
+            predictions.to_parquet(folder / PREDICTIONS)
+            (folder / RESULT).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def fit_row(
+    row: Mapping[str, Any], parts: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoints]
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Fit a row and predict validation and test with it.
+
+    Args:
+        row: A row of the plan.
+        parts: Beats tables of train, validation and test, and where checkpoints are kept.
+
+    Returns:
+        Facts (``n_parameters``, ``best_epoch``, ``seconds``, ``history``), and predictions with a column ``part``.
+    """
+    from beatwise.training.fit import fit_tensors, resample_train
+    from beatwise.training.loop import fit_model
+
+    train_beats, val_beats, test_beats, checkpoints = parts
+    config = FitConfig.model_validate(row["config"])
+    train, val, test = fit_tensors(resample_train(train_beats, config), train_beats, config, val_beats, test_beats)
+    if row["reference"]:
+        started = time.perf_counter()
+        name = config.model.use
+        fitted = REFERENCES[name](train, val, seed=config.seed, **config.model.chosen(REFERENCES))
+        tables = {part: prediction_table(tensors, fitted(tensors)) for part, tensors in (("val", val), ("test", test))}
+        facts: dict[str, Any] = {
+            "n_parameters": None,
+            "best_epoch": None,
+            "seconds": time.perf_counter() - started,
+            "history": [],
+        }
+    else:
+        model, history = fit_model(train, val, config, checkpoints, show_progress=False)
+        tables = {part: predict(model, tensors) for part, tensors in (("val", val), ("test", test))}
+        facts = {
+            "n_parameters": model.facts["n_parameters"],
+            "best_epoch": model.facts["best_epoch"],
+            "seconds": float(history["seconds"].sum() + history["val_seconds"].sum()),
+            "history": model.history,
+        }
+    together = pd.concat([table.assign(**{PART: part}) for part, table in tables.items()], ignore_index=True)
+    return facts, together.drop(columns=["record", "sample"], errors="ignore")
+
+
+def measure_row(predictions: pd.DataFrame, settings: tuple[Evaluate, int]) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Measure a row from its predictions.
+
+    Args:
+        predictions: What :func:`fit_row` predicted.
+        settings: Settings of the bootstrap, and its seed; the same for all rows, so that draw i holds the same beats in
+            each.
+
+    Returns:
+        What :func:`beatwise.evaluation.predictions.measure_predictions` returns, and the draws on test: one row each,
+        a column a metric of :data:`COMPARED`.
+    """
+    evaluate, seed = settings
+    val, test = (predictions[predictions[PART] == part].drop(columns=PART) for part in ("val", "test"))
+    target = test[TARGET].to_numpy(np.int64)
+    drawn = draw_scores(target, probabilities(test), draws=evaluate.bootstrap_draws, seed=seed)
+    metrics = measure_predictions(val, test, evaluate, seed, drawn)
+    return metrics, pd.DataFrame({name: drawn.overall[name] for name in COMPARED})

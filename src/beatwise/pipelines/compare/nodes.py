@@ -1,0 +1,187 @@
+"""Nodes that train many rows side by side, measure them and rank them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from beatwise import figures
+from beatwise.comparison.leaderboard import rank_rows
+from beatwise.comparison.rows import FinishedRows
+from beatwise.errors import BeatwiseError
+from beatwise.params import Comparison, Evaluate, Model, RaySettings, Report, Resample, Tensors, Train
+from beatwise.report.html import render_leaderboard
+from beatwise.training.checkpoint import Checkpoints
+
+log = logging.getLogger(__name__)
+
+
+def plan(
+    compare: Comparison, classes: list[str], resample: Resample, tensors: Tensors, model: Model, train: Train
+) -> list[dict[str, Any]]:
+    """Write down every row of the comparison.
+
+    Args:
+        compare: Models, strategies and seeds.
+        classes: Class names in the order of their indices.
+        resample: What a row is fitted with where it says nothing else.
+        tensors: Likewise.
+        model: Likewise.
+        train: Likewise.
+
+    Returns:
+        One mapping a row, see :func:`beatwise.comparison.plan.plan_rows`.
+    """
+    from beatwise.comparison.plan import plan_rows
+
+    return plan_rows(compare, classes, resample, tensors, model, train)
+
+
+def fit(
+    plan: list[dict[str, Any]],
+    train_beats: pd.DataFrame,
+    val_beats: pd.DataFrame,
+    test_beats: pd.DataFrame,
+    checkpoints: Checkpoints,
+    finished_rows: FinishedRows,
+    ray: RaySettings,
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Fit every row that is not finished yet, side by side, and predict validation and test with each.
+
+    Args:
+        plan: The rows.
+        train_beats: Beats table of the training part.
+        val_beats: Beats table of the validation part.
+        test_beats: Beats table of the test part.
+        checkpoints: Where the state of each training is saved after each epoch.
+        finished_rows: Where each row is stored as it ends; what is there is not trained again.
+        ray: Where the rows are trained.
+
+    Returns:
+        The rows with ``facts``, and with ``failure`` (a reason, or None); and the predictions of all rows, with a
+        column ``row`` (its number) and a column ``part``.
+
+    Raises:
+        BeatwiseError: If every row failed.
+    """
+    from beatwise.comparison.plan import row_key
+    from beatwise.comparison.rows import fit_row
+    from beatwise.search.engine import Failure, run_jobs
+
+    parts = (train_beats, val_beats, test_beats)
+    keys = [row_key(row, *parts) for row in plan]
+    todo = {key: row for key, row in zip(keys, plan, strict=True) if finished_rows.load(key) is None}
+    log.info("%d rows, of which %d are finished already", len(plan), len(plan) - len(todo))
+    failures: dict[str, str] = {}
+    with _progress("training rows", len(plan), len(plan) - len(todo)) as advance:
+        for key, outcome in run_jobs(fit_row, todo, (*parts, checkpoints), ray):
+            named = f"{todo[key]['model']}, {todo[key]['strategy']}, seed {todo[key]['seed']}"
+            if isinstance(outcome, Failure):
+                failures[key] = outcome.reason
+                log.warning("%s failed: %s", named, outcome.reason)
+            else:
+                finished_rows.save(key, *outcome)
+                log.info("%s: finished in %.0f s", named, outcome[0]["seconds"])
+            advance()
+    rows, tables = [], []
+    for number, (key, row) in enumerate(zip(keys, plan, strict=True)):
+        facts, predictions = finished_rows.load(key) or ({}, None)
+        rows.append({"row": number, **row, "facts": facts, "failure": failures.get(key)})
+        if predictions is not None:
+            tables.append(predictions.assign(row=number))
+    if not tables:
+        raise BeatwiseError(f"Every row of the comparison failed. The first: {next(iter(failures.values()))}")
+    return rows, pd.concat(tables, ignore_index=True)
+
+
+def measure(
+    rows: list[dict[str, Any]], row_predictions: pd.DataFrame, evaluate: Evaluate, seed: int, ray: RaySettings
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Measure every row from its predictions, side by side.
+
+    Args:
+        rows: The rows.
+        row_predictions: Their predictions.
+        evaluate: Settings of the bootstrap and of the operating point.
+        seed: Seed of the bootstrap.
+        ray: Where the rows are measured.
+
+    Returns:
+        The rows that did not fail, with ``metrics``; and the bootstrap draws on test, columns ``row``, ``draw`` and one
+        a metric.
+    """
+    from beatwise.comparison.rows import measure_row
+    from beatwise.search.engine import Failure, run_jobs
+
+    jobs = {str(number): table.drop(columns="row") for number, table in row_predictions.groupby("row")}
+    metrics: dict[int, dict[str, Any]] = {}
+    draws: dict[int, pd.DataFrame] = {}
+    with _progress("measuring rows", len(jobs)) as advance:
+        for number, outcome in run_jobs(measure_row, jobs, (evaluate, seed), ray):
+            if isinstance(outcome, Failure):
+                raise BeatwiseError(f"Row {number} of the comparison cannot be measured: {outcome.reason}")
+            metrics[int(number)], draws[int(number)] = outcome
+            advance()
+    scored = [{**row, "metrics": metrics[row["row"]]} for row in rows if row["row"] in metrics]
+    drawn = pd.concat([draws[number].assign(row=number) for number in sorted(draws)])
+    return scored, drawn.rename_axis("draw").reset_index()
+
+
+def rank(scores: list[dict[str, Any]], draws: pd.DataFrame, evaluate: Evaluate) -> pd.DataFrame:
+    """Bring the seeds together and rank by macro recall and macro F1.
+
+    Args:
+        scores: The measured rows.
+        draws: Their bootstrap draws.
+        evaluate: Confidence of the intervals.
+
+    Returns:
+        See :func:`beatwise.comparison.leaderboard.rank_rows`.
+    """
+    return rank_rows(scores, draws, evaluate.confidence)
+
+
+def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
+    """Draw macro recall and macro F1 of every row with intervals, the best above."""
+    return figures.plot_leaderboard(leaderboard)
+
+
+def render(
+    leaderboard: pd.DataFrame,
+    leaderboard_figure: Figure | bytes,
+    rows: list[dict[str, Any]],
+    evaluate: Evaluate,
+    report: Report,
+    source: str,
+) -> str:
+    """Render the leaderboard as one HTML file.
+
+    Args:
+        leaderboard: The ranked rows.
+        leaderboard_figure: Its figure.
+        rows: All rows, with those that failed.
+        evaluate: Confidence of the intervals, and the accuracy floor.
+        report: Notice.
+        source: Name of the data source.
+
+    Returns:
+        HTML.
+    """
+    return render_leaderboard(
+        leaderboard, leaderboard_figure, rows, evaluate=evaluate, notice=report.notice, source=source
+    )
+
+
+@contextmanager
+def _progress(what: str, total: int, done: int = 0) -> Iterator[Any]:
+    """A bar on the screen, and the function that moves it on."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+        yield lambda: bar.advance(task)

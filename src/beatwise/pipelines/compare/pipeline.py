@@ -1,0 +1,77 @@
+"""The pipeline `compare`."""
+
+from kedro.pipeline import Node, Pipeline
+
+from beatwise.pipelines.compare import nodes
+from beatwise.pipelines.ingest import create_pipeline as create_ingest
+
+FIT_PARAMETERS = {name: f"params:{name}" for name in ("classes", "resample", "tensors", "model", "train")}
+
+
+def create_pipeline() -> Pipeline:
+    """Raw beats to a leaderboard over models × strategies × seeds."""
+    comparison = Pipeline(
+        [
+            Node(
+                nodes.plan,
+                inputs={"compare": "params:compare", **FIT_PARAMETERS},
+                outputs="plan",
+                name="plan_rows",
+                tags=["compare", "configure"],
+            ),
+            Node(
+                nodes.fit,
+                inputs=[
+                    "plan",
+                    "train_beats",
+                    "val_beats",
+                    "test_beats",
+                    "checkpoints",
+                    "finished_rows",
+                    "params:ray",
+                ],
+                outputs=["rows", "row_predictions"],
+                name="fit_rows",
+                tags=["compare", "train"],
+            ),
+            Node(
+                nodes.measure,
+                inputs=["rows", "row_predictions", "params:evaluate", "params:seed", "params:ray"],
+                outputs=["scores", "draws"],
+                name="measure_rows",
+                tags=["compare", "evaluate"],
+            ),
+            Node(
+                nodes.rank,
+                inputs=["scores", "draws", "params:evaluate"],
+                outputs="leaderboard",
+                name="rank_rows",
+                tags=["compare", "evaluate"],
+            ),
+            Node(
+                nodes.plot_leaderboard,
+                inputs="leaderboard",
+                outputs="leaderboard_figure",
+                name="plot_leaderboard",
+                tags=["compare", "report"],
+            ),
+            Node(
+                nodes.render,
+                inputs=[
+                    "leaderboard",
+                    "leaderboard_figure",
+                    "rows",
+                    "params:evaluate",
+                    "params:report",
+                    "params:source",
+                ],
+                outputs="report",
+                name="render_leaderboard",
+                tags=["compare", "report"],
+            ),
+        ]
+    )
+    names = ("compare", "ray", "evaluate", "report", "seed", "source")
+    parameters = {*FIT_PARAMETERS.values(), *(f"params:{name}" for name in names)}
+    shared = {"train_beats", "val_beats", "test_beats", "checkpoints", "finished_rows"}
+    return create_ingest() + Pipeline(comparison, namespace="comparison", inputs=shared, parameters=parameters)

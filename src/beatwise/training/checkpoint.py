@@ -1,0 +1,88 @@
+"""Checkpoints: the state of a training after each epoch, so that one that was cut off goes on where it was.
+
+A state is a mapping of tensors and plain data, nested as it likes. It is stored as one safetensors file (the plain data
+in its header), written whole or not at all; nothing in it can run code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beatwise.files import written_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+State = dict[str, Any]
+
+
+class Checkpoints:
+    """A folder with the last state of every training that is not finished, by key."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; it is made when it is needed."""
+        self.folder = folder
+
+    def load(self, key: str) -> State | None:
+        """The state that was saved last, or None where there is none that can be read."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._path(key)
+        try:
+            with safe_open(path, "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                plain = json.loads(file.metadata()["state"])
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            log.warning("The checkpoint %s cannot be read (%s); training begins anew.", path, error)
+            return None
+        return _with_tensors(plain, tensors)
+
+    def save(self, key: str, state: Mapping[str, Any]) -> None:
+        """Replace the state of a training."""
+        from safetensors.torch import save_file
+
+        tensors: dict[str, Tensor] = {}
+        plain = _without_tensors(state, "", tensors)
+        with written_whole(self._path(key)) as path:
+            save_file(tensors, path, metadata={"state": json.dumps(plain)})
+
+    def remove(self, key: str) -> None:
+        """Forget a training that is finished."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+
+def _without_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Plain data with a name in the place of each tensor, which is put into ``tensors`` under it."""
+    from torch import Tensor
+
+    if isinstance(value, Tensor):
+        # Two names for one storage cannot be stored, and a state must not change while it is written.
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        return {"__tensor__": name}
+    if isinstance(value, Mapping):
+        # JSON has no integer keys, and an optimizer's state has no others.
+        return {"__items__": [[key, _without_tensors(v, f"{name}/{key}", tensors)] for key, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_without_tensors(v, f"{name}/{index}", tensors) for index, v in enumerate(value)]
+    return value
+
+
+def _with_tensors(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if "__tensor__" in value:
+            return tensors[value["__tensor__"]]
+        return {key: _with_tensors(v, tensors) for key, v in value["__items__"]}
+    if isinstance(value, list):
+        return [_with_tensors(v, tensors) for v in value]
+    return value

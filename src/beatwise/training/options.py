@@ -1,0 +1,48 @@
+"""The choices that a training makes by name, checked against their registries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from beatwise.augment import AUGMENTATIONS, refuse_unsuitable
+from beatwise.models import MODELS
+from beatwise.params import Model, Tensors, Train
+from beatwise.registry import Registry
+from beatwise.training.losses import CLASS_WEIGHTS, LOSSES
+from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
+
+CHOICES: dict[str, Registry[Any]] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "loss": LOSSES,
+    "class_weights": CLASS_WEIGHTS,
+    "average": AVERAGES,
+}
+
+
+def check_fit(model: Model, train: Train, tensors: Tensors) -> None:
+    """Check the choices whose registries need torch: model, optimizer, schedule, loss, class weights, augmentations.
+
+    Raises:
+        BeatwiseError: On an unknown name or option, or a value that is not allowed.
+    """
+    model.check(MODELS, "model")
+    for name, registry in CHOICES.items():
+        getattr(train, name).check(registry, f"train.{name}")
+    train.augment.check(AUGMENTATIONS, "train.augment")
+    refuse_unsuitable(train.augment.use, representation(model, tensors))
+
+
+def representation(model: Model, tensors: Tensors) -> str:
+    """The representation that is configured, or the model's own where ``tensors.use`` is ``auto``."""
+    return MODELS[model.use].representation if tensors.use == "auto" else tensors.use
+
+
+def chosen_training(train: Train) -> dict[str, Any]:
+    """The training as plain data: only the choices that were made, all their options filled in."""
+    settings = train.model_dump(mode="json")
+    for name, registry in CHOICES.items():
+        choice = getattr(train, name)
+        settings[name] = {"use": choice.use, choice.use: choice.chosen(registry)}
+    settings["augment"] = {"use": train.augment.use, **dict(train.augment.chosen_in_order(AUGMENTATIONS))}
+    return settings
