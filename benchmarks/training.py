@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -113,6 +113,11 @@ def make_network(model: str) -> SignalAlone:
     return SignalAlone(build_model(model, input_shape=(1, SAMPLES), n_classes=len(SHARES)))
 
 
+def ignores_padding(model: str) -> bool:
+    """Whether zeros behind a beat mean nothing to the network, so that they can be cut off."""
+    return getattr(make_network(model).network, "ignores_padding", False)
+
+
 def make_optimizer(network: nn.Module) -> torch.optim.AdamW:
     """The optimizer that everyone uses."""
     return torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, fused=True)
@@ -131,6 +136,11 @@ def seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
+
+
+def peak(who: int) -> float:
+    """The most memory that a process has held (MiB); Linux counts in KiB."""
+    return resource.getrusage(who).ru_maxrss / 1024
 
 
 def interleave(jobs: dict[str, Epoch], rounds: int) -> dict[str, list[float]]:
@@ -191,11 +201,21 @@ def bare_loop(
     return lambda: seconds(train)
 
 
-def beatwise(model: str, beats: Beats) -> Epoch:
+def beatwise(model: str, beats: Beats, *, trim_padding: bool = False) -> Epoch | None:
     """`fit_model` for one epoch; every fit starts anew, from the weights that everyone starts from.
 
     Clipping is off, as nobody else clips. The learning rate's schedule and the training loss are part of the loop.
+
+    Args:
+        model: Name of the network.
+        beats: What to train on.
+        trim_padding: Whether to cut batches to their longest beat, as Beatwise does unless it is told not to.
+
+    Returns:
+        The epoch; None where padding is to be cut and the network does not ignore it.
     """
+    if trim_padding and not ignores_padding(model):
+        return None
     x, y = beats.x.numpy(), beats.y.numpy()
     spec = TensorSpec(use="signal", options={}, classes=tuple(SHARES), beat_length=SAMPLES)
     train, val = (
@@ -209,7 +229,13 @@ def beatwise(model: str, beats: Beats) -> Epoch:
             "resample": {"use": "none"},
             "tensors": {"use": "signal"},
             "model": {"use": model},
-            "train": {"epochs": 1, "batch_size": BATCH, "learning_rate": LEARNING_RATE, "gradient_clip": None},
+            "train": {
+                "epochs": 1,
+                "batch_size": BATCH,
+                "learning_rate": LEARNING_RATE,
+                "gradient_clip": None,
+                "trim_padding": trim_padding,
+            },
         }
     )
     return lambda: seconds_of_training(fit_model(train, val, config)[1])
@@ -325,17 +351,21 @@ def mltrainer(model: str, beats: Beats) -> Epoch:
     return lambda: seconds(trainer.trainbatches)
 
 
+# None where there is nothing to measure for that network.
+Contestant = Callable[[str, Beats], Epoch | None]
+
 # By the name of the row: who trains, and what must be installed for it.
-CONTESTANTS: dict[str, tuple[Callable[[str, Beats], Epoch], str | None]] = {
+CONTESTANTS: dict[str, tuple[Contestant, str | None]] = {
     FLOOR: (bare_loop, None),
     "beatwise": (beatwise, None),
+    "beatwise, trim_padding": (partial(beatwise, trim_padding=True), None),
     "PyTorch Lightning": (pytorch_lightning, "lightning"),
     "skorch": (skorch, "skorch"),
     "mltrainer": (mltrainer, "mltrainer"),
 }
 
 
-def installed(console: Console) -> dict[str, Callable[[str, Beats], Epoch]]:
+def installed(console: Console) -> dict[str, Contestant]:
     """The contestants that can run here; says which cannot."""
     there = {}
     for name, (contestant, package) in CONTESTANTS.items():
@@ -356,7 +386,8 @@ def compare(console: Console, models: list[str], beats: Beats, rounds: int) -> N
     """Measure and print everyone's epochs, one table a network."""
     contestants = installed(console)
     for model in models:
-        taken = interleave({name: start(model, beats) for name, start in contestants.items()}, rounds)
+        started = {name: start(model, beats) for name, start in contestants.items()}
+        taken = interleave({name: epoch for name, epoch in started.items() if epoch is not None}, rounds)
         floor = statistics.median(taken[FLOOR])
         parameters = sum(p.numel() for p in make_network(model).parameters())
         table = Table(title=f"{model} ({parameters:,} parameters), median of {rounds} rounds")
@@ -413,6 +444,8 @@ class Pair:
     def __init__(self, n_beats: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.pool = context.Pool(2, _start_worker, (n_beats, context.Barrier(2)))
+        # Their start is to disturb no measurement.
+        self.pool.map(_meet, range(2), chunksize=1)
 
     def epoch(self, model: str) -> float:
         """Seconds per epoch while both train one: half of what the slower takes."""
@@ -433,11 +466,15 @@ def _start_worker(n_beats: int, meeting: Barrier) -> None:
     _WORKER.update(beats=make_beats(n_beats), meeting=meeting, epochs={})
 
 
+def _meet(_: object = None) -> None:
+    # Also keeps one worker from taking both tasks.
+    _WORKER["meeting"].wait()
+
+
 def _epoch_of_worker(model: str) -> float:
     if model not in _WORKER["epochs"]:
         _WORKER["epochs"][model] = bare_loop(model, _WORKER["beats"])
-    # Also keeps one worker from taking both tasks.
-    _WORKER["meeting"].wait()
+    _meet()
     return _WORKER["epochs"][model]()
 
 
@@ -456,18 +493,17 @@ def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dic
     """
     jobs, remarks = {FLOOR: bare_loop(model, beats)}, {}
     for size in (64, 256, 512):
-        jobs[f"batches of {size}"] = bare_loop(model, beats, batches=partial(shuffled, size=size))
+        jobs[f"batch size: {size}"] = bare_loop(model, beats, batches=partial(shuffled, size=size))
     jobs["bfloat16 autocast"] = bare_loop(model, beats, wrap=in_bfloat16)
     other = 2 if threads == 1 else 1
-    jobs[f"{other} thread{'s' if other > 1 else ''}"] = with_threads(other, bare_loop(model, beats))
-    jobs["two processes of 1 thread"] = partial(pair.epoch, model)
-    remarks["two processes of 1 thread"] = "both train at once; time of both by two"
+    jobs[f"threads: {other}"] = with_threads(other, bare_loop(model, beats))
+    jobs["2 processes, threads: 1"] = partial(pair.epoch, model)
 
-    name = "batches cut behind the longest beat"
-    if getattr(make_network(model).network, "ignores_padding", False):
+    name = "cut to the longest beat"
+    if ignores_padding(model):
         jobs[name] = bare_loop(model, beats, batches=trimmed)
     else:
-        remarks[name] = "the network does not ignore padding"
+        remarks[name] = "reads padding"
 
     def compiled(loss_of: Loss) -> Loss:
         # One graph for full batches and one for the last, shorter one: a single graph for any size would be slower.
@@ -485,7 +521,7 @@ def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dic
 
 
 def pull_layouts() -> dict[str, Epoch]:
-    """Two convolutions of 64 channels over 94 samples, forward and backward, in three layouts; 100 batches each."""
+    """Two convolutions of 64 channels over 94 samples, forward and backward, in three layouts; 20 batches each."""
 
     def block(convolution: type[nn.Module], norm: type[nn.Module], kernel: Any, padding: Any) -> nn.Module:
         def once() -> list[nn.Module]:
@@ -498,7 +534,7 @@ def pull_layouts() -> dict[str, Epoch]:
         wanted = [x.requires_grad_(), *network.parameters()]
 
         def train() -> None:
-            for _ in range(100):
+            for _ in range(20):
                 torch.autograd.grad(network(x).square().mean(), wanted)
 
         return lambda: seconds(train)
@@ -517,30 +553,33 @@ def pull_layouts() -> dict[str, Epoch]:
 
 
 def compare_levers(console: Console, models: list[str], beats: Beats, rounds: int) -> None:
-    """Measure and print each lever for each network, in one table."""
+    """Measure and print each lever for each network, in one table; when interrupted, what is done so far."""
     table = Table(title=f"Levers, median of {rounds} rounds")
     for column in ("lever", "network", "seconds", "of the floor", ""):
-        table.add_column(column, justify="right" if column in ("seconds", "of the floor") else "left")
+        justify: Literal["left", "right"] = "right" if column in ("seconds", "of the floor") else "left"
+        table.add_column(column, justify=justify, no_wrap=True)
 
     def add(network: str, taken: dict[str, list[float]], remarks: dict[str, str]) -> None:
         medians = {name: statistics.median(times) for name, times in taken.items()}
         floor = next(iter(medians.values()))
         for name, median in medians.items():
             table.add_row(name, network, f"{median:.2f}", f"{median / floor:.2f}", remarks.get(name, ""))
-        for name in remarks.keys() - medians.keys():
+        for name in [name for name in remarks if name not in medians]:
             table.add_row(name, network, "", "", remarks[name])
         table.add_section()
 
     # Compiled kernels are kept between runs: from an empty folder, the seconds of compiling are those of a first run.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path("inductor").absolute())
     pair = Pair(len(beats.y))
-    for model in models:
-        jobs, remarks = pull_levers(model, beats, torch.get_num_threads(), pair)
-        add(model, interleave(jobs, rounds), remarks)
-        torch.compiler.reset()
-    pair.end()
-    add("64 channels × 94 samples", interleave(pull_layouts(), rounds), {})
-    console.print(table)
+    try:
+        add("conv block", interleave(pull_layouts(), rounds), {})
+        for model in models:
+            jobs, remarks = pull_levers(model, beats, torch.get_num_threads(), pair)
+            add(model, interleave(jobs, rounds), remarks)
+            torch.compiler.reset()
+        pair.end()
+    finally:
+        console.print(table)
 
 
 def main() -> None:
@@ -561,7 +600,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     console = Console()
     console.print(
-        f"{given.beats:,} beats of {SAMPLES} samples, batches of {BATCH}, {given.threads} threads, "
+        f"{given.beats:,} beats of {SAMPLES} samples, batches of {BATCH}, threads: {given.threads}, "
         f"torch {torch.__version__}",
         highlight=False,
     )
@@ -569,10 +608,9 @@ def main() -> None:
     # Some peers write files wherever they are.
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         (compare_levers if given.levers else compare)(console, models, beats, given.rounds)
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    console.print(
-        f"Peak memory: {own / 1024:,.0f} MiB; largest process beside it: {children / 1024:,.0f} MiB", highlight=False
-    )
+    console.print(f"Peak memory: {peak(resource.RUSAGE_SELF):,.0f} MiB", highlight=False)
+    if given.levers:
+        console.print(f"Largest of the other processes: {peak(resource.RUSAGE_CHILDREN):,.0f} MiB", highlight=False)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from beatwise.evaluation.intervals import bootstrap_weights, measure
+from beatwise.evaluation.intervals import bootstrap_weights, draw_scores, interval_ends, measure
 from beatwise.evaluation.metrics import OVERALL, PER_CLASS, point_scores
-from beatwise.evaluation.predictions import PREFIX, flatten_scores, measure_predictions
+from beatwise.evaluation.operating_point import apply_factors, recall_first_factors
+from beatwise.evaluation.predictions import PREFIX, class_names, flatten_scores, measure_predictions, probabilities
+from beatwise.params import Evaluate
 
 CLASSES = ["N", "S", "V"]
 
@@ -23,8 +25,13 @@ def case(n: int, seed: int = 0, classes: int = 3) -> tuple[Any, Any]:
     return target, (probability / probability.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+def measure_case(target: Any, probability: Any, *, draws: int, confidence: float = 0.9, seed: int = 0) -> dict[str, Any]:
+    drawn = draw_scores(target, probability, draws=draws, seed=seed)
+    return measure(target, probability, CLASSES, drawn, confidence)
+
+
 def measured(n: int = 400, *, draws: int = 200, confidence: float = 0.95, seed: int = 0) -> dict[str, Any]:
-    return measure(*case(n), CLASSES, draws=draws, confidence=confidence, seed=seed)
+    return measure_case(*case(n), draws=draws, confidence=confidence, seed=seed)
 
 
 def width(metric: dict[str, float]) -> float:
@@ -57,7 +64,7 @@ def test_draws_do_not_depend_on_how_many_are_scored_at_once(monkeypatch):
 
 def test_the_interval_of_accuracy_is_close_to_the_binomial_one():
     target, probability = case(1000)
-    metric = measure(target, probability, CLASSES, draws=2000, confidence=0.9, seed=0)["overall"]["accuracy"]
+    metric = measure_case(target, probability, draws=2000)["overall"]["accuracy"]
     low, high = binom.ppf([0.05, 0.95], 1000, metric["value"]) / 1000
     assert metric["low"] == pytest.approx(low, abs=0.003)
     assert metric["high"] == pytest.approx(high, abs=0.003)
@@ -100,7 +107,7 @@ def test_supports_and_confusion_are_counts():
 def test_a_metric_of_an_absent_class_is_none(name):
     target, probability = case(300)
     kept = target != 1
-    result = measure(target[kept], probability[kept], CLASSES, draws=20, confidence=0.9, seed=0)
+    result = measure_case(target[kept], probability[kept], draws=20)
     assert result["per_class"]["S"]["support"] == 0
     assert result["per_class"]["S"][name] == {"value": None, "low": None, "high": None}
     assert result["per_class"]["N"][name]["value"] is not None
@@ -109,7 +116,7 @@ def test_a_metric_of_an_absent_class_is_none(name):
 def test_a_class_of_one_beat_has_an_interval_from_the_draws_that_hold_it():
     target, probability = case(100)
     target = np.where(np.arange(100) == 0, 2, np.minimum(target, 1))
-    metric = measure(target, probability, CLASSES, draws=50, confidence=0.9, seed=0)["per_class"]["V"]["recall"]
+    metric = measure_case(target, probability, draws=50)["per_class"]["V"]["recall"]
     assert {metric["value"], metric["low"], metric["high"]} <= {0.0, 1.0}
 
 
@@ -117,9 +124,17 @@ def test_measurements_are_plain_data_for_json():
     assert json.loads(json.dumps(measured(draws=10), allow_nan=False)) == measured(draws=10)
 
 
+def evaluate(floor: float = 0.6) -> Evaluate:
+    return Evaluate(bootstrap_draws=20, confidence=0.9, accuracy_floor=floor)
+
+
+def val_and_test() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return table(*case(200, seed=1)), table(*case(300, seed=2))
+
+
 def test_the_naive_classifier_predicts_the_class_shares_of_validation():
-    val, test = table(*case(200, seed=1)), table(*case(300, seed=2))
-    naive = measure_predictions(val, test, draws=20, confidence=0.9, seed=0)["naive"]
+    val, test = val_and_test()
+    naive = measure_predictions(val, test, evaluate(), seed=0)["naive"]
     shares = np.bincount(val["target"], minlength=3) / 200
     expected = point_scores(test["target"].to_numpy(), np.tile(shares, (300, 1)))
     assert {name: metric["value"] for name, metric in naive["overall"].items()} == expected
@@ -129,20 +144,89 @@ def test_the_naive_classifier_predicts_the_class_shares_of_validation():
 
 
 def test_parts_are_measured_on_their_own_predictions():
-    val, test = table(*case(200, seed=1)), table(*case(300, seed=2))
-    result = measure_predictions(val, test, draws=20, confidence=0.9, seed=0)
+    val, test = val_and_test()
+    result = measure_predictions(val, test, evaluate(), seed=0)
     assert (result["classes"], result["bootstrap_draws"], result["confidence"]) == (CLASSES, 20, 0.9)
-    assert (result["val"]["n"], result["test"]["n"], result["naive"]["n"]) == (200, 300, 300)
+    assert {name: result[name]["n"] for name in ("val", "test", "naive", "recall_first")} == {
+        "val": 200,
+        "test": 300,
+        "naive": 300,
+        "recall_first": 300,
+    }
     for name, part in (("val", val), ("test", test)):
         accuracy = (part["target"] == part["prediction"]).mean()
         assert result[name]["overall"]["accuracy"]["value"] == pytest.approx(accuracy)
 
 
+def test_the_recall_first_operating_point_is_chosen_on_validation_and_applied_to_test():
+    val, test = val_and_test()
+    result = measure_predictions(val, test, evaluate(floor=0.6), seed=0)
+    factors = recall_first_factors(val["target"].to_numpy(), probabilities(val), 0.6)
+    assert result["class_factors"] == dict(zip(CLASSES, factors.tolist(), strict=True))
+    assert result["accuracy_floor"] == 0.6
+    weighted = apply_factors(probabilities(test), factors)
+    found = {name: metric["value"] for name, metric in result["recall_first"]["overall"].items()}
+    assert found == point_scores(test["target"].to_numpy(), weighted)
+    assert found["macro_recall"] > result["test"]["overall"]["macro_recall"]["value"]
+    # Whatever the test part is, the factors are the same.
+    other = measure_predictions(val, test.iloc[::3], evaluate(floor=0.6), seed=0)
+    assert other["class_factors"] == result["class_factors"]
+
+
+def test_where_the_floor_is_out_of_reach_the_recall_first_operating_point_is_argmax():
+    val, test = val_and_test()
+    result = measure_predictions(val, test, evaluate(floor=0.999), seed=0)
+    assert set(result["class_factors"].values()) == {1.0}
+    assert result["recall_first"]["confusion"] == result["test"]["confusion"]
+    accuracy = result["recall_first"]["overall"]["accuracy"]
+    assert accuracy == pytest.approx(result["test"]["overall"]["accuracy"])
+
+
+def test_draws_that_were_made_before_are_taken_as_they_are():
+    val, test = val_and_test()
+    target = test["target"].to_numpy()
+    drawn = draw_scores(target, probabilities(test), draws=20, seed=0)
+    given, own = (measure_predictions(val, test, evaluate(), 0, drawn=d) for d in (drawn, None))
+    assert given == own
+    others = draw_scores(target, probabilities(test), draws=20, seed=1)
+    assert measure_predictions(val, test, evaluate(), 0, drawn=others)["test"] != own["test"]
+    assert measure_predictions(val, test, evaluate(), 0, drawn=others)["val"] == own["val"]
+
+
+def test_draws_hold_the_same_beats_of_any_two_models():
+    target, probability = case(300)
+    one, two = (draw_scores(target, p, draws=30, seed=3) for p in (probability, probability[:, [1, 2, 0]]))
+    np.testing.assert_array_equal(one.confusion.sum(axis=2), two.confusion.sum(axis=2))
+    assert one.confusion.shape == (30, 3, 3)
+    assert {values.shape for values in one.overall.values()} == {(30,)}
+    assert {values.shape for values in one.per_class.values()} == {(30, 3)}
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95])
+def test_the_ends_of_an_interval_hold_its_confidence_in_the_middle(confidence):
+    low, high = interval_ends(confidence)
+    assert high - low == pytest.approx(confidence)
+    assert low == pytest.approx(1 - high)
+
+
+def test_class_names_and_probabilities_are_read_off_the_table():
+    target, probability = case(50)
+    predictions = table(target, probability).assign(record="100", sample=1)
+    assert class_names(predictions) == CLASSES
+    np.testing.assert_array_equal(probabilities(predictions), probability)
+
+
 def test_flat_scores_leave_out_what_is_not_defined():
-    val, test = table(*case(200, seed=1)), table(*case(300, seed=2))
-    result = measure_predictions(val, test[test["target"] != 2], draws=20, confidence=0.9, seed=0)
+    val, test = val_and_test()
+    result = measure_predictions(val, test[test["target"] != 2], evaluate(), seed=0)
     flat = flatten_scores(result)
     assert flat["test.macro_recall"] == result["test"]["overall"]["macro_recall"]["value"]
     assert flat["val.recall.V"] == result["val"]["per_class"]["V"]["recall"]["value"]
+    assert flat["recall_first.accuracy"] == result["recall_first"]["overall"]["accuracy"]["value"]
     assert "test.recall.V" not in flat
     assert not [key for key in flat if key.startswith("naive") or "support" in key]
+
+
+def test_measured_predictions_are_plain_data_for_json():
+    result = measure_predictions(*val_and_test(), evaluate(), seed=0)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result

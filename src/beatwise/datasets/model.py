@@ -13,8 +13,12 @@ from beatwise.files import written_whole
 from beatwise.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 
+# The version to load that had the highest macro recall on validation.
+BEST = "best"
+
+
 class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
-    """A :class:`~beatwise.trained_model.TrainedModel`, versioned."""
+    """A :class:`~beatwise.trained_model.TrainedModel`, versioned; the version ``best`` is looked up among all."""
 
     def __init__(
         self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
@@ -55,6 +59,19 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
             save_file(weights, folder / WEIGHTS)
             (folder / CONFIG).write_text(json.dumps(data.to_dict(), indent=2), encoding="utf-8")
 
+    def resolve_load_version(self) -> str | None:
+        """The version to load: the one asked for, the best on validation, or the latest."""
+        if self._version is None or self._version.load != BEST:
+            return super().resolve_load_version()
+        recalls = {
+            path.parents[1].name: _validation_recall(path)
+            for path in sorted(Path(str(self._filepath)).glob(f"*/*/{CONFIG}"))
+        }
+        if not recalls:
+            raise BeatwiseError(f"There is no version of {self._filepath} yet, so none is the best.")
+        # Of equals, the latest.
+        return max(recalls, key=lambda version: (recalls[version], version))
+
     def _exists(self) -> bool:
         try:
             return (Path(str(self._get_load_path())) / CONFIG).is_file()
@@ -63,3 +80,8 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}
+
+
+def _validation_recall(config: Path) -> float:
+    stored = json.loads(config.read_text(encoding="utf-8"))
+    return float(stored["history"][stored["facts"]["best_epoch"] - 1]["val_macro_recall"])

@@ -29,11 +29,11 @@ def recall_first_factors(target: npt.NDArray[np.int64], probability: Floats, acc
     n_classes = probability.shape[1]
     counts = np.bincount(target, minlength=n_classes)
     majority = int(counts.argmax())
-    log_p = np.log(np.maximum(probability.astype(np.float64), 1e-12))
+    exact = probability.astype(np.float64)
 
     def gain(log_factors: Floats) -> tuple[float, float]:
         """Macro recall and accuracy; no macro recall where the accuracy is too low."""
-        hit = (log_p + log_factors).argmax(axis=1) == target
+        hit = (exact * np.exp(log_factors)).argmax(axis=1) == target
         recall = np.bincount(target, weights=hit, minlength=n_classes)[counts > 0] / counts[counts > 0]
         accuracy = float(hit.mean())
         return (float(recall.mean()) if accuracy >= accuracy_floor else -1.0), accuracy

@@ -18,10 +18,10 @@ def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     """
     figure, (loss, metrics) = new_figure(9.0, 3.2, 1, 2)
     loss.plot(
-        history["epoch"], history["train_loss"], color="#4D4D4D", marker="o", markersize=3, label="train, as weighted"
+        history["epoch"], history["train_loss"], color="#4D4D4D", marker="o", markersize=3, label="train, as trained"
     )
-    loss.plot(history["epoch"], history["val_loss"], color=PALETTE[0], marker="o", markersize=3, label="validation")
-    loss.set_ylabel("cross-entropy")
+    loss.plot(history["epoch"], history["val_log_loss"], color=PALETTE[0], marker="o", markersize=3, label="validation, log loss")
+    loss.set_ylabel("loss")
     loss.set_ylim(bottom=0)
     for column, label, color in (
         ("val_accuracy", "accuracy", "#4D4D4D"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from beatwise.models.blocks import (
@@ -66,7 +67,11 @@ class ResNet1d(BeatModel):
 
 @MODELS.register("se_resnet1d")
 class SEResNet1d(BeatModel):
-    """Residual network with squeeze-and-excitation and a padding mask throughout; goes beyond the earlier projects."""
+    """Residual network with squeeze-and-excitation, padding masked throughout, positions as an input channel.
+
+    Goes beyond the earlier projects. Positions (0 at the first sample, 1 at the last that fits) tell early from late,
+    and how long a beat is, which a mean over the beat would forget.
+    """
 
     source = "He et al., CVPR 2016; Hu et al., CVPR 2018"
     ignores_padding = True
@@ -86,8 +91,8 @@ class SEResNet1d(BeatModel):
         block_dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        channels = needs_series("se_resnet1d", input_shape)
-        layers: list[nn.Module] = [ConvBlock1d(channels, widths[0], stem_kernel_size, stride=2)]
+        channels, self.length = needs_series("se_resnet1d", input_shape), input_shape[1]
+        layers: list[nn.Module] = [ConvBlock1d(channels + 1, widths[0], stem_kernel_size, stride=2)]
         before = widths[0]
         for stage, after in enumerate(widths):
             for block in range(blocks_per_stage):
@@ -104,4 +109,7 @@ class SEResNet1d(BeatModel):
 
     def forward(self, x: Tensor, aux: Tensor) -> Tensor:
         """Map signals ``[n, c, t]`` to logits."""
-        return self.head(self.pool(*self.body(x, beat_mask(x))), aux)
+        mask = beat_mask(x)
+        position = torch.arange(x.shape[2], device=x.device) / self.length
+        with_position = torch.cat([x, (position * mask)[:, None, :]], dim=1)
+        return self.head(self.pool(*self.body(with_position, mask)), aux)

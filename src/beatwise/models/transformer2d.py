@@ -29,7 +29,10 @@ from beatwise.models.registry import MODELS, BeatModel
 
 @MODELS.register("transformer2d")
 class Transformer2d(BeatModel):
-    """Convolutions that halve the image, a transformer over its pixels, pooling, a dense layer."""
+    """Convolutions that halve the image, a transformer over its pixels, pooling, a dense layer.
+
+    The image is halved by a strided convolution before residual blocks, or by a max-pool behind plain ones.
+    """
 
     representation = "image"
     source = "Vaswani et al., NeurIPS 2017; FP-byte's MADS exam"
@@ -42,7 +45,7 @@ class Transformer2d(BeatModel):
         n_aux: int,
         width: Width = 32,
         blocks: Depth = 1,
-        residual: bool = False,
+        residual: bool = True,
         squeeze_excite: bool = False,
         heads: Heads = 4,
         depth: Depth = 2,

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beatwise.errors import BeatwiseError
 from beatwise.files import written_whole
 
 if TYPE_CHECKING:
@@ -46,13 +47,22 @@ class Checkpoints:
         return _with_tensors(plain, tensors)
 
     def save(self, key: str, state: Mapping[str, Any]) -> None:
-        """Replace the state of a training."""
+        """Replace the state of a training.
+
+        Raises:
+            BeatwiseError: If it cannot be written.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         tensors: dict[str, Tensor] = {}
         plain = _without_tensors(state, "", tensors)
-        with written_whole(self._path(key)) as path:
-            save_file(tensors, path, metadata={"state": json.dumps(plain)})
+        target = self._path(key)
+        try:
+            with written_whole(target) as path:
+                save_file(tensors, path, metadata={"state": json.dumps(plain)})
+        except (OSError, SafetensorError) as error:
+            raise BeatwiseError(f"The checkpoint {target} cannot be written: {error}. Is there free space?") from error
 
     def remove(self, key: str) -> None:
         """Forget a training that is finished."""

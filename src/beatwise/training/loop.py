@@ -161,7 +161,8 @@ class Training:
         # A class without beats gets the share of half a beat.
         log_prior = (drawn.clamp(min=0.5) / len(self.y)).log().float()
         if how.log_prior_bias:
-            _set_bias(network, log_prior)
+            least = 0.5 / len(self.y)
+            _set_bias(network, log_prior.exp().logit(least) if how.loss.use == "one_vs_rest" else log_prior)
         self.targets = torch.eye(n_classes, device=device)
         self.loss = LOSSES[how.loss.use]
         self.loss_options = {**how.loss.chosen(LOSSES), "log_prior": log_prior}
@@ -259,15 +260,22 @@ class Training:
             seconds: How long it took to train (s).
 
         Raises:
-            BeatwiseError: If the loss is not finite.
+            BeatwiseError: If the loss is not finite, or the monitored metric is not defined.
         """
         epoch, how, started = len(self.rows) + 1, self.how, time.perf_counter()
-        _check_finite(train_loss, epoch)
+        _check_finite("training", train_loss, epoch)
         network = self.network
         if self.average is not None and self.average.has_begun():
             network = cast("BeatModel", self.average.network.module)
         link = how.loss.use
         scores = point_scores(self.val_y, predict_probabilities(network, self.val_x, self.val_aux, loss=link))
+        # What is not a number would still have an argmax.
+        _check_finite("validation", scores["log_loss"], epoch)
+        if math.isnan(scores[how.monitor]):
+            raise BeatwiseError(
+                f"train.monitor={how.monitor} is not defined on the validation part, whose beats are all of one class: "
+                "use train.monitor=log_loss or accuracy, or another split."
+            )
         monitored = -scores[how.monitor] if how.monitor in LESS_IS_BETTER else scores[how.monitor]
         rate = self.schedule.rate()
         self.schedule.after_epoch(monitored)
@@ -330,17 +338,17 @@ class Training:
 def _cut(order: Tensor, size: int) -> list[Tensor]:
     """Indices in batches; a last batch of one joins the one before, as one beat has no variance to normalise by."""
     batches = list(torch.split(order, size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
 
 
-def _set_bias(network: BeatModel, log_prior: Tensor) -> None:
+def _set_bias(network: BeatModel, bias: Tensor) -> None:
     """Begin with the classes' shares as the prediction for every beat (Lin et al., ICCV 2017, section 3.3)."""
     head = network.get_submodule("head.linear")
     assert isinstance(head, nn.Linear)
     with torch.no_grad():
-        head.bias.copy_(log_prior)
+        head.bias.copy_(bias)
 
 
 def _is_plain(value: Any) -> bool:
@@ -350,10 +358,10 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _check_finite(loss: float, epoch: int) -> None:
+def _check_finite(part: str, loss: float, epoch: int) -> None:
     if not math.isfinite(loss):
         raise BeatwiseError(
-            f"The training loss is {loss} in epoch {epoch}: training has diverged. Lower "
+            f"The {part} loss is {loss} in epoch {epoch}: training has diverged. Lower "
             "train.learning_rate, or set train.gradient_clip."
         )
 

@@ -22,6 +22,8 @@ Smoothing = Annotated[float, Field(ge=0, lt=1)]
 Loss = Callable[..., Tensor]
 LOSSES: Registry[Loss] = Registry("loss", supplied=["log_prior"])
 CLASS_WEIGHTS: Registry[Callable[..., Tensor]] = Registry("kind of class weights")
+# Least distance of a probability from 1 in the focal loss.
+LEAST = 1e-12
 
 
 @LOSSES.register("cross_entropy")
@@ -72,7 +74,9 @@ def focal(
         gamma: γ; 0 makes it the cross-entropy.
     """
     log_p = logits.log_softmax(dim=1)
-    return -(target * weights * (1 - log_p.exp()) ** gamma * log_p).sum(dim=1).mean()
+    # Away from 0, where the slope of a power below 1 is infinite.
+    missing = (-log_p.expm1()).clamp(min=LEAST)
+    return -(target * weights * missing**gamma * log_p).sum(dim=1).mean()
 
 
 @LOSSES.register("one_vs_rest")
@@ -140,7 +144,12 @@ def class_weights(counts: Tensor, use: str, options: dict[str, object]) -> Tenso
 
     Returns:
         ``float32 [n_classes]``.
+
+    Raises:
+        BeatwiseError: If every class that has beats would get weight 0.
     """
     there = counts > 0
     raw = CLASS_WEIGHTS[use](counts.clamp(min=1), **options).double() * there
+    if not raw.any():
+        raise BeatwiseError(f"train.class_weights.{use}: every class that has training beats gets weight 0.")
     return (raw * counts.sum() / (raw * counts).sum()).float()

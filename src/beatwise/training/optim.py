@@ -21,6 +21,9 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+# At its end, one_cycle's rate is this many times smaller than at its start.
+FADE = 1e4
+
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
 
 
@@ -138,7 +141,7 @@ def cosine(optimizer: Any, *, steps: int, epochs: int, warmup_epochs: Annotated[
     def factor(step: int) -> float:
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(total - rise, 1), 1.0)))
+        return _along_cosine(1.0, 0.0, (step - rise) / max(total - rise, 1))
 
     return Schedule(lr_scheduler.LambdaLR(optimizer, factor), "batch")
 
@@ -147,12 +150,23 @@ def cosine(optimizer: Any, *, steps: int, epochs: int, warmup_epochs: Annotated[
 def one_cycle(
     optimizer: Any, *, steps: int, epochs: int, rise: Factor = 0.3, start: Annotated[float, Field(gt=1)] = 25.0
 ) -> Schedule:
-    """One cycle (Smith & Topin 2019): from highest / ``start`` up in the first ``rise`` of all steps, then down."""
-    highest = [group["lr"] for group in optimizer.param_groups]
-    scheduler = lr_scheduler.OneCycleLR(
-        optimizer, highest, total_steps=steps * epochs + 1, pct_start=rise, div_factor=start, cycle_momentum=False
-    )
-    return Schedule(scheduler, "batch")
+    """One cycle (Smith & Topin 2019): from highest / ``start`` up in the first ``rise`` of all steps, then down.
+
+    Along cosines; down to highest / ``start`` / 10,000.
+    """
+    top, total = rise * steps * epochs, steps * epochs
+
+    # Not torch's OneCycleLR, which divides by zero where the rise ends with the first step.
+    def factor(step: int) -> float:
+        if step < top:
+            return _along_cosine(1 / start, 1.0, step / top)
+        return _along_cosine(1.0, 1 / (start * FADE), (step - top) / (total - top))
+
+    return Schedule(lr_scheduler.LambdaLR(optimizer, factor), "batch")
+
+
+def _along_cosine(first: float, last: float, way: float) -> float:
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(way, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -198,15 +212,7 @@ def exponential_average(
     """
     decay = 1 - 1 / max(horizon_epochs * steps, 1)
 
-    @torch.no_grad()
-    def take_up(averaged: Any, current: Any, n_averaged: Any) -> None:
-        if not averaged[0].is_floating_point():
-            torch._foreach_copy_(averaged, current)
-            return
-        n = int(n_averaged)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
-
-    return Average(AveragedModel(network, multi_avg_fn=take_up, use_buffers=True), "batch", 1)
+    return _averaged(network, lambda n: 1 - min(decay, (1 + n) / (10 + n)), "batch", 1)
 
 
 @AVERAGES.register("swa")
@@ -215,4 +221,20 @@ def stochastic_average(network: nn.Module, *, steps: int, epochs: int, start: Sh
 
     The running statistics of batch normalisation are averaged too, instead of being taken anew.
     """
-    return Average(AveragedModel(network, use_buffers=True), "epoch", math.floor(start * epochs) + 1)
+    return _averaged(network, lambda n: 1 / (n + 1), "epoch", math.floor(start * epochs) + 1)
+
+
+def _averaged(
+    network: nn.Module, share: Callable[[int], float], every: Literal["batch", "epoch"], start_epoch: int
+) -> Average:
+    """An average that moves by a share of the way to the current weights, given how often it has been taken up."""
+
+    @torch.no_grad()
+    def take_up(averaged: Any, current: Any, n_averaged: Any) -> None:
+        # Whole numbers, as batch normalisation counts its batches in, have no average; torch's own fails on a GPU.
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, share(int(n_averaged)))
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return Average(AveragedModel(network, multi_avg_fn=take_up, use_buffers=True), every, start_epoch)

@@ -1,0 +1,80 @@
+"""Small parts, small models and short trainings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from beatwise.models import build_model
+from beatwise.params import FitConfig
+from beatwise.signals.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
+from beatwise.trained_model import TrainedModel
+from beatwise.training.loop import Training
+from tests.conftest import CLASSES
+
+Parts = tuple[TensorSet, TensorSet]
+MakeBeats = Callable[..., pd.DataFrame]
+# Of the history, what depends on the clock.
+CLOCK = ["seconds", "val_seconds"]
+SIZES: dict[str, dict[str, Any]] = {
+    "mlp": {"width": 16},
+    "cnn1d": {"kernel_size": 3, "pool": 2},
+    # Ignores padding, and has batch normalisation.
+    "resnet1d": {"widths": [4, 4]},
+}
+
+
+def choose(name: str, **options: Any) -> dict[str, Any]:
+    """A choice as the configuration states it."""
+    return {"use": name, name: options}
+
+
+def config(model: str = "mlp", seed: int = 0, *, options: dict[str, Any] | None = None, **train: Any) -> FitConfig:
+    return FitConfig.model_validate(
+        {
+            "classes": CLASSES,
+            "seed": seed,
+            "resample": {"use": "none"},
+            "tensors": {"use": "signal"},
+            "model": {"use": model, model: options or SIZES[model]},
+            "train": {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, **train},
+        }
+    )
+
+
+def tensors(beats: pd.DataFrame, train: pd.DataFrame, use: str = "signal") -> TensorSet:
+    """Tensors as they come from a file: writable."""
+    spec = TensorSpec.fit(train, use=use, options=REPRESENTATIONS.options(use, {}), classes=CLASSES)
+    made = build_tensors(beats, spec)
+    return dataclasses.replace(made, y=made.y.copy())
+
+
+@pytest.fixture
+def parts(make_beats: MakeBeats) -> Parts:
+    train, val = make_beats(records=True), make_beats((20, 6, 6, 6, 6), seed=1, records=True)
+    return tensors(train, train), tensors(val, train)
+
+
+def training(parts: Parts, model: str = "mlp", *, options: dict[str, Any] | None = None, **train: Any) -> Training:
+    """A training that has not begun, its network made from a fixed seed."""
+    how = config(model, options=options, **train)
+    torch.manual_seed(how.seed)
+    network = build_model(
+        model,
+        input_shape=parts[0].x.shape[1:],
+        n_classes=len(CLASSES),
+        n_aux=parts[0].aux.shape[1],
+        **(options or SIZES[model]),
+    )
+    return Training(network, *parts, how.train, torch.device("cpu"))
+
+
+def same(a: TrainedModel, b: TrainedModel) -> bool:
+    """Whether the weights are the same to the last bit."""
+    ours, theirs = a.network.state_dict(), b.network.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(value, theirs[key]) for key, value in ours.items())
