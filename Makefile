@@ -44,9 +44,19 @@ viz: install  ## The DAG in the browser
 mlflow: install  ## All runs in the browser
 	$(BIN)/kedro mlflow ui
 
-bench: install  ## Measure what docs/benchmarks.md claims
+bench: install .venv-bench/.installed  ## Measure what docs/benchmarks.md claims; peers in an environment of their own
 	$(BIN)/python -m benchmarks.segmentation
+	.venv-bench/bin/python -m benchmarks.training
+	.venv-bench/bin/python -m benchmarks.training --levers
+
+.venv-bench/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable . \
+		--requirement benchmarks/requirements.txt
+	@# Its own requirements ask for other versions of MLflow and pandas, and for a CUDA build of torch.
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps mltrainer==0.3.6
+	@touch $@
 
 clean:  ## Remove .venv and everything that runs have made (real data stays)
-	rm -rf $(VENV) .viz build dist data/02_intermediate/*/ data/03_primary/*/ data/05_model_input/*/ data/06_models/*/ \
+	rm -rf $(VENV) .venv-bench .viz build dist data/02_intermediate/*/ data/03_primary/*/ data/05_model_input/*/ data/06_models/*/ \
 		data/07_model_output/*/ data/08_reporting/*/ data/09_tracking/*.db data/09_tracking/*/

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -497,9 +497,10 @@ def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dic
     jobs["bfloat16 autocast"] = bare_loop(model, beats, wrap=in_bfloat16)
     other = 2 if threads == 1 else 1
     jobs[f"threads: {other}"] = with_threads(other, bare_loop(model, beats))
-    jobs["2 processes, threads: 1"] = partial(pair.epoch, model)
+    jobs["two processes"] = partial(pair.epoch, model)
+    remarks["two processes"] = "of 1 thread each"
 
-    name = "cut to the longest beat"
+    name = "cut to longest"
     if ignores_padding(model):
         jobs[name] = bare_loop(model, beats, batches=trimmed)
     else:
@@ -521,7 +522,7 @@ def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dic
 
 
 def pull_layouts() -> dict[str, Epoch]:
-    """Two convolutions of 64 channels over 94 samples, forward and backward, in three layouts; 20 batches each."""
+    """Two convolutions of 64 channels over 94 samples, forward and backward, 20 batches: over time, and as images."""
 
     def block(convolution: type[nn.Module], norm: type[nn.Module], kernel: Any, padding: Any) -> nn.Module:
         def once() -> list[nn.Module]:
@@ -542,9 +543,9 @@ def pull_layouts() -> dict[str, Epoch]:
     x = torch.rand(BATCH, 64, 94)
     last = torch.channels_last
     return {
-        "Conv1d": steps(block(nn.Conv1d, nn.BatchNorm1d, 5, 2), x.clone()),
-        "Conv2d (1, 5)": steps(block(nn.Conv2d, nn.BatchNorm2d, (1, 5), (0, 2)), x[:, :, None].clone()),
-        "Conv2d (1, 5), channels last": steps(
+        "1D": steps(block(nn.Conv1d, nn.BatchNorm1d, 5, 2), x.clone()),
+        "2D": steps(block(nn.Conv2d, nn.BatchNorm2d, (1, 5), (0, 2)), x[:, :, None].clone()),
+        "2D, channels last": steps(
             # The types of torch leave this out.
             block(nn.Conv2d, nn.BatchNorm2d, (1, 5), (0, 2)).to(memory_format=last),  # type: ignore[call-overload]
             x[:, :, None].clone(memory_format=last),
@@ -556,8 +557,7 @@ def compare_levers(console: Console, models: list[str], beats: Beats, rounds: in
     """Measure and print each lever for each network, in one table; when interrupted, what is done so far."""
     table = Table(title=f"Levers, median of {rounds} rounds")
     for column in ("lever", "network", "seconds", "of the floor", ""):
-        justify: Literal["left", "right"] = "right" if column in ("seconds", "of the floor") else "left"
-        table.add_column(column, justify=justify, no_wrap=True)
+        table.add_column(column, justify="right" if column in ("seconds", "of the floor") else "left")
 
     def add(network: str, taken: dict[str, list[float]], remarks: dict[str, str]) -> None:
         medians = {name: statistics.median(times) for name, times in taken.items()}

@@ -9,15 +9,17 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from pydantic import BaseModel
 
+from beatwise.augment import AUGMENTATIONS
 from beatwise.errors import BeatwiseError
 from beatwise.models import MODELS
-from beatwise.params import Block, Choice, Model, Parameters, check_parameters
+from beatwise.params import Augment, Block, Choice, Comparison, Model, Parameters, TrainingChoice, check_parameters
 from beatwise.registry import Registry
 from beatwise.resampling import STRATEGIES
 from beatwise.settings import CONFIG_LOADER_ARGS
 from beatwise.signals.representations import REPRESENTATIONS
 from beatwise.signals.segmentation import RULES
 from beatwise.splits import SPLITS
+from beatwise.training.options import CHOICES as TRAINING_CHOICES
 
 CONF = Path(__file__).parents[1] / "conf"
 ENVIRONMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
@@ -26,6 +28,12 @@ CHOICES: dict[str, Registry[Any]] = {
     "resample": STRATEGIES,
     "tensors": REPRESENTATIONS,
     "segment.rule": RULES,
+}
+# Checked before a run by `check_fit`, because these registries need torch.
+LATER: dict[str, Registry[Any]] = {
+    "model": MODELS,
+    **{f"train.{name}": registry for name, registry in TRAINING_CHOICES.items()},
+    "train.augment": AUGMENTATIONS,
 }
 
 
@@ -78,30 +86,38 @@ def test_conf_base_states_every_parameter(base):
     assert set(base) == set(Parameters.model_fields)
 
 
-@pytest.mark.parametrize("key", [*CHOICES, "model"])
-def test_conf_base_states_every_option_of_every_choice_with_its_default(base, key):
-    block: Any = base
+def at(parameters: dict[str, Any], key: str) -> Any:
+    found: Any = parameters
     for name in key.split("."):
-        block = block[name]
+        found = found[name]
+    return found
+
+
+# What a model's options leave out takes its default (docs/models.md).
+@pytest.mark.parametrize("key", [*CHOICES, *(key for key in LATER if key != "model")])
+def test_conf_base_states_every_option_of_every_choice_with_its_default(base, key):
+    block = at(base, key)
     # These follow the source.
     source = OmegaConfigLoader(str(CONF), env="base", **CONFIG_LOADER_ARGS)["globals"]
     from_globals = {
         "segment.rule.kaggle": {"n_samples": source["beat_length"]},
         "segment.rule.window": {"rate": source["sample_rate"]},
     }
-    registry = CHOICES.get(key, MODELS)
+    registry = {**CHOICES, **LATER}[key]
     for name in registry.names():
         expected = {**registry.options(name, {}), **from_globals.get(f"{key}.{name}", {})}
         assert registry.options(name, block.get(name, {})) == expected
         assert set(block.get(name, {})) == set(registry.options(name, {}))
 
 
-@pytest.mark.parametrize("block", list(blocks(Parameters)))
+def test_conf_base_states_options_of_models_with_their_defaults(base):
+    for name, options in base["model"].items():
+        if name != "use":
+            assert MODELS.options(name, options) == MODELS.options(name, {}), name
+
+
+@pytest.mark.parametrize("block", [name for name in blocks(Parameters) if name not in (*LATER, "compare")])
 def test_an_unknown_key_is_refused_in_every_block(base, block):
-    if block == "model":
-        with pytest.raises(BeatwiseError, match="Unknown model 'no_such_key'"):
-            Model(use="mlp", no_such_key=1).check(MODELS)
-        return
     with pytest.raises(BeatwiseError) as caught:
         check_parameters(changed(base, f"{block}.no_such_key", 1))
     if block in CHOICES:
@@ -124,11 +140,24 @@ def test_an_unknown_option_is_refused_even_where_its_choice_is_not_used(base, bl
     assert str(caught.value) == f"The parameters cannot be used:\n{problem}"
 
 
+@pytest.mark.parametrize("key", LATER)
+def test_what_torch_is_needed_for_is_refused_by_the_same_check_later(base, key):
+    block, registry = at(base, key), LATER[key]
+    kind = {"model": Model, "train.augment": Augment}.get(key, TrainingChoice)
+    kind.model_validate(block).check(registry, key)
+    for change in ({"no_such_key": {}}, {"use": "no_such_key"}):
+        # The parameters alone cannot know.
+        check_parameters(changed(base, key, {**block, **change}))
+        with pytest.raises(BeatwiseError, match=f"Unknown {registry.kind} 'no_such_key'"):
+            kind.model_validate({**block, **change}).check(registry, key)
+
+
 @pytest.mark.parametrize(("block", "registry"), CHOICES.items())
 def test_an_unknown_choice_lists_the_known_ones(base, block, registry):
     with pytest.raises(BeatwiseError, match=rf"\n{block}: Unknown {registry.kind} 'no_such_name'\.") as caught:
         check_parameters(changed(base, f"{block}.use", "no_such_name"))
-    assert f"Known: {', '.join(sorted(registry.names()))}." in str(caught.value)
+    known = [*registry.names(), "auto"] if block == "tensors" else registry.names()
+    assert f"Known: {', '.join(sorted(known))}." in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +174,24 @@ def test_an_unknown_choice_lists_the_known_ones(base, block, registry):
         ("train.epochs", 0),
         ("train.learning_rate", "fast"),
         ("train.class_weights", "some"),
+        ("train.optimizer", "adam"),
+        ("train.augment.use", 3),
         ("train.gradient_clip", 0),
+        ("train.steps_per_epoch", 0),
+        ("train.max_minutes", 0),
+        ("train.patience", 0),
+        ("train.sampler_power", 1.5),
+        ("train.precision", "float16"),
+        ("train.trim_padding", "often"),
+        ("train.log_prior_bias", "yes please"),
         ("train.monitor", "recall"),
+        ("train.monitor", "loss"),
         ("evaluate.confidence", 1),
+        ("evaluate.accuracy_floor", 1.1),
+        ("compare.quick.seeds", []),
+        ("compare.quick.models", {}),
+        ("ray.cpus", 0),
+        ("ray.gpus_per_fit", 2),
         ("report.examples_per_class", 51),
         ("segment.lead", [1]),
         ("segment.aami", {"N": "N"}),
@@ -189,7 +233,7 @@ def test_options_that_are_no_mapping_are_refused(base, value):
     assert str(caught.value) == f"The parameters cannot be used:\n{problem}"
 
 
-@pytest.mark.parametrize("key", ["train.learning_rate", "train.weight_decay", "sample_rate"])
+@pytest.mark.parametrize("key", ["train.learning_rate", "train.max_minutes", "sample_rate"])
 def test_infinity_is_no_value(base, key):
     with pytest.raises(BeatwiseError, match=rf"\n{key}: .*; got inf\."):
         check_parameters(changed(base, key, float("inf")))
@@ -211,7 +255,38 @@ def test_parameters_do_not_change(base):
         check_parameters(base).train.epochs = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("key", ["steps_per_epoch", "max_minutes", "gradient_clip", "patience"])
+def test_null_is_a_value_where_there_can_be_no_limit(base, key):
+    assert getattr(check_parameters(changed(base, f"train.{key}", None)).train, key) is None
+
+
+def test_augmentations_on_the_command_line_are_joined_by_plus_signs(base):
+    parameters = check_parameters(changed(base, "train.augment.use", "shift+mixup"))
+    assert parameters.train.augment.use == ["shift", "mixup"]
+
+
+def test_a_comparison_that_does_not_exist_lists_the_known_ones(base):
+    with pytest.raises(BeatwiseError, match=r"compare: Unknown comparison 'no_such_name'\..*Known: .*quick"):
+        check_parameters(changed(base, "compare.use", "no_such_name"))
+
+
+def test_every_preset_of_a_comparison_is_checked_used_or_not(base):
+    with pytest.raises(BeatwiseError, match=r"compare: other\.models: .*\n?.*other\.sedes: Unknown parameter 'sedes'"):
+        check_parameters(changed(base, "compare.other", {"models": {}, "sedes": [1]}))
+
+
+def test_a_tracker_gets_the_options_of_what_was_chosen_alone(base):
+    given = changed(base, "train.augment.use", "noise+mixup")
+    values = check_parameters(changed(given, "train.loss.use", "focal")).train.chosen_values()
+    assert values["loss"] == {"use": "focal", "focal": {"gamma": 2.0}}
+    assert values["optimizer"] == {"use": "adamw", "adamw": {"weight_decay": 0.01}}
+    assert set(values["augment"]) == {"use", "noise", "mixup"}
+    assert values["augment"]["use"] == "noise+mixup"
+
+
 def test_every_choice_of_the_configuration_is_covered_here():
-    found = {name for name in blocks(Parameters) if name == "model" or name in CHOICES}
-    assert found == {*CHOICES, "model"}
-    assert len(Choice.__subclasses__()) == len(found)
+    found = {name for name in blocks(Parameters) if name in {*CHOICES, *LATER}}
+    assert found == {*CHOICES, *LATER}
+    kinds = {TrainingChoice: len(TRAINING_CHOICES)}
+    assert sum(kinds.get(kind, 1) for kind in Choice.__subclasses__()) == len(found)
+    assert Comparison not in Choice.__subclasses__()

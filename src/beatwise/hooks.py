@@ -71,7 +71,8 @@ class TrackingHooks(MlflowHook):
 
     Parameters are logged one by one, of a choice only what was chosen. Datasets are logged as the catalog says in
     ``metadata: {beatwise: {mlflow: …}}``: ``artifact`` logs the file, ``metrics`` the scores, ``history`` metrics by
-    epoch, ``model`` a model that takes beats and gives probabilities.
+    epoch, ``model`` a model that takes beats and gives probabilities, ``rows`` and ``failed_rows`` a run below this one
+    for every row of a comparison.
     """
 
     @hook_impl
@@ -122,6 +123,8 @@ class TrackingHooks(MlflowHook):
             _log_history(namespace, data)
         elif kind == "rows":
             _log_rows(data)
+        elif kind == "failed_rows":
+            _log_failed_rows(data)
         elif kind == "model":
             from beatwise.mlflow_model import log_model
 
@@ -192,14 +195,30 @@ def _log_rows(rows: list[dict[str, Any]]) -> None:
     from beatwise.evaluation.predictions import flatten_scores
 
     for row in rows:
-        name = f"{row['model']}, {row['strategy']}, seed {row['seed']}"
-        with mlflow.start_run(run_name=name, nested=True):
-            mlflow.set_tags({"model": row["model"], "strategy": row["strategy"]})
-            mlflow.log_params(flatten(row["config"]))
+        with _start_row(row):
             facts = {key: row["facts"][key] for key in ("n_parameters", "best_epoch", "seconds")}
             mlflow.log_metrics({key: value for key, value in facts.items() if value is not None})
             mlflow.log_metrics(flatten_scores(row["metrics"]))
             _log_history("fit", pd.DataFrame(row["facts"]["history"]))
+
+
+def _log_failed_rows(rows: list[dict[str, Any]]) -> None:
+    """Log every row of a comparison that failed as a run below the current one, which failed too."""
+    for row in rows:
+        if row["failure"]:
+            _start_row(row)
+            mlflow.set_tag("failure", row["failure"])
+            mlflow.end_run("FAILED")
+
+
+def _start_row(row: dict[str, Any]) -> mlflow.ActiveRun:
+    """Open the run of a row and log what it is fitted with."""
+    run = mlflow.start_run(run_name=f"{row['model']}, {row['strategy']}, seed {row['seed']}", nested=True)
+    mlflow.set_tags({"model": row["model"], "strategy": row["strategy"]})
+    # How networks are trained is nothing to a reference.
+    config = {name: block for name, block in row["config"].items() if not (row["reference"] and name == "train")}
+    mlflow.log_params(flatten(config))
+    return run
 
 
 def _saved_path(dataset: Any) -> Path:
@@ -218,6 +237,6 @@ def _log_history(namespace: str, history: pd.DataFrame) -> None:
         scores = {
             f"{namespace}.epoch.{name}": value
             for name, value in row.items()
-            if name not in ("epoch", "seconds") and math.isfinite(value)
+            if name not in ("epoch", "seconds") and value is not None and math.isfinite(value)
         }
         mlflow.log_metrics(scores, step=int(row["epoch"]))

@@ -209,7 +209,7 @@ class Train(Block):
         average: Average of the weights that is validated and kept (:mod:`beatwise.training.optim`).
         gradient_clip: Largest norm of the gradient; null does not clip.
         trim_padding: Whether beats of like length share a batch and batches are cut to their longest beat; for models
-            that ignore padding.
+            that ignore padding and have no batch normalisation.
         precision: Number format of the forward pass; ``bfloat16`` pays where the processor computes in it.
         monitor: Validation metric that picks the best epoch; of ``log_loss``, ``ece`` and ``brier`` less is better.
         patience: Epochs without a better one after which training stops; null never stops early.

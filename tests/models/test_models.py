@@ -30,7 +30,7 @@ PARAMETERS = {
     "lstm": 51_013,
     "attention_gru": 30_277,
     "cnn_gru": 75_909,
-    "transformer1d": 67_909,
+    "transformer1d": 67_781,
     "multiscale_transformer": 118_491,
     "cnn2d": 77_541,
     "cell_cnn2d": 86_405,

@@ -24,8 +24,9 @@ CLOCK = ["seconds", "val_seconds"]
 SIZES: dict[str, dict[str, Any]] = {
     "mlp": {"width": 16},
     "cnn1d": {"kernel_size": 3, "pool": 2},
-    # Ignores padding, and has batch normalisation.
     "resnet1d": {"widths": [4, 4]},
+    # Ignores padding, so that its batches can be cut.
+    "dilated_cnn1d": {"width": 4, "blocks": 1, "residual": False},
 }
 
 

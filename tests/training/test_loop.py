@@ -1,67 +1,35 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_class_weight
-from torch import nn
+from torch import Tensor, nn
 
+from beatwise.augment import AUGMENTATIONS, Batch
 from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import point_scores
+from beatwise.evaluation.metrics import OVERALL, point_scores
 from beatwise.models import build_model
-from beatwise.params import FitConfig
-from beatwise.signals.representations import TensorSet, TensorSpec, build_tensors
-from beatwise.trained_model import TrainedModel
+from beatwise.models.predicting import predict_probabilities
+from beatwise.padding import beat_lengths
+from beatwise.params import MONITORS, FitConfig
 from beatwise.training import loop
-from beatwise.training.optim import build_optimizer, build_schedule
+from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, LESS_IS_BETTER, Training
+from beatwise.training.losses import CLASS_WEIGHTS, LOSSES
+from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
+from tests.conftest import CLASSES
+from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, same, tensors, training
 
-CLASSES = ["N", "S", "V", "F", "Q"]
-CPU = torch.device("cpu")
-Parts = tuple[TensorSet, TensorSet]
-
-
-def config(model: str = "mlp", seed: int = 0, *, options: dict[str, Any] | None = None, **train: Any) -> FitConfig:
-    sizes = {"mlp": {"width": 16}, "cnn1d": {"kernel_size": 3, "pool": 2}, "resnet1d": {"widths": [4, 4]}}
-    return FitConfig.model_validate(
-        {
-            "classes": CLASSES,
-            "seed": seed,
-            "resample": {"use": "none"},
-            "tensors": {"use": "signal"},
-            "model": {"use": model, model: options or sizes[model]},
-            "train": {"epochs": 3, "batch_size": 32, "learning_rate": 0.01, **train},
-        }
-    )
+N = 108  # beats of the training part
 
 
-def tensors(beats: pd.DataFrame, train: pd.DataFrame) -> TensorSet:
-    """Tensors as they come from a file: writable."""
-    made = build_tensors(beats, TensorSpec.fit(train, use="signal", options={}, classes=CLASSES))
-    return dataclasses.replace(made, y=made.y.copy())
-
-
-@pytest.fixture
-def parts(make_beats) -> Parts:
-    train, val = make_beats(records=True), make_beats((20, 6, 6, 6, 6), seed=1, records=True)
-    return tensors(train, train), tensors(val, train)
-
-
-def weights(model: TrainedModel) -> dict[str, torch.Tensor]:
-    return model.network.state_dict()
-
-
-def same(a: TrainedModel, b: TrainedModel) -> bool:
-    return all(torch.equal(value, weights(b)[key]) for key, value in weights(a).items())
-
-
-def rare_class(make_beats, n_rare: int = 6) -> Parts:
-    """Two overlapping classes, one of them rare, so that the plain loss hardly pays for finding it."""
-    parts = [make_beats((300, n_rare, 0, 0, 0), seed=1), make_beats((60, 60, 0, 0, 0), seed=2)]
-    return tensors(parts[0], parts[0]), tensors(parts[1], parts[0])
+# --- what comes out
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn1d", "resnet1d"])
@@ -72,42 +40,75 @@ def test_one_seed_gives_the_same_weights_to_the_last_bit_and_another_does_not(pa
     assert not same(first, other)
 
 
-def test_sampling_by_weight_is_deterministic_by_seed_too(parts: Parts):
-    how = config(sampler_power=0.5, class_weights="balanced")
-    assert same(loop.fit_model(*parts, how)[0], loop.fit_model(*parts, how)[0])
+COMBINATIONS: list[dict[str, Any]] = [
+    {"sampler_power": 0.5, "class_weights": choose("balanced")},
+    {"steps_per_epoch": 7, "augment": {"use": "shift+mixup"}, "average": choose("ema")},
+    {"augment": {"use": AUGMENTATIONS.names()}, "loss": choose("focal"), "optimizer": choose("sgd")},
+    {"average": choose("swa", start=0.3), "schedule": choose("one_cycle"), "loss": choose("one_vs_rest")},
+    {"trim_padding": False, "log_prior_bias": True, "schedule": choose("plateau"), "sampler_power": 1.0},
+    {"precision": "bfloat16", "gradient_clip": None, "batch_size": 25},
+]
+
+
+@pytest.mark.parametrize("how", COMBINATIONS, ids=str)
+def test_one_seed_gives_the_same_numbers_whatever_is_combined(parts: Parts, how):
+    given = config("dilated_cnn1d", options={**SIZES["dilated_cnn1d"], "dropout": 0.2}, **how)
+    torch.manual_seed(1)
+    one, one_history = loop.fit_model(*parts, given)
+    torch.manual_seed(2)
+    two, two_history = loop.fit_model(*parts, given)
+    assert same(one, two)
+    assert one.fingerprint == two.fingerprint
+    pd.testing.assert_frame_equal(one_history.drop(columns=CLOCK), two_history.drop(columns=CLOCK), check_exact=True)
 
 
 def test_the_generator_of_the_caller_is_left_as_it_was(parts: Parts):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    loop.fit_model(*parts, config(sampler_power=0.5))
+    loop.fit_model(*parts, config(sampler_power=0.5, augment={"use": "noise"}))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_tensors_are_not_changed(parts: Parts):
     before = [(part.x.copy(), part.aux.copy(), part.y.copy()) for part in parts]
-    loop.fit_model(*parts, config())
+    loop.fit_model(*parts, config("dilated_cnn1d", augment={"use": AUGMENTATIONS.names()}))
     for part, (x, aux, y) in zip(parts, before, strict=True):
         np.testing.assert_array_equal(part.x, x)
         np.testing.assert_array_equal(part.aux, aux)
         np.testing.assert_array_equal(part.y, y)
 
 
-def test_a_history_has_one_row_an_epoch(parts: Parts):
-    model, history = loop.fit_model(*parts, config())
+COLUMNS = [
+    "epoch",
+    "learning_rate",
+    "train_loss",
+    "val_log_loss",
+    "val_accuracy",
+    "val_macro_recall",
+    "val_macro_f1",
+    "val_macro_auroc",
+]
+
+
+@pytest.mark.parametrize(("monitor", "more"), [("macro_recall", []), ("kappa", ["val_kappa"])])
+def test_a_history_has_one_row_an_epoch(parts: Parts, monitor, more):
+    model, history = loop.fit_model(*parts, config(monitor=monitor))
     assert history["epoch"].tolist() == [1, 2, 3]
-    assert list(history.columns) == [
-        "epoch",
-        "learning_rate",
-        "train_loss",
-        "val_loss",
-        "val_accuracy",
-        "val_macro_recall",
-        "val_macro_f1",
-        "seconds",
-    ]
+    assert list(history.columns) == [*COLUMNS, *more, *CLOCK]
     assert np.isfinite(history.to_numpy()).all()
+    assert (history[CLOCK] > 0).all(axis=None)
     pd.testing.assert_frame_equal(pd.DataFrame(model.history), history)
+
+
+@pytest.mark.parametrize("name", LOSSES.names())
+@pytest.mark.parametrize("batch_size", [32, 50, 200])
+def test_the_training_loss_is_a_mean_over_beats(parts: Parts, name, batch_size):
+    """However unequal the batches are; at a rate of next to nothing it is the loss of the network at its start."""
+    how = {"learning_rate": 1e-30, "loss": choose(name), "class_weights": choose("balanced"), "epochs": 1}
+    at_start = training(parts, options={"width": 16, "dropout": 0.0}, batch_size=batch_size, **how)
+    logits = at_start.network(at_start.x, at_start.aux)
+    expected = at_start.loss(logits, at_start.targets[at_start.y], at_start.class_weights, **at_start.loss_options)
+    assert at_start.train_epoch() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_training_learns(parts: Parts):
@@ -116,30 +117,61 @@ def test_training_learns(parts: Parts):
     assert history["val_accuracy"].max() > 0.8
 
 
-@pytest.mark.parametrize("monitor", ["macro_recall", "macro_f1", "accuracy", "loss"])
+def test_facts_say_what_the_model_was_trained_on(parts: Parts):
+    model, _ = loop.fit_model(*parts, config())
+    assert model.facts["trained_on"] == {"N": 60, "S": 12, "V": 14, "F": 10, "Q": 12}
+    assert model.facts["val_fingerprint"] == parts[1].fingerprint
+    assert model.facts["n_parameters"] == sum(p.numel() for p in model.network.parameters())
+    assert (model.name, model.input_shape, model.spec) == ("mlp", (1, 24), parts[0].spec)
+    assert not model.network.training
+
+
+def test_the_model_knows_every_option_that_it_was_trained_with(parts: Parts):
+    model, _ = loop.fit_model(*parts, config(loss={"use": "focal"}, augment={"use": "shift"}))
+    assert model.config["model"] == {"use": "mlp", "mlp": {"width": 16, "layers": 2, "dropout": 0.2}}
+    train = model.config["train"]
+    assert train["loss"] == {"use": "focal", "focal": {"gamma": 2.0}}
+    assert train["augment"] == {"use": ["shift"], "shift": {"max_samples": 10, "share": 0.5}}
+    assert train["optimizer"] == {"use": "adamw", "adamw": {"weight_decay": 0.01}}
+    again, _ = loop.fit_model(*parts, FitConfig.model_validate(model.config))
+    assert again.fingerprint == model.fingerprint
+
+
+def test_the_log_says_how_each_epoch_went_unless_it_is_to_be_quiet(parts: Parts, caplog):
+    caplog.set_level(logging.INFO)
+    loop.fit_model(*parts, config(), show_progress=False)
+    assert not caplog.messages
+    loop.fit_model(*parts, config())
+    shown = [message for message in caplog.messages if message.startswith("epoch ")]
+    assert [message.split()[1] for message in shown] == ["1", "2", "3"]
+    assert "Best on validation" in caplog.messages[-1]
+
+
+# --- the best epoch
+
+
+def test_every_overall_metric_can_be_monitored():
+    assert get_args(MONITORS) == OVERALL
+    assert set(LESS_IS_BETTER) <= set(OVERALL)
+
+
+@pytest.mark.parametrize("monitor", get_args(MONITORS))
 def test_the_weights_of_the_best_epoch_come_back(parts: Parts, monitor):
     # A rate so high that the last epoch is not the best.
     how = config("resnet1d", epochs=6, patience=6, learning_rate=0.05, monitor=monitor, seed=2)
     model, history = loop.fit_model(*parts, how)
     best = model.facts["best_epoch"]
     column = history[f"val_{monitor}"]
-    assert best == 1 + (column.argmin() if monitor == "loss" else column.argmax())
+    assert best == 1 + (column.argmin() if monitor in LESS_IS_BETTER else column.argmax())
     scores = point_scores(parts[1].y, model.probabilities(parts[1]))
-    row = history.iloc[best - 1]
-    assert scores["log_loss"] == pytest.approx(row["val_loss"], rel=1e-5)
-    assert [scores[name] for name in ("accuracy", "macro_recall", "macro_f1")] == pytest.approx(
-        [row[f"val_{name}"] for name in ("accuracy", "macro_recall", "macro_f1")]
-    )
+    names = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc", monitor)
+    assert [scores[name] for name in names] == pytest.approx([history.iloc[best - 1][f"val_{n}"] for n in names])
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, recalls: list[float]) -> None:
+def scripted(monkeypatch: pytest.MonkeyPatch, recalls: list[float], name: str = "macro_recall") -> None:
     """Validation scores as written, one an epoch."""
     left = iter(recalls)
-    monkeypatch.setattr(
-        loop,
-        "point_scores",
-        lambda *_: {"log_loss": 1.0, "accuracy": 0.5, "macro_recall": next(left), "macro_f1": 0.5},
-    )
+    monkeypatch.setattr(loop, "point_scores", lambda *_: dict.fromkeys(OVERALL, 0.5) | {name: next(left)})
 
 
 def test_training_stops_when_patience_ends(parts: Parts, monkeypatch):
@@ -156,112 +188,417 @@ def test_a_better_epoch_starts_patience_anew(parts: Parts, monkeypatch):
     assert model.facts["best_epoch"] == 5
 
 
+def test_without_patience_training_goes_on_to_the_last_epoch(parts: Parts, monkeypatch):
+    scripted(monkeypatch, [0.5] + [0.1] * 29)
+    model, history = loop.fit_model(*parts, config(epochs=30, patience=None, steps_per_epoch=1))
+    assert len(history) == 30
+    assert model.facts["best_epoch"] == 1
+
+
 def test_of_equal_epochs_the_first_is_kept(parts: Parts, monkeypatch):
     scripted(monkeypatch, [0.5, 0.5, 0.5])
     assert loop.fit_model(*parts, config())[0].facts["best_epoch"] == 1
 
 
-def test_facts_say_what_the_model_was_trained_on(parts: Parts):
-    model, _ = loop.fit_model(*parts, config())
-    assert model.facts["trained_on"] == {"N": 60, "S": 12, "V": 14, "F": 10, "Q": 12}
-    assert model.facts["val_fingerprint"] == parts[1].fingerprint
-    assert model.facts["n_parameters"] == sum(p.numel() for p in model.network.parameters())
-    assert (model.name, model.input_shape, model.spec) == ("mlp", (1, 24), parts[0].spec)
-    assert not model.network.training
+@pytest.mark.parametrize("monitor", LESS_IS_BETTER)
+def test_less_is_better_where_a_metric_is_a_loss(parts: Parts, monkeypatch, monitor):
+    scripted(monkeypatch, [0.5, 0.3, 0.4, 0.4, 0.1], monitor)
+    model, history = loop.fit_model(*parts, config(epochs=5, patience=2, monitor=monitor))
+    assert len(history) == 4
+    assert model.facts["best_epoch"] == 2
 
 
-@pytest.mark.parametrize("counts", [(60, 12, 14, 10, 12), (5, 5, 5, 5, 5), (100, 1, 2, 3, 4)])
-def test_balanced_weights_are_those_of_scikit_learn(counts):
-    y = np.repeat(np.arange(5), counts)
-    expected = compute_class_weight("balanced", classes=np.arange(5), y=y)
-    np.testing.assert_allclose(loop._class_weights(torch.from_numpy(y), 5), expected, rtol=1e-6)
+@pytest.mark.parametrize(("minutes", "epochs"), [(0.4, 2), (1.0, 3), (1.01, 4), (60, 6)])
+def test_training_stops_after_the_epoch_in_which_its_time_is_over(parts: Parts, monkeypatch, caplog, minutes, epochs):
+    clock = iter(range(0, 10_000, 20))  # each look at it is 20 seconds later
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    caplog.set_level(logging.INFO)
+    _, history = loop.fit_model(*parts, config(epochs=6, patience=None, max_minutes=minutes))
+    assert history["seconds"].tolist() == [20.0] * epochs
+    assert any("minutes are over" in message for message in caplog.messages) == (epochs < 6)
 
 
-def test_a_class_without_beats_has_no_weight():
-    weight = loop._class_weights(torch.tensor([0, 0, 0, 2]), 3)
-    np.testing.assert_allclose(weight, [4 / 9, 0, 4 / 3], rtol=1e-6)
+# --- batches
+
+
+def epoch_of(made: Training) -> list[Tensor]:
+    return list(made._batches())
+
+
+def visits(made: Training) -> list[int]:
+    return torch.bincount(torch.cat(epoch_of(made)), minlength=len(made.y)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "lengths"),
+    [(9, 4, [4, 5]), (5, 4, [5]), (3, 1, [1, 1, 1]), (1, 4, [1]), (4, 4, [4]), (10, 4, [4, 4, 2]), (3, 2, [3])],
+)
+def test_a_last_batch_of_one_beat_joins_the_one_before(n, size, lengths):
+    batches = loop._cut(torch.arange(n), size)
+    assert [len(batch) for batch in batches] == lengths
+    assert torch.cat(batches).tolist() == list(range(n))
+
+
+@pytest.mark.parametrize("model", ["mlp", "dilated_cnn1d"])
+def test_every_beat_is_visited_once_an_epoch_in_another_order_each_time(parts: Parts, model):
+    made = training(parts, model)
+    one, two = torch.cat(epoch_of(made)), torch.cat(epoch_of(made))
+    assert sorted(one.tolist()) == sorted(two.tolist()) == list(range(N))
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("model", ["mlp", "dilated_cnn1d"])
+@pytest.mark.parametrize(
+    ("steps", "seen"),
+    # Fewer than one pass, one and a bit, exactly two, more than five.
+    [(1, {0, 1}), (4, {1, 2}), (27, {8}), (18, {5, 6})],
+)
+def test_a_number_of_steps_makes_an_epoch_of_less_or_more_than_one_pass(parts: Parts, model, steps, seen):
+    made = training(parts, model, steps_per_epoch=steps)
+    assert set(visits(made)) == seen
+    assert [len(batch) for batch in epoch_of(made)] == [32] * steps
+    assert made.steps == steps
+
+
+def test_short_epochs_get_to_see_every_beat_in_time(parts: Parts):
+    made = training(parts, steps_per_epoch=1)
+    total = sum(np.array(visits(made)) for _ in range(40))
+    assert (total > 0).all()
+
+
+@pytest.mark.parametrize("how", [{}, {"steps_per_epoch": 2}, {"steps_per_epoch": 9}])
+def test_as_many_steps_are_taken_as_the_schedule_was_made_for(parts: Parts, how):
+    made = training(parts, schedule=choose("cosine", warmup_epochs=0), epochs=2, **how)
+    for _ in range(2):
+        made.validate_epoch(made.train_epoch(), 0.0)
+    steps = {parameter_state["step"].item() for parameter_state in made.optimizer.state.values()}
+    assert steps == {2 * made.steps}
+    assert made.rows[-1]["learning_rate"] == pytest.approx(0, abs=1e-12)
+    assert made.steps == how.get("steps_per_epoch", 4)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 12, 60, 107, 108, 500])
+@pytest.mark.parametrize("model", ["mlp", "dilated_cnn1d"])
+def test_as_many_batches_are_made_as_steps_are_counted(parts: Parts, size, model):
+    made = training(parts, model, batch_size=size)
+    assert len(epoch_of(made)) == made.steps
 
 
 @pytest.mark.parametrize("power", [0.3, 0.5, 1.0])
-def test_beats_are_drawn_with_a_power_of_the_count_of_their_class(power):
-    y = torch.tensor([0, 0, 0, 0, 1, 2, 2])
-    drawn = loop._sampling_weights(y, 4, power)
-    assert drawn is not None
-    np.testing.assert_allclose(drawn, np.array([4, 4, 4, 4, 1, 2, 2]) ** -power)
+def test_beats_are_drawn_with_a_power_of_the_count_of_their_class(parts: Parts, power):
+    made = training(parts, sampler_power=power, steps_per_epoch=1500)
+    counts = np.bincount(parts[0].y)
+    assert made.beat_weights is not None
+    np.testing.assert_allclose(made.beat_weights, counts[parts[0].y] ** -power)
+    drawn = np.bincount(parts[0].y, weights=visits(made))
+    expected = counts ** (1 - power)
+    np.testing.assert_allclose(drawn / drawn.sum(), expected / expected.sum(), atol=0.01)
+    # As many as without, where no number of steps is given.
+    assert sum(visits(training(parts, sampler_power=power))) == N
 
 
-def test_power_0_visits_every_beat_once():
-    assert loop._sampling_weights(torch.tensor([0, 1, 1]), 2, 0.0) is None
-    batches = list(loop._batches(10, 4, None, CPU))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert sorted(torch.cat(batches).tolist()) == list(range(10))
+def test_power_0_draws_nothing(parts: Parts):
+    assert training(parts, sampler_power=0.0).beat_weights is None
 
 
-def test_power_1_draws_classes_equally_often():
-    y = torch.from_numpy(np.repeat([0, 1, 2], [9000, 900, 100]))
+def test_class_weights_balance_what_the_sampler_leaves_unbalanced(parts: Parts):
+    counts = np.bincount(parts[0].y)
+    for power in (0.0, 0.5, 1.0):
+        made = training(parts, sampler_power=power, class_weights=choose("balanced"))
+        drawn = counts ** (1 - power) / (counts ** (1 - power)).sum()
+        np.testing.assert_allclose(made.class_weights, 1 / drawn / 5, rtol=1e-5)
+
+
+# --- padding
+
+
+def test_only_networks_that_ignore_padding_are_trimmed_and_only_where_it_is_asked_for(parts: Parts):
+    for model, trimmed in (("mlp", False), ("resnet1d", False), ("dilated_cnn1d", True)):
+        made = training(parts, model)
+        assert made.network.ignores_padding == trimmed
+        assert (made.lengths is not None) == trimmed
+        assert training(parts, model, trim_padding=False).lengths is None
+
+
+def seen_by(made: Training) -> list[Tensor]:
+    """What the network gets to see in an epoch, batch by batch."""
+    seen: list[Tensor] = []
+
+    def remember(module: nn.Module, inputs: tuple[Tensor, Tensor]) -> None:
+        seen.append(inputs[0].clone())
+
+    handle = made.network.register_forward_pre_hook(remember)
+    made.train_epoch()
+    handle.remove()
+    return seen
+
+
+def padded(x: Tensor, t: int) -> list[tuple[float, ...]]:
+    """Beats that can be compared and sorted, their padding put back."""
+    return [tuple(row) for row in nn.functional.pad(x, (0, t - x.shape[-1])).flatten(1).tolist()]
+
+
+@pytest.fixture
+def long_parts(make_beats: MakeBeats) -> Parts:
+    """Beats of 48 samples or of half as many, more than are sorted at a time."""
+    train, val = make_beats((150, 40, 40, 40, 43), length=48), make_beats(seed=1, length=48)
+    return tensors(train, train), tensors(val, train)
+
+
+@pytest.mark.parametrize("size", [8, 12, 16])
+def test_trimmed_batches_hold_the_same_beats_in_all(long_parts: Parts, size):
+    plain = seen_by(training(long_parts, "dilated_cnn1d", batch_size=size, trim_padding=False))
+    trimmed = seen_by(training(long_parts, "dilated_cnn1d", batch_size=size))
+    assert {x.shape[-1] for x in plain} == {48}
+    together = [sorted(row for x in batches for row in padded(x, 48)) for batches in (plain, trimmed)]
+    assert together[0] == together[1] == sorted(padded(torch.from_numpy(long_parts[0].x), 48))
+    assert sorted(map(len, plain)) == sorted(map(len, trimmed))
+
+
+def test_batches_are_cut_to_their_longest_beat_and_a_multiple(long_parts: Parts):
+    batches = seen_by(training(long_parts, "dilated_cnn1d", batch_size=8))
+    for x in batches:
+        longest = int(beat_lengths(x).max())
+        assert x.shape[-1] == min(-(-longest // LENGTH_STEP) * LENGTH_STEP, 48)
+    assert len({x.shape[-1] for x in batches}) > 2
+
+
+def test_beats_of_like_length_share_a_batch(long_parts: Parts):
+    def padding(made: Training) -> float:
+        assert made.lengths is not None
+        lengths = [made.lengths[batch] for batch in epoch_of(made)]
+        return sum(int((part.max() - part).sum()) for part in lengths)
+
+    made = training(long_parts, "dilated_cnn1d", batch_size=8)
+    lengths = made.lengths
+    by_chance = sum(int((part.max() - part).sum()) for part in torch.split(lengths[torch.randperm(len(lengths))], 8))
+    assert padding(made) < 0.2 * by_chance
+    # Short ones do not come first.
+    order = [int(made.lengths[batch].max()) for batch in epoch_of(made)]
+    assert order != sorted(order)
+
+
+@pytest.mark.parametrize("size", [2, 4, 16])
+def test_a_last_part_of_one_beat_joins_the_one_before(long_parts: Parts, size):
+    keep = BATCHES_SORTED * size + 1
+    part = dataclasses.replace(
+        long_parts[0], x=long_parts[0].x[:keep], aux=long_parts[0].aux[:keep], y=long_parts[0].y[:keep]
+    )
+    batches = epoch_of(training((part, long_parts[1]), "dilated_cnn1d", batch_size=size))
+    assert sorted(map(len, batches)) == [size] * (BATCHES_SORTED - 1) + [size + 1]
+    assert sorted(torch.cat(batches).tolist()) == list(range(keep))
+
+
+@pytest.mark.parametrize("model", ["mlp", "resnet1d", "dilated_cnn1d"])
+def test_a_last_batch_of_one_beat_can_be_trained_on(make_beats, model):
+    beats = make_beats((9, 6, 6, 6, 6))
+    data = tensors(beats, beats)
+    assert len(data.y) % 32 == 1
+    options = {"widths": [4] * 6} if model == "resnet1d" else None  # of which one sample is left
+    _, history = loop.fit_model(data, data, config(model, options=options))
+    assert len(history) == 3
+    assert np.isfinite(history.to_numpy()).all()
+
+
+def test_validation_sees_whole_beats(long_parts: Parts, monkeypatch):
+    shapes = []
+
+    def predict(network: nn.Module, x: Tensor, *arguments: Any, **options: Any) -> Any:
+        shapes.append(x.shape)
+        return predict_probabilities(network, x, *arguments, **options)
+
+    monkeypatch.setattr(loop, "predict_probabilities", predict)
+    loop.fit_model(*long_parts, config("dilated_cnn1d"))
+    assert set(shapes) == {(108, 1, 48)}
+
+
+# --- where training starts
+
+
+def head(made: Training) -> nn.Linear:
+    found = made.network.get_submodule("head.linear")
+    assert isinstance(found, nn.Linear)
+    return found
+
+
+@pytest.mark.parametrize("name", LOSSES.names())
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("model", ["mlp", "resnet1d"])
+def test_training_can_begin_with_the_shares_as_prediction(parts: Parts, name, power, model):
+    made = training(parts, model, loss=choose(name), sampler_power=power, log_prior_bias=True)
+    head(made).weight.data.zero_()  # so that nothing but the bias speaks
+    found = predict_probabilities(made.network, made.x, made.aux, loss=name)
+    drawn = np.bincount(parts[0].y) ** (1 - power)
+    np.testing.assert_allclose(found, np.tile(drawn / drawn.sum(), (N, 1)), rtol=1e-5)
+
+
+def test_a_class_without_beats_begins_with_the_share_of_half_a_beat(make_beats):
+    beats = make_beats((60, 12, 0, 10, 12))
+    made = training((tensors(beats, beats),) * 2, log_prior_bias=True)
+    np.testing.assert_allclose(head(made).bias.exp().detach(), np.array([60, 12, 0.5, 10, 12]) / 94, rtol=1e-5)
+
+
+def test_without_it_the_bias_begins_as_the_model_made_it(parts: Parts):
+    made = training(parts)
     torch.manual_seed(0)
-    drawn = torch.cat(list(loop._batches(len(y), 128, loop._sampling_weights(y, 3, 1.0), CPU)))
-    assert len(drawn) == len(y)
-    np.testing.assert_allclose(torch.bincount(y[drawn]) / len(y), 1 / 3, atol=0.02)
+    fresh = build_model("mlp", input_shape=(1, 24), n_classes=5, n_aux=parts[0].aux.shape[1], width=16)
+    assert torch.equal(head(made).bias, fresh.get_submodule("head.linear").bias)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("how", [{"class_weights": "balanced"}, {"sampler_power": 1.0}])
-def test_weights_and_sampling_find_more_of_a_rare_class(make_beats, how):
-    train, val = rare_class(make_beats)
-    common: dict[str, Any] = {"epochs": 15, "patience": 15, "monitor": "loss", "batch_size": 64}
-
-    def recall(model: TrainedModel) -> float:
-        return float((model.probabilities(val).argmax(axis=1) == 1)[val.y == 1].mean())
-
-    plain = loop.fit_model(train, val, config(**common))[0]
-    helped = loop.fit_model(train, val, config(**common, **how))[0]
-    assert recall(helped) > recall(plain) + 0.2
+def test_logit_adjustment_takes_the_shares_as_they_are_drawn(parts: Parts):
+    counts = np.bincount(parts[0].y)
+    for power in (0.0, 0.5, 1.0):
+        found = training(parts, sampler_power=power).loss_options["log_prior"]
+        drawn = counts ** (1 - power)
+        np.testing.assert_allclose(found.exp(), drawn / drawn.sum(), rtol=1e-5)
 
 
-def test_the_learning_rate_rises_linearly_and_falls_along_a_cosine_to_zero():
-    parameter = nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([parameter], lr=2.0)
-    schedule = build_schedule(optimizer, 4, 12)
-    rates = []
-    for _ in range(12):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    cosine = [1 + np.cos(np.pi * step / 8) for step in range(8)]
-    np.testing.assert_allclose(rates, [0.5, 1.0, 1.5, 2.0, *cosine])
-    assert schedule.get_last_lr()[0] == pytest.approx(0, abs=1e-12)
+# --- augmentation, precision, clipping
 
 
-def test_without_warm_up_the_rate_begins_at_the_highest():
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    build_schedule(optimizer, 0, 10)
-    assert optimizer.param_groups[0]["lr"] == 2.0
+@pytest.mark.parametrize("name", AUGMENTATIONS.names())
+def test_every_augmentation_changes_what_is_learned(parts: Parts, name):
+    plain = loop.fit_model(*parts, config())[0]
+    augmented, history = loop.fit_model(*parts, config(augment={"use": name, name: {"share": 1.0}}))
+    assert not same(plain, augmented)
+    assert np.isfinite(history.to_numpy()).all()
+
+
+def test_augmentations_are_applied_to_training_batches_in_their_order_and_to_nothing_else(parts: Parts, monkeypatch):
+    given: list[tuple[Batch, Any]] = []
+
+    def blank(batch: Batch, chosen: Any) -> Batch:
+        given.append((batch, chosen))
+        return dataclasses.replace(batch, x=torch.zeros_like(batch.x))
+
+    monkeypatch.setattr(loop, "augment", blank)
+    model, history = loop.fit_model(*parts, config(epochs=2, augment={"use": "noise+shift", "shift": {"share": 0.25}}))
+    assert [name for name, _ in given[0][1]] == ["noise", "shift"]
+    assert given[0][1][1][1] == {"max_samples": 10, "share": 0.25}
+    for epoch in (given[:4], given[4:]):
+        seen = [row for batch, _ in epoch for row in padded(batch.x, 24)]
+        assert sorted(seen) == sorted(padded(torch.from_numpy(parts[0].x), 24))
+        assert all((batch.target.sum(dim=1) == 1).all() for batch, _ in epoch)
+    scores = point_scores(parts[1].y, model.probabilities(parts[1]))
+    assert scores["log_loss"] == pytest.approx(history["val_log_loss"].iloc[model.facts["best_epoch"] - 1])
+
+
+def test_augmented_beats_that_got_longer_are_not_cut(long_parts: Parts):
+    batches = seen_by(training(long_parts, "dilated_cnn1d", batch_size=8, augment={"use": "stretch"}))
+    plain = seen_by(training(long_parts, "dilated_cnn1d", batch_size=8))
+    assert sum(x.shape[-1] for x in batches) > sum(x.shape[-1] for x in plain)
+    assert max(int(beat_lengths(x).max()) for x in batches) <= 48
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn1d", "resnet1d"])
+def test_a_forward_pass_in_bfloat16_trains_and_stays_close(parts: Parts, model):
+    common: dict[str, Any] = {"epochs": 4, "patience": None, "learning_rate": 0.003}
+    exact, exact_history = loop.fit_model(*parts, config(model, **common))
+    half, half_history = loop.fit_model(*parts, config(model, precision="bfloat16", **common))
+    assert not same(exact, half)
+    assert {parameter.dtype for parameter in half.network.parameters()} == {torch.float32}
+    assert half_history["train_loss"].is_monotonic_decreasing
+    for name in ("train_loss", "val_log_loss"):
+        np.testing.assert_allclose(half_history[name], exact_history[name], rtol=0.05)
+
+
+def gradient_norms(made: Training) -> list[float]:
+    norms: list[float] = []
+
+    def remember(optimizer: Any, *_: Any) -> None:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.stack([g.norm() for g in gradients]).norm()))
+
+    made.optimizer.register_step_pre_hook(remember)
+    for _ in range(2):
+        made.train_epoch()
+    return norms
+
+
+def test_clipping_limits_the_norm_of_the_gradient(parts: Parts):
+    free = gradient_norms(training(parts, gradient_clip=None))
+    assert max(free) > 0.2
+    clipped = gradient_norms(training(parts, gradient_clip=0.1))
+    assert max(clipped) <= 0.1 * (1 + 1e-4)
+    # What is short enough is left as it was.
+    assert gradient_norms(training(parts, gradient_clip=2 * max(free))) == free
+
+
+# --- optimizer, schedule, average
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+@pytest.mark.parametrize("schedule", SCHEDULES.names())
+def test_every_optimizer_learns_with_every_schedule(parts: Parts, name, schedule):
+    how = config(
+        epochs=12, patience=None, options={"width": 64}, optimizer={"use": name}, schedule={"use": schedule}
+    )
+    _, history = loop.fit_model(*parts, how)
+    assert history["train_loss"].min() < 0.85 * history["train_loss"].iloc[0]
 
 
 def test_the_rate_of_the_last_epoch_ends_at_zero(parts: Parts):
-    _, history = loop.fit_model(*parts, config(epochs=4, warmup_epochs=1))
+    _, history = loop.fit_model(*parts, config(epochs=4, schedule=choose("cosine", warmup_epochs=1)))
     assert history["learning_rate"].iloc[0] == pytest.approx(0.01)
     assert history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn1d", "resnet1d"])
-def test_biases_and_normalisation_are_not_decayed(name):
-    network = build_model(name, input_shape=(1, 187), n_classes=5, n_aux=8)
-    groups = build_optimizer(network, 0.01, 0.1).param_groups
-    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
-    assert len(decay) == len(list(network.parameters()))
-    for module in network.modules():
-        for key, parameter in module.named_parameters(recurse=False):
-            plain = key == "bias" or isinstance(module, nn.BatchNorm1d)
-            assert decay[id(parameter)] == (0.0 if plain else 0.1)
+@pytest.mark.parametrize(("monitor", "scores"), [("macro_recall", [0.5, 0.4, 0.3, 0.2]), ("log_loss", [1, 2, 3, 4])])
+def test_a_plateau_is_one_of_the_monitored_metric(parts: Parts, monkeypatch, monitor, scores):
+    scripted(monkeypatch, scores, monitor)
+    how = config(epochs=4, monitor=monitor, schedule=choose("plateau", factor=0.5, patience=1))
+    _, history = loop.fit_model(*parts, how)
+    assert history["learning_rate"].tolist() == [0.01, 0.01, 0.01, 0.005]
 
 
 def test_weight_decay_makes_weights_smaller(parts: Parts):
     def size(decay: float) -> float:
-        model = loop.fit_model(*parts, config(weight_decay=decay, epochs=6))[0]
-        return sum(float(p.square().sum()) for p in model.network.parameters() if p.ndim > 1)
+        model = loop.fit_model(*parts, config(optimizer=choose("adamw", weight_decay=decay), epochs=6))[0]
+        return sum(p.square().sum().item() for p in model.network.parameters() if p.ndim > 1)
 
     assert size(5.0) < 0.9 * size(0.0)
+
+
+@pytest.mark.parametrize("name", [name for name in AVERAGES.names() if name != "none"])
+@pytest.mark.parametrize("model", ["mlp", "resnet1d"])
+def test_the_averaged_weights_are_validated_and_kept(parts: Parts, name, model):
+    made = training(parts, model, average={"use": name}, epochs=4, monitor="log_loss")
+    assert made.average is not None
+    for _ in range(4):
+        made.validate_epoch(made.train_epoch(), 0.0)
+        averaged = made.average.network.module
+        began = made.average.has_begun()
+        validated = averaged if began else made.network
+        expected = point_scores(parts[1].y, predict_probabilities(validated, made.val_x, made.val_aux))
+        assert made.rows[-1]["val_log_loss"] == expected["log_loss"]
+        if made.best.epoch == len(made.rows):
+            kept = validated.state_dict()
+            assert all(torch.equal(value, kept[key]) for key, value in made.best.weights.items())
+    assert began
+    ours, theirs = made.network.state_dict(), made.average.network.module.state_dict()
+    assert not all(torch.equal(value, theirs[key]) for key, value in ours.items()) or name == "swa"
+
+
+@pytest.mark.parametrize("name", [name for name in AVERAGES.names() if name != "none"])
+def test_an_average_does_not_change_the_training_itself(parts: Parts, name):
+    averaged, plain = (training(parts, "resnet1d", average={"use": use}) for use in (name, "none"))
+    for made in (averaged, plain):
+        torch.manual_seed(1)
+        for _ in range(3):
+            made.validate_epoch(made.train_epoch(), 0.0)
+    theirs = plain.network.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in averaged.network.state_dict().items())
+    assert [row["train_loss"] for row in averaged.rows] == [row["train_loss"] for row in plain.rows]
+
+
+@pytest.mark.parametrize("name", CLASS_WEIGHTS.names())
+def test_class_weights_reach_the_loss(parts: Parts, name):
+    made = training(parts, class_weights={"use": name})
+    assert (made.class_weights * torch.bincount(made.y)).sum() == pytest.approx(N, rel=1e-5)
+    assert (made.class_weights.unique().numel() == 1) == (name == "none")
+
+
+# --- what is refused
 
 
 def test_a_loss_that_is_not_finite_is_an_error_that_says_what_to_do(parts: Parts):
@@ -273,8 +610,24 @@ def test_a_loss_that_is_not_finite_is_an_error_that_says_what_to_do(parts: Parts
 
 
 def test_a_learning_rate_that_diverges_is_an_error_that_says_what_to_do(parts: Parts):
+    how = config(learning_rate=1e30, gradient_clip=None, schedule=choose("cosine", warmup_epochs=0))
     with pytest.raises(BeatwiseError, match=r"training has diverged.*train\.gradient_clip"):
-        loop.fit_model(*parts, config(learning_rate=1e30, gradient_clip=None, warmup_epochs=0))
+        loop.fit_model(*parts, how)
+
+
+def test_weights_that_the_last_step_spoilt_are_no_model(parts: Parts):
+    """The loss of a single batch is that before the step."""
+    how = config(epochs=1, steps_per_epoch=1, learning_rate=1e38, gradient_clip=None, schedule=choose("constant"))
+    with pytest.raises(BeatwiseError, match=r"Predictions of the validation part are no numbers in epoch 1.*train\.learning_rate"):
+        loop.fit_model(*parts, how)
+
+
+def test_a_metric_that_the_validation_part_does_not_define_cannot_be_monitored(make_beats):
+    train, val = make_beats(), make_beats((20, 0, 0, 0, 0), seed=1)
+    given = tensors(train, train), tensors(val, train)
+    with pytest.raises(BeatwiseError, match=r"train\.monitor=macro_auroc is not defined .* of one class"):
+        loop.fit_model(*given, config(monitor="macro_auroc"))
+    assert len(loop.fit_model(*given, config(monitor="accuracy"))[1]) == 3
 
 
 def test_tensors_that_were_made_differently_are_refused(parts: Parts):
@@ -287,23 +640,3 @@ def test_tensors_that_were_made_differently_are_refused(parts: Parts):
 def test_an_unknown_option_of_the_model_is_refused(parts: Parts):
     with pytest.raises(BeatwiseError, match=r"^(model\.)?mlp\.height: Unknown parameter 'height'\. Known: dropout"):
         loop.fit_model(*parts, config(options={"height": 3}))
-
-
-def test_a_last_batch_of_one_beat_can_be_trained_on(make_beats):
-    beats = make_beats((9, 6, 6, 6, 6))
-    data = tensors(beats, beats)
-    assert len(data.y) % 32 == 1
-    _, history = loop.fit_model(data, data, config("resnet1d", options={"widths": [4, 4, 4, 4, 4, 4]}))
-    assert len(history) == 3
-    assert np.isfinite(history.to_numpy()).all()
-
-
-@pytest.mark.parametrize(
-    ("n", "size", "lengths"), [(9, 4, [4, 5]), (5, 4, [5]), (3, 1, [1, 2]), (1, 4, [1]), (4, 4, [4])]
-)
-@pytest.mark.parametrize("weighted", [False, True])
-def test_a_last_batch_of_one_beat_joins_the_one_before(n, size, lengths, weighted):
-    batches = list(loop._batches(n, size, torch.ones(n) if weighted else None, CPU))
-    assert [len(batch) for batch in batches] == lengths
-    if not weighted:
-        assert sorted(torch.cat(batches).tolist()) == list(range(n))

@@ -63,6 +63,15 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
     return board.sort_values("rank_macro_f1", kind="stable", ignore_index=True)
 
 
+def row_labels(leaderboard: pd.DataFrame) -> list[str]:
+    """What to call each row in a word: the model, and the strategy where there are several."""
+    several = len(set(leaderboard["strategy"])) > 1
+    return [
+        f"{model} · {strategy}" if several else str(model)
+        for model, strategy in zip(leaderboard["model"], leaderboard["strategy"], strict=True)
+    ]
+
+
 def _values(metrics: pd.Series, part: str, name: str) -> Any:
     """A metric of each seed; NaN where it is not defined."""
     return np.array([row[part]["overall"][name]["value"] for row in metrics], dtype=np.float64)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +21,8 @@ from beatwise.files import written_whole
 from beatwise.params import Evaluate, FitConfig
 from beatwise.training.checkpoint import Checkpoints
 
+log = logging.getLogger(__name__)
+
 # Metrics whose bootstrap draws are kept, so that rows can be compared beat by beat.
 COMPARED: Final = ("macro_recall", "macro_f1", "accuracy", "macro_auroc")
 RESULT, PREDICTIONS = "row.json", "predictions.parquet"
@@ -32,11 +36,15 @@ class FinishedRows:
         self.folder = folder
 
     def load(self, key: str) -> tuple[dict[str, Any], pd.DataFrame] | None:
-        """Facts and predictions of a row, or None where it is not finished."""
+        """Facts and predictions of a row, or None where it is not finished or cannot be read."""
+        folder = self.folder / key
         try:
-            facts = json.loads((self.folder / key / RESULT).read_text(encoding="utf-8"))
-            return facts, pd.read_parquet(self.folder / key / PREDICTIONS)
+            facts = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            return facts, pd.read_parquet(folder / PREDICTIONS)
         except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            log.warning("The finished row in %s cannot be read (%s); it is trained again.", folder, error)
             return None
 
     def save(self, key: str, facts: Mapping[str, Any], predictions: pd.DataFrame) -> None:
@@ -44,7 +52,7 @@ class FinishedRows:
         with written_whole(self.folder / key) as folder:
             folder.mkdir()
             predictions.to_parquet(folder / PREDICTIONS)
-            (folder / RESULT).write_text(json.dumps(facts), encoding="utf-8")
+            (folder / RESULT).write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
 
 
 def fit_row(
@@ -58,6 +66,9 @@ def fit_row(
 
     Returns:
         Facts (``n_parameters``, ``best_epoch``, ``seconds``, ``history``), and predictions with a column ``part``.
+
+    Raises:
+        BeatwiseError: If training diverges.
     """
     from beatwise.training.fit import fit_tensors, resample_train
     from beatwise.training.loop import fit_model
@@ -77,16 +88,23 @@ def fit_row(
             "history": [],
         }
     else:
-        model, history = fit_model(train, val, config, checkpoints, show_progress=False)
+        # A machine of a cluster that does not share the project's folder keeps no checkpoints.
+        kept = checkpoints if checkpoints.folder.parent.is_dir() else None
+        model, history = fit_model(train, val, config, kept, show_progress=False)
         tables = {part: predict(model, tensors) for part, tensors in (("val", val), ("test", test))}
         facts = {
             "n_parameters": model.facts["n_parameters"],
             "best_epoch": model.facts["best_epoch"],
             "seconds": float(history["seconds"].sum() + history["val_seconds"].sum()),
-            "history": model.history,
+            "history": [_without_nan(epoch) for epoch in model.history],
         }
     together = pd.concat([table.assign(**{PART: part}) for part, table in tables.items()], ignore_index=True)
     return facts, together.drop(columns=["record", "sample"], errors="ignore")
+
+
+def _without_nan(epoch: Mapping[str, float]) -> dict[str, float | None]:
+    """An epoch of a history for JSON, which has no word for what is no number."""
+    return {name: value if math.isfinite(value) else None for name, value in epoch.items()}
 
 
 def measure_row(predictions: pd.DataFrame, settings: tuple[Evaluate, int]) -> tuple[dict[str, Any], pd.DataFrame]:

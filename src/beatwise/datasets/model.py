@@ -83,5 +83,11 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
 
 
 def _validation_recall(config: Path) -> float:
-    stored = json.loads(config.read_text(encoding="utf-8"))
-    return float(stored["history"][stored["facts"]["best_epoch"] - 1]["val_macro_recall"])
+    try:
+        stored = json.loads(config.read_text(encoding="utf-8"))
+        return float(stored["history"][stored["facts"]["best_epoch"] - 1]["val_macro_recall"])
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise BeatwiseError(
+            f"Which version is the best cannot be told: the model in {config.parent} cannot be read "
+            f"({type(error).__name__}: {error}). Remove that version, or name one by --load-versions."
+        ) from error

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from beatwise.comparison.leaderboard import row_labels
 from beatwise.figures.style import PALETTE, light_grid, new_figure
 
 SHOWN = {"macro_f1": "macro F1", "macro_recall": "macro recall"}
 
 
 def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
-    """Macro F1 and macro recall of every row with intervals, and macro recall at the recall-first operating point.
+    """Macro F1 and macro recall of every row with intervals and the deviation over seeds.
+
+    A ring is the macro recall at the recall-first operating point.
 
     Args:
         leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
@@ -19,20 +22,29 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
     places = range(len(leaderboard))
     figure, axes = new_figure(9.0, 1.3 + 0.24 * len(leaderboard), 1, len(SHOWN), sharey=True)
     for ax, (name, label) in zip(axes, SHOWN.items(), strict=True):
-        value = leaderboard[name]
+        value, sd = leaderboard[name], leaderboard[f"{name}_sd"]
         spread = [(value - leaderboard[f"{name}_low"]).clip(0), (leaderboard[f"{name}_high"] - value).clip(0)]
+        ax.axvline(value.max(), color="#999999", linewidth=0.8, linestyle=":")
+        if sd.notna().any():
+            ax.hlines(places, value - sd, value + sd, color="#E3E3E3", linewidth=9, label="± deviation over seeds")
         ax.errorbar(
-            value, places, xerr=spread, fmt="o", markersize=4.5, color=PALETTE[0], ecolor="#8FB7D3", elinewidth=1.4
+            value,
+            places,
+            xerr=spread,
+            fmt="o",
+            markersize=4.5,
+            color=PALETTE[0],
+            ecolor="#8FB7D3",
+            elinewidth=1.4,
+            label="mean over seeds, interval over beats",
         )
         if name == "macro_recall":
             recall_first = leaderboard["recall_first_macro_recall"]
-            ax.plot(recall_first, places, "o", markersize=6, mfc="none", mec=PALETTE[2], label="recall first")
-            ax.legend(loc="lower left", fontsize=8, frameon=False)
-        ax.axvline(value.max(), color="#999999", linewidth=0.8, linestyle=":")
+            ax.plot(recall_first, places, "o", markersize=6.5, mfc="none", mec=PALETTE[2], label="recall first")
         ax.set_xlabel(f"{label}, test")
         light_grid(ax, "x")
-    several = len(set(leaderboard["strategy"])) > 1
-    names = leaderboard["model"] + (" · " + leaderboard["strategy"] if several else "")
-    axes[0].set_yticks(places, names, fontsize=8)
-    axes[0].invert_yaxis()
+    axes[0].set_yticks(places, row_labels(leaderboard), fontsize=8)
+    axes[0].set_ylim(len(leaderboard) - 0.4, -0.6)
+    handles, labels = axes[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8, frameon=False)
     return figure

@@ -20,7 +20,14 @@ def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     loss.plot(
         history["epoch"], history["train_loss"], color="#4D4D4D", marker="o", markersize=3, label="train, as trained"
     )
-    loss.plot(history["epoch"], history["val_log_loss"], color=PALETTE[0], marker="o", markersize=3, label="validation, log loss")
+    loss.plot(
+        history["epoch"],
+        history["val_log_loss"],
+        color=PALETTE[0],
+        marker="o",
+        markersize=3,
+        label="validation, log loss",
+    )
     loss.set_ylabel("loss")
     loss.set_ylim(bottom=0)
     for column, label, color in (

@@ -27,7 +27,7 @@ class ResNet1d(BeatModel):
     """Stem, stages of residual blocks that halve time, mean over time.
 
     With the defaults this has the layout of ``resnet1d_10`` of the MAP583 project; two blocks a stage make ``_18``, and
-    widths 32, 64, 128, 256 its ``v2``.
+    widths 32, 64, 128, 254 its ``v2``.
     """
 
     source = "He et al., CVPR 2016; MAP583 project"

@@ -29,9 +29,22 @@ from beatwise.models.blocks import (
     masked,
     needs_series,
 )
-from beatwise.models.cnn1d import ConvBlock1d, MaxPool1d
+from beatwise.models.cnn1d import MaxPool1d
 from beatwise.models.registry import MODELS, BeatModel
 from beatwise.padding import beat_mask
+
+
+class Tokens(nn.Module):
+    """A strided convolution: what a transformer reads in the place of samples."""
+
+    def __init__(self, channels: int, width: int, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.convolution = nn.Conv1d(channels, width, kernel_size, stride=stride, padding=kernel_size // 2)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map ``[n, channels, t]`` to ``[n, width, t / stride]``; the mask is that of the output."""
+        return masked(self.convolution(x), mask)
 
 
 @MODELS.register("transformer1d")
@@ -62,7 +75,7 @@ class Transformer1d(BeatModel):
         divisible("transformer1d", width, heads)
         # An odd kernel no shorter than the stride, so that every sample is seen.
         kernel_size = max(3, stride + 1 - stride % 2)
-        layers: list[nn.Module] = [ConvBlock1d(channels, width, kernel_size, stride=stride)]
+        layers: list[nn.Module] = [Tokens(channels, width, kernel_size, stride)]
         if residual:
             layers.append(ResidualBlock1d(width, width, 3))
         if squeeze_excite:

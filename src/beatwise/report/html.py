@@ -81,7 +81,7 @@ def render_leaderboard(
         title="Beatwise leaderboard",
         notice=notice,
         source=source,
-        n_rows=len(rows),
+        n_fits=len(rows),
         scores=leaderboard_table(leaderboard, evaluate),
         behind=behind_table(leaderboard, evaluate.confidence),
         cost=cost_table(leaderboard),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from beatwise.comparison.leaderboard import row_labels
 from beatwise.params import Evaluate
 
 HEADLINE: Final = {
@@ -48,11 +49,13 @@ class Table:
         caption: What it shows.
         columns: Column heads.
         rows: Cells, one list a row.
+        labels: How many of the first columns name the row.
     """
 
     caption: str
     columns: list[str]
     rows: list[list[str]]
+    labels: int = 1
 
 
 def with_interval(metric: Mapping[str, float | None]) -> str:
@@ -135,7 +138,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
     names = {name: HEADLINE[name] for name in ("macro_f1", "macro_recall", "accuracy", "macro_auroc")}
     rows = [
         [
-            *(_labels(row)),
+            *_labels(row),
             str(row["seeds"]),
             *(_with_sd(row, name) for name in names),
             f"{_short(row['recall_first_macro_recall'])} at {_short(row['recall_first_accuracy'])}",
@@ -148,7 +151,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
         "mean over the seeds. Recall first: macro recall at its accuracy, with factors of the classes chosen on "
         f"validation for an accuracy of {evaluate.accuracy_floor} there. Ranks by macro F1 / macro recall."
     )
-    return Table(caption, ["model", "strategy", "seeds", *names.values(), "recall first", "rank"], rows)
+    return Table(caption, ["model", "strategy", "seeds", *names.values(), "recall first", "rank"], rows, labels=2)
 
 
 def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
@@ -159,11 +162,11 @@ def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
     """
     names = ("macro_f1", "macro_recall", "accuracy")
     rows = [
-        [*_labels(row), *(_with_sd(row, name, interval=False) for name in names)]
-        for row in leaderboard.to_dict("records")
+        [label, *(_with_sd(row, name, interval=False) for name in names)]
+        for label, row in zip(row_labels(leaderboard), leaderboard.to_dict("records"), strict=True)
     ]
     caption = "Test, best macro F1 first; ± is the deviation over seeds. Intervals stand in the report."
-    return Table(caption, ["model", "strategy", *(HEADLINE[name] for name in names)], rows)
+    return Table(caption, ["", *(HEADLINE[name] for name in names)], rows)
 
 
 def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
@@ -180,11 +183,12 @@ def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
     ]
     caption = (
         f"The best on test less each row, on the same bootstrap samples of the beats, with the {confidence:.0%} "
-        "interval: one that holds 0 cannot tell the two apart. Validation stands beside it, because a model is to be "
-        "chosen there."
+        "interval: one that holds 0 cannot tell the two apart. The intervals know nothing of chance in training (±, "
+        "above), nor that the best was picked among many. Validation stands beside it, because a model is to be chosen "
+        "there."
     )
     heads = [f"{label} behind" for label in names.values()] + [f"{label}, validation" for label in names.values()]
-    return Table(caption, ["model", "strategy", *heads], rows)
+    return Table(caption, ["model", "strategy", *heads], rows, labels=2)
 
 
 def cost_table(leaderboard: pd.DataFrame) -> Table:
@@ -203,7 +207,7 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
         for row in leaderboard.to_dict("records")
     ]
     caption = "Means over the seeds. Seconds of training and validation on one thread, beside other rows."
-    return Table(caption, ["model", "strategy", "parameters", "best epoch", "seconds"], rows)
+    return Table(caption, ["model", "strategy", "parameters", "best epoch", "seconds"], rows, labels=2)
 
 
 def _labels(row: Mapping[Any, Any]) -> list[str]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import socket
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from beatwise.errors import BeatwiseError
 from beatwise.params import RaySettings
 
 log = logging.getLogger(__name__)
+
+# How long a cluster may take to answer (s). Ray itself goes on asking for minutes.
+PATIENCE: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -33,29 +38,54 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
 
     Yields:
         The module ``ray``.
+
+    Raises:
+        BeatwiseError: If there is no cluster at the address, or no GPU where each job is to have a share of one.
     """
     import ray
 
     if ray.is_initialized():
         yield ray
         return
-    ray.init(
-        address=settings.address,
+    if settings.address is None:
+        # Without an address Ray would join any cluster that it finds on this machine.
+        ray.init(
+            address="local",
+            num_cpus=settings.cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
         # How many cores a cluster has is for the cluster to say.
-        num_cpus=settings.cpus if settings.address is None else None,
-        include_dashboard=None if settings.address else False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+        _join(ray, settings.address)
     try:
+        if settings.gpus_per_fit > ray.cluster_resources().get("GPU", 0):
+            raise BeatwiseError(
+                f"ray.gpus_per_fit is {settings.gpus_per_fit:g}, and Ray finds no GPU. Set it to 0 to train on "
+                "processors."
+            )
         yield ray
     finally:
         ray.shutdown()
 
 
+def _join(ray: Any, address: str) -> None:
+    try:
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if host and port.isdecimal():
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise BeatwiseError(
+            f"ray.address: no Ray cluster at {address!r} ({_one_line(error)}). Start one with `ray start --head`, "
+            "which prints its address; or leave ray.address out to train on this machine."
+        ) from error
+
+
 def run_jobs(
     function: Callable[[Any, Any], Any], jobs: Mapping[str, Any], shared: Any, settings: RaySettings
-) -> Iterator[tuple[str, Any]]:
+) -> Generator[tuple[str, Any]]:
     """Call a function once a job, each on one thread, as many at once as there are cores.
 
     Args:
@@ -75,13 +105,16 @@ def run_jobs(
         running = {call.remote(function, job, data): key for key, job in jobs.items()}
         while running:
             (done,), _ = ray.wait(list(running), num_returns=1)
-            key = running.pop(done)
-            try:
-                yield key, ray.get(done)
-            except ray.exceptions.RayTaskError as error:
-                yield key, Failure(_one_line(error.cause))
-            except ray.exceptions.RayError as error:
-                yield key, Failure(_one_line(error))
+            yield running.pop(done), _outcome(ray, done)
+
+
+def _outcome(ray: Any, done: Any) -> Any:
+    try:
+        return ray.get(done)
+    except ray.exceptions.WorkerCrashedError:
+        return Failure("its process was killed, twice; did the machine run out of memory?")
+    except ray.exceptions.RayError as error:
+        return Failure(_one_line(getattr(error, "cause", None) or error))
 
 
 def _on_one_thread(function: Callable[[Any, Any], Any], job: Any, data: Any) -> Any:
@@ -89,9 +122,15 @@ def _on_one_thread(function: Callable[[Any, Any], Any], job: Any, data: Any) -> 
 
     # Two one-thread trainings side by side get more done than one with two threads, and never wait for each other.
     torch.set_num_threads(1)
-    return function(job, data)
+    try:
+        return function(job, data)
+    except Exception as error:
+        # Told in words, because not every error can be sent to another process. The rest stands in Ray's own logs.
+        log.exception("A job failed")
+        return Failure(_one_line(error))
 
 
 def _one_line(error: BaseException) -> str:
-    first = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {first[0]}"
+    first = (str(error).strip().splitlines() or [""])[0]
+    # Our own messages stand for themselves.
+    return first if isinstance(error, BeatwiseError) else f"{type(error).__name__}: {first}"

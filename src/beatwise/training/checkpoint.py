@@ -38,13 +38,12 @@ class Checkpoints:
         try:
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                plain = json.loads(file.metadata()["state"])
+                return _with_tensors(json.loads(file.metadata()["state"]), tensors)
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             log.warning("The checkpoint %s cannot be read (%s); training begins anew.", path, error)
             return None
-        return _with_tensors(plain, tensors)
 
     def save(self, key: str, state: Mapping[str, Any]) -> None:
         """Replace the state of a training.

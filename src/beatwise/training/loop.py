@@ -169,7 +169,7 @@ class Training:
         weights_use = how.class_weights.use
         self.class_weights = class_weights(drawn, weights_use, how.class_weights.chosen(CHOICES["class_weights"]))
         self.augmentations = how.augment.chosen_in_order(AUGMENTATIONS)
-        self.lengths = beat_lengths(self.x) if how.trim_padding and network.ignores_padding else None
+        self.lengths = beat_lengths(self.x) if how.trim_padding and _can_be_trimmed(network) else None
         self.steps = how.steps_per_epoch or len(_cut(torch.arange(len(self.y)), how.batch_size))
         self.optimizer = build_optimizer(
             network, how.optimizer.use, how.learning_rate, how.optimizer.chosen(CHOICES["optimizer"])
@@ -260,17 +260,20 @@ class Training:
             seconds: How long it took to train (s).
 
         Raises:
-            BeatwiseError: If the loss is not finite, or the monitored metric is not defined.
+            BeatwiseError: If the loss or a prediction is not finite, or the monitored metric is not defined.
         """
         epoch, how, started = len(self.rows) + 1, self.how, time.perf_counter()
-        _check_finite("training", train_loss, epoch)
+        if not math.isfinite(train_loss):
+            raise _diverged(f"The training loss is {train_loss}", epoch)
         network = self.network
         if self.average is not None and self.average.has_begun():
             network = cast("BeatModel", self.average.network.module)
         link = how.loss.use
-        scores = point_scores(self.val_y, predict_probabilities(network, self.val_x, self.val_aux, loss=link))
-        # What is not a number would still have an argmax.
-        _check_finite("validation", scores["log_loss"], epoch)
+        probability = predict_probabilities(network, self.val_x, self.val_aux, loss=link)
+        # The loss is that before the last step.
+        if not np.isfinite(probability).all():
+            raise _diverged("Predictions of the validation part are no numbers", epoch)
+        scores = point_scores(self.val_y, probability)
         if math.isnan(scores[how.monitor]):
             raise BeatwiseError(
                 f"train.monitor={how.monitor} is not defined on the validation part, whose beats are all of one class: "
@@ -343,6 +346,16 @@ def _cut(order: Tensor, size: int) -> list[Tensor]:
     return batches
 
 
+def _can_be_trimmed(network: BeatModel) -> bool:
+    """Whether batches of like length, cut to their longest beat, teach the network the same as any others.
+
+    Batch normalisation takes its means from the batch: over beats of one length they are not those of all beats, which
+    it uses afterwards, and validation suffers (measured in docs/benchmarks.md).
+    """
+    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+    return network.ignores_padding and not normalised
+
+
 def _set_bias(network: BeatModel, bias: Tensor) -> None:
     """Begin with the classes' shares as the prediction for every beat (Lin et al., ICCV 2017, section 3.3)."""
     head = network.get_submodule("head.linear")
@@ -358,12 +371,10 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _check_finite(part: str, loss: float, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise BeatwiseError(
-            f"The {part} loss is {loss} in epoch {epoch}: training has diverged. Lower "
-            "train.learning_rate, or set train.gradient_clip."
-        )
+def _diverged(what: str, epoch: int) -> BeatwiseError:
+    return BeatwiseError(
+        f"{what} in epoch {epoch}: training has diverged. Lower train.learning_rate, or set train.gradient_clip."
+    )
 
 
 def _summary(row: dict[str, Any]) -> str:

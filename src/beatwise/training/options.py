@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from beatwise.augment import AUGMENTATIONS, refuse_unsuitable
+from beatwise.errors import BeatwiseError
 from beatwise.models import MODELS
 from beatwise.params import Model, Tensors, Train
 from beatwise.registry import Registry
@@ -27,9 +28,13 @@ def check_fit(model: Model, train: Train, tensors: Tensors) -> None:
         BeatwiseError: On an unknown name or option, or a value that is not allowed.
     """
     model.check(MODELS, "model")
-    for name, registry in CHOICES.items():
-        getattr(train, name).check(registry, f"train.{name}")
-    train.augment.check(AUGMENTATIONS, "train.augment")
+    for name, registry in {**CHOICES, "augment": AUGMENTATIONS}.items():
+        key = f"train.{name}"
+        try:
+            getattr(train, name).check(registry, key)
+        except BeatwiseError as error:
+            # An unknown name does not say where it stands; an option does.
+            raise BeatwiseError(str(error) if str(error).startswith(key) else f"{key}: {error}") from error
     refuse_unsuitable(train.augment.use, representation(model, tensors))
 
 

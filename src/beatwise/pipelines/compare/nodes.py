@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pandas as pd
@@ -69,17 +69,23 @@ def fit(
     Raises:
         BeatwiseError: If every row failed.
     """
-    from beatwise.comparison.plan import row_key
+    from beatwise.comparison.plan import fingerprints_of, row_key
     from beatwise.comparison.rows import fit_row
     from beatwise.search.engine import Failure, run_jobs
 
     parts = (train_beats, val_beats, test_beats)
-    keys = [row_key(row, *parts) for row in plan]
-    todo = {key: row for key, row in zip(keys, plan, strict=True) if finished_rows.load(key) is None}
-    log.info("%d rows, of which %d are finished already", len(plan), len(plan) - len(todo))
+    fingerprints = fingerprints_of(*parts)
+    keys = [row_key(row, fingerprints) for row in plan]
+    # Rows may be called differently and yet be the same training.
+    distinct = dict(zip(keys, plan, strict=True))
+    todo = {key: row for key, row in distinct.items() if finished_rows.load(key) is None}
+    log.info("%d rows to train; %d of %d are finished already", len(todo), len(distinct) - len(todo), len(distinct))
     failures: dict[str, str] = {}
-    with _progress("training rows", len(plan), len(plan) - len(todo)) as advance:
-        for key, outcome in run_jobs(fit_row, todo, (*parts, checkpoints), ray):
+    with (
+        _progress("training rows", len(distinct), len(distinct) - len(todo)) as advance,
+        closing(run_jobs(fit_row, todo, (*parts, checkpoints), ray)) as outcomes,
+    ):
+        for key, outcome in outcomes:
             named = f"{todo[key]['model']}, {todo[key]['strategy']}, seed {todo[key]['seed']}"
             if isinstance(outcome, Failure):
                 failures[key] = outcome.reason
@@ -121,8 +127,11 @@ def measure(
     jobs = {str(number): table.drop(columns="row") for number, table in row_predictions.groupby("row")}
     metrics: dict[int, dict[str, Any]] = {}
     draws: dict[int, pd.DataFrame] = {}
-    with _progress("measuring rows", len(jobs)) as advance:
-        for number, outcome in run_jobs(measure_row, jobs, (evaluate, seed), ray):
+    with (
+        _progress("measuring rows", len(jobs)) as advance,
+        closing(run_jobs(measure_row, jobs, (evaluate, seed), ray)) as outcomes,
+    ):
+        for number, outcome in outcomes:
             if isinstance(outcome, Failure):
                 raise BeatwiseError(f"Row {number} of the comparison cannot be measured: {outcome.reason}")
             metrics[int(number)], draws[int(number)] = outcome
