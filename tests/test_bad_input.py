@@ -23,16 +23,17 @@ from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 from safetensors import safe_open
 
+from beatwise.augment import AUGMENTATIONS
 from beatwise.cli import run
 from beatwise.datasets.records import RecordsDataset
 from beatwise.errors import BeatwiseError
 from beatwise.models import MODELS
 from beatwise.registry import Registry
 from beatwise.resampling import STRATEGIES, resample_beats
-from beatwise.signals.representations import REPRESENTATIONS
 from beatwise.signals.segmentation import RULES
 from beatwise.signals.synthetic import SyntheticSettings, synthesise_records
 from beatwise.splits import SPLITS
+from beatwise.training.losses import CLASS_WEIGHTS, LOSSES
 from tests.conftest import ROOT
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -255,22 +256,27 @@ def refused(kind: str, given: str, registry: Registry[Any], meant: str = "") -> 
 
 # A parameter, the value given, and the line of the message that names it.
 PARAMETERS: list[tuple[str, object, str]] = [
-    ("model.use", "transformer", refused("model", "transformer", MODELS)),
+    ("model.use", "transformer", refused("model", "transformer", MODELS, "transformer2d")),
     ("resample.use", "smot", "resample: " + refused("resampling strategy", "smot", STRATEGIES, "smote")),
     ("ingest.split.use", "giveb", "ingest.split: " + refused("split", "giveb", SPLITS, "given")),
-    ("tensors.use", "picture", "tensors: " + refused("representation", "picture", REPRESENTATIONS)),
+    (
+        "tensors.use",
+        "picture",
+        "tensors: Unknown representation 'picture'. Known: auto, image, scalogram, signal, signal_with_mask.",
+    ),
     ("segment.rule.use", "kagle", "segment.rule: " + refused("segmentation rule", "kagle", RULES, "kaggle")),
     (
         "trian.epochs",
         3,
-        "trian: Unknown parameter 'trian'. Did you mean 'train'? Known: classes, download, evaluate, ingest, model, "
-        "report, resample, sample_rate, seed, segment, source, synthesise, tensors, train.",
+        "trian: Unknown parameter 'trian'. Did you mean 'train'? Known: classes, compare, download, evaluate, ingest, "
+        "model, ray, report, resample, sample_rate, seed, segment, source, synthesise, tensors, train.",
     ),
     (
         "train.epoch",
         3,
-        "train.epoch: Unknown parameter 'epoch'. Did you mean 'epochs'? Known: batch_size, class_weights, epochs, "
-        "gradient_clip, learning_rate, monitor, patience, sampler_power, warmup_epochs, weight_decay.",
+        "train.epoch: Unknown parameter 'epoch'. Did you mean 'epochs'? Known: augment, average, batch_size, "
+        "class_weights, epochs, gradient_clip, learning_rate, log_prior_bias, loss, max_minutes, monitor, optimizer, "
+        "patience, precision, sampler_power, schedule, steps_per_epoch, trim_padding.",
     ),
     (
         "train.epochs",
@@ -278,7 +284,19 @@ PARAMETERS: list[tuple[str, object, str]] = [
         "train.epochs: Input should be a valid integer, unable to parse string as an integer; got 'many'.",
     ),
     ("train.epochs", 0, "train.epochs: Input should be greater than or equal to 1; got 0."),
-    ("train.class_weights", "equal", "train.class_weights: Input should be 'none' or 'balanced'; got 'equal'."),
+    (
+        "train.class_weights.use",
+        "equal",
+        "train.class_weights: " + refused("kind of class weights", "equal", CLASS_WEIGHTS),
+    ),
+    ("train.loss.use", "focl", "train.loss: " + refused("loss", "focl", LOSSES, "focal")),
+    (
+        "train.optimizer.adamw.decay",
+        0.1,
+        "train.optimizer.adamw.decay: Unknown parameter 'decay'. Known: weight_decay.",
+    ),
+    ("train.loss.focal.gamma", -1, "train.loss.focal.gamma: Input should be greater than or equal to 0; got -1."),
+    ("train.augment.use", "shift+nois", "train.augment: " + refused("augmentation", "nois", AUGMENTATIONS, "noise")),
     (
         "ingest.drop_duplicates",
         "perhaps",
@@ -323,6 +341,12 @@ def test_a_bad_parameter_on_the_command_line_stops_the_run_before_any_node(proje
 def test_a_bad_parameter_in_a_file_stops_the_run_before_any_node(project, key, value, line):
     in_file(project, key, value)
     assert line in message_of(kedro_run()).splitlines()
+    assert not written(project)
+
+
+def test_an_augmentation_of_the_signal_is_refused_where_there_is_none_before_any_node(project):
+    message = message_of(kedro_run("--params=tensors.use=scalogram,train.augment.use=mixup+shift"))
+    assert "The augmentation 'shift' changes a signal, which the representation 'scalogram' does not hold." in message
     assert not written(project)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
@@ -85,6 +86,9 @@ class TrackingHooks(MlflowHook):
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self._catalog = catalog
+        # MLflow itself would call a run finished that was stopped by Ctrl-C, of which Kedro tells no hook.
+        atexit.unregister(self._end_as_killed)
+        atexit.register(self._end_as_killed)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -94,6 +98,10 @@ class TrackingHooks(MlflowHook):
         # this process, in a notebook for instance.
         while not self._already_active_mlflow and (active := mlflow.active_run()) and active.info.run_id == self.run_id:
             mlflow.end_run()
+
+    def _end_as_killed(self) -> None:
+        while not self._already_active_mlflow and mlflow.active_run():
+            mlflow.end_run("KILLED")
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:

@@ -14,11 +14,11 @@ from kedro.io.core import Version
 from matplotlib.figure import Figure
 
 from beatwise.datasets.figure import FigureDataset
-from beatwise.files import written_whole
 from beatwise.datasets.model import ModelDataset
 from beatwise.datasets.records import RecordsDataset
 from beatwise.datasets.tensors import TensorsDataset
 from beatwise.errors import BeatwiseError
+from beatwise.files import written_whole
 from beatwise.models import MODELS, build_model, list_models
 from beatwise.signals.records import Record
 from beatwise.signals.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
@@ -225,7 +225,12 @@ def make_model(make_beats: Any, name: str = "cnn1d") -> tuple[TrainedModel, Tens
         break
     assert data is not None
     network(torch.from_numpy(data.x), torch.from_numpy(data.aux))  # so that running statistics are not those at birth
-    config = {"classes": CLASSES, "seed": 1, "model": {"use": name, name: options}}
+    config = {
+        "classes": CLASSES,
+        "seed": 1,
+        "model": {"use": name, name: options},
+        "train": {"loss": {"use": "cross_entropy"}},
+    }
     history = [{"epoch": 1, "train_loss": 0.5}]
     return TrainedModel(network.eval(), data.x.shape[1:], data.spec, config, history, {"best_epoch": 1}), data
 

@@ -44,7 +44,7 @@ def test_the_path_is_absolute_whatever_the_working_directory_becomes(tmp_path, m
 def test_the_catalog_does_not_save_to_it(tmp_path):
     dataset = FolderDataset(filepath=str(tmp_path / "folder"), store="beatwise.training.checkpoint.Checkpoints")
     with pytest.raises(DatasetError, match=r"folder is written by key while a node runs"):
-        dataset.save(1)
+        dataset.save(1)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 

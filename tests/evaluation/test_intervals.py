@@ -25,7 +25,9 @@ def case(n: int, seed: int = 0, classes: int = 3) -> tuple[Any, Any]:
     return target, (probability / probability.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def measure_case(target: Any, probability: Any, *, draws: int, confidence: float = 0.9, seed: int = 0) -> dict[str, Any]:
+def measure_case(
+    target: Any, probability: Any, *, draws: int, confidence: float = 0.9, seed: int = 0
+) -> dict[str, Any]:
     drawn = draw_scores(target, probability, draws=draws, seed=seed)
     return measure(target, probability, CLASSES, drawn, confidence)
 

@@ -15,7 +15,7 @@ from beatwise.params import Parameters
 from beatwise.resampling import STRATEGIES
 from tests.conftest import ROOT
 
-NAMES = {"train", "evaluate", "ingest", "fit", "report", "segment", "synthesise", "provenance", "download"}
+NAMES = {"train", "evaluate", "ingest", "fit", "report", "compare", "segment", "synthesise", "provenance", "download"}
 ENVIRONMENTS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if (folder / "globals.yml").is_file())
 LAYERS = [f.name for f in sorted((ROOT / "data").iterdir()) if f.is_dir()]
 
@@ -92,7 +92,7 @@ def test_only_the_training_part_is_resampled(pipelines) -> None:
 
 def test_training_never_sees_the_test_part(pipelines) -> None:
     (train,) = (n for n in pipelines["train"].nodes if n.short_name == "train_model")
-    assert set(train.inputs) == {"baseline.train_tensors", "baseline.val_tensors", "baseline.config"}
+    assert set(train.inputs) == {"baseline.train_tensors", "baseline.val_tensors", "baseline.config", "checkpoints"}
 
 
 def test_nothing_but_the_evaluation_predicts_the_test_part(pipelines) -> None:
@@ -138,6 +138,16 @@ def test_the_library_knows_nothing_of_kedro_mlflow_and_ray() -> None:
             words = line.split()
             if words[:1] in (["import"], ["from"]):
                 assert words[1].split(".")[0] not in ("kedro", "kedro_datasets", "mlflow", "ray"), f"{file}: {line}"
+
+
+def test_ray_is_used_in_one_place_and_only_when_it_is_needed() -> None:
+    package = ROOT / "src" / "beatwise"
+    for file in package.rglob("*.py"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if words[:1] in (["import"], ["from"]) and words[1].split(".")[0] == "ray":
+                assert file.parent == package / "search", f"{file}: {line}"
+                assert line.startswith(" "), f"{file}: {line} is imported by every command"
 
 
 def test_no_strategy_can_be_chosen_that_the_parameters_file_does_not_name() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from beatwise.pipelines import evaluate, ingest, train
 from beatwise.resampling import STRATEGIES
 from beatwise.signals.representations import REPRESENTATIONS
 from beatwise.splits import SPLITS
+from beatwise.training.checkpoint import Checkpoints
 from tests.conftest import CLASSES
 
 MakeBeats = Callable[..., pd.DataFrame]
@@ -53,7 +56,11 @@ def run(pipeline: Pipeline, **data: Any) -> dict[str, Any]:
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in data.items()})
     for name in pipeline.all_outputs():
         catalog[name] = KeptDataset(copy_mode="assign")
-    SequentialRunner().run(pipeline, catalog)
+    with TemporaryDirectory() as folder:
+        if "checkpoints" in pipeline.inputs():
+            catalog["checkpoints"] = MemoryDataset(Checkpoints(Path(folder)))
+        SequentialRunner().run(pipeline, catalog)
+        assert not list(Path(folder).iterdir())
     return {name: catalog.load(name) for name in pipeline.all_outputs()}
 
 
@@ -70,11 +77,11 @@ def test_raw_beats_become_a_report(raw_beats: pd.DataFrame) -> None:
     assert made["baseline.report"].count("data:image/png;base64,") == 6
     assert len(made["baseline.predictions"]) == (raw_beats["part"] == "test").sum()
     assert len(made["baseline.history"]) == 2
-    assert set(made["baseline.metrics"]) >= {"test", "val", "naive"}
+    assert set(made["baseline.metrics"]) >= {"test", "val", "naive", "recall_first"}
 
 
 def test_predictions_name_the_beats_they_are_for(raw_beats: pd.DataFrame) -> None:
-    made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
+    made = run(train.create_pipeline().to_outputs("baseline.predictions"), raw_beats=raw_beats, **parameters())
     predictions, beats = made["baseline.predictions"], made["test_beats"]
     assert list(predictions.columns) == [
         "target",
@@ -91,8 +98,9 @@ def test_predictions_name_the_beats_they_are_for(raw_beats: pd.DataFrame) -> Non
 @pytest.mark.parametrize("strategy", STRATEGIES.names())
 def test_resampling_leaves_validation_and_test_untouched(strategy: str, raw_beats: pd.DataFrame) -> None:
     options = {"n_per_class": {"n": 30}} if strategy == "n_per_class" else {}
-    plain = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
-    made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters(resample=Resample(use=strategy, **options)))
+    tensors = train.create_pipeline().to_outputs("baseline.val_tensors", "baseline.test_tensors")
+    plain = run(tensors, raw_beats=raw_beats, **parameters())
+    made = run(tensors, raw_beats=raw_beats, **parameters(resample=Resample(use=strategy, **options)))
     for part in ("val", "test"):
         pd.testing.assert_frame_equal(made[f"{part}_beats"], plain[f"{part}_beats"], check_exact=True)
         ours, theirs = made[f"baseline.{part}_tensors"], plain[f"baseline.{part}_tensors"]
@@ -102,9 +110,8 @@ def test_resampling_leaves_validation_and_test_untouched(strategy: str, raw_beat
 
 @pytest.mark.parametrize("representation", REPRESENTATIONS.names())
 def test_every_representation_runs_through(representation: str, raw_beats: pd.DataFrame) -> None:
-    made = run(
-        train.create_pipeline(), raw_beats=raw_beats, **parameters(tensors=Tensors(use=representation, rr=False))
-    )
+    prediction = train.create_pipeline().to_outputs("baseline.predictions")
+    made = run(prediction, raw_beats=raw_beats, **parameters(tensors=Tensors(use=representation, rr=False)))
     assert made["baseline.test_tensors"].aux.shape[1] == 0
     assert len(made["baseline.predictions"]) == len(made["test_beats"])
 
@@ -123,7 +130,8 @@ def test_validation_and_test_do_not_change_what_is_trained(raw_beats: pd.DataFra
     other = raw_beats.copy()
     columns = [str(i) for i in range(24)]
     other.loc[other["part"] == "test", columns] = 0.5
-    one, two = (run(train.create_pipeline(), raw_beats=raw, **parameters()) for raw in (raw_beats, other))
+    training = train.create_pipeline().to_outputs("baseline.model")
+    one, two = (run(training, raw_beats=raw, **parameters()) for raw in (raw_beats, other))
     for ours, theirs in zip(
         one["baseline.model"].network.parameters(), two["baseline.model"].network.parameters(), strict=True
     ):

@@ -66,6 +66,10 @@ def test_model_history_predictions_metrics_and_report_keep_every_version(ran: Ra
         assert len(ran.versions(path)) == 2, path
 
 
+def test_a_training_that_ended_leaves_no_checkpoint(ran: Ran) -> None:
+    assert not list((ran.folder / "data/06_models/test/checkpoints").iterdir())
+
+
 def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) -> None:
     report = ran.versions("08_reporting/test/baseline/report.html")[0]
     for words in ("macro recall", "always N, test", "model, test", str(report.relative_to(ran.folder))):

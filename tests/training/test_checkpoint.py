@@ -116,6 +116,17 @@ def test_what_was_never_saved_or_was_removed_is_none(tmp_path):
     assert not list((tmp_path / "folder").iterdir())
 
 
+def test_what_a_kill_left_half_written_goes_with_the_training_it_belongs_to(tmp_path):
+    store = Checkpoints(tmp_path)
+    for key in ("one", "two"):
+        store.save(key, {"n": 1})
+        (tmp_path / f".{key}.safetensors-x1y2").mkdir()
+        (tmp_path / f".{key}.safetensors-x1y2" / f"{key}.safetensors").write_bytes(b"half")
+    assert store.load("one") == {"n": 1}
+    store.remove("one")
+    assert {path.name for path in tmp_path.iterdir()} == {"two.safetensors", ".two.safetensors-x1y2"}
+
+
 def test_nothing_is_pickled(tmp_path, monkeypatch):
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("pickled")
@@ -229,7 +240,7 @@ def assert_the_same(one: tuple[TrainedModel, pd.DataFrame], two: tuple[TrainedMo
 
 
 NORMALISED: dict[str, Any] = {"model": "resnet1d", "options": {"widths": [4, 4], "dropout": 0.3}}
-TRIMMED: dict[str, Any] = {"model": "dilated_cnn1d", "options": {**SIZES["dilated_cnn1d"], "dropout": 0.3}}
+TRIMMED: dict[str, Any] = {"model": "gru", "options": {**SIZES["gru"], "dropout": 0.3}}
 WAYS: dict[str, dict[str, Any]] = {
     **{f"optimizer {name}": {"optimizer": {"use": name}} for name in OPTIMIZERS.names()},
     "optimizer sgd without momentum": {"optimizer": choose("sgd", momentum=0.0)},
@@ -308,11 +319,14 @@ def test_an_epoch_that_was_cut_off_halfway_is_trained_anew(tmp_path, parts: Part
 def test_epochs_that_are_done_are_not_trained_again(tmp_path, parts: Parts, monkeypatch):
     how = config(epochs=5, patience=None)
     cut_off(parts, how, tmp_path, 3)
-    trained = []
+    trained: list[int] = []
     before = loop.Training.train_epoch
-    monkeypatch.setattr(
-        loop.Training, "train_epoch", lambda self, *a: trained.append(len(self.rows) + 1) or before(self, *a)
-    )
+
+    def watched(self: loop.Training, *arguments: Any) -> float:
+        trained.append(len(self.rows) + 1)
+        return before(self, *arguments)
+
+    monkeypatch.setattr(loop.Training, "train_epoch", watched)
     loop.fit_model(*parts, how, Checkpoints(tmp_path))
     assert trained == [4, 5]
 
@@ -395,10 +409,10 @@ def test_a_training_goes_on_with_its_own_settings_and_beats_alone(tmp_path, part
     cut_off(parts, how, tmp_path, 2)
     (file,) = files(tmp_path)
     before = file.read_bytes()
-    other_parts, other_how = change(parts, how)
-    whole = loop.fit_model(*other_parts, other_how)
+    (train, val), other = change(parts, how)
+    whole = loop.fit_model(train, val, other)
     caplog.set_level(logging.INFO)
-    assert_the_same(loop.fit_model(*other_parts, other_how, Checkpoints(tmp_path)), whole)
+    assert_the_same(loop.fit_model(train, val, other, Checkpoints(tmp_path)), whole)
     assert "Going on" not in caplog.text
     # The first one still can.
     assert files(tmp_path) == [file]

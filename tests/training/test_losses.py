@@ -93,7 +93,7 @@ def test_a_class_of_weight_0_is_not_learned_from(name, options):
     logits, target, y = case()
     logits.requires_grad_()
     weights = torch.where(torch.arange(N_CLASSES) == 2, 0.0, WEIGHTS)
-    loss(name, logits, target, weights, **options).backward()
+    torch.autograd.backward(loss(name, logits, target, weights, **options))
     assert logits.grad is not None
     assert not logits.grad[y == 2].any()
     assert (logits.grad[y != 2] != 0).any(dim=1).all()
@@ -113,7 +113,7 @@ def test_loss_and_gradient_are_numbers_however_certain_the_network_is(name, opti
     for signs in (1, -1):
         logits = (signs * scale * target).requires_grad_()
         value = loss(name, logits, target, WEIGHTS, **options)
-        value.backward()
+        torch.autograd.backward(value)
         assert value.isfinite()
         assert logits.grad is not None
         assert logits.grad.isfinite().all()
@@ -163,7 +163,7 @@ def test_logit_adjustment_pulls_rare_classes_up_harder_and_common_ones_down():
     def pull(tau: float) -> Tensor:
         """Of one beat of each class, how hard its own logit is pulled up."""
         logits = torch.zeros(N_CLASSES, N_CLASSES, requires_grad=True)
-        loss("cross_entropy", logits, target, logit_adjustment=tau).backward()
+        torch.autograd.backward(loss("cross_entropy", logits, target, logit_adjustment=tau))
         assert logits.grad is not None
         return -logits.grad.diagonal()
 
@@ -178,12 +178,12 @@ def test_what_is_learned_is_the_share_to_the_power_1_minus_tau(tau):
     """Of beats that nothing tells apart, the plain loss learns the classes' shares, and τ = 1 equal ones."""
     shares = LOG_PRIOR.double().exp()
     logits = torch.zeros(1, N_CLASSES, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
+    optimizer: Any = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         value = loss("cross_entropy", logits, shares[None], ONES.double(), log_prior=shares.log(), logit_adjustment=tau)
-        value.backward()
+        torch.autograd.backward(value)
         return value
 
     optimizer.step(closure)
@@ -256,7 +256,7 @@ class Fixed(nn.Module):
 def test_probabilities_of_one_vs_rest_are_sigmoids_divided_by_their_sum(shift):
     logits = case(5000)[0] + shift
     found = predict_probabilities(Fixed(), logits, torch.zeros(len(logits), 0), loss="one_vs_rest")
-    assert (found.shape, found.dtype) == ((5000, N_CLASSES), np.float32)
+    assert (found.shape, found.dtype.name) == ((5000, N_CLASSES), "float32")
     assert ((found >= 0) & (found <= 1)).all()
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     log_sigmoid = -np.logaddexp(0, -logits.double().numpy())

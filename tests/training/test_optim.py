@@ -91,7 +91,7 @@ def test_every_optimizer_gets_down_a_hill(name):
         height = sum((parameter - 1).square().sum() for parameter in network.parameters())
         assert isinstance(height, Tensor)
         stepped.zero_grad()
-        height.backward()
+        torch.autograd.backward(height)
         stepped.step()
         heights.append(height.item())
     assert heights[-1] < 0.02 * heights[0]

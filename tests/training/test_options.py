@@ -23,6 +23,15 @@ def check(model: str = "resnet1d", tensors: str = "auto", **train: Any) -> None:
     check_fit(Model(use=model), Train.model_validate(train), Tensors(use=tensors))
 
 
+def changed(block: str, choice: dict[str, Any]) -> Train:
+    return Train.model_validate({block: choice})
+
+
+def use_of(block: str) -> Any:
+    """What is chosen where nothing is said."""
+    return getattr(Train(), block).use
+
+
 def with_choice(block: str, name: str, **options: Any) -> dict[str, Any]:
     return {block: {"use": name, **({name: options} if options else {})}}
 
@@ -61,7 +70,7 @@ def test_an_unknown_entry_is_refused_and_the_known_ones_named(block):
 @pytest.mark.parametrize("block", REGISTRIES)
 def test_options_of_an_unknown_entry_are_refused(block):
     with pytest.raises(BeatwiseError, match=rf"^train\.{block}: Unknown {REGISTRIES[block].kind} 'no_such_name'\."):
-        check(**{block: {**Train().model_dump()[block], "no_such_name": {}}})
+        check_fit(Model(use="mlp"), changed(block, {"use": use_of(block), "no_such_name": {}}), Tensors(use="auto"))
 
 
 @pytest.mark.parametrize(("block", "name"), ENTRIES)
@@ -69,7 +78,7 @@ def test_options_of_an_unknown_entry_are_refused(block):
 def test_an_unknown_option_is_refused_with_its_full_key_chosen_or_not(block, name, chosen):
     use = name if chosen else REGISTRIES[block].names()[0]
     with pytest.raises(BeatwiseError) as caught:
-        check(**{block: {"use": use, name: {"no_such_option": 1}}})
+        check_fit(Model(use="mlp"), changed(block, {"use": use, name: {"no_such_option": 1}}), Tensors(use="auto"))
     assert str(caught.value).startswith(f"train.{block}.{name}.no_such_option: Unknown parameter 'no_such_option'.")
 
 
@@ -224,13 +233,15 @@ def test_what_was_chosen_comes_back_from_json_and_means_the_same(block, name):
     assert again.model_dump(mode="json") == stored
     assert json.dumps(chosen_training(again.train)) == json.dumps(chosen_training(made.train))
     # Written down once more, nothing is added.
-    assert fit_config(CLASSES, 1, again.resample, again.tensors, again.model, again.train).model_dump(
-        mode="json"
-    ) == stored
+    assert (
+        fit_config(CLASSES, 1, again.resample, again.tensors, again.model, again.train).model_dump(mode="json")
+        == stored
+    )
 
 
 def test_defaults_that_are_spelled_out_make_the_same_fit():
-    spelled = {name: {"use": getattr(Train(), name).use} for name in CHOICES}
-    for name, choice in spelled.items():
-        choice[choice["use"]] = CHOICES[name].options(choice["use"], {})
+    spelled: dict[str, Any] = {}
+    for name, registry in CHOICES.items():
+        use = use_of(name)
+        spelled[name] = {"use": use, use: registry.options(use, {})}
     assert fit(**spelled).model_dump(mode="json") == fit().model_dump(mode="json")

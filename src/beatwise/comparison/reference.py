@@ -42,7 +42,9 @@ def gradient_boosting(
     booster = HistGradientBoostingClassifier(
         max_iter=iterations, learning_rate=learning_rate, early_stopping=True, n_iter_no_change=10, random_state=seed
     )
-    booster.fit(_features(train), train.y, X_val=_features(val), y_val=val.y)
+    # A class that was not trained on cannot be scored.
+    known = np.isin(val.y, train.y)
+    booster.fit(_features(train), train.y, X_val=_features(val)[known], y_val=val.y[known])
     n_classes = len(train.spec.classes)
 
     def probabilities(tensors: TensorSet) -> Probabilities:

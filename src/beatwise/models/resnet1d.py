@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from beatwise.models.blocks import (
     Depth,
     Dropout,
     Head,
-    MaskedSequential,
     OddKernel,
-    Pool1d,
-    Pooling,
     ResidualBlock1d,
     Widths,
     needs_series,
 )
-from beatwise.models.cnn1d import ConvBlock1d
 from beatwise.models.registry import MODELS, BeatModel
-from beatwise.padding import beat_mask
+
+
+def residual_stages(
+    channels: int,
+    widths: tuple[int, ...],
+    blocks_per_stage: int,
+    kernel_size: int,
+    *,
+    squeeze_excite: bool = False,
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """A stem that halves time, stages of residual blocks that halve it again from the second on, the mean over time.
+
+    Args:
+        channels: Channels of the input.
+        widths: Channels of each stage.
+        blocks_per_stage: Residual blocks in each.
+        kernel_size: Of every convolution.
+        squeeze_excite: Whether blocks weigh their channels.
+        dropout: Within blocks.
+
+    Returns:
+        Maps ``[n, channels, t]`` to ``[n, widths[-1]]``.
+    """
+    layers: list[nn.Module] = [
+        nn.Conv1d(channels, widths[0], kernel_size, padding=kernel_size // 2, bias=False),
+        nn.BatchNorm1d(widths[0]),
+        nn.ReLU(),
+        nn.MaxPool1d(3, stride=2, padding=1),
+    ]
+    before = widths[0]
+    for stage, after in enumerate(widths):
+        for block in range(blocks_per_stage):
+            stride = 2 if stage > 0 and block == 0 else 1
+            layers.append(
+                ResidualBlock1d(
+                    before, after, kernel_size, stride=stride, squeeze_excite=squeeze_excite, dropout=dropout
+                )
+            )
+            before = after
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten())
 
 
 @MODELS.register("resnet1d")
@@ -44,21 +79,8 @@ class ResNet1d(BeatModel):
         dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        channels = needs_series("resnet1d", input_shape)
-        layers: list[nn.Module] = [
-            nn.Conv1d(channels, widths[0], kernel_size, padding=kernel_size // 2, bias=False),
-            nn.BatchNorm1d(widths[0]),
-            nn.ReLU(),
-            nn.MaxPool1d(3, stride=2, padding=1),
-        ]
-        before = widths[0]
-        for stage, after in enumerate(widths):
-            for block in range(blocks_per_stage):
-                stride = 2 if stage > 0 and block == 0 else 1
-                layers.append(ResidualBlock1d(before, after, kernel_size, stride=stride))
-                before = after
-        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten())
-        self.head = Head(before, n_aux, n_classes, dropout)
+        self.body = residual_stages(needs_series("resnet1d", input_shape), widths, blocks_per_stage, kernel_size)
+        self.head = Head(widths[-1], n_aux, n_classes, dropout)
 
     def forward(self, x: Tensor, aux: Tensor) -> Tensor:
         """Map signals ``[n, c, t]`` to logits."""
@@ -67,14 +89,14 @@ class ResNet1d(BeatModel):
 
 @MODELS.register("se_resnet1d")
 class SEResNet1d(BeatModel):
-    """Residual network with squeeze-and-excitation, padding masked throughout, positions as an input channel.
+    """Residual network with squeeze-and-excitation that sees the padding mask as a channel of its own.
 
-    Goes beyond the earlier projects. Positions (0 at the first sample, 1 at the last that fits) tell early from late,
-    and how long a beat is, which a mean over the beat would forget.
+    Goes beyond the earlier projects. The mean over all of time, padding included, tells how long a beat is, which a mean
+    within the beat forgets.
     """
 
+    representation = "signal_with_mask"
     source = "He et al., CVPR 2016; Hu et al., CVPR 2018"
-    ignores_padding = True
 
     def __init__(
         self,
@@ -82,34 +104,23 @@ class SEResNet1d(BeatModel):
         input_shape: tuple[int, ...],
         n_classes: int,
         n_aux: int,
-        widths: Widths = (32, 64, 96, 128),
+        widths: Widths = (32, 48, 64, 96),
         blocks_per_stage: Depth = 1,
-        stem_kernel_size: OddKernel = 11,
-        kernel_size: OddKernel = 5,
-        pooling: Pooling = "mean",
-        dropout: Dropout = 0.2,
+        kernel_size: OddKernel = 7,
+        dropout: Dropout = 0.1,
         block_dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        channels, self.length = needs_series("se_resnet1d", input_shape), input_shape[1]
-        layers: list[nn.Module] = [ConvBlock1d(channels + 1, widths[0], stem_kernel_size, stride=2)]
-        before = widths[0]
-        for stage, after in enumerate(widths):
-            for block in range(blocks_per_stage):
-                stride = 2 if stage > 0 and block == 0 else 1
-                layers.append(
-                    ResidualBlock1d(
-                        before, after, kernel_size, stride=stride, squeeze_excite=True, dropout=block_dropout
-                    )
-                )
-                before = after
-        self.body = MaskedSequential(layers)
-        self.pool = Pool1d(pooling, before)
-        self.head = Head(before, n_aux, n_classes, dropout)
+        self.body = residual_stages(
+            needs_series("se_resnet1d", input_shape),
+            widths,
+            blocks_per_stage,
+            kernel_size,
+            squeeze_excite=True,
+            dropout=block_dropout,
+        )
+        self.head = Head(widths[-1], n_aux, n_classes, dropout)
 
     def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
-        mask = beat_mask(x)
-        position = torch.arange(x.shape[2], device=x.device) / self.length
-        with_position = torch.cat([x, (position * mask)[:, None, :]], dim=1)
-        return self.head(self.pool(*self.body(with_position, mask)), aux)
+        """Map signals with their mask ``[n, 2, t]``, or any other series, to logits."""
+        return self.head(self.body(x), aux)

@@ -79,7 +79,9 @@ def _join(ray: Any, address: str) -> None:
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise BeatwiseError(
             f"ray.address: no Ray cluster at {address!r} ({_one_line(error)}). Start one with `ray start --head`, "
-            "which prints its address; or leave ray.address out to train on this machine."
+            "which prints its address; or leave ray.address out to train on this machine. A cluster that asks for a "
+            "token, as Ray's do unless told otherwise, lets in who sets RAY_AUTH_MODE=token and has the head's "
+            "~/.ray/auth_token."
         ) from error
 
 
@@ -103,9 +105,14 @@ def run_jobs(
         data = ray.put(shared)
         call = ray.remote(num_cpus=1, num_gpus=settings.gpus_per_fit, max_retries=1)(_on_one_thread)
         running = {call.remote(function, job, data): key for key, job in jobs.items()}
-        while running:
-            (done,), _ = ray.wait(list(running), num_returns=1)
-            yield running.pop(done), _outcome(ray, done)
+        try:
+            while running:
+                (done,), _ = ray.wait(list(running), num_returns=1)
+                yield running.pop(done), _outcome(ray, done)
+        finally:
+            # Whoever asked has stopped listening; a Ray that was running before would go on with them.
+            for left in running:
+                ray.cancel(left, force=True)
 
 
 def _outcome(ray: Any, done: Any) -> Any:

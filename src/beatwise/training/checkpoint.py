@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,8 +65,10 @@ class Checkpoints:
             raise BeatwiseError(f"The checkpoint {target} cannot be written: {error}. Is there free space?") from error
 
     def remove(self, key: str) -> None:
-        """Forget a training that is finished."""
+        """Forget a training that is finished, and what was left where it was killed while it wrote."""
         self._path(key).unlink(missing_ok=True)
+        for scratch in self.folder.glob(f".{self._path(key).name}-*"):
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from beatwise.comparison.plan import fingerprints_of, merged, plan_rows, row_key
+from beatwise.errors import BeatwiseError
+from beatwise.params import Comparison, FitConfig, Model, Resample, Tensors, Train, check_parameters
+from tests.conftest import CLASSES
+
+MakeBeats = Callable[..., pd.DataFrame]
+Rows = list[dict[str, Any]]
+
+
+def plan(
+    models: dict[str, Any], strategies: dict[str, Any] | None = None, seeds: tuple[int, ...] = (1,), **base: Any
+) -> Rows:
+    """The rows of a preset `p`, over a base that is an mlp trained for 7 epochs."""
+    preset = {"models": models, "strategies": strategies or {"none": {}}, "seeds": list(seeds)}
+    blocks = {
+        "resample": Resample(use="none"),
+        "tensors": Tensors(use="auto"),
+        "model": Model(use="mlp", mlp={"width": 16, "layers": 1}),
+        "train": Train(epochs=7, batch_size=32),
+    }
+    return plan_rows(Comparison.model_validate({"use": "p", "p": preset}), CLASSES, **{**blocks, **base})
+
+
+def names(rows: Rows) -> list[tuple[str, str, int]]:
+    return [(row["model"], row["strategy"], row["seed"]) for row in rows]
+
+
+# --- merging
+
+
+def test_mappings_are_merged_all_the_way_down_and_everything_else_is_replaced() -> None:
+    base = {"a": {"b": 1, "c": {"d": 2, "e": 3}}, "list": [1, 2, 3], "kept": 0}
+    changes = {"a": {"c": {"d": 20}, "new": 4}, "list": [9]}
+    assert merged(base, changes) == {"a": {"b": 1, "c": {"d": 20, "e": 3}, "new": 4}, "list": [9], "kept": 0}
+
+
+def test_a_mapping_takes_the_place_of_a_value_and_a_value_that_of_a_mapping() -> None:
+    assert merged({"a": 1, "b": {"c": 2}}, {"a": {"x": 1}, "b": None}) == {"a": {"x": 1}, "b": None}
+
+
+def test_merging_changes_neither_of_the_two() -> None:
+    base, changes = {"a": {"b": 1}}, {"a": {"c": 2}}
+    before = copy.deepcopy((base, changes))
+    merged(base, changes)["a"]["b"] = 5
+    assert (base, changes) == before
+
+
+def test_a_model_changes_the_base_and_a_strategy_changes_the_model() -> None:
+    (row,) = plan(
+        {"cnn": {"model": {"use": "cnn1d", "cnn1d": {"dropout": 0.1}}, "train": {"epochs": 3, "batch_size": 64}}},
+        {"short": {"train": {"epochs": 2}, "resample": {"use": "full_oversampling"}}},
+    )
+    config = row["config"]
+    assert config["model"]["use"] == "cnn1d"
+    assert config["model"]["cnn1d"]["dropout"] == 0.1
+    assert config["train"]["epochs"] == 2
+    assert config["train"]["batch_size"] == 64
+    assert config["resample"]["use"] == "full_oversampling"
+
+
+def test_what_neither_model_nor_strategy_says_is_the_base_s() -> None:
+    (row,) = plan({"as it is": {}}, train=Train(epochs=5, augment={"use": ["noise"]}))
+    assert row["config"]["model"] == {"use": "mlp", "mlp": {"width": 16, "layers": 1, "dropout": 0.2}}
+    assert row["config"]["train"]["epochs"] == 5
+    assert row["config"]["train"]["augment"]["use"] == ["noise"]
+
+
+def test_lists_are_replaced_rather_than_joined() -> None:
+    (row,) = plan(
+        {"a": {"train": {"augment": {"use": ["shift"]}}, "model": {"use": "cnn1d", "cnn1d": {"widths": [4]}}}},
+        train=Train(augment={"use": ["noise", "amplitude"]}),
+    )
+    assert row["config"]["train"]["augment"]["use"] == ["shift"]
+    assert row["config"]["model"]["cnn1d"]["widths"] == [4]
+
+
+def test_options_of_the_base_hold_for_the_models_they_belong_to_and_only_the_chosen_ones_are_written_down() -> None:
+    base = Model(use="mlp", mlp={"width": 16}, cnn1d={"kernel_size": 3})
+    first, second = plan({"mlp": {}, "cnn": {"model": {"use": "cnn1d"}}}, model=base)
+    assert set(first["config"]["model"]) == {"use", "mlp"}
+    assert set(second["config"]["model"]) == {"use", "cnn1d"}
+    assert second["config"]["model"]["cnn1d"]["kernel_size"] == 3
+
+
+def test_the_model_s_own_representation_is_written_down() -> None:
+    first, second = plan({"a": {}, "b": {"tensors": {"use": "image"}}})
+    assert first["config"]["tensors"]["use"] == "signal"
+    assert second["config"]["tensors"]["image"] == {"height": 16, "width": 12}
+
+
+# --- rows
+
+
+def test_there_is_a_row_for_every_model_strategy_and_seed_in_the_order_of_the_preset() -> None:
+    rows = plan({"z": {}, "a": {"model": {"use": "cnn1d"}}}, {"second": {}, "first": {}}, seeds=(3, 1, 2))
+    assert names(rows) == [(m, s, seed) for m in ("z", "a") for s in ("second", "first") for seed in (3, 1, 2)]
+
+
+def test_a_row_is_fitted_with_its_own_seed_and_a_configuration_that_a_fit_takes() -> None:
+    for row in plan({"a": {}}, seeds=(5, 6)):
+        assert FitConfig.model_validate(row["config"]).seed == row["seed"]
+        assert row["config"]["classes"] == CLASSES
+
+
+def test_rows_are_plain_data() -> None:
+    rows = plan({"a": {}, "gb": {"reference": "gradient_boosting"}})
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+
+
+def test_a_reference_is_called_by_name_and_has_all_its_options() -> None:
+    network, by_name, with_options = plan(
+        {
+            "net": {},
+            "gb": {"reference": "gradient_boosting"},
+            "small": {"reference": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 9}}},
+        }
+    )
+    assert [row["reference"] for row in (network, by_name, with_options)] == [False, True, True]
+    expected = {"use": "gradient_boosting", "gradient_boosting": {"iterations": 200, "learning_rate": 0.1}}
+    assert by_name["config"]["model"] == expected
+    assert with_options["config"]["model"]["gradient_boosting"] == {"iterations": 9, "learning_rate": 0.1}
+
+
+def test_a_reference_takes_the_strategy_and_the_signal_whatever_the_base_is_made_for() -> None:
+    (row,) = plan(
+        {"gb": {"reference": "gradient_boosting"}},
+        {"over": {"resample": {"use": "full_oversampling"}}},
+        model=Model(use="resnet2d"),
+    )
+    assert row["config"]["resample"]["use"] == "full_oversampling"
+    assert row["config"]["tensors"]["use"] == "signal"
+
+
+# --- mistakes
+
+MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "unknown block": ({"a": {"modle": {"use": "mlp"}}}, {}, "modle cannot be changed here; allowed: resample, tensors"),
+    "a block that is no mapping": ({"a": {"model": "mlp"}}, {}, "model: got 'mlp'"),
+    "unknown model": ({"a": {"model": {"use": "mpl"}}}, {}, "Unknown model 'mpl'. Did you mean 'mlp'?"),
+    "unknown option": (
+        {"a": {"model": {"mlp": {"widht": 3}}}},
+        {},
+        "model.mlp.widht: Unknown parameter 'widht'. Did you mean 'width'?",
+    ),
+    "option out of bounds": ({"a": {"model": {"mlp": {"width": 0}}}}, {}, "model.mlp.width: Input should be greater"),
+    "option of the wrong type": ({"a": {"model": {"mlp": {"width": "wide"}}}}, {}, "model.mlp.width: Input should be"),
+    "options that are no mapping": ({"a": {"model": {"mlp": 5}}}, {}, "model.mlp: got 5"),
+    "unknown parameter": ({"a": {"train": {"epoch": 3}}}, {}, "train.epoch: Unknown parameter 'epoch'"),
+    "value out of bounds": ({"a": {"train": {"epochs": 0}}}, {}, "train.epochs: Input should be greater"),
+    "unknown optimizer": ({"a": {"train": {"optimizer": {"use": "x"}}}}, {}, "Unknown optimizer 'x'"),
+    "unknown augmentation": ({"a": {"train": {"augment": {"use": ["x"]}}}}, {}, "Unknown augmentation 'x'"),
+    "unknown representation": ({"a": {"tensors": {"use": "x"}}}, {}, "tensors: Unknown representation 'x'"),
+    "unsuitable augmentation": (
+        {"a": {"tensors": {"use": "scalogram"}, "train": {"augment": {"use": ["shift"]}}}},
+        {},
+        "The augmentation 'shift' changes a signal",
+    ),
+    "unknown strategy": ({"a": {}}, {"s": {"resample": {"use": "x"}}}, "resample: Unknown resampling strategy 'x'"),
+    "strategy option out of bounds": (
+        {"a": {}},
+        {"s": {"resample": {"use": "n_per_class", "n_per_class": {"n": -1}}}},
+        "resample.n_per_class.n: Input should be greater",
+    ),
+    "unknown reference": ({"a": {"reference": "gradient"}}, {}, "reference: Unknown reference 'gradient'. Did you"),
+    "no reference": ({"a": {"reference": None}}, {}, "reference.use: Field required"),
+    "a list of references": ({"a": {"reference": ["gradient_boosting"]}}, {}, "reference: got ['gradient_boosting']"),
+    "reference option out of bounds": (
+        {"a": {"reference": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 0}}}},
+        {},
+        "gradient_boosting.iterations: Input should be greater",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_the_key_that_it_stands_under(mistake: str) -> None:
+    models, strategies, words = MISTAKES[mistake]
+    with pytest.raises(BeatwiseError) as caught:
+        plan(models, strategies)
+    first = str(caught.value).splitlines()[0]
+    assert first.startswith(f"compare.p.models.a with strategies.{next(iter(strategies), 'none')}: ")
+    assert words in first
+
+
+def test_all_wrong_values_of_a_block_are_told_at_once() -> None:
+    with pytest.raises(BeatwiseError) as caught:
+        plan({"a": {"train": {"epochs": 0, "batch_size": "many"}}})
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["compare.p.models.a with strategies.none", f"train.{name}"] for name in ("epochs", "batch_size")
+    ]
+
+
+def test_a_seed_that_stands_there_twice_is_refused_because_it_would_make_the_deviation_too_small() -> None:
+    with pytest.raises(BeatwiseError, match=r"^compare\.p\.seeds: \[1, 2, 1\] names a seed twice"):
+        plan({"a": {}}, seeds=(1, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("compare", "words"),
+    [
+        ({"use": "zoo", "quick": {"models": {"a": {}}}}, "Unknown comparison 'zoo'"),
+        ({"use": "quick", "quick": {"models": {}}}, r"compare\.quick\.models: "),
+        ({"use": "quick", "quick": {"models": {"a": None}}}, r"compare\.quick\.models\.a: "),
+        ({"use": "quick", "quick": {"models": {"a": {}}, "seeds": []}}, r"compare\.quick\.seeds: "),
+        ({"use": "quick", "quick": {"models": {"a": {}}, "seeds": [-1]}}, r"compare\.quick\.seeds\.0: "),
+        ({"use": "quick", "quick": {"model": {"a": {}}}}, r"compare\.quick\.model"),
+        ({"use": "quick", "quick": {"models": {"a": {}}}, "other": {"models": 3}}, r"compare\.other\.models: "),
+    ],
+)
+def test_a_preset_of_the_wrong_shape_is_told_with_its_key_whether_or_not_it_is_used(compare, words) -> None:
+    with pytest.raises(BeatwiseError, match=words):
+        check_parameters({"compare": compare})
+
+
+# --- keys
+
+
+@pytest.fixture
+def fingerprints(make_beats: MakeBeats) -> list[str]:
+    return fingerprints_of(make_beats(seed=1), make_beats(seed=2), make_beats(seed=3))
+
+
+def test_a_row_s_key_does_not_depend_on_what_its_model_and_strategy_are_called(fingerprints: list[str]) -> None:
+    rows = [plan({model: {}}, {strategy: {}})[0] for model in "ab" for strategy in "xy"]
+    assert len({row_key(row, fingerprints) for row in rows}) == 1
+
+
+def test_a_row_s_key_does_not_depend_on_where_its_settings_are_given(fingerprints: list[str]) -> None:
+    change = {"train": {"epochs": 3}}
+    rows = [
+        plan({"a": change})[0],
+        plan({"a": {}}, {"s": change})[0],
+        plan({"a": {}}, train=Train(epochs=3, batch_size=32))[0],
+    ]
+    assert len({row_key(row, fingerprints) for row in rows}) == 1
+
+
+def test_every_setting_of_a_row_changes_its_key(fingerprints: list[str]) -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"model": {"use": "cnn1d"}},
+        {"model": {"mlp": {"width": 17}}},
+        {"train": {"learning_rate": 0.5}},
+        {"train": {"optimizer": {"adamw": {"weight_decay": 0.5}}}},
+        {"resample": {"use": "full_oversampling"}},
+        {"tensors": {"rr": False}},
+        {"reference": "gradient_boosting"},
+    ]
+    assert len({row_key(plan({"a": change})[0], fingerprints) for change in changes}) == len(changes)
+    assert len({row_key(row, fingerprints) for row in plan({"a": {}}, seeds=(1, 2, 3))}) == 3
+
+
+def test_options_of_what_was_not_chosen_do_not_change_the_key(fingerprints: list[str]) -> None:
+    plain, other = plan({"a": {}})[0], plan({"a": {"model": {"cnn1d": {"kernel_size": 3}}}})[0]
+    assert row_key(plain, fingerprints) == row_key(other, fingerprints)
+
+
+def test_a_reference_s_key_does_not_depend_on_how_networks_are_trained(fingerprints: list[str]) -> None:
+    reference = {"reference": "gradient_boosting"}
+    rows = plan({"a": reference}, {"x": {}, "y": {"train": {"epochs": 3}}}) + plan({"a": reference}, train=Train())
+    assert len({row_key(row, fingerprints) for row in rows}) == 1
+
+
+def test_other_beats_make_another_key(make_beats: MakeBeats) -> None:
+    (row,) = plan({"a": {}})
+    train, val, test = (make_beats(seed=seed, records=True) for seed in (1, 2, 3))
+    relabelled = test.assign(target=test["target"].to_numpy()[::-1])
+    other_rr = test.assign(rr_before=test["rr_before"] + 0.1)
+    parts = [
+        (train, val, test),
+        (val, train, test),
+        (train.iloc[::-1], val, test),
+        (train, val, relabelled),
+        (train, val, other_rr),
+        (train, val, test.drop(columns=["rr_before"])),
+    ]
+    assert len({row_key(row, fingerprints_of(*three)) for three in parts}) == len(parts)
+
+
+def test_the_same_beats_from_other_records_make_the_same_key(make_beats: MakeBeats) -> None:
+    (row,) = plan({"a": {}})
+    beats = make_beats(records=True)
+    assert row_key(row, fingerprints_of(beats)) == row_key(row, fingerprints_of(beats.assign(record="another")))

@@ -1,0 +1,150 @@
+"""Jobs on a real cluster of two nodes, which are two Rays on this machine with an address each."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+Start = Callable[..., subprocess.Popen[str]]
+
+# What a machine that joins the cluster runs; it says which node did which job as soon as it knows.
+DRIVER = """
+import sys
+import time
+
+import ray.cloudpickle
+
+from beatwise.params import RaySettings
+from beatwise.search.engine import run_jobs
+
+
+def node(seconds, shared):
+    import ray
+
+    time.sleep(seconds)
+    return ray.get_runtime_context().get_node_id() + shared
+
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+jobs = {str(i): float(sys.argv[3]) for i in range(int(sys.argv[2]))}
+for key, outcome in run_jobs(node, jobs, "!", RaySettings(address=sys.argv[1], cpus=7)):
+    print(key, outcome, flush=True)
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a process with a process group of its own; all are killed in the end, with what they have started."""
+    started: list[subprocess.Popen[str]] = []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+    def start(*command: str | Path, log: str | None = None) -> subprocess.Popen[str]:
+        output = subprocess.PIPE if log is None else (tmp_path / log).open("w")
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env=environment,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in reversed(started):
+        kill(process)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a process and its whole group at once, as a machine that goes down does."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture
+def address(start: Start, tmp_path: Path) -> Iterator[str]:
+    """The address of the head of a cluster with one core."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # The paths of Ray's sockets must be short.
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    ray = Path(sys.executable).with_name("ray")
+    options = ("--num-cpus=1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}", "--block")
+    start(ray, "start", "--head", f"--port={port}", *options, log="head.log")
+    wait_until_started(tmp_path / "head.log")
+    yield f"127.0.0.1:{port}"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_until_started(log: Path) -> None:
+    for _ in range(300):
+        if "Ray runtime started" in log.read_text():
+            return
+        time.sleep(0.2)
+    raise TimeoutError(log.read_text())
+
+
+@pytest.fixture
+def second(start: Start, address: str, tmp_path: Path) -> subprocess.Popen[str]:
+    """A second node with one core, which has joined the cluster."""
+    ray = Path(sys.executable).with_name("ray")
+    options = ("--num-cpus=1", "--disable-usage-stats", "--block")
+    node = start(ray, "start", f"--address={address}", "--node-ip-address=127.0.0.2", *options, log="second.log")
+    wait_until_started(tmp_path / "second.log")
+    return node
+
+
+@pytest.fixture
+def driver(start: Start, address: str, second: subprocess.Popen[str], tmp_path: Path) -> subprocess.Popen[str]:
+    """What hands thirty jobs of half a second to the cluster."""
+    (tmp_path / "driver.py").write_text(DRIVER)
+    return start(sys.executable, tmp_path / "driver.py", address, "30", "0.5")
+
+
+def lines(driver: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
+    """Key and node of every job as it ends."""
+    assert driver.stdout is not None
+    for line in driver.stdout:
+        key, _, outcome = line.strip().partition(" ")
+        if key.isdecimal():
+            yield key, outcome
+        else:
+            print(line, end="")
+
+
+def test_jobs_run_on_every_node_of_the_cluster_at_the_address(driver: subprocess.Popen[str]) -> None:
+    nodes = dict(lines(driver))
+    assert driver.wait() == 0
+    assert set(nodes) == {str(i) for i in range(30)}
+    assert not any("Failure" in node for node in nodes.values())
+    assert len(set(nodes.values())) == 2
+
+
+def test_jobs_of_a_node_that_goes_down_are_done_by_the_others(driver: subprocess.Popen[str], second) -> None:
+    nodes = {}
+    for key, node in lines(driver):
+        nodes[key] = node
+        if len(set(nodes.values())) == 2 and second.poll() is None:
+            kill(second)
+    assert driver.wait() == 0
+    assert second.returncode is not None
+    assert set(nodes) == {str(i) for i in range(30)}
+    assert not any("Failure" in node for node in nodes.values())
+    assert len(set(nodes.values())) == 2

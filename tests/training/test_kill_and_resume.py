@@ -1,0 +1,135 @@
+"""`kill -9` in the middle of a run: the same command goes on and ends with the numbers of a run that was left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from beatwise.training.checkpoint import Checkpoints
+from tests.conftest import copy_project
+from tests.training.conftest import CLOCK
+
+pytestmark = pytest.mark.slow
+
+# Every random number there is: dropout, the sampler, augmentation; and an average beside the weights.
+EPOCHS = 40
+PARAMETERS = {
+    "model.use": "cnn1d",
+    "model.cnn1d.dropout": 0.2,
+    "train.epochs": EPOCHS,
+    "train.patience": EPOCHS,
+    "train.sampler_power": 0.5,
+    "train.augment.use": "shift+noise+mixup",
+    "train.average.use": "ema",
+    "train.schedule.use": "one_cycle",
+}
+KILLED_AFTER = 3
+SECONDS = 150
+
+
+def project(folder: Path) -> Path:
+    """A copy of the project whose runs are not tracked, which saves seconds."""
+    folder.mkdir()
+    copy_project(folder)
+    tracking = {"disable_tracking": {"pipelines": ["train", "__default__"]}}
+    (folder / "conf/test/mlflow.yml").write_text(yaml.safe_dump({"tracking": tracking}))
+    return folder
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Start `kedro run` in a process group of its own; what it shows goes to `shown.txt`."""
+    parameters = ",".join(f"{key}={value}" for key, value in PARAMETERS.items())
+    with (folder / "shown.txt").open("wb") as shown:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kedro", "run", "--env=test", f"--params={parameters}"],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "DO_NOT_TRACK": "1"},
+            stdout=shown,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def shown(folder: Path) -> str:
+    return (folder / "shown.txt").read_text(encoding="utf-8", errors="replace")
+
+
+def run_to_the_end(folder: Path) -> str:
+    process = start(folder)
+    try:
+        assert process.wait(SECONDS) == 0, shown(folder)
+    finally:
+        kill(process)
+    return shown(folder)
+
+
+def kill(process: subprocess.Popen[bytes]) -> int:
+    """Kill the process with all that it started; nothing happens where it has ended."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
+def run_until_killed(folder: Path) -> int:
+    """Kill a run once the state of some epochs is saved.
+
+    Returns:
+        Epochs that were saved.
+    """
+    process, checkpoints = start(folder), folder / "data/06_models/test/checkpoints"
+    try:
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            for file in checkpoints.glob("*.safetensors"):
+                state = Checkpoints(checkpoints).load(file.stem)
+                if state is not None and len(state["rows"]) >= KILLED_AFTER:
+                    assert kill(process) == -signal.SIGKILL, shown(folder)
+                    saved = Checkpoints(checkpoints).load(file.stem)
+                    assert saved is not None
+                    return len(saved["rows"])
+            assert process.poll() is None, shown(folder)
+            time.sleep(0.02)
+    finally:
+        kill(process)
+    pytest.fail(f"No checkpoint after {SECONDS} seconds:\n{shown(folder)}")
+
+
+def versions(folder: Path, path: str) -> list[Path]:
+    return sorted((folder / "data" / path).glob(f"*/{Path(path).name}"))
+
+
+def results(folder: Path) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+    """Metrics, history and predictions of the one run of a project."""
+    (metrics,) = versions(folder, "07_model_output/test/baseline/metrics.json")
+    (history,) = versions(folder, "06_models/test/baseline/history.parquet")
+    (predictions,) = versions(folder, "07_model_output/test/baseline/predictions.parquet")
+    return json.loads(metrics.read_text()), pd.read_parquet(history), pd.read_parquet(predictions)
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_with_the_very_numbers(tmp_path: Path) -> None:
+    left_alone, killed = project(tmp_path / "left_alone"), project(tmp_path / "killed")
+    assert "Going on" not in run_to_the_end(left_alone)
+
+    done = run_until_killed(killed)
+    assert KILLED_AFTER <= done < EPOCHS
+    assert not versions(killed, "07_model_output/test/baseline/metrics.json")
+
+    assert f"Going on from epoch {done}, where this training was cut off" in run_to_the_end(killed)
+    metrics, history, predictions = results(killed)
+    expected_metrics, expected_history, expected_predictions = results(left_alone)
+    # The fingerprint of the model is among them.
+    assert metrics == expected_metrics
+    assert len(history) == EPOCHS
+    pd.testing.assert_frame_equal(history.drop(columns=CLOCK), expected_history.drop(columns=CLOCK), check_exact=True)
+    pd.testing.assert_frame_equal(predictions, expected_predictions, check_exact=True)
+    assert not list((killed / "data/06_models/test/checkpoints").iterdir())
