@@ -41,7 +41,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from beatwise.models import build_model, list_models
 from beatwise.params import FitConfig
 from beatwise.signals.representations import TensorSet, TensorSpec
-from beatwise.training.loop import fit_model
+from beatwise.training.loop import can_be_trimmed, fit_model
 
 # Size and shares of the classes of the training part of the Kaggle MIT-BIH set.
 BEATS, SAMPLES = 87_554, 187
@@ -113,9 +113,9 @@ def make_network(model: str) -> SignalAlone:
     return SignalAlone(build_model(model, input_shape=(1, SAMPLES), n_classes=len(SHARES)))
 
 
-def ignores_padding(model: str) -> bool:
-    """Whether zeros behind a beat mean nothing to the network, so that they can be cut off."""
-    return getattr(make_network(model).network, "ignores_padding", False)
+def trimmable(model: str) -> bool:
+    """Whether Beatwise trains the network on batches that are cut to their longest beat."""
+    return can_be_trimmed(build_model(model, input_shape=(1, SAMPLES), n_classes=len(SHARES)))
 
 
 def make_optimizer(network: nn.Module) -> torch.optim.AdamW:
@@ -212,9 +212,9 @@ def beatwise(model: str, beats: Beats, *, trim_padding: bool = False) -> Epoch |
         trim_padding: Whether to cut batches to their longest beat, as Beatwise does unless it is told not to.
 
     Returns:
-        The epoch; None where padding is to be cut and the network does not ignore it.
+        The epoch; None where padding is to be cut and the network does not allow it.
     """
-    if trim_padding and not ignores_padding(model):
+    if trim_padding and not trimmable(model):
         return None
     x, y = beats.x.numpy(), beats.y.numpy()
     spec = TensorSpec(use="signal", options={}, classes=tuple(SHARES), beat_length=SAMPLES)
@@ -501,10 +501,10 @@ def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dic
     remarks["two processes"] = "of 1 thread each"
 
     name = "cut to longest"
-    if ignores_padding(model):
+    if trimmable(model):
         jobs[name] = bare_loop(model, beats, batches=trimmed)
     else:
-        remarks[name] = "reads padding"
+        remarks[name] = "reads padding, or batch normalisation"
 
     def compiled(loss_of: Loss) -> Loss:
         # One graph for full batches and one for the last, shorter one: a single graph for any size would be slower.

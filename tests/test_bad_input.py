@@ -33,7 +33,7 @@ from beatwise.resampling import STRATEGIES, resample_beats
 from beatwise.signals.segmentation import RULES
 from beatwise.signals.synthetic import SyntheticSettings, synthesise_records
 from beatwise.splits import SPLITS
-from beatwise.training.losses import CLASS_WEIGHTS, LOSSES
+from beatwise.training.losses import CLASS_WEIGHTS
 from tests.conftest import ROOT
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -288,12 +288,6 @@ PARAMETERS: list[tuple[str, object, str]] = [
         "train.class_weights.use",
         "equal",
         "train.class_weights: " + refused("kind of class weights", "equal", CLASS_WEIGHTS),
-    ),
-    ("train.loss.use", "focl", "train.loss: " + refused("loss", "focl", LOSSES, "focal")),
-    (
-        "train.optimizer.adamw.decay",
-        0.1,
-        "train.optimizer.adamw.decay: Unknown parameter 'decay'. Known: weight_decay.",
     ),
     ("train.loss.focal.gamma", -1, "train.loss.focal.gamma: Input should be greater than or equal to 0; got -1."),
     ("train.augment.use", "shift+nois", "train.augment: " + refused("augmentation", "nois", AUGMENTATIONS, "noise")),

@@ -94,8 +94,8 @@ def refuse_unsuitable(names: Iterable[str], representation: str) -> None:
         if representation not in OF_THE_SIGNAL and name not in OF_ANY_SERIES:
             raise BeatwiseError(
                 f"The augmentation {name!r} changes a signal, which the representation {representation!r} does not "
-                f"hold. Allowed with {representation!r}: {', '.join(OF_ANY_SERIES)}. Leave {name!r} out (train.augment.use="
-                f"{OF_ANY_SERIES[0]}, or nothing behind the sign for none), or use "
+                f"hold. Allowed with {representation!r}: {', '.join(OF_ANY_SERIES)}. Leave {name!r} "
+                f"out (train.augment.use={OF_ANY_SERIES[0]}, or nothing behind the sign for none), or use "
                 f"tensors.use={', '.join(OF_THE_SIGNAL[:-1])} or {OF_THE_SIGNAL[-1]}."
             )
 

@@ -182,7 +182,7 @@ def test_each_metric_has_a_best_of_its_own() -> None:
 def test_the_order_in_which_draws_are_stored_does_not_matter() -> None:
     rows = Board().add("a", 0.80, 0.6).add("b", 0.79, 0.6, seed=1).add("b", 0.7, 0.6, seed=2)
     plain = rows.rank()
-    rows.draws = [table.sample(frac=1, random_state=0) for table in rows.draws[::-1]]
+    rows.draws = [table.sample(frac=1, random_state=i) for i, table in enumerate(rows.draws[::-1])]
     pd.testing.assert_frame_equal(rows.rank(), plain)
 
 

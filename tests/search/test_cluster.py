@@ -126,7 +126,7 @@ def lines(driver: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
         if key.isdecimal():
             yield key, outcome
         else:
-            print(line, end="")
+            sys.stderr.write(line)  # shown where the test fails
 
 
 def test_jobs_run_on_every_node_of_the_cluster_at_the_address(driver: subprocess.Popen[str]) -> None:

@@ -53,10 +53,10 @@ def leave_a_mark(job: Path, _: None) -> None:
     job.touch()
 
 
-def threads(_job: None, _: None) -> tuple[int, str | None]:
+def limits(_job: None, _: None) -> tuple[int, str | None, str | None]:
     import torch
 
-    return torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    return torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS"), os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def behave(job: str, _: None) -> Any:
@@ -91,8 +91,8 @@ def test_a_result_is_there_as_soon_as_its_job_has_ended(ray: Any) -> None:
     assert keys == ["quick", "slow"]
 
 
-def test_each_job_computes_on_one_thread(ray: Any) -> None:
-    assert dict(run_jobs(threads, {"a": None, "b": None}, None, HERE)) == {"a": (1, "1"), "b": (1, "1")}
+def test_each_job_computes_on_one_thread_and_sees_no_gpu_that_it_was_not_given(ray: Any) -> None:
+    assert dict(run_jobs(limits, {"a": None, "b": None}, None, HERE)) == {"a": (1, "1", ""), "b": (1, "1", "")}
 
 
 def test_a_job_that_fails_says_why_in_one_line_and_the_others_go_on(ray: Any) -> None:

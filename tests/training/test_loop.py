@@ -155,7 +155,12 @@ def test_the_log_says_how_each_epoch_went_unless_it_is_to_be_quiet(parts: Parts,
 
 def test_every_overall_metric_can_be_monitored():
     assert get_args(MONITORS) == OVERALL
-    assert set(LESS_IS_BETTER) <= set(OVERALL)
+
+
+def test_less_is_better_of_what_is_less_where_all_is_right_than_where_all_is_wrong():
+    y = np.repeat(np.arange(5), 4)
+    right, wrong = (point_scores(y, np.eye(5)[prediction]) for prediction in (y, (y + 1) % 5))
+    assert set(LESS_IS_BETTER) == {name for name in OVERALL if right[name] < wrong[name]}
 
 
 @pytest.mark.parametrize("monitor", get_args(MONITORS))

@@ -75,7 +75,7 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
     def _exists(self) -> bool:
         try:
             return (Path(str(self._get_load_path())) / CONFIG).is_file()
-        except DatasetError:  # there is no version yet
+        except (BeatwiseError, DatasetError):  # there is no version yet
             return False
 
     def _describe(self) -> dict[str, Any]:

@@ -91,8 +91,8 @@ class ResNet1d(BeatModel):
 class SEResNet1d(BeatModel):
     """Residual network with squeeze-and-excitation that sees the padding mask as a channel of its own.
 
-    Goes beyond the earlier projects. The mean over all of time, padding included, tells how long a beat is, which a mean
-    within the beat forgets.
+    Goes beyond the earlier projects. The mean over all of time, padding included, tells how long a beat is, which a
+    mean within the beat forgets.
     """
 
     representation = "signal_with_mask"

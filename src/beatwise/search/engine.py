@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -125,6 +126,11 @@ def _outcome(ray: Any, done: Any) -> Any:
 
 
 def _on_one_thread(function: Callable[[Any, Any], Any], job: Any, data: Any) -> Any:
+    import ray
+
+    if not ray.get_gpu_ids():
+        # Ray hides only GPUs that others were given: without a share of one, all jobs would be on the first together.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
 
     # Two one-thread trainings side by side get more done than one with two threads, and never wait for each other.

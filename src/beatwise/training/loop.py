@@ -169,7 +169,7 @@ class Training:
         weights_use = how.class_weights.use
         self.class_weights = class_weights(drawn, weights_use, how.class_weights.chosen(CHOICES["class_weights"]))
         self.augmentations = how.augment.chosen_in_order(AUGMENTATIONS)
-        self.lengths = beat_lengths(self.x) if how.trim_padding and _can_be_trimmed(network) else None
+        self.lengths = beat_lengths(self.x) if how.trim_padding and can_be_trimmed(network) else None
         self.steps = how.steps_per_epoch or len(_cut(torch.arange(len(self.y)), how.batch_size))
         self.optimizer = build_optimizer(
             network, how.optimizer.use, how.learning_rate, how.optimizer.chosen(CHOICES["optimizer"])
@@ -346,7 +346,7 @@ def _cut(order: Tensor, size: int) -> list[Tensor]:
     return batches
 
 
-def _can_be_trimmed(network: BeatModel) -> bool:
+def can_be_trimmed(network: BeatModel) -> bool:
     """Whether batches of like length, cut to their longest beat, teach the network the same as any others.
 
     Batch normalisation takes its means from the batch: over beats of one length they are not those of all beats, which

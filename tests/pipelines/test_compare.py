@@ -1,0 +1,384 @@
+"""The pipeline `compare`: what it leaves behind, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from beatwise.comparison.rows import COMPARED, FinishedRows
+from beatwise.errors import BeatwiseError
+from beatwise.params import Comparison, Model, RaySettings, Resample, Tensors, Train
+from beatwise.pipelines.compare import nodes
+from beatwise.search.engine import started_ray
+from beatwise.trained_model import CONFIG, read_model
+from beatwise.training.checkpoint import Checkpoints
+from tests.conftest import CLASSES, copy_project, run_session
+
+MakeBeats = Callable[..., pd.DataFrame]
+HERE = RaySettings(cpus=2)
+STRATEGIES: dict[str, Any] = {"none": {}, "oversampled": {"resample": {"use": "full_oversampling"}}}
+MODELS: dict[str, Any] = {
+    "small mlp": {"model": {"use": "mlp", "mlp": {"width": 16, "layers": 1}}},
+    "cnn1d": {"model": {"use": "cnn1d"}},
+}
+DIVERGES = {"wild": {"model": {"use": "cnn1d"}, "train": {"learning_rate": 1e30, "gradient_clip": None}}}
+
+
+def preset(models: dict[str, Any], strategies: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    rows = {"models": models, "strategies": strategies or {"none": {}}, "seeds": [1, 2]}
+    return {"compare": {"use": "tiny", "tiny": {**rows, **more}}}
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """Two cores of Ray for all tests that are not about starting it."""
+    with started_ray(HERE) as module:
+        yield module
+
+
+# --- what a run leaves behind
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A project in which `compare` has run twice with the same settings."""
+
+    folder: Path
+    shown: list[str]
+    runs: pd.DataFrame
+    stored: dict[Path, float]
+
+    def versions(self, name: str) -> list[Path]:
+        return sorted((self.folder / "data/08_reporting/test/comparison" / name).glob(f"*/{name}"))
+
+    def leaderboard(self) -> pd.DataFrame:
+        return pd.read_parquet(self.versions("leaderboard.parquet")[0])
+
+    def html(self) -> str:
+        return self.versions("report.html")[0].read_text(encoding="utf-8")
+
+    def rows_of(self, parent: int) -> pd.DataFrame:
+        """The nested runs of the first or second command."""
+        (first, second) = self.runs[self.runs["tags.mlflow.runName"] == "compare"]["run_id"]
+        return self.runs[self.runs["tags.mlflow.parentRunId"] == (first, second)[parent]]
+
+
+def finished_rows(folder: Path) -> dict[Path, float]:
+    """Every finished row of a project, and when it was written."""
+    stored = (folder / "data/06_models/test/finished_rows").glob("*/row.json")
+    return {path: path.stat().st_mtime_ns for path in stored}
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory, ray: Any) -> Iterator[Compared]:
+    import rich
+
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    given = {**preset({**MODELS, **DIVERGES}, STRATEGIES), "train": {"steps_per_epoch": 4}}
+    before = Path.cwd()
+    os.chdir(folder)
+    shown = []
+    try:
+        for _ in range(2):
+            with rich.get_console().capture() as capture:
+                run_session(folder, "compare", parameters=given)
+            shown.append(capture.get())
+            if len(shown) == 1:
+                stored = finished_rows(folder)
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
+        runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
+        assert isinstance(runs, pd.DataFrame)
+        yield Compared(folder, shown, runs, stored)
+    finally:
+        os.chdir(before)
+
+
+def test_the_leaderboard_has_a_row_for_every_model_and_strategy_best_first(compared: Compared) -> None:
+    board = compared.leaderboard()
+    assert set(zip(board["model"], board["strategy"], strict=True)) == {(m, s) for m in MODELS for s in STRATEGIES}
+    assert board["rank_macro_f1"].is_monotonic_increasing
+    assert board["macro_f1"].is_monotonic_decreasing
+    assert (board["seeds"] == 2).all()
+
+
+def test_the_leaderboard_holds_metrics_with_intervals_and_deviations_and_what_each_row_cost(compared: Compared) -> None:
+    board = compared.leaderboard()
+    for name in COMPARED:
+        assert board[[name, f"{name}_sd", f"{name}_low", f"{name}_high"]].notna().all(axis=None)
+        assert (board[f"{name}_low"] <= board[f"{name}_high"]).all()
+    assert set(board[board["model"] == "cnn1d"]["n_parameters"]) == {4813}
+    assert (board["seconds"] > 0).all()
+    best = board.iloc[0]
+    assert (best["behind_macro_f1"], best["behind_macro_f1_low"], best["behind_macro_f1_high"]) == (0, 0, 0)
+
+
+def test_the_figure_is_drawn_and_the_page_holds_it_with_all_tables(compared: Compared) -> None:
+    assert (compared.folder / "data/08_reporting/test/comparison/leaderboard.png").read_bytes().startswith(b"\x89PNG")
+    html = compared.html()
+    for words in ("small mlp", "cnn1d", "oversampled", "SYNTHETIC", "How far behind the best", "4,813", "the best"):
+        assert words in html
+    assert html.count("data:image/png;base64,") == 1
+    for outside in ('src="http', 'href="http', "url(", "<script"):
+        assert outside not in html
+
+
+def test_a_row_that_fails_is_listed_with_its_reason_and_the_others_stand(compared: Compared) -> None:
+    html = compared.html()
+    assert "12 fits on <b>test</b>, 4 of which failed" in html
+    for strategy in STRATEGIES:
+        for seed in (1, 2):
+            assert f"<b>wild, {strategy}, seed {seed}</b>: The training loss is" in html
+    assert "wild" not in set(compared.leaderboard()["model"])
+    assert len(compared.stored) == 8
+
+
+def test_the_leaderboard_and_the_path_of_the_page_are_shown_at_the_end(compared: Compared) -> None:
+    page = compared.versions("report.html")[0]
+    for words in ("Leaderboard", "cnn1d · oversampled", "macro F1", str(page.relative_to(compared.folder))):
+        assert words in compared.shown[0]
+    assert "wild, none, seed 1 failed" in " ".join(compared.shown[0].split())
+
+
+def test_every_row_is_an_mlflow_run_below_that_of_the_command(compared: Compared) -> None:
+    rows = compared.rows_of(0)
+    names = {f"{m}, {s}, seed {seed}" for m in (*MODELS, "wild") for s in STRATEGIES for seed in (1, 2)}
+    assert set(rows["tags.mlflow.runName"]) == names
+    assert len(rows) == len(names)
+    failed = rows["tags.model"] == "wild"
+    assert set(rows[~failed]["status"]) == {"FINISHED"}
+    assert set(rows[failed]["status"]) == {"FAILED"}
+    assert rows[failed]["tags.failure"].str.contains("diverged").all()
+    assert compared.runs[compared.runs["tags.mlflow.runName"] == "compare"]["status"].tolist() == ["FINISHED"] * 2
+
+
+def test_the_run_of_a_row_has_its_parameters_its_scores_and_its_history(compared: Compared) -> None:
+    rows = compared.rows_of(0).set_index("tags.mlflow.runName")
+    run = rows.loc["small mlp, oversampled, seed 2"]
+    expected = {"model.use": "mlp", "model.mlp.width": "16", "resample.use": "full_oversampling", "seed": "2"}
+    assert {name: run[f"params.{name}"] for name in expected} == expected
+    assert run["params.train.steps_per_epoch"] == "4"
+    assert (run["tags.model"], run["tags.strategy"]) == ("small mlp", "oversampled")
+
+    scores = json.loads((compared.folder / "data/07_model_output/test/comparison/scores.json").read_text("utf-8"))
+    (stored,) = (s for s in scores if (s["model"], s["strategy"], s["seed"]) == ("small mlp", "oversampled", 2))
+    assert run["metrics.test.macro_f1"] == stored["metrics"]["test"]["overall"]["macro_f1"]["value"]
+    assert run["metrics.n_parameters"] == stored["facts"]["n_parameters"]
+    history = mlflow.MlflowClient().get_metric_history(run["run_id"], "fit.epoch.val_macro_f1")
+    assert [(point.step, point.value) for point in history] == [
+        (epoch["epoch"], epoch["val_macro_f1"]) for epoch in stored["facts"]["history"]
+    ]
+
+
+def test_the_plan_and_the_results_are_artifacts_of_the_run_of_the_command(compared: Compared) -> None:
+    (run_id, _) = compared.runs[compared.runs["tags.mlflow.runName"] == "compare"]["run_id"]
+    files = {Path(f.path).name for f in mlflow.MlflowClient().list_artifacts(run_id, "comparison")}
+    assert files >= {"plan.json", "leaderboard.parquet", "leaderboard.png", "report.html"}
+
+
+def test_the_same_command_again_trains_no_finished_row_and_comes_to_the_same_leaderboard(compared: Compared) -> None:
+    assert len(compared.stored) == 8
+    assert finished_rows(compared.folder) == compared.stored
+    assert "4 rows to train; 8 of 12 are finished already" in compared.shown[1]
+    first, second = (path for path in compared.versions("leaderboard.parquet"))
+    pd.testing.assert_frame_equal(pd.read_parquet(first), pd.read_parquet(second), check_exact=True)
+
+
+def test_no_checkpoint_is_left(compared: Compared) -> None:
+    folder = compared.folder / "data/06_models/test/checkpoints"
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_the_best_stored_model_is_measured_by_the_version_best(compared: Compared) -> None:
+    run_session(compared.folder, "train")
+    (trained,) = (compared.folder / "data/06_models/test/baseline/model").iterdir()
+    # A model that was trained later, and did worse on validation.
+    worse = trained.with_name("9999-01-01T00.00.00.000Z")
+    shutil.copytree(trained, worse)
+    config = json.loads((worse / "model" / CONFIG).read_text("utf-8"))
+    config["config"]["seed"] += 1
+    for epoch in config["history"]:
+        epoch["val_macro_recall"] -= 0.1
+    (worse / "model" / CONFIG).write_text(json.dumps(config), "utf-8")
+
+    def measured(**options: Any) -> str:
+        run_session(compared.folder, "evaluate", **options)
+        metrics = sorted((compared.folder / "data/07_model_output/test/baseline/metrics.json").glob("*/*.json"))[-1]
+        return json.loads(metrics.read_text("utf-8"))["model"]
+
+    assert measured(load_versions={"baseline.model": "best"}) == read_model(trained / "model").fingerprint
+    assert measured() == read_model(worse / "model").fingerprint
+
+
+def test_a_mistake_in_a_preset_is_told_before_anything_runs(compared: Compared) -> None:
+    before = finished_rows(compared.folder)
+    for wrong, words in (
+        (preset({"a": {"model": {"use": "mpl"}}}), r"compare\.tiny\.models\.a with strategies\.none: Unknown model"),
+        ({"compare": {"use": "qiuck"}}, "Unknown comparison 'qiuck'. Did you mean 'quick'"),
+        ({"ray": {"cpus": 0}}, r"ray\.cpus: "),
+    ):
+        with pytest.raises(BeatwiseError, match=words):
+            run_session(compared.folder, "compare", parameters=wrong)
+    assert finished_rows(compared.folder) == before
+
+
+# --- the node that trains
+
+
+@pytest.fixture
+def fit(ray: Any, make_beats: MakeBeats, tmp_path: Path) -> Callable[..., tuple[list[dict[str, Any]], pd.DataFrame]]:
+    """Plan and fit rows on few beats; says which rows came out and what they predict."""
+    train, val, test = (make_beats(seed=seed) for seed in (1, 2, 3))
+    checkpoints, finished = Checkpoints(tmp_path / "checkpoints"), FinishedRows(tmp_path / "rows")
+
+    def fit(models: dict[str, Any], **more: Any) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+        plan = nodes.plan(
+            Comparison.model_validate(preset(models, **more)["compare"]),
+            CLASSES,
+            Resample(use="none"),
+            Tensors(use="auto"),
+            Model(use="mlp", mlp={"width": 4}, cnn1d={"kernel_size": 3, "pool": 2}),
+            Train(epochs=2),
+        )
+        return nodes.fit(plan, train, val, test, checkpoints, finished, HERE)
+
+    return fit
+
+
+def stored(folder: Path) -> dict[str, int]:
+    return {path.name: (path / "row.json").stat().st_mtime_ns for path in (folder / "rows").iterdir()}
+
+
+def test_rows_that_are_added_later_are_the_only_ones_that_are_trained(fit, tmp_path: Path) -> None:
+    fit({"a": {}})
+    before = stored(tmp_path)
+    rows, _ = fit({"a": {}, "cnn": {"model": {"use": "cnn1d"}}}, seeds=[1, 2, 3])
+    after = stored(tmp_path)
+    assert len(before) == 2
+    assert len(after) == len(rows) == 6
+    assert before.items() <= after.items()
+
+
+def test_two_names_for_the_same_row_are_trained_once_and_both_stand_in_the_results(fit, tmp_path: Path) -> None:
+    rows, predictions = fit({"one": {}, "other": {"model": {"use": "mlp"}}}, seeds=[1])
+    assert len(stored(tmp_path)) == 1
+    assert [row["model"] for row in rows] == ["one", "other"]
+    first, second = (predictions[predictions["row"] == row].drop(columns="row") for row in (0, 1))
+    pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
+
+
+def test_a_row_that_failed_is_tried_again_the_next_time(fit, tmp_path: Path) -> None:
+    rows, predictions = fit({"a": {}, "b": {"tensors": {"use": "image"}, "model": {"use": "cnn1d"}}}, seeds=[1])
+    assert [row["failure"] is None for row in rows] == [True, False]
+    assert "cnn1d" in rows[1]["failure"]
+    assert set(predictions["row"]) == {0}
+    again, _ = fit({"a": {}, "b": {"tensors": {"use": "image"}, "model": {"use": "cnn1d"}}}, seeds=[1])
+    assert again == rows
+
+
+def test_a_comparison_of_which_every_row_failed_is_refused_with_the_first_reason(fit) -> None:
+    with pytest.raises(BeatwiseError, match=r"Every row of the comparison failed.*diverged"):
+        fit(DIVERGES)
+
+
+def test_networks_and_references_stand_side_by_side(fit) -> None:
+    boosting = {"reference": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 3}}}
+    rows, predictions = fit({"mlp": {}, "boosting": boosting}, seeds=[1])
+    assert [row["facts"]["n_parameters"] is None for row in rows] == [False, True]
+    assert predictions["row"].value_counts().to_dict() == {0: 216, 1: 216}
+
+
+# --- interruption
+
+LONG = {
+    **preset(MODELS, STRATEGIES),
+    "model": {"use": "cnn1d"},
+    "train": {"epochs": 8, "steps_per_epoch": 25},
+    "evaluate": {"bootstrap_draws": 20},
+    "ray": {"cpus": 2},
+}
+
+
+def kedro_run(folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """The command as a person gives it, in a process group of its own."""
+    kedro = Path(sys.executable).with_name("kedro")
+    return subprocess.Popen(
+        [kedro, "run", "--pipeline=compare", "--env=test"],
+        cwd=folder,
+        stdout=log.open("ab"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"},
+    )
+
+
+def long_project(folder: Path) -> Path:
+    folder.mkdir()
+    copy_project(folder)
+    (folder / "conf/test/parameters.yml").write_text(yaml.safe_dump(LONG), "utf-8")
+    return folder
+
+
+def board_of(folder: Path) -> pd.DataFrame:
+    (path,) = (folder / "data/08_reporting/test/comparison/leaderboard.parquet").glob("*/*.parquet")
+    return pd.read_parquet(path).drop(columns="seconds")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The leaderboard of a run that nobody stopped."""
+    folder = long_project(tmp_path_factory.mktemp("undisturbed") / "project")
+    run = kedro_run(folder, folder / "log.txt")
+    try:
+        assert run.wait(timeout=900) == 0, (folder / "log.txt").read_text("utf-8")
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+    return board_of(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
+def test_a_comparison_that_was_stopped_goes_on_where_it_was(how: signal.Signals, tmp_path: Path, undisturbed) -> None:
+    folder, log = long_project(tmp_path / "project"), tmp_path / "log.txt"
+    run = kedro_run(folder, log)
+    try:
+        deadline = time.monotonic() + 300
+        while len(finished_rows(folder)) < 3 and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        # The group: a terminal tells Ray's processes of Ctrl-C, too; and a machine that goes down takes them along.
+        os.killpg(run.pid, how)
+        assert run.wait(timeout=60) != 0
+        before = finished_rows(folder)
+        assert 3 <= len(before) < 8, log.read_text("utf-8")
+        assert not (folder / "data/08_reporting").exists()
+
+        run = kedro_run(folder, log)
+        assert run.wait(timeout=900) == 0, log.read_text("utf-8")
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+    after = finished_rows(folder)
+    assert len(after) == 8
+    assert before.items() <= after.items()
+    # To the last bit what it would have been.
+    pd.testing.assert_frame_equal(board_of(folder), undisturbed, check_exact=True)
+    if how == signal.SIGINT:
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
+        runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
+        assert isinstance(runs, pd.DataFrame)
+        assert runs[runs["tags.mlflow.runName"] == "compare"]["status"].tolist() == ["KILLED", "FINISHED"]
