@@ -176,6 +176,7 @@ class ScoreHooks:
         from beatwise.report.tables import (
             HEADLINE,
             HEADLINE_BY_CLASS,
+            PARTS_ON_TERMINAL,
             overall_table,
             per_class_table,
             short_leaderboard_table,
@@ -194,7 +195,9 @@ class ScoreHooks:
             elif isinstance(shown, pd.DataFrame):
                 console.print(as_rich(short_leaderboard_table(shown), title="Leaderboard"))
             else:
-                console.print(as_rich(overall_table(shown, HEADLINE), title=f"Scores of {namespace}"))
+                console.print(
+                    as_rich(overall_table(shown, HEADLINE, PARTS_ON_TERMINAL), title=f"Scores of {namespace}")
+                )
                 console.print(as_rich(per_class_table(shown, HEADLINE_BY_CLASS)))
 
 

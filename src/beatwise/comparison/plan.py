@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+import beatwise
 from beatwise.beats import RR_COLUMNS, fingerprint, has_rr
 from beatwise.comparison.reference import REFERENCES
 from beatwise.errors import BeatwiseError
@@ -141,5 +142,6 @@ def _rr_fingerprint(beats: pd.DataFrame) -> str:
 
 
 def key_of(config: Any, fingerprints: list[str]) -> str:
-    """A short hash of a configuration and of the beats that it is applied to."""
-    return hashlib.sha256(json.dumps([config, fingerprints], sort_keys=True).encode()).hexdigest()[:20]
+    """A short hash of a configuration, of the beats that it is applied to, and of Beatwise's version."""
+    facts = json.dumps([config, fingerprints, beatwise.__version__], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:20]

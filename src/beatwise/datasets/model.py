@@ -12,7 +12,6 @@ from beatwise.errors import BeatwiseError
 from beatwise.files import written_whole
 from beatwise.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
-
 # The version to load that had the highest macro recall on validation.
 BEST = "best"
 

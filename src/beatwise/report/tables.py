@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,19 +70,26 @@ def _short(value: float | None) -> str:
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
-def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL) -> Table:
+PARTS: Final = ("naive", "val", "test", "recall_first")
+# What fits into 80 columns.
+PARTS_ON_TERMINAL: Final = ("naive", "test", "recall_first")
+
+
+def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL, shown: Sequence[str] = PARTS) -> Table:
     """Naive classifier and model, one metric a row.
 
     Args:
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
         names: Metrics to show, and what to call them.
+        shown: Columns to show, of :data:`PARTS`.
     """
-    parts = {
+    heads = {
         "naive": f"always {_majority(metrics)}, test",
         "val": "model, validation",
         "test": "model, test",
         "recall_first": "recall first, test",
     }
+    parts = {part: heads[part] for part in shown}
     rows = [
         [
             label,

@@ -18,6 +18,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+import beatwise
 from beatwise.augment import AUGMENTATIONS, Batch, augment
 from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import point_scores
@@ -122,7 +123,14 @@ def fit_model(
 
 def _key(settings: dict[str, Any], train: TensorSet, val: TensorSet) -> str:
     """Names the one training that these settings and these beats make."""
-    facts = [settings, train.spec.to_dict(), train.fingerprint, val.fingerprint, torch.__version__]
+    facts = [
+        settings,
+        train.spec.to_dict(),
+        train.fingerprint,
+        val.fingerprint,
+        torch.__version__,
+        beatwise.__version__,
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
 
 
