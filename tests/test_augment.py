@@ -435,7 +435,8 @@ def test_only_what_suits_any_series_is_allowed_for_wavelets(name):
         refuse_unsuitable(["mixup", name], "scalogram")
     assert str(caught.value) == (
         f"The augmentation '{name}' changes a signal, which the representation 'scalogram' does not hold. Allowed "
-        f"with 'scalogram': mixup, masking. Leave '{name}' out, or use tensors.use=signal, signal_with_mask or image."
+        f"with 'scalogram': mixup, masking. Leave '{name}' out (train.augment.use=mixup, or nothing behind the sign for "
+        "none), or use tensors.use=signal, signal_with_mask or image."
     )
 
 

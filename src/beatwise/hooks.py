@@ -248,6 +248,6 @@ def _log_history(namespace: str, history: pd.DataFrame) -> None:
         scores = {
             f"{namespace}.epoch.{name}": value
             for name, value in row.items()
-            if name not in ("epoch", "seconds") and value is not None and math.isfinite(value)
+            if name not in ("epoch", "seconds", "val_seconds") and value is not None and math.isfinite(value)
         }
         mlflow.log_metrics(scores, step=int(row["epoch"]))

@@ -48,6 +48,15 @@ class Choice(Block):
 
     use: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _say_use(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise ValueError(
+                f"got {given!r}; a choice is made by `use`: {{use: {given}}}, or .use={given} behind --params."
+            )
+        return given
+
     @model_validator(mode="after")
     def _check_against_registry(self) -> Self:
         if self.registry is not None:

@@ -22,7 +22,7 @@ from tests.training.conftest import CLOCK
 pytestmark = pytest.mark.slow
 
 # Every random number there is: dropout, the sampler, augmentation; and an average beside the weights.
-EPOCHS = 40
+EPOCHS = 25
 PARAMETERS = {
     "model.use": "cnn1d",
     "model.cnn1d.dropout": 0.2,
@@ -64,8 +64,8 @@ def shown(folder: Path) -> str:
     return (folder / "shown.txt").read_text(encoding="utf-8", errors="replace")
 
 
-def run_to_the_end(folder: Path) -> str:
-    process = start(folder)
+def wait_for(process: subprocess.Popen[bytes], folder: Path) -> str:
+    """Wait for a run to end well, and give back what it has shown."""
     try:
         assert process.wait(SECONDS) == 0, shown(folder)
     finally:
@@ -118,13 +118,18 @@ def results(folder: Path) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_very_numbers(tmp_path: Path) -> None:
     left_alone, killed = project(tmp_path / "left_alone"), project(tmp_path / "killed")
-    assert "Going on" not in run_to_the_end(left_alone)
+    beside = start(left_alone)
+    try:
+        done = run_until_killed(killed)
+        assert KILLED_AFTER <= done < EPOCHS
+        assert not versions(killed, "07_model_output/test/baseline/metrics.json")
+        went_on = wait_for(start(killed), killed)
+    except BaseException:
+        kill(beside)
+        raise
+    assert f"Going on from epoch {done}, where this training was cut off" in went_on
+    assert "Going on" not in wait_for(beside, left_alone)
 
-    done = run_until_killed(killed)
-    assert KILLED_AFTER <= done < EPOCHS
-    assert not versions(killed, "07_model_output/test/baseline/metrics.json")
-
-    assert f"Going on from epoch {done}, where this training was cut off" in run_to_the_end(killed)
     metrics, history, predictions = results(killed)
     expected_metrics, expected_history, expected_predictions = results(left_alone)
     # The fingerprint of the model is among them.

@@ -84,7 +84,7 @@ def fit_model(
         "model": {"use": config.model.use, config.model.use: options},
         "train": chosen_training(config.train),
     }
-    key = _key(settings, train, val)
+    key = _key(settings, train, val, device)
     # Weights, dropout and the order of beats come from this seed alone, and the caller's generator is left as it was.
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -121,16 +121,10 @@ def fit_model(
     return model, pd.DataFrame(training.rows)
 
 
-def _key(settings: dict[str, Any], train: TensorSet, val: TensorSet) -> str:
-    """Names the one training that these settings and these beats make."""
-    facts = [
-        settings,
-        train.spec.to_dict(),
-        train.fingerprint,
-        val.fingerprint,
-        torch.__version__,
-        beatwise.__version__,
-    ]
+def _key(settings: dict[str, Any], train: TensorSet, val: TensorSet, device: torch.device) -> str:
+    """Names the one training that these settings and these beats make with these versions on this kind of device."""
+    versions = [torch.__version__, beatwise.__version__, device.type]
+    facts = [settings, train.spec.to_dict(), train.fingerprint, val.fingerprint, versions]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
 
 
