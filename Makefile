@@ -28,7 +28,7 @@ run: install  ## Raw beats to report, on the bundled synthetic sample
 	$(BIN)/kedro run
 
 test: install  ## All quick tests; needs nothing but Python
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-all: install  ## What `make test` leaves out: slow tests, tests on real data, tests in a browser
 	PYTHON=$(BIN)/python tests/test_all.sh

@@ -101,8 +101,8 @@ def refuse_unsuitable(names: Iterable[str], representation: str) -> None:
 
 
 @AUGMENTATIONS.register("shift")
-def shift(batch: Batch, *, max_samples: Samples = 10, share: Share = 0.5) -> Batch:
-    """Move beats in time by a whole number of samples, as in A. Telfer's ECG project.
+def shift(batch: Batch, *, max_samples: Samples = 4, share: Share = 0.5) -> Batch:
+    """Move beats in time by a whole number of samples, as in A. Telfer's ECG project (up to 10 there).
 
     To the right, the first sample is repeated and the beat gets longer, cut at t; to the left, the first samples are
     dropped and the beat gets shorter, down to its last sample.
@@ -122,8 +122,8 @@ def shift(batch: Batch, *, max_samples: Samples = 10, share: Share = 0.5) -> Bat
 
 
 @AUGMENTATIONS.register("amplitude")
-def amplitude(batch: Batch, *, max_offset: Fraction = 0.1, max_gain: Fraction = 0.0, share: Share = 0.5) -> Batch:
-    """Add one offset to all of a beat, as in A. Telfer's ECG project, and multiply it by one gain.
+def amplitude(batch: Batch, *, max_offset: Fraction = 0.03, max_gain: Fraction = 0.05, share: Share = 0.5) -> Batch:
+    """Add one offset to all of a beat, as in A. Telfer's ECG project (up to .1 there), and multiply it by one gain.
 
     Args:
         batch: Beats.
@@ -139,8 +139,8 @@ def amplitude(batch: Batch, *, max_offset: Fraction = 0.1, max_gain: Fraction = 
 
 
 @AUGMENTATIONS.register("noise")
-def noise(batch: Batch, *, sd: Annotated[float, Field(gt=0)] = 0.05, share: Share = 0.5) -> Batch:
-    """Multiply every sample by a normal number of mean 1, as in A. Telfer's ECG project.
+def noise(batch: Batch, *, sd: Annotated[float, Field(gt=0)] = 0.02, share: Share = 0.5) -> Batch:
+    """Multiply every sample by a normal number of mean 1, as in A. Telfer's ECG project (deviation .05 there).
 
     Args:
         batch: Beats.
@@ -174,7 +174,7 @@ def graft(batch: Batch, *, share: Share = 0.5) -> Batch:
 
 
 @AUGMENTATIONS.register("stretch")
-def stretch(batch: Batch, *, max_stretch: Annotated[float, Field(gt=0)] = 0.1, share: Share = 0.5) -> Batch:
+def stretch(batch: Batch, *, max_stretch: Annotated[float, Field(gt=0)] = 0.05, share: Share = 0.5) -> Batch:
     """Stretch or squeeze beats in time, interpolating linearly between samples.
 
     The first sample stays; the beat ends with the last sample that still falls within the original, cut at t. A

@@ -134,7 +134,7 @@ def test_the_model_knows_every_option_that_it_was_trained_with(parts: Parts):
     assert model.config["model"] == {"use": "mlp", "mlp": {"width": 16, "layers": 2, "dropout": 0.2}}
     train = model.config["train"]
     assert train["loss"] == {"use": "focal", "focal": {"gamma": 2.0}}
-    assert train["augment"] == {"use": ["shift"], "shift": {"max_samples": 10, "share": 0.5}}
+    assert train["augment"] == {"use": ["shift"], "shift": {"max_samples": 4, "share": 0.5}}
     assert train["optimizer"] == {"use": "adamw", "adamw": {"weight_decay": 0.01}}
     again, _ = loop.fit_model(*parts, FitConfig.model_validate(model.config))
     assert again.fingerprint == model.fingerprint
@@ -488,7 +488,7 @@ def test_augmentations_are_applied_to_training_batches_in_their_order_and_to_not
     monkeypatch.setattr(loop, "augment", blank)
     model, history = loop.fit_model(*parts, config(epochs=2, augment={"use": "noise+shift", "shift": {"share": 0.25}}))
     assert [name for name, _ in given[0][1]] == ["noise", "shift"]
-    assert given[0][1][1][1] == {"max_samples": 10, "share": 0.25}
+    assert given[0][1][1][1] == {"max_samples": 4, "share": 0.25}
     for epoch in (given[:4], given[4:]):
         seen = [row for batch, _ in epoch for row in padded(batch.x, 24)]
         assert sorted(seen) == sorted(padded(torch.from_numpy(parts[0].x), 24))

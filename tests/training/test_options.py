@@ -167,7 +167,7 @@ def test_each_augmentation_gets_its_own_options():
     given = Augment.model_validate({"use": "noise+shift", "shift": {"share": 0.1}, "noise": {"sd": 0.2}, "graft": {}})
     assert given.chosen_in_order(AUGMENTATIONS) == [
         ("noise", {"sd": 0.2, "share": 0.5}),
-        ("shift", {"max_samples": 10, "share": 0.1}),
+        ("shift", {"max_samples": 4, "share": 0.1}),
     ]
     assert given.chosen_values() == {"use": "noise+shift", "noise": {"sd": 0.2}, "shift": {"share": 0.1}}
 
@@ -219,7 +219,7 @@ def test_only_what_was_chosen_is_written_down_with_all_its_options():
     assert settings["optimizer"] == {"use": "sgd", "sgd": {"momentum": 0.5, "weight_decay": 1e-4}}
     assert settings["augment"] == {
         "use": ["noise", "mixup"],
-        "noise": {"sd": 0.05, "share": 0.5},
+        "noise": {"sd": 0.02, "share": 0.5},
         "mixup": {"alpha": 1.0, "share": 0.5},
     }
     assert settings["schedule"] == {"use": "cosine", "cosine": {"warmup_epochs": 1.0}}
