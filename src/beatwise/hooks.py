@@ -224,11 +224,11 @@ def _log_failed_rows(rows: list[dict[str, Any]]) -> None:
 
 def _start_row(row: dict[str, Any]) -> mlflow.ActiveRun:
     """Open the run of a row and log what it is fitted with."""
+    from beatwise.comparison.rows import own_config
+
     run = mlflow.start_run(run_name=f"{row['model']}, {row['strategy']}, seed {row['seed']}", nested=True)
     mlflow.set_tags({"model": row["model"], "strategy": row["strategy"]})
-    # How networks are trained is nothing to a reference.
-    config = {name: block for name, block in row["config"].items() if not (row["reference"] and name == "train")}
-    mlflow.log_params(flatten(config))
+    mlflow.log_params(flatten(own_config(row)))
     return run
 
 

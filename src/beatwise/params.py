@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from beatwise.errors import BeatwiseError
+from beatwise.evaluation.metrics import OverallMetric
 from beatwise.registry import Registry, describe_validation, unknown_name
 from beatwise.resampling import STRATEGIES
 from beatwise.signals.representations import REPRESENTATIONS
@@ -180,23 +181,6 @@ class Augment(Choice):
         return {"use": "+".join(self.use), **{name: given.get(name) or {} for name in self.use}}
 
 
-MONITORS = Literal[
-    "accuracy",
-    "balanced_accuracy",
-    "macro_precision",
-    "macro_recall",
-    "macro_specificity",
-    "macro_f1",
-    "macro_auroc",
-    "macro_average_precision",
-    "kappa",
-    "mcc",
-    "log_loss",
-    "ece",
-    "brier",
-]
-
-
 class Train(Block):
     """The training loop.
 
@@ -240,7 +224,7 @@ class Train(Block):
     gradient_clip: Positive | None = 1.0
     trim_padding: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
-    monitor: MONITORS = "macro_recall"
+    monitor: OverallMetric = "macro_recall"
     patience: Annotated[int, Field(ge=1)] | None = 8
 
 

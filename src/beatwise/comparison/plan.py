@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +10,13 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-import beatwise
 from beatwise.beats import RR_COLUMNS, fingerprint, has_rr
 from beatwise.comparison.reference import REFERENCES
+from beatwise.comparison.rows import own_config
 from beatwise.errors import BeatwiseError
 from beatwise.params import Block, Comparison, FitConfig, Model, Resample, Tensors, Train
 from beatwise.registry import describe_validation
+from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import fit_config
 
 BLOCKS: dict[str, type[Block]] = {"resample": Resample, "tensors": Tensors, "model": Model, "train": Train}
@@ -125,9 +125,7 @@ def row_key(row: Mapping[str, Any], fingerprints: list[str]) -> str:
         row: A row of the plan.
         fingerprints: Of the parts, see :func:`fingerprints_of`.
     """
-    # How networks are trained is nothing to a reference.
-    config = {name: block for name, block in row["config"].items() if not (row["reference"] and name == "train")}
-    return key_of([config, row["reference"]], fingerprints)
+    return key_of([own_config(row), row["reference"]], fingerprints)
 
 
 def fingerprints_of(*parts: pd.DataFrame) -> list[str]:
@@ -139,9 +137,3 @@ def _rr_fingerprint(beats: pd.DataFrame) -> str:
     if not has_rr(beats):
         return ""
     return hashlib.sha256(beats[list(RR_COLUMNS)].to_numpy(dtype=np.float32).tobytes()).hexdigest()
-
-
-def key_of(config: Any, fingerprints: list[str]) -> str:
-    """A short hash of a configuration, of the beats that it is applied to, and of Beatwise's version."""
-    facts = json.dumps([config, fingerprints, beatwise.__version__], sort_keys=True)
-    return hashlib.sha256(facts.encode()).hexdigest()[:20]

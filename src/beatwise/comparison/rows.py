@@ -55,6 +55,11 @@ class FinishedRows:
             (folder / RESULT).write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
 
 
+def own_config(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of the plan is fitted with: how networks are trained is nothing to a reference."""
+    return {name: block for name, block in row["config"].items() if not (row["reference"] and name == "train")}
+
+
 def fit_row(
     row: Mapping[str, Any], parts: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoints]
 ) -> tuple[dict[str, Any], pd.DataFrame]:

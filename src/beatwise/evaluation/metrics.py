@@ -9,14 +9,14 @@ defined; a precision without a single prediction of its class is 0, as in scikit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 
-OVERALL: Final = (
+OverallMetric = Literal[
     "accuracy",
     "balanced_accuracy",
     "macro_precision",
@@ -30,7 +30,8 @@ OVERALL: Final = (
     "log_loss",
     "ece",
     "brier",
-)
+]
+OVERALL: Final[tuple[str, ...]] = get_args(OverallMetric)
 PER_CLASS: Final = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
 ECE_BINS: Final = 15
 

@@ -43,12 +43,12 @@ def recall_first_factors(target: npt.NDArray[np.int64], probability: Floats, acc
     best_gain = gain(best)
     if best_gain[0] < 0:
         return np.ones(n_classes)
-    candidates = [power * (np.log(shares[majority]) - np.log(shares)) for power in POWERS]
+    for power in POWERS:
+        candidate = power * (np.log(shares[majority]) - np.log(shares))
+        if (found := gain(candidate)) > best_gain:
+            best, best_gain = candidate, found
+    others = [index for index in range(n_classes) if index != majority]
     for _ in range(SWEEPS):
-        for candidate in candidates:
-            if (found := gain(candidate)) > best_gain:
-                best, best_gain = candidate, found
-        others = [index for index in range(n_classes) if index != majority]
         for index in others:
             around = best
             for step in STEPS:
@@ -56,7 +56,6 @@ def recall_first_factors(target: npt.NDArray[np.int64], probability: Floats, acc
                 candidate[index] += step
                 if (found := gain(candidate)) > best_gain:
                     best, best_gain = candidate, found
-        candidates = []
     return np.exp(best)
 
 

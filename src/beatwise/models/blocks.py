@@ -31,7 +31,7 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 # Width of a transformer's hidden layer over its own.
 Expansion = Annotated[float, Field(gt=0)]
 Pooling = Literal["mean", "max", "attention"]
-ImagePooling = Literal["flatten", "mean", "max", "attention"]
+ImagePooling = Literal["flatten", Pooling]
 # Heads of attention; 0 where attention is an option that can be left out.
 Heads = Annotated[int, Field(ge=1)]
 OptionalHeads = Annotated[int, Field(ge=0)]

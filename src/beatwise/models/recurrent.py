@@ -17,6 +17,7 @@ from beatwise.models.blocks import (
     OddKernel,
     OptionalHeads,
     Pool1d,
+    Pooling,
     Width,
     divisible,
     needs_series,
@@ -25,7 +26,7 @@ from beatwise.models.cnn1d import dilated_trunk
 from beatwise.models.registry import MODELS, BeatModel
 from beatwise.padding import beat_mask
 
-Ending = Literal["last", "mean", "max", "attention"]
+Ending = Literal["last", Pooling]
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 

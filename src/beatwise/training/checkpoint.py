@@ -6,6 +6,7 @@ in its header), written whole or not at all; nothing in it can run code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import beatwise
 from beatwise.errors import BeatwiseError
 from beatwise.files import written_whole
 
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 State = dict[str, Any]
+
+
+def key_of(*facts: Any) -> str:
+    """A short hash of plain data and of Beatwise's version: names the one thing that is computed from them."""
+    named = json.dumps([*facts, beatwise.__version__], sort_keys=True)
+    return hashlib.sha256(named.encode()).hexdigest()[:20]
 
 
 class Checkpoints:

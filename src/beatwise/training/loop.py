@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import logging
 import math
 import time
@@ -18,7 +16,6 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-import beatwise
 from beatwise.augment import AUGMENTATIONS, Batch, augment
 from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import point_scores
@@ -28,7 +25,7 @@ from beatwise.padding import beat_lengths, without_common_padding
 from beatwise.params import FitConfig, Train
 from beatwise.signals.representations import TensorSet
 from beatwise.trained_model import TrainedModel
-from beatwise.training.checkpoint import Checkpoints, State
+from beatwise.training.checkpoint import Checkpoints, State, key_of
 from beatwise.training.losses import LOSSES, class_weights
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
 from beatwise.training.options import CHOICES, chosen_training
@@ -123,9 +120,8 @@ def fit_model(
 
 def _key(settings: dict[str, Any], train: TensorSet, val: TensorSet, device: torch.device) -> str:
     """Names the one training that these settings and these beats make with these versions on this kind of device."""
-    versions = [torch.__version__, beatwise.__version__, device.type]
-    facts = [settings, train.spec.to_dict(), train.fingerprint, val.fingerprint, versions]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
+    beats = [train.spec.to_dict(), train.fingerprint, val.fingerprint]
+    return key_of(settings, beats, torch.__version__, device.type)
 
 
 @dataclass(frozen=True)

@@ -78,11 +78,12 @@ def fit(
     keys = [row_key(row, fingerprints) for row in plan]
     # Rows may be called differently and yet be the same training.
     distinct = dict(zip(keys, plan, strict=True))
-    todo = {key: row for key, row in distinct.items() if finished_rows.load(key) is None}
-    log.info("%d rows to train; %d of %d are finished already", len(todo), len(distinct) - len(todo), len(distinct))
+    finished = {key: found for key in distinct if (found := finished_rows.load(key)) is not None}
+    todo = {key: row for key, row in distinct.items() if key not in finished}
+    log.info("%d rows to train; %d of %d are finished already", len(todo), len(finished), len(distinct))
     failures: dict[str, str] = {}
     with (
-        _progress("training rows", len(distinct), len(distinct) - len(todo)) as advance,
+        _progress("training rows", len(distinct), len(finished)) as advance,
         closing(run_jobs(fit_row, todo, (*parts, checkpoints), ray)) as outcomes,
     ):
         for key, outcome in outcomes:
@@ -92,11 +93,12 @@ def fit(
                 log.warning("%s failed: %s", named, outcome.reason)
             else:
                 finished_rows.save(key, *outcome)
+                finished[key] = outcome
                 log.info("%s: finished in %.0f s", named, outcome[0]["seconds"])
             advance()
     rows, tables = [], []
     for number, (key, row) in enumerate(zip(keys, plan, strict=True)):
-        facts, predictions = finished_rows.load(key) or ({}, None)
+        facts, predictions = finished.get(key, ({}, None))
         rows.append({"row": number, **row, "facts": facts, "failure": failures.get(key)})
         if predictions is not None:
             tables.append(predictions.assign(row=number))
