@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# Beats that are predicted at once.
-CHUNK = 2048
+# Beats that are predicted at once: what they make on the way stays in a CPU's cache, 2,048 took twice as long.
+CHUNK = 128
 
 
 @torch.inference_mode()
