@@ -16,7 +16,13 @@ from beatwise.figures import plot_leaderboard
 from beatwise.figures.style import to_png
 from beatwise.params import Evaluate
 from beatwise.report.html import render_leaderboard
-from beatwise.report.tables import behind_table, cost_table, leaderboard_table, short_leaderboard_table
+from beatwise.report.tables import (
+    behind_table,
+    changes_table,
+    cost_table,
+    leaderboard_table,
+    short_leaderboard_table,
+)
 from tests.conftest import CLASSES
 
 MakeBeats = Callable[..., pd.DataFrame]
@@ -283,6 +289,16 @@ def test_the_table_of_costs_leaves_open_what_a_reference_does_not_have(board: pd
     assert table.rows[2] == ["boosting", "none", "–", "–", "9"]
 
 
+def test_the_table_of_changes_has_one_row_for_all_seeds() -> None:
+    changes = {"model.use": "gru", "train.epochs": 3}
+    rows = [{"model": "gru", "strategy": "none", "seed": seed, "changes": changes} for seed in (1, 2)]
+    rows.append({"model": "base", "strategy": "none", "seed": 1, "changes": {}})
+    assert changes_table(rows).rows == [
+        ["gru", "none", "model.use=gru, train.epochs=3"],
+        ["base", "none", "nothing"],
+    ]
+
+
 def test_the_short_table_fits_a_terminal_and_leaves_out_the_intervals(board: pd.DataFrame) -> None:
     table = short_leaderboard_table(board)
     assert table.rows[0] == ["cnn · none", ".850 ± .071", ".550 ± .071", ".900 ± .000"]
@@ -322,8 +338,14 @@ def test_the_figure_grows_with_the_rows_and_shows_no_deviation_where_there_is_on
 
 def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFrame) -> None:
     rows: list[dict[str, Any]] = [
-        {"model": "cnn", "strategy": "none", "seed": 1, "failure": None},
-        {"model": "<b>wild</b>", "strategy": "graft", "seed": 7, "failure": "it diverged & fell over"},
+        {"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None},
+        {
+            "model": "<b>wild</b>",
+            "strategy": "graft",
+            "seed": 7,
+            "changes": {"train.epochs": 3},
+            "failure": "it diverged & fell over",
+        },
     ]
     html = render_leaderboard(board, plot_leaderboard(board), rows, evaluate=EVALUATE, notice="Beware!", source="here")
     for words in ("Beware!", "2 fits on <b>here</b>, 1 of which failed", ".850 ± .071\n[.810, .890]", "the best"):
@@ -335,6 +357,6 @@ def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFra
 
 
 def test_the_page_says_nothing_of_failures_where_there_are_none(board: pd.DataFrame) -> None:
-    rows = [{"model": "cnn", "strategy": "none", "seed": 1, "failure": None}]
+    rows = [{"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None}]
     html = render_leaderboard(board, plot_leaderboard(board), rows, evaluate=EVALUATE, notice="", source="here")
     assert "ailed" not in html

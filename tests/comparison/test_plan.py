@@ -112,6 +112,11 @@ def test_a_row_is_fitted_with_its_own_seed_and_a_configuration_that_a_fit_takes(
         assert row["config"]["classes"] == CLASSES
 
 
+def test_a_row_names_what_it_changes_the_strategy_over_the_model() -> None:
+    (row,) = plan({"a": {"train": {"epochs": 3, "batch_size": 8}}}, {"long": {"train": {"epochs": 9}}})
+    assert row["changes"] == {"train.epochs": 9, "train.batch_size": 8}
+
+
 def test_rows_are_plain_data() -> None:
     rows = plan({"a": {}, "gb": {"reference": "gradient_boosting"}})
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows

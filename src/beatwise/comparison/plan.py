@@ -14,7 +14,7 @@ from beatwise.beats import RR_COLUMNS, fingerprint, has_rr
 from beatwise.comparison.reference import REFERENCES
 from beatwise.comparison.rows import own_config
 from beatwise.errors import BeatwiseError
-from beatwise.params import Block, Comparison, FitConfig, Model, Resample, Tensors, Train
+from beatwise.params import Block, Comparison, FitConfig, Model, Resample, Tensors, Train, flatten
 from beatwise.registry import describe_validation
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import fit_config
@@ -37,7 +37,8 @@ def plan_rows(
 
     Returns:
         One mapping a row: ``model`` and ``strategy`` (what they are called), ``seed``, ``reference`` (whether it is
-        one), and ``config``, a :class:`beatwise.params.FitConfig` as plain data.
+        one), ``changes`` (what model and strategy change, by full name), and ``config``, a
+        :class:`beatwise.params.FitConfig` as plain data.
 
     Raises:
         BeatwiseError: If a model or strategy changes what is no parameter, or to a value that is not allowed.
@@ -63,6 +64,7 @@ def plan_rows(
                         "strategy": strategy,
                         "seed": seed,
                         "reference": is_reference,
+                        "changes": flatten(changes),
                         "config": {**config.model_dump(mode="json"), "seed": seed},
                     }
                 )

@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 
 from beatwise.figures.style import DPI, to_png
 from beatwise.params import Evaluate, flatten
-from beatwise.report.tables import behind_table, cost_table, leaderboard_table, overall_table, per_class_table
+from beatwise.report.tables import (
+    behind_table,
+    changes_table,
+    cost_table,
+    leaderboard_table,
+    overall_table,
+    per_class_table,
+)
 
 
 def render_report(
@@ -85,6 +92,7 @@ def render_leaderboard(
         scores=leaderboard_table(leaderboard, evaluate),
         behind=behind_table(leaderboard, evaluate.confidence),
         cost=cost_table(leaderboard),
+        changes=changes_table(rows),
         drawn=_embed(figure),
         failures=[row for row in rows if row["failure"]],
     )

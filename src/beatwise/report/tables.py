@@ -217,6 +217,21 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
     return Table(caption, ["model", "strategy", "parameters", "best epoch", "seconds"], rows, labels=2)
 
 
+def changes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What every model and strategy of a comparison changes in the parameters of a fit.
+
+    Args:
+        rows: Rows of the comparison.
+    """
+    distinct = {(str(row["model"]), str(row["strategy"])): row for row in rows}
+    cells = [
+        [*labels, ", ".join(f"{key}={value}" for key, value in row["changes"].items()) or "nothing"]
+        for labels, row in distinct.items()
+    ]
+    caption = "Everything else is as the parameters say; reference: a classifier that is no network of the zoo."
+    return Table(caption, ["model", "strategy", "changes"], cells, labels=3)
+
+
 def _labels(row: Mapping[Any, Any]) -> list[str]:
     return [str(row["model"]), str(row["strategy"])]
 
