@@ -12,7 +12,18 @@ from pydantic import BaseModel
 from beatwise.augment import AUGMENTATIONS
 from beatwise.errors import BeatwiseError
 from beatwise.models import MODELS
-from beatwise.params import Augment, Block, Choice, Model, Parameters, TrainingChoice, check_parameters
+from beatwise.params import (
+    Augment,
+    Block,
+    Choice,
+    Model,
+    Parameters,
+    TrainingChoice,
+    check_parameters,
+    flatten,
+    merged,
+    nested,
+)
 from beatwise.registry import Registry
 from beatwise.resampling import STRATEGIES
 from beatwise.settings import CONFIG_LOADER_ARGS
@@ -291,3 +302,25 @@ def test_every_choice_of_the_configuration_is_covered_here():
     assert found == {*CHOICES, *LATER}
     # Several blocks are of the kind TrainingChoice, all others of a kind of their own.
     assert len(Choice.__subclasses__()) - 1 + len(TRAINING_CHOICES) == len(found)
+
+
+def test_mappings_are_merged_all_the_way_down_and_everything_else_is_replaced() -> None:
+    base = {"a": {"b": 1, "c": {"d": 2, "e": 3}}, "list": [1, 2, 3], "kept": 0}
+    changes = {"a": {"c": {"d": 20}, "new": 4}, "list": [9]}
+    assert merged(base, changes) == {"a": {"b": 1, "c": {"d": 20, "e": 3}, "new": 4}, "list": [9], "kept": 0}
+
+
+def test_a_mapping_takes_the_place_of_a_value_and_a_value_that_of_a_mapping() -> None:
+    assert merged({"a": 1, "b": {"c": 2}}, {"a": {"x": 1}, "b": None}) == {"a": {"x": 1}, "b": None}
+
+
+def test_merging_changes_neither_of_the_two() -> None:
+    base, changes = {"a": {"b": 1}}, {"a": {"c": 2}}
+    before = copy.deepcopy((base, changes))
+    merged(base, changes)["a"]["b"] = 5
+    assert (base, changes) == before
+
+
+def test_nesting_is_the_inverse_of_flattening() -> None:
+    values = {"a": {"b": 1, "c": {"d": [2], "e": {}}}, "f": None}
+    assert nested(flatten(values)) == values

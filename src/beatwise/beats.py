@@ -78,3 +78,14 @@ def fingerprint(beats: pd.DataFrame) -> str:
     digest = hashlib.sha256(signals(beats).tobytes())
     digest.update(labels(beats).tobytes())
     return digest.hexdigest()
+
+
+def fingerprints_of(*parts: pd.DataFrame) -> list[str]:
+    """One fingerprint a beats table: of signals, labels and, where they are known, RR intervals."""
+    return [fingerprint(part) + _rr_fingerprint(part) for part in parts]
+
+
+def _rr_fingerprint(beats: pd.DataFrame) -> str:
+    if not has_rr(beats):
+        return ""
+    return hashlib.sha256(beats[list(RR_COLUMNS)].to_numpy(dtype=np.float32).tobytes()).hexdigest()

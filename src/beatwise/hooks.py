@@ -6,6 +6,7 @@ import atexit
 import logging
 import math
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+from mlflow.entities import Metric, Param
 
 from beatwise.errors import BeatwiseError
 from beatwise.params import Block, check_globals, check_parameters, flatten
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 # Parameters that are taken from globals.yml, where the catalog takes them from as well.
 FIXED_BY_SOURCE = {"source", "classes", "sample_rate"}
+
+# A trial that was stopped early has done what it was to do.
+MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "running": "KILLED", "failed": "FAILED"}
 
 
 class ParameterHooks:
@@ -61,10 +66,15 @@ class ParameterHooks:
 
             given = self._parameters
             check_fit(given.model, given.train, given.tensors)
+            fit = (given.resample, given.tensors, given.model, given.train)
             if any("compare" in node.tags for node in pipeline.nodes):
                 from beatwise.comparison.plan import plan_rows
 
-                plan_rows(given.compare, given.classes, given.resample, given.tensors, given.model, given.train)
+                plan_rows(given.compare, given.classes, *fit)
+            if any("tune" in node.tags for node in pipeline.nodes):
+                from beatwise.search.plan import plan_search
+
+                plan_search(given.tune, given.classes, given.seed, *fit)
 
 
 class TrackingHooks(MlflowHook):
@@ -73,7 +83,7 @@ class TrackingHooks(MlflowHook):
     Parameters are logged one by one, of a choice only what was chosen. Datasets are logged as the catalog says in
     ``metadata: {beatwise: {mlflow: …}}``: ``artifact`` logs the file, ``metrics`` the scores, ``history`` metrics by
     epoch, ``model`` a model that takes beats and gives probabilities, ``rows`` and ``failed_rows`` a run below this one
-    for every row of a comparison.
+    for every row of a comparison, ``trials`` one for every trial of a search.
     """
 
     @hook_impl
@@ -133,6 +143,8 @@ class TrackingHooks(MlflowHook):
             _log_rows(data)
         elif kind == "failed_rows":
             _log_failed_rows(data)
+        elif kind == "trials":
+            _log_trials(data)
         elif kind == "model":
             from beatwise.mlflow_model import log_model
 
@@ -220,6 +232,34 @@ def _log_failed_rows(rows: list[dict[str, Any]]) -> None:
             _start_row(row)
             mlflow.set_tag("failure", row["failure"])
             mlflow.end_run("FAILED")
+
+
+def _log_trials(records: list[dict[str, Any]]) -> None:
+    """Log every trial of a search as a run below the current one, with its own times."""
+    client, parent = mlflow.MlflowClient(), mlflow.active_run().info
+    for record in records:
+        started = int(datetime.fromisoformat(record["started"]).timestamp() * 1000)
+        ended = started + round(1000 * sum(epoch["seconds"] for epoch in record["epochs"]))
+        run_id = client.create_run(
+            parent.experiment_id,
+            start_time=started,
+            tags={
+                "mlflow.parentRunId": parent.run_id,
+                "status": record["status"],
+                **({"failure": record["failure"]} if record["failure"] else {}),
+            },
+            run_name=f"trial {record['number']}",
+        ).info.run_id
+        metrics = [
+            Metric(name, value, started + round(1000 * epoch["seconds"]), epoch["epoch"])
+            for epoch in record["epochs"]
+            for name, value in epoch.items()
+            if name != "epoch"
+        ]
+        params = [Param(name, str(value)) for name, value in record["values"].items()]
+        for first in range(0, max(len(metrics), 1), 1000):
+            client.log_batch(run_id, metrics=metrics[first : first + 1000], params=params if first == 0 else [])
+        client.set_terminated(run_id, MLFLOW_STATUS[record["status"]], ended)
 
 
 def _start_row(row: dict[str, Any]) -> mlflow.ActiveRun:

@@ -16,6 +16,7 @@ from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import OverallMetric
 from beatwise.registry import Registry, describe_validation, unknown_name
 from beatwise.resampling import STRATEGIES
+from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
 from beatwise.signals.representations import REPRESENTATIONS
 from beatwise.signals.segmentation import BEAT_SYMBOLS, RULES
 from beatwise.splits import SPLITS, Share
@@ -271,14 +272,16 @@ class Rows(Block):
     seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], Field(min_length=1)] = [42]
 
 
-class Comparison(Block):
-    """A leaderboard: one of the presets below it, by name.
+class Presets(Block):
+    """A block that chooses one of the presets below it by name; those that are not chosen are checked too.
 
     Attributes:
         use: Name of the preset.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    kind: ClassVar[str]
+    preset: ClassVar[type[Block]]
 
     use: str
 
@@ -286,18 +289,92 @@ class Comparison(Block):
     def _check_presets(self) -> Self:
         presets = self.model_extra or {}
         if self.use not in presets:
-            raise BeatwiseError(unknown_name("comparison", self.use, presets))
+            raise BeatwiseError(unknown_name(self.kind, self.use, presets))
         for name, preset in presets.items():
             try:
-                Rows.model_validate(preset)
+                self.preset.model_validate(preset)
             except ValidationError as error:
-                raise BeatwiseError(describe_validation(error, name, Rows)) from error
+                raise BeatwiseError(describe_validation(error, name, self.preset)) from error
         return self
+
+    @property
+    def chosen_preset(self) -> Any:
+        """The chosen preset as plain data."""
+        return (self.model_extra or {})[self.use]
+
+
+class Comparison(Presets):
+    """A leaderboard: one of the presets below it, by name."""
+
+    kind = "comparison"
+    preset = Rows
 
     @property
     def rows(self) -> Rows:
         """The chosen preset."""
-        return Rows.model_validate((self.model_extra or {})[self.use])
+        return Rows.model_validate(self.chosen_preset)
+
+
+class Algorithm(Choice):
+    """Where the values of the next trial come from (:mod:`beatwise.search.algorithms`)."""
+
+    registry = ALGORITHMS
+
+
+class TrialScheduler(Choice):
+    """Which trials are stopped early (:mod:`beatwise.search.algorithms`)."""
+
+    registry = SCHEDULERS
+
+
+class Search(Block):
+    """One search for hyper-parameters.
+
+    Attributes:
+        space: What is searched, see :mod:`beatwise.search.space`.
+        algorithm: Where the values of the next trial come from.
+        scheduler: Which trials are stopped early.
+        metric: Validation metric that is searched for; of ``log_loss``, ``ece`` and ``brier`` less is better. It picks
+            the epoch of each trial too.
+        trials: Trials in all.
+        epochs: Epochs of each trial, at most.
+        total_epochs: Epochs of all trials together after which no trial begins and none goes on; null is no limit.
+        max_minutes: Time after which no trial begins and none goes on; null is no limit.
+        seeds: Trainings of each trial, with seeds of their own; their mean counts.
+        refit: What the last fit of the best trial changes in its parameters, e.g. ``{train: {epochs: 30}}``.
+    """
+
+    space: dict[str, Any]
+    algorithm: Algorithm = Algorithm(use="tpe")
+    scheduler: TrialScheduler = TrialScheduler(use="asha")
+    metric: OverallMetric = "macro_recall"
+    trials: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    total_epochs: Annotated[int, Field(ge=1)] | None = None
+    max_minutes: Positive | None = None
+    seeds: Annotated[int, Field(ge=1)] = 1
+    refit: dict[str, Any] = {}
+
+
+class Tune(Presets):
+    """Searches by name, of which one is chosen.
+
+    Attributes:
+        use: Name of the search.
+        models: What is searched of each model, where a search does not say so itself.
+        refine: Name of a finished search around whose best trials the ranges are narrowed; null for none.
+    """
+
+    kind = "search"
+    preset = Search
+
+    models: dict[str, dict[str, Any]] = {}
+    refine: str | None = None
+
+    @property
+    def search(self) -> Search:
+        """The chosen search."""
+        return Search.model_validate(self.chosen_preset)
 
 
 class Report(Block):
@@ -436,6 +513,7 @@ class Parameters(Block):
     train: Train
     evaluate: Evaluate
     compare: Comparison
+    tune: Tune
     ray: RaySettings
     report: Report
     segment: Segment
@@ -450,6 +528,27 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}.{key}" if prefix else str(key)
         flat |= flatten(value, name) if isinstance(value, Mapping) and value else {name: value}
     return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of :func:`flatten`."""
+    values: dict[str, Any] = {}
+    for name, value in flat.items():
+        *above, last = name.split(".")
+        block = values
+        for step in above:
+            block = block.setdefault(step, {})
+        block[last] = value
+    return values
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping over another, key by key all the way down; everything but mappings is replaced."""
+    out = dict(base)
+    for key, value in changes.items():
+        below = out.get(key)
+        out[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return out
 
 
 def check_parameters(given: dict[str, Any]) -> Parameters:

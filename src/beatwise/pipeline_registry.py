@@ -8,9 +8,9 @@ def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines by name, or only those that the command asks for.
 
     Returns:
-        ``__default__`` is ``train``: raw beats to report.
+        ``__default__`` is ``tune``: raw beats to report, with a search in the middle.
     """
     pipelines = find_pipelines(raise_errors=True)
     if "__default__" in pipelines:
-        pipelines["__default__"] = pipelines["train"]
+        pipelines["__default__"] = pipelines["tune"]
     return pipelines

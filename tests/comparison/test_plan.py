@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from beatwise.comparison.plan import fingerprints_of, merged, plan_rows, row_key
+from beatwise.beats import fingerprints_of
+from beatwise.comparison.plan import plan_rows, row_key
 from beatwise.errors import BeatwiseError
 from beatwise.params import Comparison, FitConfig, Model, Resample, Tensors, Train, check_parameters
 from tests.conftest import CLASSES
@@ -35,24 +35,7 @@ def names(rows: Rows) -> list[tuple[str, str, int]]:
     return [(row["model"], row["strategy"], row["seed"]) for row in rows]
 
 
-# --- merging
-
-
-def test_mappings_are_merged_all_the_way_down_and_everything_else_is_replaced() -> None:
-    base = {"a": {"b": 1, "c": {"d": 2, "e": 3}}, "list": [1, 2, 3], "kept": 0}
-    changes = {"a": {"c": {"d": 20}, "new": 4}, "list": [9]}
-    assert merged(base, changes) == {"a": {"b": 1, "c": {"d": 20, "e": 3}, "new": 4}, "list": [9], "kept": 0}
-
-
-def test_a_mapping_takes_the_place_of_a_value_and_a_value_that_of_a_mapping() -> None:
-    assert merged({"a": 1, "b": {"c": 2}}, {"a": {"x": 1}, "b": None}) == {"a": {"x": 1}, "b": None}
-
-
-def test_merging_changes_neither_of_the_two() -> None:
-    base, changes = {"a": {"b": 1}}, {"a": {"c": 2}}
-    before = copy.deepcopy((base, changes))
-    merged(base, changes)["a"]["b"] = 5
-    assert (base, changes) == before
+# --- what is changed
 
 
 def test_a_model_changes_the_base_and_a_strategy_changes_the_model() -> None:

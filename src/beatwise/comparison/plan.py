@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from pydantic import ValidationError
-
-from beatwise.beats import RR_COLUMNS, fingerprint, has_rr
 from beatwise.comparison.reference import REFERENCES
 from beatwise.comparison.rows import own_config
 from beatwise.errors import BeatwiseError
-from beatwise.params import Block, Comparison, FitConfig, Model, Resample, Tensors, Train, flatten
-from beatwise.registry import describe_validation
+from beatwise.params import Comparison, FitConfig, Model, Resample, Tensors, Train, flatten, merged
 from beatwise.training.checkpoint import key_of
-from beatwise.training.fit import fit_config
-
-BLOCKS: dict[str, type[Block]] = {"resample": Resample, "tensors": Tensors, "model": Model, "train": Train}
+from beatwise.training.fit import changed_block, changed_fit, fit_blocks
 
 
 def plan_rows(
@@ -46,10 +37,7 @@ def plan_rows(
     chosen, key = comparison.rows, f"compare.{comparison.use}"
     if len(set(chosen.seeds)) < len(chosen.seeds):
         raise BeatwiseError(f"{key}.seeds: {chosen.seeds} names a seed twice. Each may stand there once.")
-    base = {
-        name: block.model_dump(mode="json")
-        for name, block in (("resample", resample), ("tensors", tensors), ("model", model), ("train", train))
-    }
+    base = fit_blocks(resample, tensors, model, train)
     plan = []
     for model_name, model_changes in chosen.models.items():
         for strategy, strategy_changes in chosen.strategies.items():
@@ -75,49 +63,24 @@ def _config(
     base: Mapping[str, Any], changes: Mapping[str, Any], classes: list[str], key: str
 ) -> tuple[FitConfig, bool]:
     """The configuration of a fit, and whether it is one of a reference."""
-    unknown = sorted(set(changes) - {*BLOCKS, "reference"})
-    if unknown:
-        raise BeatwiseError(
-            f"{key}: {', '.join(unknown)} cannot be changed here; allowed: {', '.join(BLOCKS)}, reference."
-        )
-    blocks = {name: _block(schema, base[name], changes.get(name), f"{key}: {name}") for name, schema in BLOCKS.items()}
-    reference = _reference(changes["reference"], key) if "reference" in changes else None
-    if reference is not None and blocks["tensors"].use == "auto":
-        # Of a reference's own: the base's model may be made for images.
-        blocks["tensors"] = blocks["tensors"].model_copy(update={"use": "signal"})
-    try:
-        config = fit_config(classes, 0, **blocks)
-    except BeatwiseError as error:
-        raise BeatwiseError(f"{key}: {error}") from error
-    return (config if reference is None else config.model_copy(update={"model": reference})), reference is not None
-
-
-def _block(schema: type[Block], base: Mapping[str, Any], changes: Any, key: str) -> Any:
-    if not isinstance(changes, Mapping | None):
-        raise BeatwiseError(f"{key}: got {changes!r}; allowed: parameters by name, for instance {{use: …}}.")
-    try:
-        return schema.model_validate(merged(base, changes or {}))
-    except ValidationError as error:
-        raise BeatwiseError(describe_validation(error, key, schema)) from error
+    if "reference" not in changes:
+        return changed_fit(base, changes, classes, 0, key, allowed=["reference"]), False
+    reference = _reference(changes["reference"], key)
+    of_fit = {name: block for name, block in changes.items() if name != "reference"}
+    if base["tensors"]["use"] == "auto":
+        # The base's model may be made for images.
+        base = merged(base, {"tensors": {"use": "signal"}})
+    return changed_fit(base, of_fit, classes, 0, key).model_copy(update={"model": reference}), True
 
 
 def _reference(given: Any, key: str) -> Model:
     """The choice of a reference, by its name alone or with options as every choice has them."""
     key = f"{key}: reference"
-    choice: Model = _block(Model, {}, {"use": given} if isinstance(given, str) else given, key)
+    choice: Model = changed_block(Model, {}, {"use": given} if isinstance(given, str) else given, key)
     try:
         return Model.model_validate({"use": choice.use, choice.use: choice.chosen(REFERENCES)})
     except BeatwiseError as error:
         raise BeatwiseError(f"{key}: {error}") from error
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """One mapping over another, key by key all the way down; everything but mappings is replaced."""
-    out = dict(base)
-    for key, value in changes.items():
-        below = out.get(key)
-        out[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return out
 
 
 def row_key(row: Mapping[str, Any], fingerprints: list[str]) -> str:
@@ -125,17 +88,6 @@ def row_key(row: Mapping[str, Any], fingerprints: list[str]) -> str:
 
     Args:
         row: A row of the plan.
-        fingerprints: Of the parts, see :func:`fingerprints_of`.
+        fingerprints: Of the parts, see :func:`beatwise.beats.fingerprints_of`.
     """
     return key_of([own_config(row), row["reference"]], fingerprints)
-
-
-def fingerprints_of(*parts: pd.DataFrame) -> list[str]:
-    """One fingerprint a beats table: of signals, labels and, where they are known, RR intervals."""
-    return [fingerprint(part) + _rr_fingerprint(part) for part in parts]
-
-
-def _rr_fingerprint(beats: pd.DataFrame) -> str:
-    if not has_rr(beats):
-        return ""
-    return hashlib.sha256(beats[list(RR_COLUMNS)].to_numpy(dtype=np.float32).tobytes()).hexdigest()

@@ -79,7 +79,7 @@ def _join(ray: Any, address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise BeatwiseError(
-            f"ray.address: no Ray cluster at {address!r} ({_one_line(error)}). Start one with `ray start --head`, "
+            f"ray.address: no Ray cluster at {address!r} ({one_line(error)}). Start one with `ray start --head`, "
             "which prints its address; or leave ray.address out to train on this machine. A cluster that asks for a "
             "token, as Ray's do unless told otherwise, lets in who sets RAY_AUTH_MODE=token and has the head's "
             "~/.ray/auth_token."
@@ -122,10 +122,11 @@ def _outcome(ray: Any, done: Any) -> Any:
     except ray.exceptions.WorkerCrashedError:
         return Failure("its process was killed, twice; did the machine run out of memory?")
     except ray.exceptions.RayError as error:
-        return Failure(_one_line(getattr(error, "cause", None) or error))
+        return Failure(one_line(getattr(error, "cause", None) or error))
 
 
-def _on_one_thread(function: Callable[[Any, Any], Any], job: Any, data: Any) -> Any:
+def one_thread() -> None:
+    """Set up a process of Ray's: one thread, and no GPU but those that it was given."""
     import ray
 
     if not ray.get_gpu_ids():
@@ -135,15 +136,20 @@ def _on_one_thread(function: Callable[[Any, Any], Any], job: Any, data: Any) -> 
 
     # Two one-thread trainings side by side get more done than one with two threads, and never wait for each other.
     torch.set_num_threads(1)
+
+
+def _on_one_thread(function: Callable[[Any, Any], Any], job: Any, data: Any) -> Any:
+    one_thread()
     try:
         return function(job, data)
     except Exception as error:
         # Told in words, because not every error can be sent to another process. The rest stands in Ray's own logs.
         log.exception("A job failed")
-        return Failure(_one_line(error))
+        return Failure(one_line(error))
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What went wrong, in one line."""
     first = (str(error).strip().splitlines() or [""])[0]
     # Our own messages stand for themselves.
     return first if isinstance(error, BeatwiseError) else f"{type(error).__name__}: {first}"

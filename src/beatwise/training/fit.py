@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
 
+import pandas as pd
+from pydantic import ValidationError
+
+from beatwise.errors import BeatwiseError
 from beatwise.models import MODELS
-from beatwise.params import FitConfig, Model, Resample, Tensors, Train
+from beatwise.params import Block, FitConfig, Model, Resample, Tensors, Train, merged
+from beatwise.registry import describe_validation
 from beatwise.resampling import resample_beats
 from beatwise.signals.representations import TensorSet, TensorSpec, build_tensors
 from beatwise.training.options import check_fit, chosen_training, representation
+
+B = TypeVar("B", bound=Block)
+
+BLOCKS: Final[dict[str, type[Block]]] = {"resample": Resample, "tensors": Tensors, "model": Model, "train": Train}
 
 
 def fit_config(
@@ -39,6 +49,67 @@ def fit_config(
             "train": chosen_training(train),
         }
     )
+
+
+def fit_blocks(resample: Resample, tensors: Tensors, model: Model, train: Train) -> dict[str, Any]:
+    """The parameters of a fit as plain data, by block."""
+    given = {"resample": resample, "tensors": tensors, "model": model, "train": train}
+    return {name: block.model_dump(mode="json") for name, block in given.items()}
+
+
+def changed_fit(
+    base: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    classes: list[str],
+    seed: int,
+    key: str,
+    allowed: Sequence[str] = (),
+) -> FitConfig:
+    """The configuration of a fit with changed parameters.
+
+    Args:
+        base: What :func:`fit_blocks` returned.
+        changes: New values by block, nested as the parameters are.
+        classes: Class names in the order of their indices.
+        seed: Seed of resampling and training.
+        key: Where the changes stand in the configuration, for messages.
+        allowed: What else could have been given instead, for the message.
+
+    Raises:
+        BeatwiseError: If what is changed is no parameter, or a value is not allowed.
+    """
+    unknown = sorted(set(changes) - set(BLOCKS))
+    if unknown:
+        raise BeatwiseError(
+            f"{key}: {', '.join(unknown)} cannot be changed here; allowed: {', '.join([*BLOCKS, *allowed])}."
+        )
+    blocks: dict[str, Any] = {
+        name: changed_block(schema, base[name], changes.get(name), f"{key}: {name}") for name, schema in BLOCKS.items()
+    }
+    try:
+        return fit_config(classes, seed, **blocks)
+    except BeatwiseError as error:
+        raise BeatwiseError(f"{key}: {error}") from error
+
+
+def changed_block(schema: type[B], base: Mapping[str, Any], changes: Any, key: str) -> B:
+    """One block of parameters with changed values.
+
+    Args:
+        schema: The block.
+        base: Its values as plain data.
+        changes: New values, nested as the parameters are; None for none.
+        key: Where they stand in the configuration, for messages.
+
+    Raises:
+        BeatwiseError: If what is changed is no parameter, or a value is not allowed.
+    """
+    if not isinstance(changes, Mapping | None):
+        raise BeatwiseError(f"{key}: got {changes!r}; allowed: parameters by name, for instance {{use: …}}.")
+    try:
+        return schema.model_validate(merged(base, changes or {}))
+    except ValidationError as error:
+        raise BeatwiseError(describe_validation(error, key, schema)) from error
 
 
 def resample_train(train_beats: pd.DataFrame, config: FitConfig) -> pd.DataFrame:

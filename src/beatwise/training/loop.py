@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from beatwise.augment import AUGMENTATIONS, Batch, augment
 from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import point_scores
+from beatwise.evaluation.metrics import LESS_IS_BETTER, point_scores
 from beatwise.models import MODELS, BeatModel, build_model
 from beatwise.models.predicting import predict_probabilities
 from beatwise.padding import beat_lengths, without_common_padding
@@ -32,7 +32,6 @@ from beatwise.training.options import CHOICES, chosen_training
 
 log = logging.getLogger(__name__)
 
-LESS_IS_BETTER = ("log_loss", "ece", "brier")
 # Validation metrics that every history holds; the monitored one comes with them.
 TRACKED = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc")
 # Beats of this many batches are sorted by length, to make batches of like length.
@@ -69,42 +68,22 @@ def fit_model(
     Raises:
         BeatwiseError: If the tensors of the two parts were made differently, or the loss is no longer finite.
     """
-    if train.spec != val.spec:
-        raise BeatwiseError(
-            "The training and validation tensors were made differently, so they do not belong to one run: run the "
-            "pipeline from `build_tensors` on."
-        )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    options = config.model.chosen(MODELS)
-    settings = {
-        **config.model_dump(mode="json"),
-        "model": {"use": config.model.use, config.model.use: options},
-        "train": chosen_training(config.train),
-    }
-    key = _key(settings, train, val, device)
-    # Weights, dropout and the order of beats come from this seed alone, and the caller's generator is left as it was.
+    # Weights, dropout and the order of beats come from the seed alone, and the caller's generator is left as it was.
     with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        network = build_model(
-            config.model.use,
-            input_shape=train.x.shape[1:],
-            n_classes=len(train.spec.classes),
-            n_aux=train.aux.shape[1],
-            **options,
-        ).to(device)
-        n_parameters = sum(p.numel() for p in network.parameters())
+        training = new_training(train, val, config)
+        n_parameters = sum(p.numel() for p in training.network.parameters())
         if show_progress:
             log.info(
                 "Training %s with %s parameters on %s beats", config.model.use, f"{n_parameters:,}", f"{len(train.y):,}"
             )
-        training = Training(network, train, val, config.train, device)
+        key = training_key(train, val, config)
         training.run(checkpoints, key, show_progress)
     counts = np.bincount(train.y, minlength=len(train.spec.classes)).tolist()
     model = TrainedModel(
-        network=network.cpu().eval(),
+        network=training.network.cpu().eval(),
         input_shape=tuple(train.x.shape[1:]),
         spec=train.spec,
-        config=settings,
+        config=_settings(config),
         history=training.rows,
         facts={
             "n_parameters": n_parameters,
@@ -118,10 +97,51 @@ def fit_model(
     return model, pd.DataFrame(training.rows)
 
 
-def _key(settings: dict[str, Any], train: TensorSet, val: TensorSet, device: torch.device) -> str:
+def new_training(train: TensorSet, val: TensorSet, config: FitConfig) -> Training:
+    """A training before its first epoch; seeds torch's generator.
+
+    Args:
+        train: Training part, resampled.
+        val: Validation part.
+        config: Model, training and seed.
+
+    Raises:
+        BeatwiseError: If the tensors of the two parts were made differently.
+    """
+    if train.spec != val.spec:
+        raise BeatwiseError(
+            "The training and validation tensors were made differently, so they do not belong to one run: run the "
+            "pipeline from `build_tensors` on."
+        )
+    device = _device()
+    torch.manual_seed(config.seed)
+    network = build_model(
+        config.model.use,
+        input_shape=train.x.shape[1:],
+        n_classes=len(train.spec.classes),
+        n_aux=train.aux.shape[1],
+        **config.model.chosen(MODELS),
+    ).to(device)
+    return Training(network, train, val, config.train, device)
+
+
+def training_key(train: TensorSet, val: TensorSet, config: FitConfig) -> str:
     """Names the one training that these settings and these beats make with these versions on this kind of device."""
     beats = [train.spec.to_dict(), train.fingerprint, val.fingerprint]
-    return key_of(settings, beats, torch.__version__, device.type)
+    return key_of(_settings(config), beats, torch.__version__, _device().type)
+
+
+def _settings(config: FitConfig) -> dict[str, Any]:
+    """The configuration as plain data: of every choice what was chosen, all its options filled in."""
+    return {
+        **config.model_dump(mode="json"),
+        "model": {"use": config.model.use, config.model.use: config.model.chosen(MODELS)},
+        "train": chosen_training(config.train),
+    }
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass(frozen=True)
@@ -186,11 +206,8 @@ class Training:
         with _progress(hidden=not show_progress) as bar:
             task = bar.add_task("training", total=self.how.epochs * self.steps, scores="")
             while not self.is_over():
-                started = time.perf_counter()
                 bar.update(task, completed=len(self.rows) * self.steps)
-                loss = self.train_epoch(lambda: bar.advance(task, BATCHES_A_TICK))
-                trained = time.perf_counter()
-                self.validate_epoch(loss, trained - started)
+                self.next_epoch(lambda: bar.advance(task, BATCHES_A_TICK))
                 if checkpoints is not None:
                     checkpoints.save(key, self.state())
                 bar.update(task, scores=_summary(self.rows[-1]))
@@ -211,6 +228,19 @@ class Training:
             log.info("The %g minutes are over: stopped after epoch %d", how.max_minutes, done)
             return True
         return done >= how.epochs
+
+    def next_epoch(self, tick: Any = lambda: None) -> None:
+        """Train and validate one epoch.
+
+        Args:
+            tick: Called every :data:`BATCHES_A_TICK` batches.
+
+        Raises:
+            BeatwiseError: As :meth:`validate_epoch` does.
+        """
+        started = time.perf_counter()
+        loss = self.train_epoch(tick)
+        self.validate_epoch(loss, time.perf_counter() - started)
 
     def train_epoch(self, tick: Any = lambda: None) -> float:
         """Train one epoch.
@@ -301,13 +331,22 @@ class Training:
             "network": self.network.state_dict(),
             "average": None if self.average is None else self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "learning_rate": self.how.learning_rate,
             "schedule": {k: v for k, v in self.schedule.scheduler.state_dict().items() if _is_plain(v)},
             "generator": torch.get_rng_state(),
             "cuda_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
 
-    def set_state(self, state: State) -> None:
-        """Go back to where :meth:`state` was taken."""
+    def set_state(self, state: State, *, keep_settings: bool = False) -> None:
+        """Go to where :meth:`state` was taken.
+
+        Args:
+            state: A state of this training, or of another one of the same network.
+            keep_settings: Whether the optimizer goes on with the settings of this training; its learning rate is then
+                as far down its schedule as the other's.
+        """
+        own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        own_rates = list(getattr(self.schedule.scheduler, "base_lrs", []))
         self.rows = state["rows"]
         self.best = Best(**state["best"])
         self.network.load_state_dict(state["network"])
@@ -315,6 +354,12 @@ class Training:
             self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.scheduler.load_state_dict(state["schedule"])
+        if keep_settings:
+            for group, settings in zip(self.optimizer.param_groups, own, strict=True):
+                rate = group["lr"] * self.how.learning_rate / state["learning_rate"]
+                group.update({**settings, "lr": rate})
+            if own_rates:
+                self.schedule.scheduler.base_lrs = own_rates
         torch.set_rng_state(state["generator"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["cuda_generators"])

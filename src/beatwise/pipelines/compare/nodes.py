@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise import figures
+from beatwise.beats import fingerprints_of
 from beatwise.comparison.leaderboard import rank_rows
 from beatwise.comparison.rows import FinishedRows
 from beatwise.errors import BeatwiseError
@@ -69,7 +70,7 @@ def fit(
     Raises:
         BeatwiseError: If every row failed.
     """
-    from beatwise.comparison.plan import fingerprints_of, row_key
+    from beatwise.comparison.plan import row_key
     from beatwise.comparison.rows import fit_row
     from beatwise.search.engine import Failure, run_jobs
 

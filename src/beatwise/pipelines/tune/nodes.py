@@ -1,0 +1,161 @@
+"""Nodes that search hyper-parameters and say what was found."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from beatwise import figures
+from beatwise.beats import fingerprints_of
+from beatwise.params import Model, RaySettings, Resample, Tensors, Train, Tune
+from beatwise.search.trials import Searches, TrialRecord
+from beatwise.training.checkpoint import Checkpoints
+
+log = logging.getLogger(__name__)
+
+Records = list[dict[str, Any]]
+
+
+def plan(
+    tune: Tune,
+    classes: list[str],
+    seed: int,
+    resample: Resample,
+    tensors: Tensors,
+    model: Model,
+    train: Train,
+    searches: Searches,
+) -> dict[str, Any]:
+    """Write down what is searched.
+
+    Args:
+        tune: The searches, of which one is chosen.
+        classes: Class names in the order of their indices.
+        seed: Seed of the search and of its trials.
+        resample: What a trial is fitted with where the space does not say otherwise.
+        tensors: Likewise.
+        model: Likewise.
+        train: Likewise.
+        searches: Where the trials of earlier searches are, for a refined one.
+
+    Returns:
+        See :meth:`beatwise.search.plan.SearchPlan.plain`.
+
+    Raises:
+        BeatwiseError: If a range leads to what is no parameter or to a value that is not allowed, or if there is no
+            search to refine.
+    """
+    from beatwise.search.plan import plan_search
+    from beatwise.search.results import refined
+
+    planned = plan_search(tune, classes, seed, resample, tensors, model, train)
+    return (planned if tune.refine is None else refined(planned, tune.refine, searches)).plain()
+
+
+def search(
+    plan: dict[str, Any],
+    train_beats: pd.DataFrame,
+    val_beats: pd.DataFrame,
+    checkpoints: Checkpoints,
+    searches: Searches,
+    ray: RaySettings,
+) -> Records:
+    """Run the trials, or go on where they were cut off; the test part is not among this node's inputs.
+
+    Args:
+        plan: What is searched.
+        train_beats: Beats table of the training part.
+        val_beats: Beats table of the validation part.
+        checkpoints: Where the state of each trial is saved after each epoch.
+        searches: Where each trial is stored as it goes.
+        ray: Where the trials are trained.
+
+    Returns:
+        The trials, :class:`beatwise.search.trials.TrialRecord` as plain data, by number.
+
+    Raises:
+        BeatwiseError: If no trial got through an epoch.
+        KeyboardInterrupt: If the search was interrupted; the same command goes on with it.
+    """
+    from beatwise.search.plan import SearchPlan
+    from beatwise.search.progress import announce, shown
+    from beatwise.search.results import best_trial
+    from beatwise.search.tuner import run_search
+
+    planned = SearchPlan.from_plain(plan)
+    key = planned.key(fingerprints_of(train_beats, val_beats))
+    announce(planned, train_beats, ray)
+    with shown(planned, searches.begin(key, plan)) as tell:
+        records = run_search(planned, key, (train_beats, val_beats), searches, checkpoints, ray, tell)
+    best_trial(records, planned)
+    return [asdict(record) for record in records]
+
+
+def choose(records: Records, plan: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of the best trial, for a last fit.
+
+    Args:
+        records: The trials.
+        plan: What was searched.
+
+    Returns:
+        A :class:`beatwise.params.FitConfig` as plain data.
+    """
+    from beatwise.search.plan import SearchPlan
+    from beatwise.search.results import best_trial
+
+    planned = SearchPlan.from_plain(plan)
+    best = best_trial(_read(records), planned)
+    log.info("The best is trial %d; it is fitted once more", best.number)
+    return planned.refit(best.values).model_dump(mode="json")
+
+
+def tabulate(records: Records, plan: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The trials, their epochs, and what was searched, as tables.
+
+    Args:
+        records: The trials.
+        plan: What was searched.
+
+    Returns:
+        See :func:`beatwise.search.results.trials_table`, :func:`~beatwise.search.results.histories_table` and
+        :func:`~beatwise.search.results.space_table`.
+    """
+    from beatwise.search.plan import SearchPlan
+    from beatwise.search.results import histories_table, space_table, trials_table
+
+    planned, read = SearchPlan.from_plain(plan), _read(records)
+    return trials_table(read, planned), histories_table(read), space_table(read, planned)
+
+
+def _read(records: Records) -> list[TrialRecord]:
+    return [TrialRecord(**record) for record in records]
+
+
+def plot_search(trials: pd.DataFrame, plan: dict[str, Any]) -> Figure:
+    """Draw how the search went: every trial, the best so far, and the epochs that it took."""
+    return figures.plot_search(trials, plan["search"]["metric"])
+
+
+def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, plan: dict[str, Any]) -> Figure:
+    """Draw the metric of every trial epoch by epoch, and where trials were stopped."""
+    return figures.plot_trial_curves(histories, trials, plan["search"]["metric"])
+
+
+def plot_slices(trials: pd.DataFrame, space: pd.DataFrame, plan: dict[str, Any]) -> Figure:
+    """Draw the score over each hyper-parameter."""
+    return figures.plot_slices(trials, space, plan["search"]["metric"])
+
+
+def plot_importance(space: pd.DataFrame) -> Figure:
+    """Draw how much of the score each hyper-parameter explains."""
+    return figures.plot_importance(space)
+
+
+def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, plan: dict[str, Any]) -> Figure:
+    """Draw every trial as a line over the axes of its hyper-parameters."""
+    return figures.plot_parallel(trials, space, plan["search"]["metric"])

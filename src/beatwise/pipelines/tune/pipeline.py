@@ -1,0 +1,79 @@
+"""The pipeline `tune`: the whole flow, raw beats to report, with a search in its middle."""
+
+from kedro.pipeline import Node, Pipeline
+
+from beatwise.pipelines.evaluate.pipeline import create_evaluation
+from beatwise.pipelines.fit.pipeline import CONFIGURED, create_fit
+from beatwise.pipelines.report.pipeline import create_report
+from beatwise.pipelines.train import create_pipeline as create_train
+from beatwise.pipelines.tune import nodes
+
+
+def create_search() -> Pipeline:
+    """Beats and a search space into the configuration of the best fit."""
+    template = Pipeline(
+        [
+            Node(
+                nodes.plan,
+                inputs={
+                    **{name.removeprefix("params:"): name for name in sorted(CONFIGURED)},
+                    "tune": "params:tune",
+                    "searches": "searches",
+                },
+                outputs="plan",
+                name="plan_search",
+                tags=["tune", "configure"],
+            ),
+            Node(
+                nodes.search,
+                inputs={
+                    "plan": "plan",
+                    "train_beats": "train_beats",
+                    "val_beats": "val_beats",
+                    "checkpoints": "checkpoints",
+                    "searches": "searches",
+                    "ray": "params:ray",
+                },
+                outputs="records",
+                name="run_trials",
+                tags=["tune", "train"],
+            ),
+            Node(
+                nodes.choose,
+                inputs=["records", "plan"],
+                outputs="tuned.config",
+                name="choose_best",
+                tags=["tune", "configure"],
+            ),
+            Node(
+                nodes.tabulate,
+                inputs=["records", "plan"],
+                outputs=["trials", "histories", "space"],
+                name="tabulate_trials",
+                tags=["tune", "evaluate"],
+            ),
+            *(
+                Node(function, inputs=inputs, outputs=f"{name}_figure", name=f"plot_{name}", tags=["tune", "report"])
+                for name, function, inputs in (
+                    ("search", nodes.plot_search, ["trials", "plan"]),
+                    ("trial_curves", nodes.plot_trial_curves, ["histories", "trials", "plan"]),
+                    ("slices", nodes.plot_slices, ["trials", "space", "plan"]),
+                    ("importance", nodes.plot_importance, ["space"]),
+                    ("parallel", nodes.plot_parallel, ["trials", "space", "plan"]),
+                )
+            ),
+        ]
+    )
+    return Pipeline(
+        template,
+        namespace="search",
+        inputs={"train_beats", "val_beats", "checkpoints", "searches"},
+        outputs={"tuned.config"},
+        parameters={*CONFIGURED, "params:tune", "params:ray"},
+    )
+
+
+def create_pipeline() -> Pipeline:
+    """Raw beats to the reports of the baseline and of the best that was found."""
+    tuned = create_fit("tuned") + create_evaluation("tuned") + create_report("tuned")
+    return create_train() + create_search() + tuned

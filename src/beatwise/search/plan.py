@@ -1,0 +1,157 @@
+"""What a search searches: its settings, checked against everything that a trial can become."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from beatwise.errors import BeatwiseError
+from beatwise.evaluation.metrics import LESS_IS_BETTER
+from beatwise.params import FitConfig, Model, Resample, Search, Tensors, Train, Tune, merged
+from beatwise.search.population import refuse_unsuitable
+from beatwise.search.space import Space, with_model_spaces
+from beatwise.training.checkpoint import key_of
+from beatwise.training.fit import changed_fit, fit_blocks
+
+log = logging.getLogger(__name__)
+
+# A grid of more combinations is a mistake.
+LARGEST_GRID = 10_000
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """One search, with all that its trials have in common.
+
+    Attributes:
+        name: Name of the search.
+        classes: Class names in the order of their indices.
+        seed: Seed of the search and of the first training of each trial.
+        base: The parameters of a fit that the space changes, by block.
+        search: Its settings; the space with the models' own filled in.
+    """
+
+    name: str
+    classes: list[str]
+    seed: int
+    base: dict[str, Any]
+    search: Search
+
+    @cached_property
+    def space(self) -> Space:
+        """The space."""
+        return Space(self.base, self.search.space, f"tune.{self.name}.space")
+
+    @cached_property
+    def grid(self) -> list[dict[str, Any]]:
+        """The values of all trials, where every combination is tried; else empty."""
+        if self.search.algorithm.use == "none":
+            return [self.space.draw(lambda _, within: within.ends()[0])]
+        if self.search.algorithm.use != "grid":
+            return []
+        points = self.search.algorithm.options["points"]
+        n = math.prod(len(within.points(points)) for within in self.space.ranges.values())
+        if n > LARGEST_GRID:
+            raise BeatwiseError(
+                f"tune.{self.name}: the grid has {n:,} combinations, and {LARGEST_GRID:,} are allowed. Take ranges "
+                "out of the space, lower algorithm.grid.points, or use another algorithm."
+            )
+        return self.space.grid(points)
+
+    @property
+    def n_trials(self) -> int:
+        """Trials in all; of a grid no more than there are combinations."""
+        return min(self.search.trials, len(self.grid)) if self.grid else self.search.trials
+
+    @property
+    def larger_is_better(self) -> bool:
+        """Whether the metric is to be large."""
+        return self.search.metric not in LESS_IS_BETTER
+
+    def configs(self, values: Mapping[str, Any]) -> list[FitConfig]:
+        """The configuration of a trial, once a seed.
+
+        Args:
+            values: Values of the hyper-parameters by full name.
+
+        Raises:
+            BeatwiseError: If they do not go together.
+        """
+        return [
+            self._config(self.space.changes(values), self.seed + offset, f"tune.{self.name}")
+            for offset in range(self.search.seeds)
+        ]
+
+    def refit(self, values: Mapping[str, Any]) -> FitConfig:
+        """The configuration of the last fit of a trial with these values."""
+        return self._config(merged(self.space.changes(values), self.search.refit), self.seed, f"tune.{self.name}.refit")
+
+    def _config(self, changes: Mapping[str, Any], seed: int, key: str) -> FitConfig:
+        # The search says how long a trial is and what it is measured by; the last fit may say otherwise.
+        own = {"train": {"epochs": self.search.epochs, "monitor": self.search.metric}}
+        return changed_fit(self.base, merged(own, changes), self.classes, seed, key)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "name": self.name,
+            "classes": self.classes,
+            "seed": self.seed,
+            "base": self.base,
+            "search": self.search.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_plain(cls, given: Mapping[str, Any]) -> SearchPlan:
+        """The inverse of :meth:`plain`."""
+        return cls(**{**given, "search": Search.model_validate(given["search"])})
+
+    def key(self, fingerprints: list[str]) -> str:
+        """Names the search: of the same key are its trials alike, however many there are to be.
+
+        Args:
+            fingerprints: Of the beats tables of training and validation.
+        """
+        of_trials = {
+            name: value
+            for name, value in self.plain()["search"].items()
+            if name not in ("trials", "total_epochs", "max_minutes", "refit")
+        }
+        return key_of(of_trials, self.base, self.classes, self.seed, fingerprints)
+
+
+def plan_search(
+    tune: Tune, classes: list[str], seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
+) -> SearchPlan:
+    """Check a search.
+
+    Args:
+        tune: The searches, of which one is chosen.
+        classes: Class names in the order of their indices.
+        seed: Seed.
+        resample: What a trial is fitted with where the space does not say otherwise.
+        tensors: Likewise.
+        model: Likewise.
+        train: Likewise.
+
+    Raises:
+        BeatwiseError: If a range is wrong, or leads to what is no parameter or to a value that is not allowed.
+    """
+    search, key = tune.search, f"tune.{tune.use}"
+    space = with_model_spaces(search.space, model.use, tune.models, key)
+    base = fit_blocks(resample, tensors, model, train)
+    plan = SearchPlan(tune.use, classes, seed, base, search.model_copy(update={"space": space}))
+    if not plan.space.ranges:
+        raise BeatwiseError(f"{key}.space: there is nothing to search. Give at least one value a range.")
+    for name, changes in plan.space.examples():
+        plan._config(changes, seed, f"{key}.space.{name}")
+    plan.refit(plan.space.draw(lambda _, within: within.ends()[0]))
+    if search.scheduler.use == "pbt":
+        refuse_unsuitable(plan.space)
+    if plan.grid and plan.n_trials < len(plan.grid):
+        log.warning("%s: %d of the grid's %d combinations are tried.", key, plan.n_trials, len(plan.grid))
+    return plan

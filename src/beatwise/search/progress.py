@@ -1,0 +1,129 @@
+"""What a search shows on the screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from beatwise.params import RaySettings, Resample
+from beatwise.search.plan import SearchPlan
+from beatwise.search.population import draw
+from beatwise.search.trial import TensorCache
+from beatwise.search.trials import TrialRecord
+from beatwise.training.loop import new_training
+
+log = logging.getLogger(__name__)
+
+# What the pace of a search is estimated from: so many trials, and so many batches of each.
+SAMPLED: Final = 4
+BATCHES: Final = 4
+
+
+def announce(plan: SearchPlan, train_beats: pd.DataFrame, settings: RaySettings) -> None:
+    """Say how much is going to be computed, and how to do without it.
+
+    Args:
+        plan: What is searched.
+        train_beats: Beats table of the training part.
+        settings: Where Ray runs.
+    """
+    search = plan.search
+    text = f"Searching {plan.n_trials} trials of at most {search.epochs} epochs"
+    if search.seeds > 1:
+        text += f" and {search.seeds} seeds"
+    if settings.address is None:
+        at_once = settings.cpus or os.cpu_count() or 1
+        minutes = plan.n_trials * search.epochs * search.seeds * seconds_per_epoch(plan, train_beats) / at_once / 60
+        text += f", {at_once} at once: {_duration(minutes)} if none is stopped early"
+    if search.max_minutes is not None:
+        text += f", and no more than {search.max_minutes:g} min"
+    log.info("%s. `kedro run --pipeline=train` does without a search.", text)
+
+
+def seconds_per_epoch(plan: SearchPlan, train_beats: pd.DataFrame) -> float:
+    """About how long an epoch takes on one thread (s): a few batches of a few trials, drawn by chance.
+
+    Args:
+        plan: What is searched.
+        train_beats: Beats table of the training part.
+    """
+    import torch
+
+    random, threads = np.random.default_rng(plan.seed), torch.get_num_threads()
+    paces = []
+    torch.set_num_threads(1)
+    try:
+        for _ in range(SAMPLED):
+            (config, *_rest) = plan.configs(plan.space.draw(lambda _, within: draw(within, random)))
+            n = config.train.batch_size * BATCHES
+            few = train_beats.sample(min(n, len(train_beats)), random_state=plan.seed)
+            plain = config.model_copy(update={"resample": Resample(use="none")})
+            with torch.random.fork_rng():
+                training = new_training(*TensorCache(few, few).get(plain), plain)
+                training.train_epoch()
+                started = time.perf_counter()
+                training.train_epoch()
+                paces.append((time.perf_counter() - started) / len(few) * len(train_beats))
+    finally:
+        torch.set_num_threads(threads)
+    return sum(paces) / len(paces)
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return "less than a minute"
+    return f"about {minutes:.0f} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
+
+
+@contextmanager
+def shown(plan: SearchPlan, begun: Sequence[TrialRecord]) -> Iterator[Callable[[TrialRecord], None]]:
+    """A bar of the trials that have ended, and a line for each as it ends.
+
+    Args:
+        plan: What is searched.
+        begun: Trials that have begun already.
+
+    Yields:
+        A function to call with each trial that has trained an epoch or has ended.
+    """
+    ended = {record.number for record in begun if record.status != "running"}
+    if ended:
+        log.info("%d of %d trials have ended already", len(ended), plan.n_trials)
+    metric = plan.search.metric.replace("_", " ")
+    best: list[TrialRecord] = []
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn()]
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[best]}")) as bar:
+        task = bar.add_task("trials", total=plan.n_trials, completed=len(ended), best="")
+
+        def tell(record: TrialRecord) -> None:
+            if record.epochs and (not best or _is_better(record, best[0], plan.larger_is_better)):
+                best[:] = [record]
+            if record.status != "running" and record.number not in ended:
+                ended.add(record.number)
+                log.info("%s", _ending(record, metric))
+            if best:
+                shown_best = f"best {metric} {best[0].scores[-1]:.3f}, trial {best[0].number}"
+                bar.update(task, completed=len(ended), best=shown_best)
+
+        yield tell
+
+
+def _is_better(record: TrialRecord, than: TrialRecord, larger_is_better: bool) -> bool:
+    difference = record.scores[-1] - than.scores[-1]
+    return difference > 0 if larger_is_better else difference < 0
+
+
+def _ending(record: TrialRecord, metric: str) -> str:
+    if record.status == "failed":
+        return f"trial {record.number} failed: {record.failure}"
+    n = len(record.epochs)
+    how = f"{metric} {record.scores[-1]:.3f}, {record.status} after {n} epoch{'s' if n > 1 else ''}"
+    return f"trial {record.number}: {how}, {record.seconds:.0f} s"

@@ -1,0 +1,163 @@
+"""The trials of a search as plain files, one each: what a search is taken up again from, and what is reported of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from beatwise.errors import BeatwiseError
+from beatwise.files import written_whole
+
+VALUES: Final = "config/values/"
+OF_AN_EPOCH: Final = ("epoch", "learning_rate", "train_loss", "seconds", "score", "score_sd")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class TrialRecord:
+    """One trial.
+
+    Attributes:
+        number: Its number in the search, from 0.
+        key: Names its checkpoints.
+        values: Values of the hyper-parameters by full name, as they are now.
+        status: ``running``, also where it was cut off; ``finished`` by itself; ``stopped`` by the scheduler or because
+            the budget was used up; ``failed``.
+        failure: Why it failed.
+        started: When it began, ISO 8601 in UTC; None before.
+        n_parameters: Parameters of its network.
+        epochs: Its history: one mapping an epoch, see :meth:`beatwise.search.trial.Trial.step`.
+    """
+
+    number: int
+    key: str
+    values: dict[str, Any]
+    status: str = "running"
+    failure: str | None = None
+    started: str | None = None
+    n_parameters: int | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def scores(self) -> list[float]:
+        """The best score so far, epoch by epoch."""
+        return [epoch["score"] for epoch in self.epochs]
+
+    @property
+    def seconds(self) -> float:
+        """Time of training and validation (s)."""
+        return sum(epoch["seconds"] for epoch in self.epochs)
+
+    def begin(self) -> None:
+        """Note when the trial began, unless it has begun before."""
+        self.started = self.started or datetime.now(UTC).isoformat(timespec="seconds")
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Note what the trial reported after an epoch, flat as Ray hands it to a searcher."""
+        if "epoch" not in result:
+            return
+        # A trial that began anew reports its first epochs again.
+        del self.epochs[result["epoch"] - 1 :]
+        self.epochs.append({name: result[name] for name in result if name in OF_AN_EPOCH or name.startswith("val_")})
+        self.n_parameters = result["n_parameters"]
+        # Population-based training changes them.
+        self.values = {name.removeprefix(VALUES): result[name] for name in result if name.startswith(VALUES)}
+
+    def end(self, result: Mapping[str, Any], error: bool) -> None:
+        """Note how the trial ended.
+
+        Args:
+            result: What it reported last.
+            error: Whether its process died.
+        """
+        self.failure = result.get("failure")
+        if error and self.failure is None:
+            self.failure = "its process was killed again and again; did the machine run out of memory?"
+        if self.failure is not None:
+            self.status = "failed"
+        else:
+            self.status = "finished" if result.get("over") else "stopped"
+
+
+class Searches:
+    """A folder with one folder a search, by key: what was searched, and a file a trial."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; it is made when it is needed."""
+        self.folder = folder
+
+    def begin(self, key: str, plan: Mapping[str, Any]) -> list[TrialRecord]:
+        """Make the folder of a search, or find its trials.
+
+        Args:
+            key: Names the search.
+            plan: What is searched, for whoever looks into the folder.
+
+        Returns:
+            The trials that have begun already, by number.
+
+        Raises:
+            BeatwiseError: If the folder cannot be written.
+        """
+        folder = self.folder / key
+        try:
+            if not (folder / "search.json").is_file():
+                folder.mkdir(parents=True, exist_ok=True)
+                with written_whole(folder / "search.json") as path:
+                    path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise BeatwiseError(
+                f"The search cannot be stored in {folder}: {error.strerror or error}. Check its permissions and the "
+                "free space."
+            ) from error
+        return self._read(folder)
+
+    def names(self) -> list[str]:
+        """Names of the searches that are here."""
+        return sorted({plan["name"] for _, plan in self._plans()})
+
+    def last(self, name: str) -> tuple[dict[str, Any], list[TrialRecord]] | None:
+        """What was searched and the trials, of the search of this name that ran last; None where there is none."""
+        folders = [
+            (max(path.stat().st_mtime for path in folder.iterdir()), folder, plan)
+            for folder, plan in self._plans()
+            if plan["name"] == name
+        ]
+        if not folders:
+            return None
+        _, folder, plan = max(folders, key=lambda found: found[0])
+        return plan, self._read(folder)
+
+    def _plans(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for path in self.folder.glob("*/search.json"):
+            yield path.parent, json.loads(path.read_text(encoding="utf-8"))
+
+    def _read(self, folder: Path) -> list[TrialRecord]:
+        records = []
+        for path in sorted(folder.glob("trial-*.json")):
+            try:
+                records.append(TrialRecord(**json.loads(path.read_text(encoding="utf-8"))))
+            except (OSError, TypeError, ValueError) as error:
+                raise BeatwiseError(
+                    f"The trial {path} cannot be read ({error}). Remove the folder {folder} to search anew."
+                ) from error
+        return records
+
+    def save(self, key: str, record: TrialRecord) -> None:
+        """Store a trial as it stands.
+
+        Raises:
+            BeatwiseError: If it cannot be written.
+        """
+        path = self.folder / key / f"trial-{record.number:04d}.json"
+        try:
+            with written_whole(path) as scratch:
+                scratch.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
+        except OSError as error:
+            raise BeatwiseError(f"{path} cannot be written: {error.strerror or error}. Is there free space?") from error
