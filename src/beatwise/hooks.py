@@ -6,6 +6,7 @@ import atexit
 import logging
 import math
 import os
+import socket
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 # Parameters that are taken from globals.yml, where the catalog takes them from as well.
 FIXED_BY_SOURCE = {"source", "classes", "sample_rate"}
 
+# The tag of a run that says which process on which machine it is of.
+PROCESS = "beatwise.process"
 # A trial that was stopped early has done what it was to do.
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "running": "KILLED", "failed": "FAILED"}
 
@@ -96,6 +99,9 @@ class TrackingHooks(MlflowHook):
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self._catalog = catalog
+        if self.run_id is not None:
+            _end_dead_runs()
+            mlflow.set_tag(PROCESS, f"{socket.gethostname()}:{os.getpid()}")
         # MLflow itself would call a run finished that was stopped by Ctrl-C, of which Kedro tells no hook.
         atexit.unregister(self._end_as_killed)
         atexit.register(self._end_as_killed)
@@ -211,6 +217,25 @@ class ScoreHooks:
                     as_rich(overall_table(shown, HEADLINE, PARTS_ON_TERMINAL), title=f"Scores of {namespace}")
                 )
                 console.print(as_rich(per_class_table(shown, HEADLINE_BY_CLASS)))
+
+
+def _end_dead_runs() -> None:
+    """Mark runs as killed whose process on this machine is gone: whoever is killed cannot do so himself."""
+    client, experiment = mlflow.MlflowClient(), mlflow.active_run().info.experiment_id
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        host, _, process = run.data.tags.get(PROCESS, "").rpartition(":")
+        if host == socket.gethostname() and not _is_alive(int(process)):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        # Signal 0 asks whether it could be signalled; on Windows it would be.
+        return os.name != "posix" or os.kill(process, 0) is None
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
 
 
 def _log_rows(rows: list[dict[str, Any]]) -> None:
