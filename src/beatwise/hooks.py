@@ -181,7 +181,7 @@ class ScoreHooks:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Remember the metrics and where the report went."""
-        if self._catalog is not None and dataset_name.endswith((".metrics", ".leaderboard")):
+        if self._catalog is not None and dataset_name.endswith((".metrics", ".leaderboard", ".against_baseline")):
             self._shown[dataset_name] = data
         elif self._catalog is not None and dataset_name.endswith(".report"):
             self._shown[dataset_name] = _saved_path(self._catalog[dataset_name])
@@ -196,6 +196,7 @@ class ScoreHooks:
             HEADLINE_BY_CLASS,
             PARTS_ON_TERMINAL,
             overall_table,
+            paired_table,
             per_class_table,
             short_leaderboard_table,
         )
@@ -212,6 +213,8 @@ class ScoreHooks:
                 console.print(_short_path(shown), soft_wrap=True)
             elif isinstance(shown, pd.DataFrame):
                 console.print(as_rich(short_leaderboard_table(shown), title="Leaderboard"))
+            elif "mcnemar" in shown:
+                console.print(as_rich(paired_table(shown, HEADLINE), title="Baseline and tuned, test"))
             else:
                 console.print(
                     as_rich(overall_table(shown, HEADLINE, PARTS_ON_TERMINAL), title=f"Scores of {namespace}")

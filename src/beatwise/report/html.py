@@ -13,11 +13,14 @@ from beatwise.figures.style import DPI, to_png
 from beatwise.params import Evaluate, flatten
 from beatwise.report.tables import (
     behind_table,
+    best_trials_table,
     changes_table,
     cost_table,
     leaderboard_table,
     overall_table,
+    paired_table,
     per_class_table,
+    searched_table,
 )
 
 
@@ -95,6 +98,51 @@ def render_leaderboard(
         changes=changes_table(rows),
         drawn=_embed(figure),
         failures=[row for row in rows if row["failure"]],
+    )
+
+
+def render_search(
+    plan: Mapping[str, Any],
+    trials: pd.DataFrame,
+    space: pd.DataFrame,
+    paired: Mapping[str, Any],
+    figures: Mapping[str, Figure | bytes],
+    *,
+    notice: str,
+    source: str,
+) -> str:
+    """Render the report of a search.
+
+    Args:
+        plan: What was searched, see :meth:`beatwise.search.plan.SearchPlan.plain`.
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+        space: What :func:`beatwise.search.results.space_table` returned.
+        paired: Baseline and tuned model on test, see :func:`beatwise.evaluation.paired.compare_paired`.
+        figures: Figures by name, as drawn or as PNG.
+        notice: A sentence above everything else; empty for none.
+        source: Name of the data source.
+
+    Returns:
+        HTML that needs no other file and no network.
+    """
+    search, counts = plan["search"], trials["status"].value_counts()
+    summary = (
+        f"{len(trials)} trials by {search['algorithm']['use']} with {search['scheduler']['use']} ("
+        + ", ".join(f"{n} {status}" for status, n in counts.items())
+        + f"), {trials['epochs'].sum():,} epochs, {trials['seconds'].sum() / 60:.0f} minutes of training"
+    )
+    return _render(
+        "search.html",
+        title="Beatwise search",
+        notice=notice,
+        source=source,
+        name=plan["name"],
+        summary=summary,
+        against_baseline=paired_table(paired),
+        best=best_trials_table(trials, search["metric"]),
+        space=searched_table(space),
+        figures={name: _embed(figure) for name, figure in figures.items()},
+        failures=trials[trials["failure"].notna()].to_dict("records"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from beatwise.comparison.leaderboard import row_labels
+from beatwise.evaluation.metrics import LESS_IS_BETTER
 from beatwise.params import Evaluate
 
 HEADLINE: Final = {
@@ -230,6 +231,93 @@ def changes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     ]
     caption = "Everything else is as the parameters say; reference: a classifier that is no network of the zoo."
     return Table(caption, ["model", "strategy", "changes"], cells, labels=3)
+
+
+def paired_table(paired: Mapping[str, Any], names: Mapping[str, str] = ALL) -> Table:
+    """Baseline and tuned model on the same test beats.
+
+    Args:
+        paired: What :func:`beatwise.evaluation.paired.compare_paired` returned, with ``confidence`` and
+            ``bootstrap_draws``.
+        names: Metrics to show, and what to call them.
+    """
+    rows = []
+    for name, text in names.items():
+        found = paired["overall"][name]
+        if found["difference"] is None:
+            rows.append([text, "–", "–", "–"])
+            continue
+        between = {"value": found["difference"], "low": found["low"], "high": found["high"]}
+        rows.append([text, _short(found["first"]), _short(found["second"]), with_interval(between)])
+    mcnemar = paired["mcnemar"]
+    caption = (
+        f"{paired['n']:,} test beats. In brackets the {paired['confidence']:.0%} interval of the difference from "
+        f"{paired['bootstrap_draws']:,} bootstrap draws, the same beats for both: one that holds 0 cannot tell the two "
+        f"apart. Only the baseline is right on {mcnemar['first_only']:,} beats, only the tuned model on "
+        f"{mcnemar['second_only']:,} (McNemar's exact test: p = {_p_value(mcnemar['p'])})."
+    )
+    return Table(caption, ["", "baseline", "tuned", "difference"], rows)
+
+
+def _p_value(p: float) -> str:
+    return "below .001" if p < 0.001 else _short(p)
+
+
+def best_trials_table(trials: pd.DataFrame, metric: str, shown: int = 10) -> Table:
+    """The best trials of a search.
+
+    Args:
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+        metric: What was searched for.
+        shown: How many.
+    """
+    names = [name for name in trials.columns[list(trials.columns).index("started") + 1 :] if "." in name]
+    ranked = trials[trials["score"].notna()].sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
+    rows = [
+        [
+            str(trial["trial"]),
+            ", ".join(f"{name}={_value(trial[name])}" for name in names if not pd.isna(trial[name])),
+            _short(trial["score"]) + ("" if math.isnan(trial["score_sd"]) else f" ± {_short(trial['score_sd'])}"),
+            trial["status"],
+            str(trial["epochs"]),
+            f"{trial['seconds']:,.0f}",
+        ]
+        for trial in ranked.head(shown).to_dict("records")
+    ]
+    caption = (
+        f"The best {len(rows)} of {len(trials)} trials by {ALL[metric]} on validation, which chose their epoch too: "
+        "the scores flatter."
+    )
+    return Table(caption, ["trial", "values", ALL[metric], "status", "epochs", "seconds"], rows, labels=2)
+
+
+def searched_table(space: pd.DataFrame) -> Table:
+    """What a search searched.
+
+    Args:
+        space: What :func:`beatwise.search.results.space_table` returned.
+    """
+    rows = [
+        [
+            row["name"],
+            row["range"],
+            row["prior"],
+            _value(row["best"]) or "–",
+            "–" if math.isnan(row["importance"]) else f"{row['importance']:.0%}",
+        ]
+        for row in space.to_dict("records")
+    ]
+    caption = (
+        "Best: the value in the best trial; – where that did not call for it, or where too few trials say nothing."
+    )
+    return Table(caption, ["hyper-parameter", "range", "prior", "best", "importance"], rows, labels=3)
+
+
+def _value(value: Any) -> str:
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return str(value)
 
 
 def _labels(row: Mapping[Any, Any]) -> list[str]:

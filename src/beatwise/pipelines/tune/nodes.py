@@ -6,12 +6,14 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.beats import fingerprints_of
-from beatwise.params import Model, RaySettings, Resample, Tensors, Train, Tune
+from beatwise.beats import TARGET, fingerprints_of
+from beatwise.params import Evaluate, Model, RaySettings, Report, Resample, Tensors, Train, Tune
+from beatwise.report.html import render_search
 from beatwise.search.trials import Searches, TrialRecord
 from beatwise.training.checkpoint import Checkpoints
 
@@ -159,3 +161,71 @@ def plot_importance(space: pd.DataFrame) -> Figure:
 def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, plan: dict[str, Any]) -> Figure:
     """Draw every trial as a line over the axes of its hyper-parameters."""
     return figures.plot_parallel(trials, space, plan["search"]["metric"])
+
+
+def draw_interactive(
+    trials: pd.DataFrame, histories: pd.DataFrame, space: pd.DataFrame, plan: dict[str, Any]
+) -> tuple[Any, Any, Any]:
+    """Draw parallel coordinates, the trials and their curves with plotly."""
+    from beatwise.figures import interactive
+
+    metric = plan["search"]["metric"]
+    return (
+        interactive.parallel_coordinates(trials, space, metric),
+        interactive.history(trials, metric),
+        interactive.curves(histories, trials, metric),
+    )
+
+
+def compare(
+    baseline_predictions: pd.DataFrame, tuned_predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
+    """Compare baseline and tuned model on the same test beats.
+
+    Args:
+        baseline_predictions: Predictions of the test part.
+        tuned_predictions: Likewise.
+        evaluate: Settings of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        See :func:`beatwise.evaluation.paired.compare_paired`; with ``confidence`` and ``bootstrap_draws``.
+    """
+    from beatwise.evaluation.paired import compare_paired
+    from beatwise.evaluation.predictions import probabilities
+
+    paired = compare_paired(
+        tuned_predictions[TARGET].to_numpy(np.int64),
+        probabilities(baseline_predictions),
+        probabilities(tuned_predictions),
+        draws=evaluate.bootstrap_draws,
+        seed=seed,
+        confidence=evaluate.confidence,
+    )
+    return {**paired, "confidence": evaluate.confidence, "bootstrap_draws": evaluate.bootstrap_draws}
+
+
+def render(
+    plan: dict[str, Any],
+    trials: pd.DataFrame,
+    space: pd.DataFrame,
+    against_baseline: dict[str, Any],
+    report: Report,
+    source: str,
+    **drawn: Figure | bytes,
+) -> str:
+    """Render the report of the search as one HTML file.
+
+    Args:
+        plan: What was searched.
+        trials: The trials.
+        space: What was searched, as a table.
+        against_baseline: Baseline and tuned model on test.
+        report: Notice.
+        source: Name of the data source.
+        **drawn: Figures by the name that the template calls them.
+
+    Returns:
+        HTML.
+    """
+    return render_search(plan, trials, space, against_baseline, drawn, notice=report.notice, source=source)

@@ -62,6 +62,13 @@ def create_search() -> Pipeline:
                     ("parallel", nodes.plot_parallel, ["trials", "space", "plan"]),
                 )
             ),
+            Node(
+                nodes.draw_interactive,
+                inputs=["trials", "histories", "space", "plan"],
+                outputs=["parallel_plot", "history_plot", "curves_plot"],
+                name="draw_interactive",
+                tags=["tune", "report"],
+            ),
         ]
     )
     return Pipeline(
@@ -73,7 +80,43 @@ def create_search() -> Pipeline:
     )
 
 
+def create_search_report() -> Pipeline:
+    """Baseline and tuned model side by side, and the report of the search."""
+    template = Pipeline(
+        [
+            Node(
+                nodes.compare,
+                inputs=["baseline.predictions", "tuned.predictions", "params:evaluate", "params:seed"],
+                outputs="against_baseline",
+                name="compare_with_baseline",
+                tags=["tune", "evaluate"],
+            ),
+            Node(
+                nodes.render,
+                inputs={
+                    **{name: name for name in ("plan", "trials", "space", "against_baseline")},
+                    **{
+                        name: f"{name}_figure"
+                        for name in ("search", "trial_curves", "slices", "importance", "parallel")
+                    },
+                    "report": "params:report",
+                    "source": "params:source",
+                },
+                outputs="report",
+                name="render_search",
+                tags=["tune", "report"],
+            ),
+        ]
+    )
+    return Pipeline(
+        template,
+        namespace="search",
+        inputs={"baseline.predictions", "tuned.predictions"},
+        parameters={"params:evaluate", "params:seed", "params:report", "params:source"},
+    )
+
+
 def create_pipeline() -> Pipeline:
     """Raw beats to the reports of the baseline and of the best that was found."""
     tuned = create_fit("tuned") + create_evaluation("tuned") + create_report("tuned")
-    return create_train() + create_search() + tuned
+    return create_train() + create_search() + tuned + create_search_report()

@@ -1,0 +1,100 @@
+"""Interactive figures of searches, as plotly draws them; kedro-viz shows them too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from beatwise.evaluation.metrics import LESS_IS_BETTER
+from beatwise.figures.search import STATUS
+
+LAYOUT: dict[str, Any] = {
+    "template": "plotly_white",
+    "font": {"size": 13},
+    "margin": {"l": 70, "r": 40, "t": 60, "b": 60},
+}
+
+
+def parallel_coordinates(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> go.Figure:
+    """Every trial with a score over its hyper-parameters; drag along an axis to choose trials.
+
+    Args:
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+        space: What :func:`beatwise.search.results.space_table` returned.
+        metric: What was searched for.
+    """
+    scored = trials[trials["score"].notna()]
+    axes = [_axis(name, scored[name], prior) for name, prior in zip(space["name"], space["prior"], strict=True)]
+    axes += [{"label": "epochs", "values": scored["epochs"]}, {"label": metric, "values": scored["score"]}]
+    line = {
+        "color": scored["score"],
+        "colorscale": "Viridis",
+        "reversescale": metric in LESS_IS_BETTER,
+        "showscale": True,
+        "colorbar": {"title": {"text": metric}},
+    }
+    figure = go.Figure(go.Parcoords(line=line, dimensions=axes, labelangle=-20, labelside="bottom"))
+    return figure.update_layout(**{**LAYOUT, "margin": {"l": 70, "r": 40, "t": 40, "b": 130}})
+
+
+def _axis(name: str, values: pd.Series, prior: str) -> dict[str, Any]:
+    if prior != "choice":
+        # What was not called for stands below everything else.
+        numbers = values.astype(float)
+        return {"label": name, "values": numbers.fillna(numbers.min())}
+    texts = values.fillna("–").astype(str)
+    known = sorted(set(texts))
+    return {
+        "label": name,
+        "values": texts.map(known.index),
+        "tickvals": list(range(len(known))),
+        "ticktext": known,
+    }
+
+
+def history(trials: pd.DataFrame, metric: str) -> go.Figure:
+    """The score of every trial and the best so far.
+
+    Args:
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+        metric: What was searched for.
+    """
+    scored = trials[trials["score"].notna()]
+    figure = go.Figure()
+    for status, (_, color, name) in STATUS.items():
+        own = scored[scored["status"] == status]
+        if len(own):
+            figure.add_scatter(
+                x=own["trial"], y=own["score"], mode="markers", name=name, marker={"color": color, "size": 9}
+            )
+    best = scored["score"].cummin() if metric in LESS_IS_BETTER else scored["score"].cummax()
+    figure.add_scatter(
+        x=scored["trial"], y=best, mode="lines", name="best so far", line={"shape": "hv", "color": "#4D4D4D"}
+    )
+    return figure.update_layout(xaxis_title="trial", yaxis_title=f"{metric}, validation", **LAYOUT)
+
+
+def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Figure:
+    """The metric of every trial, epoch by epoch.
+
+    Args:
+        histories: What :func:`beatwise.search.results.histories_table` returned.
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+        metric: What was searched for.
+    """
+    figure = go.Figure()
+    statuses = trials.set_index("trial")["status"]
+    for number, curve in histories.groupby("trial"):
+        _, color, name = STATUS[statuses.loc[number]]
+        figure.add_scatter(
+            x=curve["epoch"],
+            y=curve[f"val_{metric}"],
+            mode="lines+markers",
+            name=f"trial {number}, {name}",
+            line={"color": color, "width": 1.2},
+            marker={"size": 4},
+            opacity=0.7,
+        )
+    return figure.update_layout(xaxis_title="epoch", yaxis_title=f"{metric}, validation", **LAYOUT)
