@@ -183,7 +183,7 @@ class ScoreHooks:
         """Remember the metrics and where the report went."""
         if self._catalog is not None and dataset_name.endswith((".metrics", ".leaderboard", ".against_baseline")):
             self._shown[dataset_name] = data
-        elif self._catalog is not None and dataset_name.endswith(".report"):
+        elif self._catalog is not None and dataset_name.endswith((".report", "_report")):
             self._shown[dataset_name] = _saved_path(self._catalog[dataset_name])
 
     @hook_impl
@@ -209,7 +209,8 @@ class ScoreHooks:
         for name, shown in self._shown.items():
             namespace = name.rpartition(".")[0]
             if isinstance(shown, Path):
-                console.print(f"Report of {namespace}:", style="bold")
+                what = "the search" if name.endswith("search_report") else namespace
+                console.print(f"Report of {what}:", style="bold")
                 console.print(_short_path(shown), soft_wrap=True)
             elif isinstance(shown, pd.DataFrame):
                 console.print(as_rich(short_leaderboard_table(shown), title="Leaderboard"))

@@ -6,14 +6,16 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from beatwise.params import RaySettings, Resample
+from beatwise.errors import BeatwiseError
+from beatwise.params import FitConfig, RaySettings, Resample
 from beatwise.search.plan import SearchPlan
 from beatwise.search.population import draw
 from beatwise.search.trial import TensorCache
@@ -41,40 +43,49 @@ def announce(plan: SearchPlan, train_beats: pd.DataFrame, settings: RaySettings)
         text += f" and {search.seeds} seeds"
     if settings.address is None:
         at_once = settings.cpus or os.cpu_count() or 1
-        minutes = plan.n_trials * search.epochs * search.seeds * seconds_per_epoch(plan, train_beats) / at_once / 60
-        text += f", {at_once} at once: {_duration(minutes)} if none is stopped early"
+        text += f", {at_once} at once"
+        if (pace := seconds_per_epoch(plan, train_beats)) is not None:
+            minutes = plan.n_trials * search.epochs * search.seeds * pace / at_once / 60
+            text += f": {_duration(minutes)} if none is stopped early"
     if search.max_minutes is not None:
         text += f", and no more than {search.max_minutes:g} min"
     log.info("%s. `kedro run --pipeline=train` does without a search.", text)
 
 
-def seconds_per_epoch(plan: SearchPlan, train_beats: pd.DataFrame) -> float:
+def seconds_per_epoch(plan: SearchPlan, train_beats: pd.DataFrame) -> float | None:
     """About how long an epoch takes on one thread (s): a few batches of a few trials, drawn by chance.
 
     Args:
         plan: What is searched.
         train_beats: Beats table of the training part.
-    """
-    import torch
 
+    Returns:
+        Mean over the trials; None where the values of none of them go together.
+    """
     random, threads = np.random.default_rng(plan.seed), torch.get_num_threads()
     paces = []
     torch.set_num_threads(1)
     try:
         for _ in range(SAMPLED):
-            (config, *_rest) = plan.configs(plan.space.draw(lambda _, within: draw(within, random)))
-            n = config.train.batch_size * BATCHES
-            few = train_beats.sample(min(n, len(train_beats)), random_state=plan.seed)
-            plain = config.model_copy(update={"resample": Resample(use="none")})
-            with torch.random.fork_rng():
-                training = new_training(*TensorCache(few, few).get(plain), plain)
-                training.train_epoch()
-                started = time.perf_counter()
-                training.train_epoch()
-                paces.append((time.perf_counter() - started) / len(few) * len(train_beats))
+            values = plan.space.draw(lambda _, within: draw(within, random))
+            with suppress(BeatwiseError):
+                paces.append(_pace(plan.configs(values)[0], train_beats))
     finally:
         torch.set_num_threads(threads)
-    return sum(paces) / len(paces)
+    return sum(paces) / len(paces) if paces else None
+
+
+def _pace(config: FitConfig, train_beats: pd.DataFrame) -> float:
+    n = min(config.train.batch_size * BATCHES, len(train_beats))
+    few = train_beats.sample(n, random_state=config.seed)
+    plain = config.model_copy(update={"resample": Resample(use="none")})
+    with torch.random.fork_rng():
+        training = new_training(*TensorCache(few, few).get(plain), plain)
+        # The first batches prepare kernels.
+        training.train_epoch()
+        started = time.perf_counter()
+        training.train_epoch()
+    return (time.perf_counter() - started) / n * len(train_beats)
 
 
 def _duration(minutes: float) -> str:

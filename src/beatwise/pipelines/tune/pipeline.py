@@ -41,7 +41,7 @@ def create_search() -> Pipeline:
             Node(
                 nodes.choose,
                 inputs=["records", "plan"],
-                outputs="tuned.config",
+                outputs="best_config",
                 name="choose_best",
                 tags=["tune", "configure"],
             ),
@@ -75,18 +75,20 @@ def create_search() -> Pipeline:
         template,
         namespace="search",
         inputs={"train_beats", "val_beats", "checkpoints", "searches"},
-        outputs={"tuned.config"},
+        outputs={"best_config": "tuned.config"},
         parameters={*CONFIGURED, "params:tune", "params:ray"},
     )
 
 
 def create_search_report() -> Pipeline:
     """Baseline and tuned model side by side, and the report of the search."""
+    drawn = ("search", "trial_curves", "slices", "importance", "parallel")
+    searched = ("plan", "trials", "space", *(f"{name}_figure" for name in drawn))
     template = Pipeline(
         [
             Node(
                 nodes.compare,
-                inputs=["baseline.predictions", "tuned.predictions", "params:evaluate", "params:seed"],
+                inputs=["baseline_predictions", "predictions", "params:evaluate", "params:seed"],
                 outputs="against_baseline",
                 name="compare_with_baseline",
                 tags=["tune", "evaluate"],
@@ -95,23 +97,21 @@ def create_search_report() -> Pipeline:
                 nodes.render,
                 inputs={
                     **{name: name for name in ("plan", "trials", "space", "against_baseline")},
-                    **{
-                        name: f"{name}_figure"
-                        for name in ("search", "trial_curves", "slices", "importance", "parallel")
-                    },
+                    **{name: f"{name}_figure" for name in drawn},
                     "report": "params:report",
                     "source": "params:source",
                 },
-                outputs="report",
+                outputs="search_report",
                 name="render_search",
                 tags=["tune", "report"],
             ),
         ]
     )
+    # In the namespace of the tuned model, because Kedro wants the nodes of one to follow each other.
     return Pipeline(
         template,
-        namespace="search",
-        inputs={"baseline.predictions", "tuned.predictions"},
+        namespace="tuned",
+        inputs={"baseline_predictions": "baseline.predictions", **{name: f"search.{name}" for name in searched}},
         parameters={"params:evaluate", "params:seed", "params:report", "params:source"},
     )
 
