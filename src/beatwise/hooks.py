@@ -8,6 +8,7 @@ import math
 import os
 import socket
 from datetime import datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +269,7 @@ def _log_trials(records: list[dict[str, Any]]) -> None:
     client, parent = mlflow.MlflowClient(), mlflow.active_run().info
     for record in records:
         started = int(datetime.fromisoformat(record["started"]).timestamp() * 1000)
-        ended = started + round(1000 * sum(epoch["seconds"] for epoch in record["epochs"]))
+        times = [started + round(1000 * s) for s in accumulate(epoch["seconds"] for epoch in record["epochs"])]
         run_id = client.create_run(
             parent.experiment_id,
             start_time=started,
@@ -280,15 +281,15 @@ def _log_trials(records: list[dict[str, Any]]) -> None:
             run_name=f"trial {record['number']}",
         ).info.run_id
         metrics = [
-            Metric(name, value, started + round(1000 * epoch["seconds"]), epoch["epoch"])
-            for epoch in record["epochs"]
+            Metric(name, value, time, epoch["epoch"])
+            for time, epoch in zip(times, record["epochs"], strict=True)
             for name, value in epoch.items()
             if name != "epoch"
         ]
         params = [Param(name, str(value)) for name, value in record["values"].items()]
         for first in range(0, max(len(metrics), 1), 1000):
             client.log_batch(run_id, metrics=metrics[first : first + 1000], params=params if first == 0 else [])
-        client.set_terminated(run_id, MLFLOW_STATUS[record["status"]], ended)
+        client.set_terminated(run_id, MLFLOW_STATUS[record["status"]], [started, *times][-1])
 
 
 def _start_row(row: dict[str, Any]) -> mlflow.ActiveRun:
