@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all lint viz mlflow bench clean
+.PHONY: help install run test test-all lint viz mlflow dashboard bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,13 @@ viz: install  ## The DAG in the browser
 
 mlflow: install  ## All runs in the browser
 	$(BIN)/kedro mlflow ui
+
+dashboard: $(VENV)/.dashboard  ## All searches in the browser
+	$(BIN)/streamlit run src/beatwise/dashboard.py --server.address 127.0.0.1 --browser.gatherUsageStats false
+
+$(VENV)/.dashboard: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dashboard]'
+	@touch $@
 
 bench: install .venv-bench/.installed  ## Measure what docs/benchmarks.md claims; peers in an environment of their own
 	$(BIN)/python -m benchmarks.segmentation

@@ -181,13 +181,14 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
         BeatwiseError: If there is none of this name with as many trials as it takes, or none of its hyper-parameters is
             searched here.
     """
-    found = searches.last(name)
-    if found is None:
+    found = {given["name"]: (given, records) for _, given, records in searches.all()}
+    if name not in found:
         raise BeatwiseError(
-            f"tune.refine: {unknown_name('finished search', name, searches.names())} Run it first: `kedro run "
-            f"--pipeline=tune --params=tune.use={name}`."
+            f"tune.refine: {unknown_name('search', name, found)} Run it first: `kedro run --pipeline=tune "
+            f"--params=tune.use={name}`."
         )
-    earlier, records = SearchPlan.from_plain(found[0]), found[1]
+    given, records = found[name]
+    earlier = SearchPlan.from_plain(given)
     scored = ranked(records, earlier)
     if len(scored) < BEST_AT_LEAST:
         raise BeatwiseError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,25 +118,14 @@ class Searches:
             ) from error
         return self._read(folder)
 
-    def names(self) -> list[str]:
-        """Names of the searches that are here."""
-        return sorted({plan["name"] for _, plan in self._plans()})
-
-    def last(self, name: str) -> tuple[dict[str, Any], list[TrialRecord]] | None:
-        """What was searched and the trials, of the search of this name that ran last; None where there is none."""
-        folders = [
-            (max(path.stat().st_mtime for path in folder.iterdir()), folder, plan)
-            for folder, plan in self._plans()
-            if plan["name"] == name
+    def all(self) -> list[tuple[str, dict[str, Any], list[TrialRecord]]]:
+        """Key, what was searched, and the trials of every search that is here; the one that ran last comes last."""
+        folders = {path.parent: path for path in self.folder.glob("*/search.json")}
+        by_time = sorted(folders, key=lambda folder: max(path.stat().st_mtime for path in folder.iterdir()))
+        return [
+            (folder.name, json.loads(folders[folder].read_text(encoding="utf-8")), self._read(folder))
+            for folder in by_time
         ]
-        if not folders:
-            return None
-        _, folder, plan = max(folders, key=lambda found: found[0])
-        return plan, self._read(folder)
-
-    def _plans(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        for path in self.folder.glob("*/search.json"):
-            yield path.parent, json.loads(path.read_text(encoding="utf-8"))
 
     def _read(self, folder: Path) -> list[TrialRecord]:
         records = []

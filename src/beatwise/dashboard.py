@@ -1,0 +1,133 @@
+"""The dashboard of searches: `make dashboard`, or `streamlit run src/beatwise/dashboard.py`.
+
+It reads the folders of trials under ``data/06_models/<source>/searches`` and nothing else, while a search runs too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.express as px
+import streamlit as st
+
+from beatwise.evaluation.metrics import LESS_IS_BETTER, OVERALL
+from beatwise.figures import interactive
+from beatwise.search.plan import SearchPlan
+from beatwise.search.results import histories_table, trials_table
+from beatwise.search.trials import Searches
+
+HOW = "Run one: `kedro run --pipeline=tune`. It appears here as soon as its first trial has begun."
+
+
+def find_searches(project: Path) -> dict[str, tuple[SearchPlan, list[Any]]]:
+    """Every search of every source, by what it is called in the dashboard; the one that ran last comes last.
+
+    Args:
+        project: The project's folder.
+    """
+    found = [
+        (folder.parent.name, *search)
+        for folder in project.glob("data/06_models/*/searches")
+        for search in Searches(folder).all()
+    ]
+    in_order = sorted(found, key=lambda search: max((record.started or "" for record in search[3]), default=""))
+    return {
+        f"{source} · {plan['name']} · {key[:6]}": (SearchPlan.from_plain(plan), records)
+        for source, key, plan, records in in_order
+    }
+
+
+def show(project: Path) -> None:
+    """Draw the page."""
+    st.set_page_config(page_title="Beatwise searches", layout="wide")
+    st.title("Searches")
+    searches = find_searches(project)
+    if not searches:
+        st.info(f"No search yet. {HOW}")
+        return
+    chosen = st.sidebar.multiselect("Searches", list(searches), default=list(searches)[-1:])
+    if not chosen:
+        st.info("Choose a search on the left.")
+        return
+    tables, histories, ranges = [], [], {}
+    for name in chosen:
+        plan, records = searches[name]
+        tables.append(trials_table(records, plan).assign(search=name))
+        histories.append(histories_table(records).assign(search=name))
+        ranges.update({key: within.kind for key, within in plan.space.ranges.items()})
+    trials, epochs = pd.concat(tables, ignore_index=True), pd.concat(histories, ignore_index=True)
+    metrics = [name for name in OVERALL if f"val_{name}" in trials]
+    searched_for = searches[chosen[0]][0].search.metric
+    metric = st.sidebar.selectbox("Metric", metrics, index=metrics.index(searched_for))
+    trials = trials.assign(score=trials[f"val_{metric}"])
+    scored = trials[trials["score"].notna()].sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
+    if scored.empty:
+        st.info("No trial has ended an epoch yet.")
+        return
+    if len(scored) > 1:
+        n = st.sidebar.slider("Best trials shown", 1, len(scored), len(scored))
+        scored = scored.head(n)
+    _tiles(trials, scored, metric)
+    _plots(scored, ranges, metric)
+    _table(scored, metric)
+    _curve(scored, epochs, metric)
+
+
+def _tiles(trials: pd.DataFrame, scored: pd.DataFrame, metric: str) -> None:
+    columns = st.columns(4)
+    columns[0].metric(f"best {metric}, validation", f"{scored['score'].iloc[0]:.3f}")
+    columns[1].metric("trials", len(trials))
+    columns[2].metric("epochs", f"{trials['epochs'].sum():,}")
+    columns[3].metric("hours of training", f"{trials['seconds'].sum() / 3600:.2f}")
+
+
+def _plots(scored: pd.DataFrame, ranges: dict[str, str], metric: str) -> None:
+    known = [name for name in ranges if scored[name].notna().any()]
+    space = pd.DataFrame({"name": known, "prior": [ranges[name] for name in known]})
+    st.subheader("Parallel coordinates")
+    st.plotly_chart(interactive.parallel_coordinates(scored, space, metric))
+    numbers = [name for name in known if ranges[name] != "choice"]
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Scatter")
+        over = st.selectbox("over", [*numbers, "seconds", "n_parameters", "epochs"])
+        color = st.selectbox("colour", ["status", "search", *known])
+        is_log = ranges.get(over, "").startswith("log")
+        st.plotly_chart(px.scatter(scored, x=over, y="score", color=color, log_x=is_log, hover_data=["trial"]))
+        st.subheader("Histogram")
+        of = st.selectbox("of", ["score", *known])
+        st.plotly_chart(px.histogram(scored, x=of, color="search"))
+    with right:
+        st.subheader("Box plot")
+        choices = [name for name in known if ranges[name] == "choice"]
+        by = st.selectbox("by", [*choices, "status", "search"])
+        st.plotly_chart(px.box(scored[scored[by].notna()], x=by, y="score", points="all", hover_data=["trial"]))
+        st.subheader("Best so far")
+        in_order = scored.sort_values(["search", "trial"])
+        st.plotly_chart(interactive.history(in_order, metric))
+
+
+def _table(scored: pd.DataFrame, metric: str) -> None:
+    st.subheader("Trials")
+    shown = scored.drop(columns="config")
+    st.dataframe(shown, hide_index=True)
+    st.download_button(
+        "Download as CSV", shown.to_csv(index=False), file_name=f"trials_by_{metric}.csv", mime="text/csv"
+    )
+
+
+def _curve(scored: pd.DataFrame, epochs: pd.DataFrame, metric: str) -> None:
+    st.subheader("Learning curve")
+    names = [f"{row['search']}, trial {row['trial']}" for row in scored.to_dict("records")]
+    picked = st.selectbox("of", names, key="curve")
+    row = scored.iloc[names.index(picked)]
+    own = epochs[(epochs["search"] == row["search"]) & (epochs["trial"] == row["trial"])]
+    long = own.melt("epoch", ["train_loss", "val_log_loss", f"val_{metric}"], var_name="curve", value_name="value")
+    st.plotly_chart(px.line(long.drop_duplicates(), x="epoch", y="value", color="curve", markers=True))
+    st.caption(str(row["config"]))
+
+
+if __name__ == "__main__":
+    show(Path.cwd())
