@@ -53,6 +53,7 @@ $(VENV)/.dashboard: $(INSTALLED)
 
 bench: install .venv-bench/.installed  ## Measure what docs/benchmarks.md claims; peers in an environment of their own
 	$(BIN)/python -m benchmarks.segmentation
+	$(BIN)/python -m benchmarks.search
 	.venv-bench/bin/python -m benchmarks.training
 	.venv-bench/bin/python -m benchmarks.training --levers
 
