@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from beatwise.augment import AUGMENTATIONS, Batch
 from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import OVERALL, point_scores
+from beatwise.evaluation.metrics import LESS_IS_BETTER, OVERALL, point_scores
 from beatwise.models import MODELS, build_model
 from beatwise.models.predicting import predict_probabilities
 from beatwise.padding import beat_lengths
 from beatwise.params import FitConfig, Train
 from beatwise.training import loop
-from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, LESS_IS_BETTER, Training
+from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, Training
 from beatwise.training.losses import CLASS_WEIGHTS, LOSSES
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, same, tensors, training

@@ -32,6 +32,7 @@ OverallMetric = Literal[
     "brier",
 ]
 OVERALL: Final[tuple[str, ...]] = get_args(OverallMetric)
+LESS_IS_BETTER: Final = ("log_loss", "ece", "brier")
 PER_CLASS: Final = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
 ECE_BINS: Final = 15
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from beatwise.augment import AUGMENTATIONS, Batch, augment
 from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import point_scores
+from beatwise.evaluation.metrics import LESS_IS_BETTER, point_scores
 from beatwise.models import MODELS, BeatModel, build_model
 from beatwise.models.predicting import predict_probabilities
 from beatwise.padding import beat_lengths, without_common_padding
@@ -32,7 +32,6 @@ from beatwise.training.options import CHOICES, chosen_training
 
 log = logging.getLogger(__name__)
 
-LESS_IS_BETTER = ("log_loss", "ece", "brier")
 # Validation metrics that every history holds; the monitored one comes with them.
 TRACKED = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc")
 # Beats of this many batches are sorted by length, to make batches of like length.
