@@ -1,4 +1,4 @@
-"""`kedro run` with errors that a person can read: a few lines on what went wrong, the traceback only on request."""
+"""`kedro run` and `kedro journal`, with errors that a person can read: a few lines, the traceback only on request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import pkgutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,11 +17,17 @@ from kedro import KedroDeprecationWarning
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.io.core import DatasetError
+from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
+from rich import get_console
 
 from beatwise import pipelines
-from beatwise.errors import BeatwiseError
+from beatwise.errors import BeatwiseError, in_own_words, led_to
+from beatwise.files import written_whole
+from beatwise.journal import HOW_TO_PROPOSE, WAITING, Journal
 from beatwise.registry import unknown_name
+from beatwise.report.journal import as_markdown, entries_table, on_terminal
+from beatwise.report.terminal import as_rich
 
 __all__ = ["cli", "run"]
 
@@ -27,21 +35,25 @@ __all__ = ["cli", "run"]
 EXPECTED = (BeatwiseError, DatasetError, MissingConfigException, OSError, ParameterValidationError, yaml.YAMLError)
 
 
-def _readable(call: Callable[..., Any]) -> Callable[..., Any]:
-    def readable(**arguments: Any) -> Any:
-        # `--pipeline` is what everybody types and what every tutorial shows.
-        warnings.filterwarnings("ignore", message="Option '--pipeline'", category=KedroDeprecationWarning)
-        try:
-            _check_names([arguments["pipeline"], *(arguments["pipelines"] or [])])
-            return call(**arguments)
-        except EXPECTED as error:
-            if os.environ.get("BEATWISE_TRACEBACK"):
-                raise
-            click.secho("\n".join(_messages(error)), fg="red", err=True)
-            click.secho("(BEATWISE_TRACEBACK=1 shows where in the code.)", dim=True, err=True)
-            sys.exit(1)
+@contextmanager
+def _readable(heading: str | None = None) -> Iterator[None]:
+    """Errors that the reader can put right end the command with a message, below a heading."""
+    try:
+        yield
+    except EXPECTED as error:
+        if os.environ.get("BEATWISE_TRACEBACK"):
+            raise
+        click.secho("\n".join(_messages(error, heading)), fg="red", err=True)
+        click.secho("(BEATWISE_TRACEBACK=1 shows where in the code.)", dim=True, err=True)
+        sys.exit(1)
 
-    return readable
+
+@_readable("The run stopped:")
+def _run(**arguments: Any) -> Any:
+    # `--pipeline` is what everybody types and what every tutorial shows.
+    warnings.filterwarnings("ignore", message="Option '--pipeline'", category=KedroDeprecationWarning)
+    _check_names([arguments["pipeline"], *(arguments["pipelines"] or [])])
+    return kedro_run.callback(**arguments)
 
 
 def _check_names(asked_for: list[str | None]) -> None:
@@ -51,16 +63,14 @@ def _check_names(asked_for: list[str | None]) -> None:
             raise BeatwiseError(unknown_name("pipeline", name, known))
 
 
-def _messages(error: BaseException) -> Iterator[str]:
+def _messages(error: BaseException, heading: str | None) -> Iterator[str]:
     """What happened at which dataset; in our own words where one of the errors that led to it is ours."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
     dataset = getattr(error, "dataset_name", None)
-    yield f"Data set {dataset!r} breaks its contract:" if dataset else "The run stopped:"
-    ours = next((link for link in chain if isinstance(link, BeatwiseError)), None)
-    yield str(ours or error)
-    system = next((link for link in chain if isinstance(link, OSError) and link.filename), None)
+    if above := f"Data set {dataset!r} breaks its contract:" if dataset else heading:
+        yield above
+    ours = in_own_words(error)
+    yield ours or str(error)
+    system = next((link for link in led_to(error) if isinstance(link, OSError) and link.filename), None)
     if ours is None and system is not None:
         yield f"{system.filename}: {system.strerror}. Check its permissions, the free space, and what lies in its way."
 
@@ -72,9 +82,86 @@ def cli() -> None:
 
 run = click.Command(
     name="run",
-    callback=_readable(kedro_run.callback),
+    callback=_run,
     params=kedro_run.params,
     help=kedro_run.help,
     context_settings=kedro_run.context_settings,
 )
 cli.add_command(run)
+
+
+def _journal() -> Journal:
+    return Journal(find_kedro_project(Path.cwd()) or Path.cwd())
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def journal(context: click.Context) -> None:
+    """Hypotheses, the runs that tested them, and what came of it.
+
+    An ENTRY is named by the beginning of its ID, with or without the date, or as `last`.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_entries)
+
+
+@journal.command()
+@click.argument("hypothesis")
+@click.option(
+    "--expect", default="", help="What the result has to be, e.g. 'macro_recall > 0.93 and accuracy >= 0.98'."
+)
+@_readable()
+def propose(hypothesis: str, expect: str) -> None:
+    """Write down a hypothesis, which the next run that trains takes up."""
+    entries = _journal()
+    id = entries.propose(hypothesis, expect)
+    click.echo(f"Proposed: {id}\nThe next run that trains and measures a model takes it up.")
+    others = [other for other, entry in entries.entries().items() if entry.state in WAITING and other != id]
+    if others:
+        click.echo("After it, these still wait:\n" + "\n".join(reversed(others)))
+
+
+@journal.command("list")
+@_readable()
+def list_entries() -> None:
+    """List all entries, the latest below."""
+    entries = _journal().entries()
+    if entries:
+        get_console().print(as_rich(entries_table(entries)))
+    else:
+        click.echo(f"The journal has no entries yet. To make one: {HOW_TO_PROPOSE}")
+
+
+@journal.command()
+@click.argument("entry")
+@_readable()
+def show(entry: str) -> None:
+    """Show everything about an entry."""
+    entries = _journal()
+    id = entries.find(entry)
+    get_console().print(on_terminal(id, entries.entries()[id]))
+
+
+@journal.command()
+@click.argument("entry")
+@click.argument("text")
+@_readable()
+def reflect(entry: str, text: str) -> None:
+    """Add what you make of an entry."""
+    entries = _journal()
+    id = entries.find(entry)
+    entries.reflect(id, text)
+    click.echo(f"Added to {id}.")
+
+
+@journal.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@_readable()
+def export(file: Path | None) -> None:
+    """Give all entries as Markdown, into FILE or onto the screen."""
+    text = as_markdown(_journal().entries())
+    if file is None:
+        click.echo(text, nl=False)
+    else:
+        with written_whole(file) as path:
+            path.write_text(text, encoding="utf-8")

@@ -500,12 +500,17 @@ class Globals(Block):
 
 
 class Parameters(Block):
-    """The whole configuration."""
+    """The whole configuration.
+
+    Attributes:
+        hypothesis: What a run is to test (:mod:`beatwise.journal`); empty for the one that waits in the journal.
+    """
 
     source: SourceName
     sample_rate: Positive
     classes: Annotated[list[str], Field(min_length=2)]
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    hypothesis: str
     ingest: Ingest
     resample: Resample
     tensors: Tensors
@@ -560,7 +565,7 @@ def check_parameters(given: dict[str, Any]) -> Parameters:
     Raises:
         BeatwiseError: One line a problem, each naming the full key.
     """
-    return _checked(Parameters, given, "The parameters cannot be used:")
+    return checked(Parameters, given, "The parameters cannot be used:")
 
 
 def check_globals(given: dict[str, Any]) -> Globals:
@@ -569,11 +574,22 @@ def check_globals(given: dict[str, Any]) -> Globals:
     Raises:
         BeatwiseError: One line a problem, each naming the key.
     """
-    return _checked(Globals, given, "globals.yml cannot be used:")
+    return checked(Globals, given, "globals.yml cannot be used:")
 
 
-def _checked(model: type[B], given: dict[str, Any], heading: str) -> B:
+def checked(model: type[B], given: dict[str, Any], heading: str, kind: str = "parameter") -> B:
+    """Check plain data against its model.
+
+    Args:
+        model: The model.
+        given: The data.
+        heading: First line of the message.
+        kind: What a key is called in the message.
+
+    Raises:
+        BeatwiseError: One line a problem, each naming the full key.
+    """
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise BeatwiseError(f"{heading}\n{describe_validation(error, '', model)}") from error
+        raise BeatwiseError(f"{heading}\n{describe_validation(error, '', model, kind)}") from error

@@ -11,7 +11,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -28,20 +28,21 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(options) or 'none'}."
 
 
-def describe_validation(error: ValidationError, prefix: str, schema: type[BaseModel]) -> str:
+def describe_validation(error: ValidationError, prefix: str, schema: type[BaseModel], kind: str = "parameter") -> str:
     """One line a problem: the full key, what was wrong with it, and the value given.
 
     Args:
         error: What Pydantic raised.
         prefix: The key above the validated block, e.g. ``"train"``.
         schema: What was validated against; names the keys that a mistyped one may have meant.
+        kind: What a key is called.
     """
     lines = []
     for problem in error.errors(include_url=False):
         key = ".".join([prefix, *map(str, problem["loc"])]).strip(".")
         if problem["type"] == "extra_forbidden":
             *above, last = problem["loc"]
-            lines.append(f"{key}: {unknown_name('parameter', last, _fields(schema, above))}")
+            lines.append(f"{key}: {unknown_name(kind, last, _fields(schema, above))}")
         elif problem["type"] == "value_error":
             text = str(problem["ctx"]["error"])
             # The options of a choice name the key from the choice on.
@@ -54,7 +55,8 @@ def describe_validation(error: ValidationError, prefix: str, schema: type[BaseMo
 def _fields(schema: Any, above: Iterable[int | str]) -> list[str]:
     """Names of the fields of the block that stands at a place within a schema."""
     for step in above:
-        schema = schema.model_fields[step].annotation
+        # What lists and mappings hold stands last in their type.
+        schema = schema.model_fields[step].annotation if hasattr(schema, "model_fields") else get_args(schema)[-1]
     return list(schema.model_fields)
 
 
