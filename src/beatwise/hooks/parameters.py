@@ -1,0 +1,57 @@
+"""Parameters are checked before anything runs."""
+
+from __future__ import annotations
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.pipeline import Pipeline
+
+from beatwise.errors import BeatwiseError
+from beatwise.params import check_globals, check_parameters
+
+# Parameters that are taken from globals.yml, where the catalog takes them from as well.
+FIXED_BY_SOURCE = {"source", "classes", "sample_rate"}
+
+
+class ParameterHooks:
+    """Refuses unknown and mistyped parameters, in files and in ``--params``, whichever pipeline runs."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check the whole configuration.
+
+        Raises:
+            BeatwiseError: One line a problem.
+        """
+        check_globals(context.config_loader["globals"])
+        # Not context.params: Kedro would check that first, block by block, with messages of its own.
+        given = context.config_loader["parameters"]
+        fixed = sorted(FIXED_BY_SOURCE & set(context.config_loader.runtime_params or {}))
+        if fixed:
+            raise BeatwiseError(
+                f"{', '.join(fixed)}: cannot be set by --params, because the catalog depends on it too. Set it in "
+                "globals.yml of an environment, and run with --env."
+            )
+        self._parameters = check_parameters(given)
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Check the options of model and training too, where a model is to be fitted: they need torch, others do not.
+
+        Raises:
+            BeatwiseError: If a choice or an option is unknown, or a value is not allowed.
+        """
+        if any("configure" in node.tags for node in pipeline.nodes):
+            from beatwise.training.options import check_fit
+
+            given = self._parameters
+            check_fit(given.model, given.train, given.tensors)
+            fit = (given.resample, given.tensors, given.model, given.train)
+            if any("compare" in node.tags for node in pipeline.nodes):
+                from beatwise.comparison.plan import plan_rows
+
+                plan_rows(given.compare, given.classes, *fit)
+            if any("tune" in node.tags for node in pipeline.nodes):
+                from beatwise.search.plan import plan_search
+
+                plan_search(given.tune, given.classes, given.seed, *fit)
