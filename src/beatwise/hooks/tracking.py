@@ -44,7 +44,7 @@ class TrackingHooks(MlflowHook):
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Open the run, and remember the catalog."""
         # A run that is not tracked must not log to the last one that was.
-        self.run_id = None
+        self.run_id: str | None = None
         super().before_pipeline_run(run_params, pipeline, catalog)
         # MLflow sets these up when it is imported, long after logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -120,12 +120,14 @@ def _end_dead_runs() -> None:
 
 def _is_alive(process: int) -> bool:
     try:
-        # Signal 0 asks whether it could be signalled; on Windows it would be.
-        return os.name != "posix" or os.kill(process, 0) is None
+        # Signal 0 only asks; on Windows it would end the process.
+        if os.name == "posix":
+            os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
+    return True
 
 
 def _log_rows(rows: list[dict[str, Any]]) -> None:
