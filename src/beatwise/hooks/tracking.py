@@ -44,13 +44,13 @@ class TrackingHooks(MlflowHook):
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Open the run, and remember the catalog."""
         # A run that is not tracked must not log to the last one that was.
-        self.run_id: str | None = None
+        self.run_id = None
         super().before_pipeline_run(run_params, pipeline, catalog)
         # MLflow sets these up when it is imported, long after logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self._catalog = catalog
-        if self.run_id is not None:
+        if self._is_mlflow_enabled:
             _end_dead_runs()
             mlflow.set_tag(PROCESS, f"{socket.gethostname()}:{os.getpid()}")
         # MLflow itself would call a run finished that was stopped by Ctrl-C, of which Kedro tells no hook.
