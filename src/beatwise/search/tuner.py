@@ -181,6 +181,8 @@ def run_search(
     budget = _EpochBudget(epochs_left)
     # Ray's own summary of the settings says less than ours.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    # A trial that fails has no score to report.
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     with started_ray(settings) as ray:
         # As many processes are started at once as there are cores; two schedulers must know all trials from the start.
         waiting = n_trials if search.scheduler.use in ("pbt", "hyperband") else int(ray.cluster_resources()["CPU"])
