@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,8 +63,8 @@ class TrialRecord:
         """Note what the trial reported after an epoch, flat as Ray hands it to a searcher."""
         if "epoch" not in result:
             return
-        # A trial that began anew reports its first epochs again.
-        del self.epochs[result["epoch"] - 1 :]
+        # A trial that began anew reports its first epochs again; in population-based training epochs are left out.
+        self.epochs = [epoch for epoch in self.epochs if epoch["epoch"] < result["epoch"]]
         self.epochs.append({name: result[name] for name in result if name in OF_AN_EPOCH or name.startswith("val_")})
         self.n_parameters = result["n_parameters"]
         # Population-based training changes them.
@@ -107,10 +108,8 @@ class Searches:
         """
         folder = self.folder / key
         try:
-            if not (folder / "search.json").is_file():
-                folder.mkdir(parents=True, exist_ok=True)
-                with written_whole(folder / "search.json") as path:
-                    path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+            with written_whole(folder / "search.json") as path:
+                path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
         except OSError as error:
             raise BeatwiseError(
                 f"The search cannot be stored in {folder}: {error.strerror or error}. Check its permissions and the "
@@ -120,33 +119,32 @@ class Searches:
 
     def names(self) -> list[str]:
         """Names of the searches that are here."""
-        return sorted({plan["name"] for _, plan in self._plans()})
+        return sorted({name for name, _, _ in self._plans()})
 
     def last(self, name: str) -> tuple[dict[str, Any], list[TrialRecord]] | None:
         """What was searched and the trials, of the search of this name that ran last; None where there is none."""
         folders = [
             (max(path.stat().st_mtime for path in folder.iterdir()), folder, plan)
-            for folder, plan in self._plans()
-            if plan["name"] == name
+            for found, folder, plan in self._plans()
+            if found == name
         ]
         if not folders:
             return None
-        _, folder, plan = max(folders, key=lambda found: found[0])
+        _, folder, plan = max(folders, key=lambda entry: entry[0])
         return plan, self._read(folder)
 
-    def _plans(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def _plans(self) -> Iterator[tuple[str, Path, dict[str, Any]]]:
         for path in self.folder.glob("*/search.json"):
-            yield path.parent, json.loads(path.read_text(encoding="utf-8"))
+            with _explained(path):
+                plan = json.loads(path.read_text(encoding="utf-8"))
+                name = plan["name"]
+            yield name, path.parent, plan
 
     def _read(self, folder: Path) -> list[TrialRecord]:
         records = []
         for path in sorted(folder.glob("trial-*.json")):
-            try:
+            with _explained(path):
                 records.append(TrialRecord(**json.loads(path.read_text(encoding="utf-8"))))
-            except (OSError, TypeError, ValueError) as error:
-                raise BeatwiseError(
-                    f"The trial {path} cannot be read ({error}). Remove the folder {folder} to search anew."
-                ) from error
         return records
 
     def save(self, key: str, record: TrialRecord) -> None:
@@ -161,3 +159,14 @@ class Searches:
                 scratch.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
         except OSError as error:
             raise BeatwiseError(f"{path} cannot be written: {error.strerror or error}. Is there free space?") from error
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say which file it is that cannot be read, and the way out."""
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BeatwiseError(
+            f"{path} cannot be read ({error}). Remove the folder {path.parent} to search anew."
+        ) from error

@@ -112,13 +112,13 @@ class _Reporter(tune.Callback):
 
 
 class _EpochBudget(tune.Stopper):
-    """Stops a search after so many epochs of all trials."""
+    """Stops a search after so many epochs of all trials; those that a stored state holds already do not count."""
 
     def __init__(self, epochs: float) -> None:
         self._left = epochs
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        self._left -= 1
+        self._left -= result.get("trained", False)
         return False
 
     def stop_all(self) -> bool:
