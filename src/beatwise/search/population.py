@@ -68,6 +68,8 @@ def draw(within: Range, random: np.random.Generator) -> Any:
     """Draw one value of a range."""
     if within.kind == "choice":
         return within.given[random.integers(len(within.given))]
-    low, high = within.low, within.high
+    # What is rounded to the ends is as much as what is rounded to any other value.
+    step = within.given[2] if within.kind == "quniform" else float(within.is_integer)
+    low, high = within.low - step / 2, within.high + step / 2
     drawn = np.exp(random.uniform(np.log(low), np.log(high))) if within.is_log else random.uniform(low, high)
     return within.nearest(float(drawn))

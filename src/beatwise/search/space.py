@@ -23,6 +23,8 @@ from beatwise.registry import unknown_name
 # How many numbers each kind of range is given by.
 NUMBERS: Final = {"uniform": 2, "loguniform": 2, "quniform": 3, "randint": 2, "lograndint": 2}
 KINDS: Final = ("choice", *NUMBERS)
+# A step that ends at the upper end but for so much reaches it.
+ROUNDING: Final = 1e-9
 
 T = TypeVar("T")
 
@@ -60,8 +62,7 @@ class Range:
         """The highest number that is drawn."""
         if self.kind == "quniform":
             low, high, step = self.given
-            # A step that ends at the upper end but for rounding reaches it.
-            return self._rounded(math.floor((high - low) / step + 1e-9))
+            return self._rounded(math.floor((high - low) / step * (1 + ROUNDING)))
         return self.given[1] - 1 if self.is_integer else self.given[1]
 
     def ends(self) -> list[Any]:
@@ -147,7 +148,7 @@ def _check_numbers(kind: str, values: Sequence[Any], key: str) -> None:
         raise BeatwiseError(f"{key}: {values!r} is an empty range{end}; the first number must be below the second.")
     if kind in ("loguniform", "lograndint") and low <= 0:
         raise BeatwiseError(f"{key}: {values!r} goes through zero, which has no logarithm; begin above it.")
-    if kind == "quniform" and not 0 < values[2] <= high - low:
+    if kind == "quniform" and not 0 < values[2] <= (high - low) * (1 + ROUNDING):
         raise BeatwiseError(f"{key}: got the step {values[2]:g}; allowed: above 0, and no wider than the range.")
 
 
