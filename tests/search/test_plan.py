@@ -66,8 +66,8 @@ def refused(message: str, space: Any = LEARNING_RATE, **given: Any) -> None:
         ({"train": {"learning_rat": {"uniform": [0.1, 1]}}}, r"^tune\.s\.space\.train\.learning_rat: .*learning_rate"),
         (
             {"model": {"use": "mlp", "mlp": {"widht": {"choice": [3]}}}},
-            r"^tune\.s\.space\.model\.mlp\.widht: model\.mlp\.widht: Unknown parameter 'widht'\. Did you mean 'width'\? "
-            r"Known: dropout, layers, width\.",
+            r"^tune\.s\.space\.model\.mlp\.widht: model\.mlp\.widht: Unknown parameter 'widht'\. Did you mean 'width'\?"
+            r" Known: dropout, layers, width\.",
         ),
         (
             {"model": {"use": {"choice": ["mlp", "cnn1d"]}, "cnn1d": {"width": {"choice": [3]}}}},
@@ -101,7 +101,10 @@ def refused(message: str, space: Any = LEARNING_RATE, **given: Any) -> None:
             {"train": {"augment": {"use": {"choice": [["shift"], ["shfit"]]}}}},
             r"^tune\.s\.space\.train\.augment\.use: .*Unknown augmentation 'shfit'\. Did you mean 'shift'",
         ),
-        ({"resample": {"use": {"choice": ["none", "smot"]}}}, r"^tune\.s\.space\.resample\.use: .*Did you mean 'smote'"),
+        (
+            {"resample": {"use": {"choice": ["none", "smot"]}}},
+            r"^tune\.s\.space\.resample\.use: .*Did you mean 'smote'",
+        ),
         ({"tensors": {"use": {"choice": ["pixels"]}}}, r"^tune\.s\.space\.tensors\.use: .*Unknown representation"),
         (
             {"tensors": {"use": {"choice": ["auto", "scalogram"]}}, "train": {"augment": {"use": ["shift"]}}},
@@ -109,8 +112,8 @@ def refused(message: str, space: Any = LEARNING_RATE, **given: Any) -> None:
         ),
         (
             {"evaluate": {"confidence": {"uniform": [0.8, 0.9]}}},
-            r"^tune\.s\.space\.evaluate\.confidence: evaluate cannot be changed here; allowed: resample, tensors, model, "
-            r"train\.",
+            r"^tune\.s\.space\.evaluate\.confidence: evaluate cannot be changed here; allowed: resample, tensors,"
+            r" model, train\.",
         ),
         ({"train": {"learning_rate": {"uniform": [1, 0]}}}, r"^tune\.s\.space\.train\.learning_rate\.uniform: .*empty"),
         (
@@ -121,7 +124,10 @@ def refused(message: str, space: Any = LEARNING_RATE, **given: Any) -> None:
         ({"model": {"use": {"choice": [["mlp"]]}}}, r"^tune\.s\.space\.model\.use: "),
         ({}, r"^tune\.s\.space: there is nothing to search\. Give at least one value a range\.$"),
         ({"train": {"patience": 3}}, r"^tune\.s\.space: there is nothing to search\."),
-        ({"model": {"use": "cnn1d"}, **LEARNING_RATE}, r"^tune\.s: there is no space for the model cnn1d\. Say in tune"),
+        (
+            {"model": {"use": "cnn1d"}, **LEARNING_RATE},
+            r"^tune\.s: there is no space for the model cnn1d\. Say in tune",
+        ),
         # How long a trial is and what is searched for is said once, beside the space.
         ({"train": {"epochs": {"randint": [2, 5]}}}, r"^tune\.s\.space\.train\.epochs: .*tune\.s\.epochs"),
         (
@@ -142,10 +148,16 @@ def test_a_mistake_in_a_space_is_named_with_its_key(space: dict[str, Any], messa
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"algorithm": {"use": "tep"}}, r"s\.algorithm: Unknown search algorithm 'tep'\. Did you mean 'tpe'\? Known: grid"),
+        (
+            {"algorithm": {"use": "tep"}},
+            r"s\.algorithm: Unknown search algorithm 'tep'\. Did you mean 'tpe'\? Known: grid",
+        ),
         ({"algorithm": {"use": "tpe", "tpe": {"startup": 1}}}, r"s\.algorithm\.tpe\.startup: Unknown .*startup_trials"),
         ({"algorithm": {"use": "grid", "grid": {"points": 1}}}, r"s\.algorithm\.grid\.points: .*or equal to 2; got 1"),
-        ({"scheduler": {"use": "ahsa"}}, r"s\.scheduler: Unknown trial scheduler 'ahsa'\. Did you mean 'asha'\? Known: as"),
+        (
+            {"scheduler": {"use": "ahsa"}},
+            r"s\.scheduler: Unknown trial scheduler 'ahsa'\. Did you mean 'asha'\? Known: as",
+        ),
         ({"scheduler": {"use": "asha", "asha": {"grace_epochs": 0}}}, r"s\.scheduler\.asha\.grace_epochs: .*got 0"),
         ({"scheduler": {"use": "pbt", "pbt": {"quantile": 0.6}}}, r"s\.scheduler\.pbt\.quantile: .*0\.5; got 0\.6"),
         ({"metric": "f1"}, r"s\.metric: Input should be 'accuracy', .*'macro_f1'.*got 'f1'"),
@@ -206,7 +218,9 @@ def test_a_mistake_in_the_last_fit_is_named_with_its_key(refit: dict[str, Any], 
     ids=str,
 )
 def test_a_population_refuses_what_weights_depend_on(space: dict[str, Any], name: str) -> None:
-    refused(rf"^tune\.s\.space: {name}.*: population-based training .*Take them out of", space, scheduler={"use": "pbt"})
+    refused(
+        rf"^tune\.s\.space: {name}.*: population-based training .*Take them out of", space, scheduler={"use": "pbt"}
+    )
 
 
 def test_a_population_may_change_the_training() -> None:
@@ -295,7 +309,9 @@ def test_values_that_do_not_go_together_are_refused_with_the_search() -> None:
         searched.configs({"model.mlp.width": 0})
 
 
-@pytest.mark.parametrize(("metric", "larger"), [("macro_f1", True), ("kappa", True), ("log_loss", False), ("ece", False)])
+@pytest.mark.parametrize(
+    ("metric", "larger"), [("macro_f1", True), ("kappa", True), ("log_loss", False), ("ece", False)]
+)
 def test_of_some_metrics_less_is_better(metric: str, larger: bool) -> None:
     assert plan(metric=metric).larger_is_better is larger
 

@@ -151,7 +151,11 @@ def test_the_table_of_the_space_says_what_was_searched_and_found(searched: Searc
     assert list(table) == ["name", "range", "prior", "best", "importance"]
     rows = table.set_index("name")
     assert set(rows.index) == set(searched.space.ranges)
-    assert rows.loc["train.learning_rate", ["range", "prior", "best"]].tolist() == ["0.0001 … 0.1", "loguniform", "0.02"]
+    assert rows.loc["train.learning_rate", ["range", "prior", "best"]].tolist() == [
+        "0.0001 … 0.1",
+        "loguniform",
+        "0.02",
+    ]
     assert rows.loc["model.use", "range"] == "mlp, cnn1d"
     assert rows.loc["model.cnn1d.widths", ["range", "best"]].tolist() == ["[4], [4, 8]", "[4, 8]"]
     assert rows.loc["model.mlp.width", "best"] == ""
@@ -252,9 +256,7 @@ def test_the_one_hyper_parameter_that_matters_is_found(name: str, worth: Any) ->
 def test_an_option_that_matters_where_it_is_called_for_is_found() -> None:
     searched = plan(IMPORTANT)
     name = "train.optimizer.adamw.weight_decay"
-    trials = [
-        record(number, values, float(values.get(name, 0.5))) for number, values in enumerate(drawn(searched, 60))
-    ]
+    trials = [record(number, values, float(values.get(name, 0.5))) for number, values in enumerate(drawn(searched, 60))]
     assert importances(trials, searched)[name] > 0.6
 
 

@@ -217,7 +217,8 @@ AUGMENTED = {
 
 
 @pytest.mark.parametrize(
-    ("use", "drawn"), [([], []), (["shift"], ["shift.max_samples"]), (["noise", "shift"], ["shift.max_samples", "noise.sd"])]
+    ("use", "drawn"),
+    [([], []), (["shift"], ["shift.max_samples"]), (["noise", "shift"], ["shift.max_samples", "noise.sd"])],
 )
 def test_options_of_each_entry_of_a_list_are_drawn(use: list[str], drawn: list[str]) -> None:
     space = space_of(AUGMENTED)

@@ -64,9 +64,18 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 HOW: list[dict[str, Any]] = [
     {},
-    {"model": "cnn1d", "options": {"kernel_size": 3, "pool": 2, "dropout": 0.3}, "augment": {"use": ["shift", "mixup"]}},
+    {
+        "model": "cnn1d",
+        "options": {"kernel_size": 3, "pool": 2, "dropout": 0.3},
+        "augment": {"use": ["shift", "mixup"]},
+    },
     {"model": "gru", "sampler_power": 0.5, "average": choose("ema"), "schedule": choose("one_cycle")},
-    {"model": "resnet1d", "average": choose("swa", start=0.3), "schedule": choose("plateau"), "optimizer": choose("sgd")},
+    {
+        "model": "resnet1d",
+        "average": choose("swa", start=0.3),
+        "schedule": choose("plateau"),
+        "optimizer": choose("sgd"),
+    },
     {"epochs": 6, "patience": 2, "learning_rate": 0.3, "monitor": "log_loss"},
 ]
 
@@ -281,7 +290,9 @@ def test_a_trial_goes_on_from_another_one_with_its_own_settings_after_it_was_tak
     """As in population-based training, in which a process first takes up what it stored of the trial itself."""
     how: dict[str, Any] = {"epochs": 6, "patience": None}
     other = Trial([config(learning_rate=0.01, optimizer=choose("adamw", weight_decay=0.1), **how)], TensorCache(*beats))
-    before = Trial([config(learning_rate=0.02, optimizer=choose("adamw", weight_decay=0.2), **how)], TensorCache(*beats))
+    before = Trial(
+        [config(learning_rate=0.02, optimizer=choose("adamw", weight_decay=0.2), **how)], TensorCache(*beats)
+    )
     run(other, 3)
     run(before, 3)
     after = Trial([config(learning_rate=0.04, optimizer=choose("adamw", weight_decay=0.4), **how)], TensorCache(*beats))
