@@ -140,7 +140,14 @@ def median(*, epochs: int, space: Any, seed: int, grace_epochs: AtLeastOne = 1, 
     """
     from ray.tune.schedulers import MedianStoppingRule
 
-    return MedianStoppingRule(
+    class Rule(MedianStoppingRule):
+        """Ray's rule takes it for granted that a trial has a score when it ends; one that failed has none."""
+
+        def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+            if self.metric in result:
+                super().on_trial_complete(tune_controller, trial, result)
+
+    return Rule(
         time_attr="training_iteration",
         grace_period=grace_epochs,
         min_samples_required=min_trials,
