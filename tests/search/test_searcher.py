@@ -272,6 +272,22 @@ def test_a_trial_that_ends_is_written_down_and_told_to_the_sampler(
     assert search.next() is not None  # and the sampler goes on
 
 
+def test_the_sampler_is_told_of_every_epoch_once_where_a_trial_began_anew() -> None:
+    search = Search(SIZES, algorithm="tpe", n_trials=1)
+    trial = search.next()
+    assert trial is not None
+    name, config = trial
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for epoch, score in ((1, 0.1), (2, 0.2), (1, 0.3), (2, 0.4)):
+            search.searcher.on_trial_result(name, search.result(config, epoch, score))
+        search.searcher.on_trial_complete(name, search.result(config, 2, 0.4))
+    (told,) = search.searcher._study.trials
+    assert told.intermediate_values == {1: 0.3, 2: 0.4}
+    assert told.state == TrialState.PRUNED
+    assert told.value == 0.4
+
+
 def test_values_that_were_changed_on_the_way_are_written_down() -> None:
     search = Search(SIZES, n_trials=1)
     trial = search.next()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -196,25 +195,33 @@ def test_asha_stops_trials_that_are_behind(ray: Any, folders: Folders) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("metric", ["macro_recall", "log_loss"])
 @pytest.mark.parametrize(
-    "scheduler",
+    ("scheduler", "metric"),
     [
-        {"use": "hyperband", "hyperband": {"reduction_factor": 2}},
-        {"use": "median", "median": {"grace_epochs": 1, "min_trials": 2}},
-        {"use": "asha"},
-        {"use": "none"},
+        ({"use": "hyperband", "hyperband": {"reduction_factor": 2}}, "macro_recall"),
+        ({"use": "hyperband", "hyperband": {"reduction_factor": 3}}, "log_loss"),
+        ({"use": "median", "median": {"grace_epochs": 1, "min_trials": 2}}, "macro_recall"),
+        ({"use": "median", "median": {"grace_epochs": 2, "min_trials": 1}}, "log_loss"),
+        ({"use": "asha"}, "macro_recall"),
+        ({"use": "none"}, "log_loss"),
     ],
-    ids=lambda given: given["use"],
+    ids=str,
 )
-def test_every_scheduler_runs_through(ray: Any, folders: Folders, scheduler: dict[str, Any], metric: str) -> None:
-    searched = plan(trials=7, epochs=4, scheduler=scheduler, metric=metric)
-    records = folders.run(searched)
-    assert len(records) == 7
-    assert set(statuses(records)) <= {"finished", "stopped"}
-    for trial in records:
-        assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
-        assert (trial.status == "finished") == (len(trial.epochs) == 4)
+def test_every_scheduler_runs_through_and_goes_on(
+    ray: Any, folders: Folders, scheduler: dict[str, Any], metric: str
+) -> None:
+    rates = [0.05, 1e30, 0.02, 1e-3, 1e-2, 1e-4, 1e-5, 0.04]
+    space = {"train": {"learning_rate": {"choice": rates}}}
+    for n in (6, 8):
+        searched = plan(space, trials=n, epochs=4, scheduler=scheduler, metric=metric, algorithm={"use": "grid"})
+        records = folders.run(searched)
+        assert [trial.values["train.learning_rate"] for trial in records] == rates[:n]
+        assert statuses(records)[1] == "failed"
+        assert "diverged" in (records[1].failure or "")
+        assert set(statuses([*records[:1], *records[2:]])) <= {"finished", "stopped"}
+        for trial in records:
+            assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
+            assert (trial.status == "finished") == (len(trial.epochs) == 4)
     finished = [trial for trial in records if trial.status == "finished"]
     assert finished
     for trial in finished[:2]:
@@ -263,25 +270,39 @@ def test_a_population_is_trained_with_the_values_that_it_is_said_to_have(ray: An
                 assert any(after == pytest.approx(factor * rate) for rate in every for factor in FACTORS)
 
 
-def kill_process_of(trial: TrialRecord, folder: Path) -> None:
-    """Kill the process that trains a trial, as the kernel does where memory is short."""
-    (results,) = folder.glob(f"searches/k/ray/*/*{trial.key}*/result.json")
-    os.kill(json.loads(results.read_text().splitlines()[-1])["pid"], signal.SIGKILL)
+@pytest.fixture
+def kill_if(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[TrialRecord], bool]], list[int]]:
+    """A function that says after which epochs the process of a trial is killed, as where memory is short."""
+
+    def make(condition: Callable[[TrialRecord], bool]) -> list[int]:
+        killed: list[int] = []
+
+        class Killer(tuner._Reporter):
+            def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+                super().on_trial_result(iteration, trials, trial, result, **info)
+                record = self._records[trial.trial_id]
+                if not result["over"] and condition(record):
+                    killed.append(record.number)
+                    os.kill(result["pid"], signal.SIGKILL)
+
+        monkeypatch.setattr(tuner, "_Reporter", Killer)
+        return killed
+
+    return make
+
+
+KillIf = Callable[[Callable[[TrialRecord], bool]], list[int]]
 
 
 @pytest.mark.slow
-def test_a_trial_whose_process_is_killed_goes_on_and_ends_with_the_same_numbers(ray: Any, folders: Folders) -> None:
-    killed: list[int] = []
-
-    def kill(trial: TrialRecord) -> None:
-        if len(trial.epochs) == 3 and not killed:
-            killed.append(trial.number)
-            kill_process_of(trial, folders.folder)
-
-    folders.listener = kill
+def test_a_trial_whose_process_is_killed_goes_on_and_ends_with_the_same_numbers(
+    ray: Any, folders: Folders, kill_if: KillIf
+) -> None:
+    times = iter([True])
+    killed = kill_if(lambda trial: len(trial.epochs) == 3 and next(times, False))
     searched = plan(trials=2, epochs=6)
     records = folders.run(searched)
-    assert killed
+    assert len(killed) == 1
     assert statuses(records) == ["finished"] * 2
     for trial in records:
         assert [epoch["epoch"] for epoch in trial.epochs] == list(range(1, 7))
@@ -289,13 +310,12 @@ def test_a_trial_whose_process_is_killed_goes_on_and_ends_with_the_same_numbers(
 
 
 @pytest.mark.slow
-def test_a_trial_whose_process_is_killed_again_and_again_fails_and_says_so(ray: Any, folders: Folders) -> None:
-    def kill(trial: TrialRecord) -> None:
-        if trial.number == 0 and trial.status == "running":
-            kill_process_of(trial, folders.folder)
-
-    folders.listener = kill
+def test_a_trial_whose_process_is_killed_again_and_again_fails_and_says_so(
+    ray: Any, folders: Folders, kill_if: KillIf
+) -> None:
+    killed = kill_if(lambda trial: trial.number == 0)
     first, second = folders.run(plan(trials=2, epochs=6))
+    assert killed == [0] * (tuner.RETRIES + 1)
     assert first.status == "failed"
     assert first.failure is not None
     assert "killed again and again" in first.failure

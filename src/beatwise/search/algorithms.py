@@ -6,6 +6,7 @@ An algorithm says which values the next trial gets, a scheduler which trials are
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -183,7 +184,13 @@ def pbt(
 
     from beatwise.search.population import Mutation
 
-    return PopulationBasedTraining(
+    class Population(PopulationBasedTraining):
+        """Ray's own refuses trials from a searcher, although nothing in it asks where they come from."""
+
+        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+            super().on_trial_add(SimpleNamespace(search_alg=None), trial)
+
+    return Population(
         time_attr="training_iteration",
         perturbation_interval=every_epochs,
         quantile_fraction=quantile,

@@ -81,14 +81,12 @@ class SpaceSearcher(Searcher):
         return sorted([*self._ended, *self._open, *self.records.values()], key=lambda record: record.number)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Write down an epoch, and tell the sampler."""
+        """Write down an epoch."""
         record = self.records[trial_id]
         # Before its first epoch here, a trial that was cut off has no checkpoint but its old one.
         record.key = trial_id
         record.add(result)
         self._save(record)
-        if trial_id in self._asked and result.get("score") is not None:
-            self._asked[trial_id].report(result["score"], result["epoch"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Write down how a trial ended, and tell the sampler."""
@@ -100,6 +98,9 @@ class SpaceSearcher(Searcher):
         if trial is None:
             self._take_up(record)
         else:
+            # Not while it runs, as one that begins anew reports its first epochs again.
+            for epoch in record.epochs:
+                trial.report(epoch["score"], epoch["epoch"])
             finished = record.status == "finished"
             self._study.tell(trial, record.scores[-1] if finished else None, STATES[record.status])
 
