@@ -73,6 +73,8 @@ class Registry(Generic[T]):
         self.kind = kind
         self._supplied = frozenset(supplied)
         self._entries: dict[str, T] = {}
+        # Made once an entry: a search checks hundreds of configurations.
+        self._schemas: dict[str, type[BaseModel]] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorate a function or class to make it known under ``name``."""
@@ -103,6 +105,8 @@ class Registry(Generic[T]):
         Raises:
             BeatwiseError: If the name is unknown.
         """
+        if name in self._schemas:
+            return self._schemas[name]
         entry = self[name]
         function = entry.__init__ if inspect.isclass(entry) else entry
         hints = get_type_hints(function, include_extras=True)
@@ -111,7 +115,10 @@ class Registry(Generic[T]):
             for p in inspect.signature(function).parameters.values()
             if p.kind is p.KEYWORD_ONLY and p.name not in self._supplied
         }
-        return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False), **fields)
+        config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+        made: type[BaseModel] = create_model(name, __config__=config, **fields)
+        self._schemas[name] = made
+        return made
 
     def options(self, name: str, given: Mapping[str, Any], key: str = "") -> dict[str, Any]:
         """Check the options of one entry and fill in what was left out.

@@ -6,6 +6,7 @@ An algorithm says which values the next trial gets, a scheduler which trials are
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -140,7 +141,14 @@ def median(*, epochs: int, space: Any, seed: int, grace_epochs: AtLeastOne = 1, 
     """
     from ray.tune.schedulers import MedianStoppingRule
 
-    return MedianStoppingRule(
+    class Rule(MedianStoppingRule):
+        """Ray's rule takes it for granted that a trial has a score when it ends; one that failed has none."""
+
+        def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+            if self.metric in result:
+                super().on_trial_complete(tune_controller, trial, result)
+
+    return Rule(
         time_attr="training_iteration",
         grace_period=grace_epochs,
         min_samples_required=min_trials,
@@ -176,7 +184,13 @@ def pbt(
 
     from beatwise.search.population import Mutation
 
-    return PopulationBasedTraining(
+    class Population(PopulationBasedTraining):
+        """Ray's own refuses trials from a searcher, although nothing in it asks where they come from."""
+
+        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+            super().on_trial_add(SimpleNamespace(search_alg=None), trial)
+
+    return Population(
         time_attr="training_iteration",
         perturbation_interval=every_epochs,
         quantile_fraction=quantile,

@@ -11,7 +11,7 @@ from typing import Any
 
 from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import LESS_IS_BETTER
-from beatwise.params import FitConfig, Model, Resample, Search, Tensors, Train, Tune, merged
+from beatwise.params import FitConfig, Model, Resample, Search, Tensors, Train, Tune, flatten, merged, nested
 from beatwise.search.population import refuse_unsuitable
 from beatwise.search.space import Space, with_model_spaces
 from beatwise.training.checkpoint import key_of
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # A grid of more combinations is a mistake.
 LARGEST_GRID = 10_000
+# What is no matter of the space, and the setting that says it.
+OWN = {"train.epochs": "epochs", "train.monitor": "metric"}
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ class SearchPlan:
         return self._config(merged(self.space.changes(values), self.search.refit), self.seed, f"tune.{self.name}.refit")
 
     def _config(self, changes: Mapping[str, Any], seed: int, key: str) -> FitConfig:
-        # The search says how long a trial is and what it is measured by; the last fit may say otherwise.
-        own = {"train": {"epochs": self.search.epochs, "monitor": self.search.metric}}
+        # The last fit may say otherwise.
+        own = nested({name: getattr(self.search, said) for name, said in OWN.items()})
         return changed_fit(self.base, merged(own, changes), self.classes, seed, key)
 
     def plain(self) -> dict[str, Any]:
@@ -147,11 +149,14 @@ def plan_search(
     plan = SearchPlan(tune.use, classes, seed, base, search.model_copy(update={"space": space}))
     if not plan.space.ranges:
         raise BeatwiseError(f"{key}.space: there is nothing to search. Give at least one value a range.")
+    for name, said in OWN.items():
+        if name in {*plan.space.ranges, *flatten(plan.space.constants)}:
+            raise BeatwiseError(f"{key}.space.{name}: this is the same for all trials of a search. Set {key}.{said}.")
     for name, changes in plan.space.examples():
         plan._config(changes, seed, f"{key}.space.{name}")
     plan.refit(plan.space.draw(lambda _, within: within.ends()[0]))
     if search.scheduler.use == "pbt":
-        refuse_unsuitable(plan.space)
+        refuse_unsuitable(plan.space, f"{key}.space")
     if plan.grid and plan.n_trials < len(plan.grid):
         log.warning("%s: %d of the grid's %d combinations are tried.", key, plan.n_trials, len(plan.grid))
     return plan

@@ -12,21 +12,27 @@ from beatwise.search.space import Range, Space
 
 # By how much a number moves (Jaderberg et al., arXiv:1711.09846, section 4.1).
 FACTORS = (0.8, 1.2)
-# What weights do not depend on.
+# What weights do not depend on, but for what goes from trial to trial with them.
 CHANGEABLE = "train."
+HANDED_OVER = ("train.optimizer.use", "train.schedule.", "train.average.use")
 
 
-def refuse_unsuitable(space: Space) -> None:
+def refuse_unsuitable(space: Space, key: str) -> None:
     """Check that weights fit whatever is changed.
+
+    Args:
+        space: What is searched.
+        key: Where it stands in the configuration, for the message.
 
     Raises:
         BeatwiseError: If the space reaches what weights depend on.
     """
-    fixed = [name for name in space.ranges if not name.startswith(CHANGEABLE)]
+    fixed = [name for name in space.ranges if not name.startswith(CHANGEABLE) or name.startswith(HANDED_OVER)]
     if fixed:
         raise BeatwiseError(
-            f"{', '.join(fixed)}: population-based training hands weights from one trial to another, so it can search "
-            "the options of `train` alone. Take them out of the space, or use another scheduler."
+            f"{key}: {', '.join(fixed)}: population-based training hands weights from one trial to another, and the "
+            "states of optimizer, schedule and average with them, so it can search the other options of `train` alone. "
+            "Take them out of the space, or use another scheduler."
         )
 
 
@@ -62,6 +68,8 @@ def draw(within: Range, random: np.random.Generator) -> Any:
     """Draw one value of a range."""
     if within.kind == "choice":
         return within.given[random.integers(len(within.given))]
-    low, high = within.low, within.high
+    # What is rounded to the ends is as much as what is rounded to any other value.
+    step = within.given[2] if within.kind == "quniform" else float(within.is_integer)
+    low, high = within.low - step / 2, within.high + step / 2
     drawn = np.exp(random.uniform(np.log(low), np.log(high))) if within.is_log else random.uniform(low, high)
     return within.nearest(float(drawn))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -14,10 +14,10 @@ import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from beatwise.errors import BeatwiseError
 from beatwise.params import FitConfig, RaySettings, Resample
 from beatwise.search.plan import SearchPlan
 from beatwise.search.population import draw
+from beatwise.search.results import ranked
 from beatwise.search.trial import TensorCache
 from beatwise.search.trials import TrialRecord
 from beatwise.training.loop import new_training
@@ -41,12 +41,10 @@ def announce(plan: SearchPlan, train_beats: pd.DataFrame, settings: RaySettings)
     text = f"Searching {plan.n_trials} trials of at most {search.epochs} epochs"
     if search.seeds > 1:
         text += f" and {search.seeds} seeds"
-    if settings.address is None:
+    if settings.address is None and (pace := seconds_per_epoch(plan, train_beats)) is not None:
         at_once = settings.cpus or os.cpu_count() or 1
-        text += f", {at_once} at once"
-        if (pace := seconds_per_epoch(plan, train_beats)) is not None:
-            minutes = plan.n_trials * search.epochs * search.seeds * pace / at_once / 60
-            text += f": {_duration(minutes)} if none is stopped early"
+        minutes = plan.n_trials * search.epochs * search.seeds * pace / at_once / 60
+        text += f", {at_once} at once: {_duration(minutes)} if none is stopped early"
     if search.max_minutes is not None:
         text += f", and no more than {search.max_minutes:g} min"
     log.info("%s. `kedro run --pipeline=train` does without a search.", text)
@@ -60,7 +58,7 @@ def seconds_per_epoch(plan: SearchPlan, train_beats: pd.DataFrame) -> float | No
         train_beats: Beats table of the training part.
 
     Returns:
-        Mean over the trials; None where the values of none of them go together.
+        The mean of the trials that can be trained; None where none of them can.
     """
     random, threads = np.random.default_rng(plan.seed), torch.get_num_threads()
     paces = []
@@ -68,24 +66,30 @@ def seconds_per_epoch(plan: SearchPlan, train_beats: pd.DataFrame) -> float | No
     try:
         for _ in range(SAMPLED):
             values = plan.space.draw(lambda _, within: draw(within, random))
-            with suppress(BeatwiseError):
+            try:
                 paces.append(_pace(plan.configs(values)[0], train_beats))
+            except Exception as error:
+                # In the search itself a trial that fails is one trial less.
+                log.debug("%s: %s", values, error)
     finally:
         torch.set_num_threads(threads)
     return sum(paces) / len(paces) if paces else None
 
 
 def _pace(config: FitConfig, train_beats: pd.DataFrame) -> float:
-    n = min(config.train.batch_size * BATCHES, len(train_beats))
-    few = train_beats.sample(n, random_state=config.seed)
-    plain = config.model_copy(update={"resample": Resample(use="none")})
+    """How long an epoch of one trial takes (s)."""
+    how = config.train
+    wanted = len(train_beats) if how.steps_per_epoch is None else how.steps_per_epoch * how.batch_size
+    few = train_beats.sample(min(how.batch_size * BATCHES, len(train_beats)), random_state=config.seed)
+    once = how.model_copy(update={"steps_per_epoch": None})
+    plain = config.model_copy(update={"resample": Resample(use="none"), "train": once})
     with torch.random.fork_rng():
         training = new_training(*TensorCache(few, few).get(plain), plain)
         # The first batches prepare kernels.
         training.train_epoch()
         started = time.perf_counter()
         training.train_epoch()
-    return (time.perf_counter() - started) / n * len(train_beats)
+        return (time.perf_counter() - started) / len(few) * wanted
 
 
 def _duration(minutes: float) -> str:
@@ -109,32 +113,32 @@ def shown(plan: SearchPlan, begun: Sequence[TrialRecord]) -> Iterator[Callable[[
     if ended:
         log.info("%d of %d trials have ended already", len(ended), plan.n_trials)
     metric = plan.search.metric.replace("_", " ")
-    best: list[TrialRecord] = []
+    known = {record.number: record for record in begun}
     columns: list[Any] = [TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn()]
     with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[best]}")) as bar:
-        task = bar.add_task("trials", total=plan.n_trials, completed=len(ended), best="")
+        task = bar.add_task("trials", total=plan.n_trials, completed=len(ended), best=_best(known, plan))
 
         def tell(record: TrialRecord) -> None:
-            if record.epochs and (not best or _is_better(record, best[0], plan.larger_is_better)):
-                best[:] = [record]
+            known[record.number] = record
             if record.status != "running" and record.number not in ended:
                 ended.add(record.number)
                 log.info("%s", _ending(record, metric))
-            if best:
-                shown_best = f"best {metric} {best[0].scores[-1]:.3f}, trial {best[0].number}"
-                bar.update(task, completed=len(ended), best=shown_best)
+            bar.update(task, completed=len(ended), best=_best(known, plan))
 
         yield tell
 
 
-def _is_better(record: TrialRecord, than: TrialRecord, larger_is_better: bool) -> bool:
-    difference = record.scores[-1] - than.scores[-1]
-    return difference > 0 if larger_is_better else difference < 0
+def _best(known: Mapping[int, TrialRecord], plan: SearchPlan) -> str:
+    found = ranked([*known.values()], plan)
+    metric = plan.search.metric.replace("_", " ")
+    return f"best {metric} {found[0].scores[-1]:.3f}, trial {found[0].number}" if found else ""
 
 
 def _ending(record: TrialRecord, metric: str) -> str:
     if record.status == "failed":
         return f"trial {record.number} failed: {record.failure}"
     n = len(record.epochs)
+    if n == 0:
+        return f"trial {record.number}: {record.status} before its first epoch"
     how = f"{metric} {record.scores[-1]:.3f}, {record.status} after {n} epoch{'s' if n > 1 else ''}"
     return f"trial {record.number}: {how}, {record.seconds:.0f} s"

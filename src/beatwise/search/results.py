@@ -41,6 +41,9 @@ def trials_table(records: Sequence[TrialRecord], plan: SearchPlan) -> pd.DataFra
         ``n_parameters``, ``started``; the validation metrics of the best epoch; a column for each hyper-parameter, by
         full name, empty where it was not called for; ``config``, the configuration of its fit as JSON.
     """
+    metrics = dict.fromkeys(
+        name for record in records for epoch in record.epochs for name in epoch if name.startswith("val_")
+    )
     rows = []
     for record in records:
         best = _best_epoch(record)
@@ -55,7 +58,7 @@ def trials_table(records: Sequence[TrialRecord], plan: SearchPlan) -> pd.DataFra
             "seconds": record.seconds,
             "n_parameters": record.n_parameters,
             "started": record.started,
-            **{name: value for name, value in best.items() if name.startswith("val_")},
+            **{name: best.get(name, np.nan) for name in metrics},
         }
         for name, within in plan.space.ranges.items():
             value = record.values.get(name)
@@ -172,6 +175,8 @@ def space_table(records: Sequence[TrialRecord], plan: SearchPlan) -> pd.DataFram
 def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
     """A search whose ranges are narrowed around the best trials of an earlier one, and say how in the log.
 
+    It has a name of its own, so that it goes on with its own trials where it is started again.
+
     Args:
         plan: What would be searched otherwise.
         name: Name of the earlier search; of several of this name the one that ran last.
@@ -202,7 +207,7 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
         log.info("refined: %s from %s to %s", key, plan.space.ranges[key], to)
     every = {**plan.space.ranges, **ranges}
     space = merged(plan.space.constants, nested({key: within.plain() for key, within in every.items()}))
-    return replace(plan, search=plan.search.model_copy(update={"space": space}))
+    return replace(plan, name=f"{name}_refined", search=plan.search.model_copy(update={"space": space}))
 
 
 def narrowed(space: Space, records: Sequence[TrialRecord]) -> dict[str, Range]:
@@ -233,6 +238,9 @@ def _around(values: Sequence[Any], within: Range) -> Range:
         return Range("choice", tuple(value for value in within.given if label(value) in kept))
     scale, back = (np.log, np.exp) if within.is_log else (float, float)
     margin = MARGIN * (scale(within.high) - scale(within.low))
+    if within.kind == "quniform":
+        # Of one step alone there is no range.
+        margin = max(margin, within.given[2])
     low = within.nearest(float(back(scale(min(values)) - margin)))
     high = within.nearest(float(back(scale(max(values)) + margin)))
     if within.is_integer:

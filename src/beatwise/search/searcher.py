@@ -58,8 +58,7 @@ class SpaceSearcher(Searcher):
         """Values of the next trial, as Ray asks for them."""
         if self._open:
             record = self._open.pop(0)
-            was, record.key = record.key, trial_id
-            return self._hand_out(record, resume=was)
+            return self._hand_out(trial_id, record, resume=record.key)
         if self._begun >= self._n_trials:
             return self.FINISHED
         if self._grid:
@@ -68,11 +67,12 @@ class SpaceSearcher(Searcher):
             trial = self._asked[trial_id] = self._study.ask()
             values = self._space.draw(lambda name, within: _suggest(trial, name, within))
         self._begun += 1
-        return self._hand_out(TrialRecord(number=self._begun - 1, key=trial_id, values=values), resume=None)
+        record = TrialRecord(number=self._begun - 1, key=trial_id, values=values)
+        return self._hand_out(trial_id, record, resume=None)
 
-    def _hand_out(self, record: TrialRecord, resume: str | None) -> dict[str, Any]:
+    def _hand_out(self, trial_id: str, record: TrialRecord, resume: str | None) -> dict[str, Any]:
         record.begin()
-        self.records[record.key] = record
+        self.records[trial_id] = record
         self._save(record)
         return {"values": record.values, "resume": resume}
 
@@ -81,11 +81,12 @@ class SpaceSearcher(Searcher):
         return sorted([*self._ended, *self._open, *self.records.values()], key=lambda record: record.number)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Write down an epoch, and tell the sampler."""
-        self.records[trial_id].add(result)
-        self._save(self.records[trial_id])
-        if trial_id in self._asked and result.get("score") is not None:
-            self._asked[trial_id].report(result["score"], result["epoch"])
+        """Write down an epoch."""
+        record = self.records[trial_id]
+        # Before its first epoch here, a trial that was cut off has no checkpoint but its old one.
+        record.key = trial_id
+        record.add(result)
+        self._save(record)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Write down how a trial ended, and tell the sampler."""
@@ -97,6 +98,9 @@ class SpaceSearcher(Searcher):
         if trial is None:
             self._take_up(record)
         else:
+            # Not while it runs, as one that begins anew reports its first epochs again.
+            for epoch in record.epochs:
+                trial.report(epoch["score"], epoch["epoch"])
             finished = record.status == "finished"
             self._study.tell(trial, record.scores[-1] if finished else None, STATES[record.status])
 
@@ -141,7 +145,7 @@ def _suggest(trial: optuna.Trial, name: str, within: Range) -> Any:
     if within.is_integer:
         return trial.suggest_int(name, int(within.low), int(within.high), log=within.is_log)
     step = within.given[2] if within.kind == "quniform" else None
-    return trial.suggest_float(name, within.low, within.high, log=within.is_log, step=step)
+    return within.nearest(trial.suggest_float(name, within.low, within.high, log=within.is_log, step=step))
 
 
 def _internal(value: Any, within: Range) -> Any:

@@ -23,6 +23,8 @@ from beatwise.registry import unknown_name
 # How many numbers each kind of range is given by.
 NUMBERS: Final = {"uniform": 2, "loguniform": 2, "quniform": 3, "randint": 2, "lograndint": 2}
 KINDS: Final = ("choice", *NUMBERS)
+# A step that ends at the upper end but for so much reaches it.
+ROUNDING: Final = 1e-9
 
 T = TypeVar("T")
 
@@ -58,6 +60,9 @@ class Range:
     @property
     def high(self) -> float:
         """The highest number that is drawn."""
+        if self.kind == "quniform":
+            low, high, step = self.given
+            return self._rounded(math.floor((high - low) / step * (1 + ROUNDING)))
         return self.given[1] - 1 if self.is_integer else self.given[1]
 
     def ends(self) -> list[Any]:
@@ -76,10 +81,11 @@ class Range:
         inside = min(max(number, self.low), self.high)
         if self.is_integer:
             return round(inside)
-        if self.kind == "quniform":
-            # Rounded, so that .1 + .2 is .3 in tables and as a name.
-            return round(self.low + round((inside - self.low) / self.given[2]) * self.given[2], 12)
-        return inside
+        return self._rounded(round((inside - self.low) / self.given[2])) if self.kind == "quniform" else inside
+
+    def _rounded(self, steps: int) -> float:
+        """The number so many steps from the lowest; rounded, so that .1 + .2 is .3 in tables and as a name."""
+        return round(self.low + steps * self.given[2], 12)
 
     def plain(self) -> dict[str, list[Any]]:
         """As it is written in the parameters."""
@@ -142,7 +148,7 @@ def _check_numbers(kind: str, values: Sequence[Any], key: str) -> None:
         raise BeatwiseError(f"{key}: {values!r} is an empty range{end}; the first number must be below the second.")
     if kind in ("loguniform", "lograndint") and low <= 0:
         raise BeatwiseError(f"{key}: {values!r} goes through zero, which has no logarithm; begin above it.")
-    if kind == "quniform" and not 0 < values[2] <= high - low:
+    if kind == "quniform" and not 0 < values[2] <= (high - low) * (1 + ROUNDING):
         raise BeatwiseError(f"{key}: got the step {values[2]:g}; allowed: above 0, and no wider than the range.")
 
 
@@ -164,8 +170,8 @@ class Space:
         constants = dict(self._split(tree, "", key))
         self.constants = nested(constants)
         self._settled = merged(base, self.constants)
-        # Choices first: what else is drawn depends on them.
-        self.ranges = dict(sorted(self.ranges.items(), key=lambda item: not item[0].endswith(".use")))
+        # Choices first, from above: what else is drawn depends on them.
+        self.ranges = dict(sorted(self.ranges.items(), key=lambda item: _turn(item[0])))
 
     def _split(self, tree: Mapping[str, Any], prefix: str, key: str) -> Iterator[tuple[str, Any]]:
         """Yield the constants by full name; put the ranges into ``ranges``."""
@@ -198,7 +204,7 @@ class Space:
         parts = name.split(".")
         for depth in range(1, len(parts) - 1):
             chosen = drawn.get(".".join([*parts[:depth], "use"]), self._chosen(parts[:depth]))
-            if chosen is not None and parts[depth] not in ([chosen] if isinstance(chosen, str) else chosen):
+            if chosen is not None and parts[depth] not in _names(chosen):
                 return False
         return True
 
@@ -242,6 +248,16 @@ class Space:
         return merged(self.constants, nested(chosen))
 
 
+def _turn(name: str) -> tuple[bool, int]:
+    """What hyper-parameters are sorted by."""
+    return (False, name.count(".")) if name.endswith(".use") else (True, 0)
+
+
+def _names(chosen: str | Sequence[str]) -> Sequence[str]:
+    """What is chosen by name; several may be joined, see :class:`beatwise.params.Augment`."""
+    return [name.strip() for name in chosen.split("+")] if isinstance(chosen, str) else chosen
+
+
 def with_model_spaces(
     tree: Mapping[str, Any], default_model: str, spaces: Mapping[str, Mapping[str, Any]], key: str
 ) -> dict[str, Any]:
@@ -256,9 +272,12 @@ def with_model_spaces(
     Raises:
         BeatwiseError: If there is no space for one of the models.
     """
-    given = tree.get("model", {})
-    use = given.get("use", default_model) if isinstance(given, Mapping) else default_model
-    models = use.get("choice", []) if isinstance(use, Mapping) else [use]
+    given = tree.get("model") or {}
+    use = given.get("use", default_model) if isinstance(given, Mapping) else None
+    models = use.get("choice") if isinstance(use, Mapping) else [use]
+    if not isinstance(models, list | tuple) or not all(isinstance(model, str) for model in models):
+        # What is wrong is said where the space is read.
+        return dict(tree)
     missing = [str(model) for model in models if model not in spaces and model not in given]
     if missing:
         raise BeatwiseError(

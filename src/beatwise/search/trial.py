@@ -74,14 +74,17 @@ class Trial:
         Returns:
             Means over the seeds of the history's columns (see :func:`beatwise.training.loop.fit_model`; ``seconds``
             holds validation too, and is the sum); ``score``, the best value of the metric so far, and ``score_sd`` over
-            several seeds; ``over``, whether there is nothing left to train.
+            several seeds; ``trained``, whether the epoch was trained now; ``over``, whether there is nothing left to
+            train.
         """
+        trained = False
         for index, training in enumerate(self._trainings):
             if len(training.rows) <= self._told and not training.is_over():
                 with torch.random.fork_rng():
                     torch.set_rng_state(self._generators[index])
                     training.next_epoch()
                     self._generators[index] = torch.get_rng_state()
+                trained = True
         self._told += 1
         # A training whose patience is over stays where it is.
         rows = pd.DataFrame([training.rows[: self._told][-1] for training in self._trainings])
@@ -94,6 +97,7 @@ class Trial:
         result["score"] = float(np.mean(best))
         if len(best) > 1:
             result["score_sd"] = float(np.std(best, ddof=1))
+        result["trained"] = trained
         result["over"] = all(len(t.rows) <= self._told and t.is_over() for t in self._trainings)
         return {name: value for name, value in result.items() if not _is_nan(value)}
 

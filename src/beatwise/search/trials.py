@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,8 +63,8 @@ class TrialRecord:
         """Note what the trial reported after an epoch, flat as Ray hands it to a searcher."""
         if "epoch" not in result:
             return
-        # A trial that began anew reports its first epochs again.
-        del self.epochs[result["epoch"] - 1 :]
+        # A trial that began anew reports its first epochs again; in population-based training epochs are left out.
+        self.epochs = [epoch for epoch in self.epochs if epoch["epoch"] < result["epoch"]]
         self.epochs.append({name: result[name] for name in result if name in OF_AN_EPOCH or name.startswith("val_")})
         self.n_parameters = result["n_parameters"]
         # Population-based training changes them.
@@ -107,10 +108,8 @@ class Searches:
         """
         folder = self.folder / key
         try:
-            if not (folder / "search.json").is_file():
-                folder.mkdir(parents=True, exist_ok=True)
-                with written_whole(folder / "search.json") as path:
-                    path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+            with written_whole(folder / "search.json") as path:
+                path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
         except OSError as error:
             raise BeatwiseError(
                 f"The search cannot be stored in {folder}: {error.strerror or error}. Check its permissions and the "
@@ -119,23 +118,25 @@ class Searches:
         return self._read(folder)
 
     def all(self) -> list[tuple[str, dict[str, Any], list[TrialRecord]]]:
-        """Key, what was searched, and the trials of every search that is here; the one that ran last comes last."""
+        """Key, what was searched, and the trials of every search that is here; the one that ran last comes last.
+
+        Raises:
+            BeatwiseError: If a file cannot be read.
+        """
         folders = {path.parent: path for path in self.folder.glob("*/search.json")}
         by_time = sorted(folders, key=lambda folder: max(path.stat().st_mtime for path in folder.iterdir()))
-        return [
-            (folder.name, json.loads(folders[folder].read_text(encoding="utf-8")), self._read(folder))
-            for folder in by_time
-        ]
+        found = []
+        for folder in by_time:
+            with _explained(folders[folder]):
+                plan = json.loads(folders[folder].read_text(encoding="utf-8"))
+            found.append((folder.name, plan, self._read(folder)))
+        return found
 
     def _read(self, folder: Path) -> list[TrialRecord]:
         records = []
         for path in sorted(folder.glob("trial-*.json")):
-            try:
+            with _explained(path):
                 records.append(TrialRecord(**json.loads(path.read_text(encoding="utf-8"))))
-            except (OSError, TypeError, ValueError) as error:
-                raise BeatwiseError(
-                    f"The trial {path} cannot be read ({error}). Remove the folder {folder} to search anew."
-                ) from error
         return records
 
     def save(self, key: str, record: TrialRecord) -> None:
@@ -150,3 +151,14 @@ class Searches:
                 scratch.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
         except OSError as error:
             raise BeatwiseError(f"{path} cannot be written: {error.strerror or error}. Is there free space?") from error
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say which file it is that cannot be read, and the way out."""
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BeatwiseError(
+            f"{path} cannot be read ({error}). Remove the folder {path.parent} to search anew."
+        ) from error

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import pandas as pd
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
+from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 
 from beatwise.params import RaySettings
 from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
@@ -112,13 +113,13 @@ class _Reporter(tune.Callback):
 
 
 class _EpochBudget(tune.Stopper):
-    """Stops a search after so many epochs of all trials."""
+    """Stops a search after so many epochs of all trials; those that a stored state holds already do not count."""
 
     def __init__(self, epochs: float) -> None:
         self._left = epochs
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        self._left -= 1
+        self._left -= result.get("trained", False)
         return False
 
     def stop_all(self) -> bool:
@@ -153,6 +154,7 @@ def run_search(
         KeyboardInterrupt: If the search was interrupted. What was trained is stored.
     """
     records = searches.begin(key, plan.plain())
+    keys = {record.key for record in records}
     search = plan.search
     begun, epochs = len(records), sum(len(record.epochs) for record in records)
     n_trials = plan.n_trials
@@ -181,7 +183,7 @@ def run_search(
     budget = _EpochBudget(epochs_left)
     # Ray's own summary of the settings says less than ours.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    # A trial that fails has no score.
+    # A trial that fails has no score to report.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     with started_ray(settings) as ray:
         # As many processes are started at once as there are cores; two schedulers must know all trials from the start.
@@ -212,6 +214,9 @@ def run_search(
         tuner.fit()
         out_of_time = search.max_minutes is not None and time.monotonic() - started >= search.max_minutes * 60
     records = searcher.all_records()
+    needed = {record.key for record in records if record.status == "running"}
+    for over in (keys | {record.key for record in records}) - needed:
+        checkpoints.remove(over)
     is_cut_off = any(record.status == "running" for record in records) or len(records) < n_trials
     if is_cut_off and not out_of_time and not budget.stop_all():
         # Ray ends a search in order at the first Ctrl-C, and says nothing of it to its caller.
@@ -242,6 +247,13 @@ def _run_here(
     return record
 
 
+@dataclass(frozen=True)
+class _Past:
+    """A trial that ran before, as far as a scheduler looks at it."""
+
+    trial_id: str
+
+
 def _remind(scheduler: Any, records: Sequence[TrialRecord]) -> None:
     """Tell a scheduler of the trials that ended before, so that new ones are measured against them."""
     if not isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule):
@@ -250,9 +262,12 @@ def _remind(scheduler: Any, records: Sequence[TrialRecord]) -> None:
     for record in records:
         if record.status == "running" or not record.epochs:
             continue
-        trial: Any = SimpleNamespace(trial_id=record.key)
+        trial: Any = _Past(record.key)
         results = [{**epoch, "training_iteration": n} for n, epoch in enumerate(record.epochs, start=1)]
         scheduler.on_trial_add(controller, trial)
         for result in results:
-            scheduler.on_trial_result(controller, trial, result)
+            said = scheduler.on_trial_result(controller, trial, result)
+            if said == TrialScheduler.STOP and isinstance(scheduler, MedianStoppingRule):
+                # It takes no more of a trial that it has stopped.
+                break
         scheduler.on_trial_complete(controller, trial, results[-1])

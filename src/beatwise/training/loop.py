@@ -194,6 +194,9 @@ class Training:
         )
         span = {"steps": self.steps, "epochs": how.epochs}
         self.schedule: Schedule = SCHEDULES[how.schedule.use](self.optimizer, **span, **how.schedule.chosen(SCHEDULES))
+        # What `set_state` keeps, whatever states are loaded before.
+        self.own_groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        self.own_rates = list(getattr(self.schedule.scheduler, "base_lrs", []))
         self.average: Average | None = AVERAGES[how.average.use](network, **span, **how.average.chosen(AVERAGES))
         self.rows: list[dict[str, Any]] = []
         self.best = Best(0, -math.inf, copy.deepcopy(network.state_dict()))
@@ -345,8 +348,6 @@ class Training:
             keep_settings: Whether the optimizer goes on with the settings of this training; its learning rate is then
                 as far down its schedule as the other's.
         """
-        own = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        own_rates = list(getattr(self.schedule.scheduler, "base_lrs", []))
         self.rows = state["rows"]
         self.best = Best(**state["best"])
         self.network.load_state_dict(state["network"])
@@ -355,11 +356,12 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.scheduler.load_state_dict(state["schedule"])
         if keep_settings:
-            for group, settings in zip(self.optimizer.param_groups, own, strict=True):
-                rate = group["lr"] * self.how.learning_rate / state["learning_rate"]
+            for group, settings in zip(self.optimizer.param_groups, self.own_groups, strict=True):
+                # The quotient of equal rates is 1, so that nothing is rounded.
+                rate = group["lr"] * (self.how.learning_rate / state["learning_rate"])
                 group.update({**settings, "lr": rate})
-            if own_rates:
-                self.schedule.scheduler.base_lrs = own_rates
+            if self.own_rates:
+                self.schedule.scheduler.base_lrs = list(self.own_rates)
         torch.set_rng_state(state["generator"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["cuda_generators"])

@@ -1,0 +1,446 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from beatwise.errors import BeatwiseError
+from beatwise.params import FitConfig
+from beatwise.search.plan import SearchPlan
+from beatwise.search.results import (
+    BEST_AT_LEAST,
+    ENOUGH,
+    best_so_far,
+    best_trial,
+    histories_table,
+    importances,
+    narrowed,
+    ranked,
+    refined,
+    space_table,
+    trials_table,
+)
+from beatwise.search.space import Range, label, parse_range
+from beatwise.search.trials import Searches, TrialRecord
+from tests.search.conftest import plan, record, space_of
+
+SPACE: dict[str, Any] = {
+    "model": {
+        "use": {"choice": ["mlp", "cnn1d"]},
+        "mlp": {"width": {"choice": [4, 8, 16]}},
+        "cnn1d": {"widths": {"choice": [[4], [4, 8]]}},
+    },
+    "train": {"learning_rate": {"loguniform": [1e-4, 1e-1]}, "batch_size": {"randint": [8, 65]}},
+}
+MLP = {"model.use": "mlp", "model.mlp.width": 8, "train.learning_rate": 0.01, "train.batch_size": 32}
+CNN = {"model.use": "cnn1d", "model.cnn1d.widths": [4, 8], "train.learning_rate": 0.02, "train.batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def searched() -> SearchPlan:
+    return plan(SPACE, models={}, epochs=9)
+
+
+RECORDS = [
+    record(0, MLP, 0.3, 0.5, 0.5, status="finished"),
+    record(1, CNN, 0.4, 0.6, status="stopped"),
+    record(2, MLP, status="failed", failure="too wide"),
+    record(3, CNN, 0.5, 0.9, status="failed", failure="diverged"),
+    record(4, MLP, 0.2, status="running", n_parameters=None),
+    record(5, CNN, status="running"),
+]
+
+# --- tables
+
+
+def test_the_table_of_trials_has_a_row_a_trial(searched: SearchPlan) -> None:
+    table = trials_table(RECORDS, searched)
+    assert list(table) == [
+        "trial",
+        "status",
+        "failure",
+        "score",
+        "score_sd",
+        "best_epoch",
+        "epochs",
+        "seconds",
+        "n_parameters",
+        "started",
+        "val_macro_recall",
+        "val_log_loss",
+        *searched.space.ranges,
+        "config",
+    ]
+    assert list(trials_table(RECORDS[2:], searched)) == list(table)  # whose first has no epochs
+    assert table["trial"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert table["status"].tolist() == ["finished", "stopped", "failed", "failed", "running", "running"]
+    assert table["score"].tolist() == pytest.approx([0.5, 0.6, np.nan, 0.9, 0.2, np.nan], nan_ok=True)
+    assert table["epochs"].tolist() == [3, 2, 0, 2, 1, 0]
+    assert table["seconds"].tolist() == [4.5, 3.0, 0, 3.0, 1.5, 0]
+    assert table["failure"].fillna("").tolist() == ["", "", "too wide", "diverged", "", ""]
+
+
+def test_the_best_epoch_is_the_first_that_was_as_good_as_it_got(searched: SearchPlan) -> None:
+    table = trials_table(RECORDS, searched)
+    assert table["best_epoch"].tolist() == [2, 2, pd.NA, 2, 1, pd.NA]
+    assert table["val_macro_recall"].tolist() == pytest.approx([0.5, 0.6, np.nan, 0.9, 0.2, np.nan], nan_ok=True)
+
+
+def test_the_columns_of_a_table_of_trials_have_types_of_their_own(searched: SearchPlan) -> None:
+    types = trials_table(RECORDS, searched).dtypes.astype(str)
+    for name, expected in {
+        "trial": "int64",
+        "score": "float64",
+        "score_sd": "float64",
+        "best_epoch": "Int64",
+        "epochs": "int64",
+        "seconds": "float64",
+        "n_parameters": "Int64",
+        "train.learning_rate": "float64",
+        "train.batch_size": "int64",
+    }.items():
+        assert types[name] == expected, name
+
+
+def test_a_hyper_parameter_is_empty_where_it_was_not_called_for(searched: SearchPlan) -> None:
+    table = trials_table(RECORDS, searched)
+    assert table["model.mlp.width"].isna().tolist() == [False, True, False, True, False, True]
+    assert table["model.cnn1d.widths"].dropna().tolist() == ["[4, 8]"] * 3
+    assert table["model.mlp.width"].dropna().tolist() == ["8"] * 3
+
+
+def test_the_configuration_of_a_trial_can_be_fitted_again(searched: SearchPlan) -> None:
+    configs = [FitConfig.model_validate_json(text) for text in trials_table(RECORDS, searched)["config"]]
+    for config, values in zip(configs, (MLP, CNN), strict=False):
+        assert config.model_dump(mode="json") == searched.configs(values)[0].model_dump(mode="json")
+
+
+def test_values_that_do_not_go_together_have_no_configuration(searched: SearchPlan) -> None:
+    wrong = record(0, {**MLP, "train.batch_size": 0}, status="failed", failure="batch_size")
+    assert trials_table([wrong], searched)["config"].isna().all()
+
+
+@pytest.mark.parametrize("records", [RECORDS[2:3], RECORDS[5:], RECORDS[:1]], ids=["failed", "running", "one"])
+def test_a_table_of_few_trials_has_the_same_columns(searched: SearchPlan, records: list[TrialRecord]) -> None:
+    whole, few = trials_table(RECORDS, searched), trials_table(records, searched)
+    assert [name for name in whole if not name.startswith("val_")] == [n for n in few if not n.startswith("val_")]
+    assert len(few) == 1
+
+
+def test_the_table_of_trials_can_be_stored(searched: SearchPlan, tmp_path: Path) -> None:
+    table = trials_table(RECORDS, searched)
+    table.to_parquet(tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), table)
+
+
+def test_the_table_of_epochs_has_a_row_an_epoch_of_every_trial() -> None:
+    table = histories_table(RECORDS)
+    assert table["trial"].tolist() == [0, 0, 0, 1, 1, 3, 3, 4]
+    assert table["epoch"].tolist() == [1, 2, 3, 1, 2, 1, 2, 1]
+    assert {"score", "learning_rate", "train_loss", "val_macro_recall", "seconds"} <= set(table)
+
+
+def test_the_table_of_the_space_says_what_was_searched_and_found(searched: SearchPlan) -> None:
+    table = space_table(RECORDS, searched)
+    assert list(table) == ["name", "range", "prior", "best", "importance"]
+    rows = table.set_index("name")
+    assert set(rows.index) == set(searched.space.ranges)
+    assert rows.loc["train.learning_rate", ["range", "prior", "best"]].tolist() == [
+        "0.0001 … 0.1",
+        "loguniform",
+        "0.02",
+    ]
+    assert rows.loc["model.use", "range"] == "mlp, cnn1d"
+    assert rows.loc["model.cnn1d.widths", ["range", "best"]].tolist() == ["[4], [4, 8]", "[4, 8]"]
+    assert rows.loc["model.mlp.width", "best"] == ""
+    assert rows["importance"].isna().all()
+
+
+# --- the best
+
+
+def test_the_best_trial_has_the_best_score_and_did_not_fail(searched: SearchPlan) -> None:
+    assert best_trial(RECORDS, searched).number == 1
+    assert [trial.number for trial in ranked(RECORDS, searched)] == [1, 0, 4]
+
+
+def test_of_some_metrics_the_least_is_the_best() -> None:
+    searched = plan(SPACE, models={}, metric="log_loss")
+    assert [trial.number for trial in ranked(RECORDS, searched)] == [4, 0, 1]
+
+
+@pytest.mark.parametrize("metric", ["macro_recall", "log_loss"])
+def test_of_trials_that_are_as_good_the_first_is_the_best(metric: str) -> None:
+    searched = plan(SPACE, models={}, metric=metric)
+    tied = [record(number, MLP, 0.5, metric=metric) for number in range(5)]
+    assert [trial.number for trial in ranked(tied, searched)] == [0, 1, 2, 3, 4]
+
+
+def test_the_score_of_a_trial_is_its_last_one_which_is_the_best_so_far(searched: SearchPlan) -> None:
+    trials = [record(0, MLP, 0.9, 0.9, 0.9), record(1, MLP, 0.1, 0.95)]
+    assert best_trial(trials, searched).number == 1
+
+
+def test_where_all_trials_failed_the_first_reason_is_told(searched: SearchPlan) -> None:
+    failed = [record(n, MLP, status="failed", failure=f"reason {n}") for n in (4, 5)]
+    message = r"^No trial of the search s got through an epoch\. The first failed: reason 4$"
+    with pytest.raises(BeatwiseError, match=message):
+        best_trial(failed, searched)
+    with pytest.raises(BeatwiseError, match=message):
+        space_table(failed, searched)
+
+
+def test_where_no_trial_ran_an_epoch_it_is_told(searched: SearchPlan) -> None:
+    with pytest.raises(BeatwiseError, match=r"^No trial of the search s got through an epoch\.$"):
+        best_trial([record(0, MLP, status="running")], searched)
+
+
+@pytest.mark.parametrize(("larger", "expected"), [(True, [0.5, 0.6, 0.9, 0.9]), (False, [0.5, 0.5, 0.5, 0.2])])
+def test_the_best_so_far_by_the_epochs_that_it_took(larger: bool, expected: list[float]) -> None:
+    table = best_so_far(histories_table(RECORDS), larger)
+    assert table["epochs"].tolist() == [3, 5, 7, 8]
+    assert table["score"].tolist() == expected
+
+
+# --- importances
+
+
+IMPORTANT: dict[str, Any] = {
+    "train": {
+        "learning_rate": {"loguniform": [1e-4, 1e-1]},
+        "sampler_power": {"uniform": [0.0, 1.0]},
+        "batch_size": {"randint": [8, 65]},
+        "optimizer": {"use": {"choice": ["sgd", "adam", "adamw"]}, "adamw": {"weight_decay": {"uniform": [0.0, 1.0]}}},
+    }
+}
+
+
+def drawn(searched: SearchPlan, n: int, seed: int = 0) -> list[dict[str, Any]]:
+    from beatwise.search.population import draw
+
+    random = np.random.default_rng(seed)
+    return [searched.space.draw(lambda _, within: draw(within, random)) for _ in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("name", "worth"),
+    [
+        ("train.learning_rate", lambda value: 1 - abs(np.log10(value) + 2.5)),
+        ("train.batch_size", lambda value: -value / 64),
+        ("train.optimizer.use", lambda value: {"sgd": 0.2, "adam": 0.9, "adamw": 0.3}[value]),
+    ],
+)
+def test_the_one_hyper_parameter_that_matters_is_found(name: str, worth: Any) -> None:
+    searched = plan(IMPORTANT)
+    noise = np.random.default_rng(1).normal(0, 0.01, 40)
+    trials = [
+        record(number, values, float(worth(values[name]) + noise[number]))
+        for number, values in enumerate(drawn(searched, 40))
+    ]
+    shares = importances(trials, searched)
+    assert next(iter(shares)) == name
+    assert shares[name] > 0.75
+    assert sum(shares.values()) == pytest.approx(1)
+    assert set(shares) == set(searched.space.ranges)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    table = space_table(trials, searched)
+    assert table["name"].tolist() == list(shares)
+
+
+def test_an_option_that_matters_where_it_is_called_for_is_found() -> None:
+    searched = plan(IMPORTANT)
+    name = "train.optimizer.adamw.weight_decay"
+    trials = [record(number, values, float(values.get(name, 0.5))) for number, values in enumerate(drawn(searched, 60))]
+    assert importances(trials, searched)[name] > 0.6
+
+
+def test_of_too_few_trials_nothing_is_said() -> None:
+    searched = plan(IMPORTANT)
+    trials = [record(number, values, number / 10) for number, values in enumerate(drawn(searched, ENOUGH))]
+    assert importances(trials, searched)
+    assert importances(trials[:-1], searched) == {}
+    trials[0].status = "failed"
+    assert importances(trials, searched) == {}
+
+
+def test_of_trials_that_are_all_as_good_nothing_is_said() -> None:
+    searched = plan(IMPORTANT)
+    assert importances([record(n, values, 0.5) for n, values in enumerate(drawn(searched, 20))], searched) == {}
+
+
+def test_importances_are_the_same_every_time() -> None:
+    searched = plan(IMPORTANT)
+    trials = [record(n, values, float(np.sin(9 * n))) for n, values in enumerate(drawn(searched, 12))]
+    assert importances(trials, searched) == importances(trials, searched)
+
+
+# --- narrowed ranges
+
+
+def best_of(name: str, values: Sequence[Any]) -> list[TrialRecord]:
+    """Trials of which the first three are the best."""
+    return [record(number, {name: value}, 0.9) for number, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("given", "values", "expected"),
+    [
+        ({"uniform": [0.0, 1.0]}, [0.4, 0.5, 0.45], {"uniform": [0.3, 0.6]}),
+        ({"uniform": [0.0, 1.0]}, [0.02, 0.97, 0.5], {"uniform": [0.0, 1.0]}),
+        ({"uniform": [0.0, 1.0]}, [0.5, 0.5, 0.5], {"uniform": [0.4, 0.6]}),
+        ({"loguniform": [1e-4, 1e-1]}, [1e-3, 1e-2, 2e-3], {"loguniform": [10**-3.3, 10**-1.7]}),
+        ({"quniform": [0.0, 1.0, 0.1]}, [0.4, 0.5, 0.5], {"quniform": [0.3, 0.6, 0.1]}),
+        ({"quniform": [0.0, 1.0, 0.5]}, [0.5, 0.5, 0.5], {"quniform": [0.0, 1.0, 0.5]}),
+        ({"quniform": [0.0, 1.0, 0.5]}, [1.0, 1.0, 1.0], {"quniform": [0.5, 1.0, 0.5]}),
+        ({"randint": [0, 101]}, [40, 50, 45], {"randint": [30, 61]}),
+        ({"randint": [1, 4]}, [2, 2, 2], {"randint": [2, 3]}),
+        ({"randint": [1, 4]}, [3, 3, 3], {"randint": [3, 4]}),
+        ({"lograndint": [1, 1001]}, [10, 100, 30], {"lograndint": [5, 201]}),
+        ({"choice": [4, 8, 16, 32]}, [16, 4, 16], {"choice": [4, 16]}),
+        ({"choice": [[4], [4, 8], None]}, [None, [4], None], {"choice": [[4], None]}),
+        ({"choice": ["a", "b"]}, ["b", "b", "b"], {"choice": ["b"]}),
+    ],
+    ids=str,
+)
+def test_a_range_is_narrowed_around_the_best_trials(
+    given: dict[str, list[Any]], values: list[Any], expected: dict[str, list[Any]]
+) -> None:
+    within = parse_range(given, "k")
+    found = narrowed(space_of({"a": {"b": given}}), best_of("a.b", values))["a.b"]
+    ((kind, numbers),) = expected.items()
+    assert found.kind == kind == within.kind
+    assert list(found.given) == pytest.approx(numbers) if kind != "choice" else list(found.given) == numbers
+    check(found, within, values)
+
+
+def check(found: Range, within: Range, values: Sequence[Any]) -> None:
+    """A narrowed range can be searched, holds the best values, and lies within what it was."""
+    assert parse_range(json.loads(json.dumps(found.plain())), "k") == found
+    if found.kind == "choice":
+        assert {label(value) for value in values} <= {label(value) for value in found.given}
+        assert all(value in within.given for value in found.given)
+        return
+    assert within.low <= found.low <= min(values) <= max(values) <= found.high <= within.high
+    assert all(found.nearest(value) == pytest.approx(value) for value in values)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"uniform": [-3, 3]},
+        {"loguniform": [1e-5, 10]},
+        {"quniform": [0.05, 1.0, 0.15]},
+        {"quniform": [-1, 1, 2]},
+        {"randint": [-5, 6]},
+        {"randint": [0, 2]},
+        {"lograndint": [1, 4000]},
+        {"choice": [1, "a", [2]]},
+    ],
+    ids=str,
+)
+def test_a_narrowed_range_can_be_searched_whatever_the_best_trials_are(given: dict[str, list[Any]]) -> None:
+    from beatwise.search.population import draw
+
+    random, within = np.random.default_rng(0), parse_range(given, "k")
+    for _ in range(50):
+        values = [draw(within, random) for _ in range(3)]
+        check(narrowed(space_of({"a": {"b": given}}), best_of("a.b", values))["a.b"], within, values)
+
+
+def test_a_fifth_of_the_trials_but_no_fewer_than_three_are_the_best() -> None:
+    space = space_of({"a": {"b": {"uniform": [0.0, 1.0]}}})
+    values = [0.5, 0.5, 0.5, 0.8, *[0.0] * 16]
+    assert narrowed(space, best_of("a.b", values[:10]))["a.b"].given == pytest.approx((0.4, 0.6))
+    assert narrowed(space, best_of("a.b", values))["a.b"].given == pytest.approx((0.4, 0.9))
+
+
+def test_what_no_best_trial_calls_for_is_not_narrowed() -> None:
+    space = space_of({"model": SPACE["model"]})
+    found = narrowed(space, [record(n, CNN, 0.5) for n in range(3)])
+    assert set(found) == {"model.use", "model.cnn1d.widths"}
+    assert found["model.use"].given == ("cnn1d",)
+
+
+# --- refined searches
+
+
+@pytest.fixture
+def searches(tmp_path: Path, searched: SearchPlan) -> Searches:
+    """A folder in which the search s has run ten trials, of which small convolutions were the best."""
+    folder = Searches(tmp_path)
+    folder.begin("key", searched.plain())
+    for number in range(10):
+        values = {**CNN, "train.batch_size": 12, "model.cnn1d.widths": [4]} if number in (2, 5, 7) else MLP
+        folder.save("key", record(number, values, 0.9 if number in (2, 5, 7) else 0.5))
+    return folder
+
+
+def test_a_refined_search_is_narrowed_around_an_earlier_one(
+    searched: SearchPlan, searches: Searches, caplog: pytest.LogCaptureFixture
+) -> None:
+    wider = plan(
+        {**SPACE, "train": {**SPACE["train"], "batch_size": {"randint": [1, 200]}, "patience": 3}}, name="t", models={}
+    )
+    with caplog.at_level(logging.INFO):
+        found = refined(wider, "s", searches)
+    assert found.space.ranges["model.use"].given == ("cnn1d",)
+    assert found.space.ranges["model.cnn1d.widths"].given == ([4],)
+    assert found.space.ranges["train.batch_size"] == Range("randint", (8, 19))
+    assert found.space.ranges["model.mlp.width"] == wider.space.ranges["model.mlp.width"]
+    assert found.space.constants == {"train": {"patience": 3}}
+    assert (found.seed, found.search.trials, found.base) == (wider.seed, wider.search.trials, wider.base)
+    assert SearchPlan.from_plain(json.loads(json.dumps(found.plain()))) == found
+    assert found.key([]) != wider.key([])
+    assert "refined: train.batch_size from 1 … 199 to 8 … 18" in caplog.text
+
+
+def test_a_search_refined_by_its_own_name_is_the_same_one_however_often_it_is_started(
+    searched: SearchPlan, searches: Searches
+) -> None:
+    first = refined(searched, "s", searches)
+    searches.begin(first.key([]), first.plain())
+    for number in range(5):
+        searches.save(first.key([]), record(number, {**CNN, "model.cnn1d.widths": [4]}, 0.9 + number / 100))
+    assert refined(searched, "s", searches).key([]) == first.key([])
+
+
+def test_a_refined_search_can_be_refined_in_its_turn(searched: SearchPlan, searches: Searches) -> None:
+    first = refined(searched, "s", searches)
+    searches.begin("second", first.plain())
+    for number in range(3):
+        searches.save("second", record(number, {**CNN, "model.cnn1d.widths": [4], "train.batch_size": 9}, 0.9))
+    second = refined(searched, first.name, searches)
+    assert second.space.ranges["train.batch_size"].given == (8, 11)
+    assert second.name not in (searched.name, first.name)
+
+
+def test_an_unknown_search_cannot_be_refined(searched: SearchPlan, searches: Searches) -> None:
+    message = (
+        r"^tune\.refine: Unknown finished search 'ss'\. Did you mean 's'\? Known: s\. Run it first: `kedro run "
+        r"--pipeline=tune --params=tune\.use=ss`\.$"
+    )
+    with pytest.raises(BeatwiseError, match=message):
+        refined(searched, "ss", searches)
+
+
+def test_a_search_with_too_few_scores_cannot_be_refined(searched: SearchPlan, tmp_path: Path) -> None:
+    searches = Searches(tmp_path)
+    searches.begin("key", searched.plain())
+    for number in range(6):
+        searches.save("key", record(number, MLP, 0.5, status="finished" if number < BEST_AT_LEAST - 1 else "failed"))
+    message = r"^tune\.refine: the search s has 2 trials with a score, and a refined one takes 3\.$"
+    with pytest.raises(BeatwiseError, match=message):
+        refined(searched, "s", searches)
+
+
+def test_a_search_of_other_things_cannot_be_refined(searches: Searches) -> None:
+    other = plan({"train": {"sampler_power": {"uniform": [0.0, 1.0]}}}, name="t")
+    message = r"^tune\.refine: nothing that the search s has searched is searched by t\.$"
+    with pytest.raises(BeatwiseError, match=message):
+        refined(other, "s", searches)
