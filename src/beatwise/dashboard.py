@@ -28,14 +28,14 @@ def find_searches(project: Path) -> dict[str, tuple[SearchPlan, list[Any]]]:
         project: The project's folder.
     """
     found = [
-        (folder.parent.name, *search)
+        (folder.parent.name, search)
         for folder in project.glob("data/06_models/*/searches")
         for search in Searches(folder).all()
     ]
-    in_order = sorted(found, key=lambda search: max((record.started or "" for record in search[3]), default=""))
+    in_order = sorted(found, key=lambda search: max((trial.started or "" for trial in search[1].trials), default=""))
     return {
-        f"{source} · {plan['name']} · {key[:6]}": (SearchPlan.from_plain(plan), records)
-        for source, key, plan, records in in_order
+        f"{source} · {search.name} · {search.key[:6]}": (SearchPlan.from_plain(search.plan), search.trials)
+        for source, search in in_order
     }
 
 

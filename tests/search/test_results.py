@@ -422,7 +422,7 @@ def test_a_refined_search_can_be_refined_in_its_turn(searched: SearchPlan, searc
 
 def test_an_unknown_search_cannot_be_refined(searched: SearchPlan, searches: Searches) -> None:
     message = (
-        r"^tune\.refine: Unknown finished search 'ss'\. Did you mean 's'\? Known: s\. Run it first: `kedro run "
+        r"^tune\.refine: Unknown search 'ss'\. Did you mean 's'\? Known: s\. Run it first: `kedro run "
         r"--pipeline=tune --params=tune\.use=ss`\.$"
     )
     with pytest.raises(BeatwiseError, match=message):

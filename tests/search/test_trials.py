@@ -199,14 +199,14 @@ def test_the_search_that_ran_last_comes_last_with_its_trials(searches: Searches)
         searches.save(key, record(0, {"from": key}))
     aged(searches.folder / "old", 60)
     aged(searches.folder / "other", -60)
-    assert [(key, plan["name"]) for key, plan, _ in searches.all()] == [("old", "s"), ("new", "s"), ("other", "t")]
-    assert [[trial.values for trial in trials] for _, _, trials in searches.all()][1] == [{"from": "new"}]
+    assert [(stored.key, stored.name) for stored in searches.all()] == [("old", "s"), ("new", "s"), ("other", "t")]
+    assert [trial.values for trial in searches.all()[1].trials] == [{"from": "new"}]
     # The oldest one is taken up again.
     aged(searches.folder / "new", 60)
     aged(searches.folder / "other", 120)
     aged(searches.folder / "old", 60)
     searches.save("old", record(1, {"from": "old"}))
-    assert [(key, len(trials)) for key, _, trials in searches.all()][-1] == ("old", 2)
+    assert [(stored.key, len(stored.trials)) for stored in searches.all()][-1] == ("old", 2)
 
 
 # --- what goes wrong

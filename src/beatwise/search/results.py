@@ -186,14 +186,13 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
         BeatwiseError: If there is none of this name with as many trials as it takes, or none of its hyper-parameters is
             searched here.
     """
-    found = {given["name"]: (given, records) for _, given, records in searches.all()}
+    found = {stored.name: stored for stored in searches.all()}
     if name not in found:
         raise BeatwiseError(
             f"tune.refine: {unknown_name('search', name, found)} Run it first: `kedro run --pipeline=tune "
             f"--params=tune.use={name}`."
         )
-    given, records = found[name]
-    earlier = SearchPlan.from_plain(given)
+    earlier, records = SearchPlan.from_plain(found[name].plan), found[name].trials
     scored = ranked(records, earlier)
     if len(scored) < BEST_AT_LEAST:
         raise BeatwiseError(

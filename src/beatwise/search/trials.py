@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from beatwise.errors import BeatwiseError
 from beatwise.files import written_whole
@@ -86,6 +86,22 @@ class TrialRecord:
             self.status = "finished" if result.get("over") else "stopped"
 
 
+class StoredSearch(NamedTuple):
+    """A search and its trials.
+
+    Attributes:
+        key: Its key.
+        name: Its name in the parameters.
+        plan: What is searched, see :meth:`beatwise.search.plan.SearchPlan.plain`.
+        trials: Its trials, by number.
+    """
+
+    key: str
+    name: str
+    plan: dict[str, Any]
+    trials: list[TrialRecord]
+
+
 class Searches:
     """A folder with one folder a search, by key: what was searched, and a file a trial."""
 
@@ -117,20 +133,21 @@ class Searches:
             ) from error
         return self._read(folder)
 
-    def all(self) -> list[tuple[str, dict[str, Any], list[TrialRecord]]]:
-        """Key, what was searched, and the trials of every search that is here; the one that ran last comes last.
+    def all(self) -> list[StoredSearch]:
+        """Every search that is here; the one that ran last comes last.
 
         Raises:
             BeatwiseError: If a file cannot be read.
         """
-        folders = {path.parent: path for path in self.folder.glob("*/search.json")}
-        by_time = sorted(folders, key=lambda folder: max(path.stat().st_mtime for path in folder.iterdir()))
-        found = []
-        for folder in by_time:
-            with _explained(folders[folder]):
-                plan = json.loads(folders[folder].read_text(encoding="utf-8"))
-            found.append((folder.name, plan, self._read(folder)))
-        return found
+        paths = self.folder.glob("*/search.json")
+        by_time = sorted(paths, key=lambda path: max(file.stat().st_mtime for file in path.parent.iterdir()))
+        return [self._stored(path) for path in by_time]
+
+    def _stored(self, path: Path) -> StoredSearch:
+        with _explained(path):
+            plan = json.loads(path.read_text(encoding="utf-8"))
+            name = plan["name"]
+        return StoredSearch(path.parent.name, name, plan, self._read(path.parent))
 
     def _read(self, folder: Path) -> list[TrialRecord]:
         records = []
