@@ -75,7 +75,8 @@ def test_some_values_are_moved_and_some_are_drawn_anew() -> None:
 
 @pytest.mark.parametrize("resample", [0.0, 0.5, 1.0])
 def test_values_belong_to_the_space_however_often_they_are_changed(resample: float) -> None:
-    space, config = space_of(TREE), {"values": dict(START), "resume": None}
+    space = space_of(TREE)
+    config: dict[str, Any] = {"values": dict(START), "resume": None}
     mutate = Mutation(space, resample, 0)
     for _ in range(200):
         config = mutate(config)

@@ -129,7 +129,9 @@ def test_values_that_do_not_go_together_have_no_configuration(searched: SearchPl
 @pytest.mark.parametrize("records", [RECORDS[2:3], RECORDS[5:], RECORDS[:1]], ids=["failed", "running", "one"])
 def test_a_table_of_few_trials_has_the_same_columns(searched: SearchPlan, records: list[TrialRecord]) -> None:
     whole, few = trials_table(RECORDS, searched), trials_table(records, searched)
-    assert [name for name in whole if not name.startswith("val_")] == [n for n in few if not n.startswith("val_")]
+    assert [name for name in whole if not str(name).startswith("val_")] == [
+        name for name in few if not str(name).startswith("val_")
+    ]
     assert len(few) == 1
 
 
@@ -149,7 +151,7 @@ def test_the_table_of_epochs_has_a_row_an_epoch_of_every_trial() -> None:
 def test_the_table_of_the_space_says_what_was_searched_and_found(searched: SearchPlan) -> None:
     table = space_table(RECORDS, searched)
     assert list(table) == ["name", "range", "prior", "best", "importance"]
-    rows = table.set_index("name")
+    rows: Any = table.set_index("name")
     assert set(rows.index) == set(searched.space.ranges)
     assert rows.loc["train.learning_rate", ["range", "prior", "best"]].tolist() == [
         "0.0001 … 0.1",

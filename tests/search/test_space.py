@@ -155,7 +155,7 @@ def test_what_is_no_range_is_a_constant() -> None:
     }
 
 
-MODELS = {
+MODELS: dict[str, Any] = {
     "model": {
         "mlp": {"width": {"choice": [4, 8]}},
         "cnn1d": {"kernel_size": {"choice": [3, 5, 7]}, "dropout": {"uniform": [0.0, 0.5]}},

@@ -35,7 +35,8 @@ def seeds(given: FitConfig, n: int) -> list[FitConfig]:
 def fitted(given: FitConfig, beats: Beats) -> tuple[TrainedModel, pd.DataFrame]:
     """What a fit of this configuration gives."""
     train, val = beats
-    return fit_model(*fit_tensors(resample_train(train, given), train, given, val), given, show_progress=False)
+    train_tensors, val_tensors = fit_tensors(resample_train(train, given), train, given, val)
+    return fit_model(train_tensors, val_tensors, given, show_progress=False)
 
 
 def run(trial: Trial, epochs: int | None = None) -> list[dict[str, Any]]:

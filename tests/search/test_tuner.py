@@ -84,7 +84,8 @@ def fitted_score(searched: SearchPlan, values: Mapping[str, Any], beats: Beats) 
     """The best value of the metric in a fit with these values, in this process."""
     (config,) = searched.configs(values)
     train, val = beats
-    _, history = fit_model(*fit_tensors(train, train, config, val), config, show_progress=False)
+    train_tensors, val_tensors = fit_tensors(train, train, config, val)
+    _, history = fit_model(train_tensors, val_tensors, config, show_progress=False)
     column = history[f"val_{searched.search.metric}"]
     return float(column.max() if searched.larger_is_better else column.min())
 

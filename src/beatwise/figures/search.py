@@ -83,8 +83,8 @@ def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str
     scored, ranked = trials[trials["score"].notna()], _ranked(trials)
     best = None
     if len(ranked):
-        place = ranked["score"].idxmin() if metric in LESS_IS_BETTER else ranked["score"].idxmax()
-        best = ranked.loc[place, "trial"]
+        place = ranked["score"].argmin() if metric in LESS_IS_BETTER else ranked["score"].argmax()
+        best = ranked["trial"].iloc[place]
     # The more there are, the fainter.
     alpha = float(np.clip(25 / max(len(scored), 1), 0.25, 1))
     for trial in scored.to_dict("records"):
@@ -197,8 +197,8 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
     # In their order from the worst to the best.
     ranks = ranked["score"].rank(pct=True, ascending=metric not in LESS_IS_BETTER).sort_values()
     lines, colors, widths = [], [], []
-    for index, rank in ranks.items():
-        line = heights.loc[index].dropna()
+    for (_, heights_of_one), rank in zip(heights.loc[ranks.index].iterrows(), ranks, strict=True):
+        line = heights_of_one.dropna()
         lines.append(np.column_stack([line.index.astype(int), line.to_numpy(float)]))
         colors.append((PALETTE[0], 0.9) if rank > 0.9 else ("#8A8A8A", 0.15 + 0.75 * rank))
         widths.append(1.8 if rank > 0.9 else 0.7)
