@@ -18,7 +18,14 @@ from tests.conftest import CLASSES
 from tests.search.conftest import LEARNING_RATE, plan
 
 CONF = Path(__file__).parents[2] / "conf"
-GIVEN: dict[str, Any] = dict(OmegaConfigLoader(str(CONF), env="base", **CONFIG_LOADER_ARGS)["parameters"])
+ENVIRONMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "local")
+
+
+def load(env: str) -> dict[str, Any]:
+    return dict(OmegaConfigLoader(str(CONF), env=env, **CONFIG_LOADER_ARGS)["parameters"])
+
+
+GIVEN = load("base")
 PRESETS = sorted(set(GIVEN["tune"]) - {"use", "refine", "models"})
 
 
@@ -38,6 +45,11 @@ def test_every_search_of_the_configuration_can_be_run(name: str) -> None:
     searched = planned({**GIVEN, "tune": {**GIVEN["tune"], "use": name}})
     assert searched.name == name
     assert len(searched.configs(searched.space.draw(lambda _, within: within.ends()[-1]))) == searched.search.seeds
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_the_search_of_every_environment_can_be_run(env: str) -> None:
+    assert planned(load(env)).n_trials >= 1
 
 
 @pytest.mark.parametrize("model", sorted(GIVEN["tune"]["models"]))
@@ -180,7 +192,9 @@ def test_a_mistake_in_a_search_is_named_with_its_key_and_what_is_allowed(given: 
 
 def test_an_unknown_search_is_named_with_the_known_ones() -> None:
     parameters = {**GIVEN, "tune": {**GIVEN["tune"], "use": "quik"}}
-    with pytest.raises(BeatwiseError, match=r"Unknown search 'quik'\. Did you mean 'quick'\? Known: .*kaggle.*quick"):
+    with pytest.raises(
+        BeatwiseError, match=r"Unknown search 'quik'\. Did you mean 'quick'\? Known: .*population.*quick"
+    ):
         check_parameters(parameters)
 
 

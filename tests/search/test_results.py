@@ -234,7 +234,6 @@ def drawn(searched: SearchPlan, n: int, seed: int = 0) -> list[dict[str, Any]]:
     ("name", "worth"),
     [
         ("train.learning_rate", lambda value: 1 - abs(np.log10(value) + 2.5)),
-        ("train.batch_size", lambda value: -value / 64),
         ("train.optimizer.use", lambda value: {"sgd": 0.2, "adam": 0.9, "adamw": 0.3}[value]),
     ],
 )
