@@ -38,22 +38,16 @@ OptionalHeads = Annotated[int, Field(ge=0)]
 
 
 class Head(nn.Module):
-    """The last layer: dropout and one linear map to logits.
-
-    Auxiliary features are put beside the network's own, and a hidden layer as wide as those lets each decide together
-    with the other: a premature beat of one shape is another class than one of another shape.
-    """
+    """The last layer: dropout, auxiliary features put beside the network's own, one linear map to logits."""
 
     def __init__(self, n_features: int, n_aux: int, n_classes: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        hidden = nn.Sequential(nn.Linear(n_features + n_aux, n_features), nn.GELU())
-        self.hidden: nn.Module = hidden if n_aux else nn.Identity()
-        self.linear = nn.Linear(n_features, n_classes)
+        self.linear = nn.Linear(n_features + n_aux, n_classes)
 
     def forward(self, features: Tensor, aux: Tensor) -> Tensor:
         """Map ``[n, n_features]`` and ``[n, n_aux]`` to logits ``[n, n_classes]``."""
-        return self.linear(self.hidden(torch.cat([self.dropout(features), aux], dim=1)))
+        return self.linear(torch.cat([self.dropout(features), aux], dim=1))
 
 
 def needs_series(model: str, input_shape: tuple[int, ...]) -> int:
