@@ -42,7 +42,7 @@ Damage = Callable[[Path], object]
 SAMPLE, RECORDS = Path("data/01_raw/demo"), Path("data/01_raw/demo/records")
 TRAIN, TEST = SAMPLE / "train.parquet", SAMPLE / "test.parquet"
 # The first node of `train` writes this before it looks at any beat.
-CONFIGURED = {"06_models/test/baseline/config.json"}
+CONFIGURED = {"06_models/test/baseline/config.json", "06_models/test/search/plan.json"}
 PARTS = {f"03_primary/test/{part}_beats.parquet" for part in ("train", "val", "test")}
 FIRST_FIGURE = {"08_reporting/test/baseline/example_beats.png"}
 
@@ -268,8 +268,9 @@ PARAMETERS: list[tuple[str, object, str]] = [
     (
         "trian.epochs",
         3,
-        "trian: Unknown parameter 'trian'. Did you mean 'train'? Known: classes, compare, download, evaluate, ingest, "
-        "model, ray, report, resample, sample_rate, seed, segment, source, synthesise, tensors, train.",
+        "trian: Unknown parameter 'trian'. Did you mean 'train'? Known: classes, compare, download, evaluate, "
+        "hypothesis, ingest, model, ray, report, resample, sample_rate, seed, segment, source, synthesise, tensors, "
+        "train, tune.",
     ),
     (
         "train.epoch",

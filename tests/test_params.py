@@ -13,12 +13,14 @@ from beatwise.augment import AUGMENTATIONS
 from beatwise.errors import BeatwiseError
 from beatwise.models import MODELS
 from beatwise.params import (
+    Algorithm,
     Augment,
     Block,
     Choice,
     Model,
     Parameters,
     TrainingChoice,
+    TrialScheduler,
     check_parameters,
     flatten,
     merged,
@@ -127,7 +129,7 @@ def test_conf_base_states_options_of_models_with_their_defaults(base):
             assert MODELS.options(name, options) == MODELS.options(name, {}), name
 
 
-@pytest.mark.parametrize("block", [name for name in blocks(Parameters) if name not in (*LATER, "compare")])
+@pytest.mark.parametrize("block", [name for name in blocks(Parameters) if name not in (*LATER, "compare", "tune")])
 def test_an_unknown_key_is_refused_in_every_block(base, block):
     with pytest.raises(BeatwiseError) as caught:
         check_parameters(changed(base, f"{block}.no_such_key", 1))
@@ -300,8 +302,9 @@ def test_a_tracker_gets_the_options_of_what_was_chosen_alone(base):
 def test_every_choice_of_the_configuration_is_covered_here():
     found = {name for name in blocks(Parameters) if name in {*CHOICES, *LATER}}
     assert found == {*CHOICES, *LATER}
-    # Several blocks are of the kind TrainingChoice, all others of a kind of their own.
-    assert len(Choice.__subclasses__()) - 1 + len(TRAINING_CHOICES) == len(found)
+    # Several blocks are of the kind TrainingChoice, all others of a kind of their own; a search has two more.
+    of_searches = {Algorithm, TrialScheduler}
+    assert len({*Choice.__subclasses__()} - of_searches) - 1 + len(TRAINING_CHOICES) == len(found)
 
 
 def test_mappings_are_merged_all_the_way_down_and_everything_else_is_replaced() -> None:

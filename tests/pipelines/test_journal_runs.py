@@ -95,7 +95,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     os.chdir(folder)
     bootstrap_project(folder)
     proposed = kedro("journal", "propose", "S is defined by rhythm, so RR helps", "--expect", EXPECTED)
-    return Ran(folder, proposed, kedro("run", "--env=test", f"--params={DRY}"))
+    return Ran(folder, proposed, kedro("run", "--pipeline=train", "--env=test", f"--params={DRY}"))
 
 
 @pytest.fixture(autouse=True)
