@@ -118,8 +118,8 @@ def test_a_hypothesis_waits_for_a_run_and_its_run_ends_with_an_outcome(ran: Ran)
 
 def test_the_entry_knows_the_run_and_nothing_of_the_machine(ran: Ran) -> None:
     (run,) = ran.entry.runs
-    assert run.command == f"kedro run --env=test --params={DRY}"
-    assert (run.environment, run.pipeline, run.source) == ("test", "__default__", "test")
+    assert run.command == f"kedro run --pipeline=train --env=test --params={DRY}"
+    assert (run.environment, run.pipeline, run.source) == ("test", "train", "test")
     assert run.params == {"train.epochs": 1, "train.steps_per_epoch": 2}
     (path,) = ran.folder.glob("docs/journal/*")
     assert path.suffix == ".yml"
@@ -157,7 +157,7 @@ def test_an_entry_can_be_listed_shown_reflected_on_and_exported(ran: Ran, tmp_pa
     for listed in (kedro("journal"), kedro("journal", "list")):
         assert f" {id} refuted " in words(listed)
     shown = kedro("journal", "show", "last")
-    assert f"command kedro run --env=test --params={DRY}" in words(shown)
+    assert f"command kedro run --pipeline=train --env=test --params={DRY}" in words(shown)
     assert "Not with two batches." in shown.output
     assert max(map(len, shown.output.splitlines())) <= 80
     exported = kedro("journal", "export")
