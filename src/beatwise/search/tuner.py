@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Final
 import pandas as pd
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.utils import flatten_dict
 
 from beatwise.params import RaySettings
 from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
@@ -95,14 +96,17 @@ class TrialTrainable(tune.Trainable):
 class _Reporter(tune.Callback):
     """Tells of each trial that ends, and how many epochs there were."""
 
-    def __init__(self, told: Callable[[TrialRecord], None], records: Mapping[str, TrialRecord]) -> None:
-        self._told, self._records = told, records
+    def __init__(self, told: Callable[[TrialRecord], None], searcher: SpaceSearcher) -> None:
+        self._told, self._searcher, self._records = told, searcher, searcher.records
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray stores callbacks; this one is of this process alone.
-        return {"_told": None, "_records": {}}
+        return {"_told": None, "_searcher": None, "_records": {}}
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+        if result.get("done"):
+            # Ray tells the searcher of a last epoch only when the trial is over, which a used-up budget may prevent.
+            self._searcher.on_trial_result(trial.trial_id, flatten_dict(result))
         self._told(self._records[trial.trial_id])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
@@ -205,7 +209,7 @@ def run_search(
                 name=datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
                 storage_path=str((searches.folder / key / "ray").absolute()),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
-                callbacks=[_Reporter(told, searcher.records)],
+                callbacks=[_Reporter(told, searcher)],
                 stop=budget,
                 verbose=0,
             ),
