@@ -1,4 +1,4 @@
-"""The pipeline `train`, which is also what `kedro run` does."""
+"""The pipeline `train`: raw beats to the report of the baseline."""
 
 from kedro.pipeline import Pipeline
 
