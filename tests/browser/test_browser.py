@@ -133,7 +133,7 @@ def test_the_report_shows_all_its_figures_and_nothing_overflows(browser: Any, pr
 
 def test_kedro_viz_shows_the_dag_from_left_to_right_with_layers(browser: Any, project_with_runs: Path) -> None:
     with serving(project_with_runs, "kedro", "viz", "run", "--no-browser", "--env", "test") as address:
-        browser.get(address)
+        browser.get(f"{address}/?pid=train")
         wait_for(lambda: "split_beats" in text_of(browser))
         stored = "return JSON.parse(localStorage.getItem('KedroViz'))"
         assert browser.execute_script(stored)["layer"]["visible"]
