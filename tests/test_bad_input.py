@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -361,6 +362,16 @@ def test_what_the_source_fixes_cannot_be_set_on_the_command_line_and_the_way_out
     message = message_of(kedro_run(f"--params={key}=x"))
     assert f"{key}: cannot be set by --params" in message
     assert "Set it in globals.yml of an environment, and run with --env." in message
+    assert not written(project)
+
+
+@pytest.mark.parametrize("pipeline", ["tune", "compare"])
+def test_a_ray_cluster_that_does_not_answer_stops_the_run_before_any_node(project, pipeline):
+    with socket.socket() as taken:  # bound, and not listening
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        message = message_of(kedro_run(f"--params=ray.address={address}", pipeline=pipeline))
+    assert f"ray.address: no Ray cluster at '{address}' (ConnectionRefusedError" in message
     assert not written(project)
 
 

@@ -1,7 +1,8 @@
-"""Jobs on a real cluster of two nodes, which are two Rays on this machine with an address each."""
+"""Jobs and searches on a real cluster of two nodes, which are two Rays on this machine with an address each."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -16,6 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.conftest import copy_project
 
 pytestmark = pytest.mark.slow
 Start = Callable[..., subprocess.Popen[str]]
@@ -52,7 +56,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
-    def start(*command: str | Path, log: str | None = None) -> subprocess.Popen[str]:
+    def start(*command: str | Path, log: str | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
         output = subprocess.PIPE if log is None else (tmp_path / log).open("w")
         process = subprocess.Popen(
             [str(word) for word in command],
@@ -61,6 +65,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             text=True,
             start_new_session=True,
             env=environment,
+            cwd=cwd,
         )
         started.append(process)
         return process
@@ -148,3 +153,58 @@ def test_jobs_of_a_node_that_goes_down_are_done_by_the_others(driver: subprocess
     assert set(nodes) == {str(i) for i in range(30)}
     assert not any("Failure" in node for node in nodes.values())
     assert len(set(nodes.values())) == 2
+
+
+# Each trial is long enough to be seen on its way.
+TRIALS, EPOCHS = 6, 6
+SEARCH = {
+    "tune": {
+        "use": "small",
+        "small": {
+            "space": {"train": {"learning_rate": {"loguniform": [1e-3, 1e-2]}, "steps_per_epoch": 40}},
+            "algorithm": {"use": "random"},
+            "scheduler": {"use": "none"},
+            "trials": TRIALS,
+            "epochs": EPOCHS,
+        },
+        "models": {"cnn1d": {}},
+    },
+    "model": {"use": "cnn1d"},
+    "train": {"epochs": 1, "steps_per_epoch": 5},
+    "evaluate": {"bootstrap_draws": 20},
+}
+
+
+def test_a_search_runs_on_both_nodes_and_loses_no_trial_with_one_of_them(
+    start: Start, address: str, second: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    (tmp_path / "project").mkdir()
+    project = copy_project(tmp_path / "project")
+    (project / "conf/test/parameters.yml").write_text(yaml.safe_dump({**SEARCH, "ray": {"address": address}}))
+    kedro = Path(sys.executable).with_name("kedro")
+    run = start(kedro, "run", "--pipeline=tune", "--env=test", log="run.log", cwd=project)
+    until = time.monotonic() + 300
+    while run.poll() is None and second.poll() is None and time.monotonic() < until:
+        working = {node for node, epochs in epochs_by_node(project) if epochs < EPOCHS}
+        if len(working) == 2:
+            kill(second)
+        time.sleep(0.1)
+    assert run.wait(300) == 0, (tmp_path / "run.log").read_text()
+    assert second.returncode is not None
+    (searched,) = (project / "data/06_models/test/searches").glob("*/search.json")
+    trials = [json.loads(path.read_text()) for path in sorted(searched.parent.glob("trial-*.json"))]
+    assert [(trial["number"], trial["status"]) for trial in trials] == [(n, "finished") for n in range(TRIALS)]
+    for trial in trials:
+        assert [epoch["epoch"] for epoch in trial["epochs"]] == [*range(1, EPOCHS + 1)]
+    assert list((project / "data/08_reporting/test/tuned/report.html").glob("*/report.html"))
+
+
+def epochs_by_node(project: Path) -> list[tuple[str, int]]:
+    """The address of the node of each trial, and how many epochs it has reported."""
+    found = []
+    for results in (project / "data/06_models/test/searches").glob("*/ray/*/*/result.json"):
+        # The last line may be half-written.
+        whole = [json.loads(line) for line in results.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        if whole:
+            found.append((whole[-1]["node_ip"], whole[-1]["training_iteration"]))
+    return found

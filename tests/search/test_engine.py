@@ -14,7 +14,8 @@ import pytest
 
 from beatwise.errors import BeatwiseError
 from beatwise.params import RaySettings
-from beatwise.search.engine import Failure, run_jobs, started_ray
+from beatwise.search import engine
+from beatwise.search.engine import Failure, check_address, run_jobs, started_ray
 
 HERE = RaySettings(cpus=2)
 
@@ -153,7 +154,8 @@ def test_without_an_address_ray_starts_here_and_joins_no_cluster_that_it_may_fin
     assert no_ray["ended"]
 
 
-def test_a_cluster_says_itself_how_many_cores_it_has(no_ray: dict[str, Any]) -> None:
+def test_a_cluster_says_itself_how_many_cores_it_has(no_ray: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "check_address", lambda address: None)
     with started_ray(RaySettings(address="auto", cpus=3)):
         pass
     assert no_ray["address"] == "auto"
@@ -177,6 +179,16 @@ def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch: pytest
         with pytest.raises(BeatwiseError, match=rf"ray\.address: no Ray cluster at '{address}'.*ray start --head"):
             dict(run_jobs(doubled, {"a": 1}, 0, RaySettings(address=address)))
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.slow
+def test_what_answers_and_is_no_ray_is_refused_within_half_a_minute() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls, and says nothing
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(BeatwiseError, match=rf"ray\.address: no Ray cluster at '{address}' \(what answers there"):
+            check_address(address)
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("address", ["nonsense", "host:port", "127.0.0.1:99999", "ray://127.0.0.1:1"])

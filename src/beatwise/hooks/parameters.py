@@ -36,10 +36,10 @@ class ParameterHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Check the options of model and training too, where a model is to be fitted: they need torch, others do not.
+        """Check what only some pipelines need: options of model and training, which need torch, and a Ray cluster.
 
         Raises:
-            BeatwiseError: If a choice or an option is unknown, or a value is not allowed.
+            BeatwiseError: If a choice or an option is unknown, a value is not allowed, or no cluster is at the address.
         """
         if any("configure" in node.tags for node in pipeline.nodes):
             from beatwise.training.options import check_fit
@@ -55,3 +55,8 @@ class ParameterHooks:
                 from beatwise.search.plan import plan_search
 
                 plan_search(given.tune, given.classes, given.seed, *fit)
+        if "params:ray" in pipeline.inputs() and self._parameters.ray.address is not None:
+            from beatwise.search.engine import check_address
+
+            # A baseline is trained first, and may take an hour.
+            check_address(self._parameters.ray.address)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from beatwise.params import RaySettings
 
 log = logging.getLogger(__name__)
 
-# How long a cluster may take to answer (s). Ray itself goes on asking for minutes.
-PATIENCE: Final = 10.0
+# How long a machine may take to take a call, and its cluster to answer (s). Ray itself goes on asking for minutes.
+PATIENCE: Final = 5.0
+PATIENCE_OF_RAY: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -71,19 +74,46 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _join(ray: Any, address: str) -> None:
+def check_address(address: str) -> None:
+    """Ask the Ray cluster at an address whether it is there.
+
+    Args:
+        address: ``host:port``, ``ray://host:port``, or ``auto`` for one that runs on this machine.
+
+    Raises:
+        BeatwiseError: If nothing answers there, or what answers is no Ray that lets us in.
+    """
     try:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if host and port.isdecimal():
             socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        if not address.startswith("ray://"):
+            # A process of its own, because Ray's calls cannot be given up: at what is no Ray they hang.
+            where = [] if address == "auto" else ["--address", address]
+            command = [sys.executable, "-m", "ray.scripts.scripts", "status", *where]
+            subprocess.run(command, timeout=PATIENCE_OF_RAY, check=True, capture_output=True, text=True)
+    except subprocess.TimeoutExpired:
+        raise _no_cluster(address, f"what answers there does not answer as Ray within {PATIENCE_OF_RAY:g} s") from None
+    except subprocess.CalledProcessError as error:
+        raise _no_cluster(address, (error.stderr.strip().splitlines() or ["no answer"])[-1]) from error
+    except (OSError, OverflowError, ValueError) as error:
+        raise _no_cluster(address, one_line(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> BeatwiseError:
+    return BeatwiseError(
+        f"ray.address: no Ray cluster at {address!r} ({reason}). Start one with `ray start --head`, which prints its "
+        "address; or leave ray.address out to train on this machine. A cluster that asks for a token, as Ray's do "
+        "unless told otherwise, lets in who sets RAY_AUTH_MODE=token and has the head's ~/.ray/auth_token."
+    )
+
+
+def _join(ray: Any, address: str) -> None:
+    check_address(address)
+    try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
-        raise BeatwiseError(
-            f"ray.address: no Ray cluster at {address!r} ({one_line(error)}). Start one with `ray start --head`, "
-            "which prints its address; or leave ray.address out to train on this machine. A cluster that asks for a "
-            "token, as Ray's do unless told otherwise, lets in who sets RAY_AUTH_MODE=token and has the head's "
-            "~/.ray/auth_token."
-        ) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _no_cluster(address, one_line(error)) from error
 
 
 def run_jobs(
