@@ -16,7 +16,6 @@ from beatwise.search.plan import SearchPlan
 from beatwise.search.results import (
     BEST_AT_LEAST,
     ENOUGH,
-    best_so_far,
     best_trial,
     histories_table,
     importances,
@@ -201,13 +200,6 @@ def test_where_all_trials_failed_the_first_reason_is_told(searched: SearchPlan) 
 def test_where_no_trial_ran_an_epoch_it_is_told(searched: SearchPlan) -> None:
     with pytest.raises(BeatwiseError, match=r"^No trial of the search s got through an epoch\.$"):
         best_trial([record(0, MLP, status="running")], searched)
-
-
-@pytest.mark.parametrize(("larger", "expected"), [(True, [0.5, 0.6, 0.9, 0.9]), (False, [0.5, 0.5, 0.5, 0.2])])
-def test_the_best_so_far_by_the_epochs_that_it_took(larger: bool, expected: list[float]) -> None:
-    table = best_so_far(histories_table(RECORDS), larger)
-    assert table["epochs"].tolist() == [3, 5, 7, 8]
-    assert table["score"].tolist() == expected
 
 
 # --- importances

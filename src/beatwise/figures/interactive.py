@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from beatwise.evaluation.metrics import LESS_IS_BETTER
-from beatwise.figures.search import STATUS
+from beatwise.figures.search import GREY, STATUS, best_so_far
 
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -69,10 +69,8 @@ def history(trials: pd.DataFrame, metric: str) -> go.Figure:
             figure.add_scatter(
                 x=own["trial"], y=own["score"], mode="markers", name=name, marker={"color": color, "size": 9}
             )
-    best = scored["score"].cummin() if metric in LESS_IS_BETTER else scored["score"].cummax()
-    figure.add_scatter(
-        x=scored["trial"], y=best, mode="lines", name="best so far", line={"shape": "hv", "color": "#4D4D4D"}
-    )
+    best = best_so_far(trials, metric)
+    figure.add_scatter(x=best.index, y=best, mode="lines", name="best so far", line={"shape": "hv", "color": GREY})
     return figure.update_layout(xaxis_title="trial", yaxis_title=f"{metric}, validation", **LAYOUT)
 
 

@@ -46,7 +46,7 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
         metric: What was searched for.
     """
     figure, (left, right) = new_figure(9.0, 3.4, 1, 2, sharey=True, width_ratios=[3, 2])
-    scored, ranked = trials[trials["score"].notna()], _ranked(trials)
+    scored, best = trials[trials["score"].notna()], best_so_far(trials, metric)
     left.margins(y=0.1)
     _scatter(left, scored, scored["trial"])
     failed = trials[trials["score"].isna() & (trials["status"] == "failed")]
@@ -55,12 +55,11 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
         bottom = np.full(len(failed), 0.03)
         where = {"transform": left.get_xaxis_transform(), "s": 26}
         left.scatter(failed["trial"], bottom, marker=marker, color=color, label=name, **where)
-    best = ranked["score"].cummin() if metric in LESS_IS_BETTER else ranked["score"].cummax()
-    left.step(ranked["trial"], best, where="post", color=GREY, linewidth=1.2, label="best so far", zorder=1)
+    left.step(best.index, best, where="post", color=GREY, linewidth=1.2, label="best so far", zorder=1)
     epochs = trials.set_index("trial")["epochs"].cumsum()
     is_new = best.ne(best.shift()).tolist()
     style: dict[str, Any] = {"color": GREY, "linewidth": 1.2, "marker": "o", "markersize": 3, "markevery": is_new}
-    right.step(epochs.loc[ranked["trial"]], best, where="post", **style)
+    right.step(epochs.loc[best.index], best, where="post", **style)
     margin = max(0.5, 0.02 * len(trials))
     left.set(xlabel="trial", ylabel=f"{_label(metric)}, validation", xlim=(-margin, len(trials) - 1 + margin))
     right.set(xlabel="epochs of all trials together", xlim=(0, 1.03 * max(epochs.max(), 1)))
@@ -69,6 +68,20 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
         light_grid(ax)
     _legend(figure, [left], 5)
     return figure
+
+
+def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
+    """The best score from the first trial to each one; trials that failed cannot be the best.
+
+    Args:
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+        metric: What was searched for.
+
+    Returns:
+        Scores by the number of the trial, of the trials that can be the best.
+    """
+    scores = _ranked(trials).set_index("trial")["score"]
+    return scores.cummin() if metric in LESS_IS_BETTER else scores.cummax()
 
 
 def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> Figure:
