@@ -137,6 +137,7 @@ CASES: dict[str, Callable[[], tuple[list[TrialRecord], SearchPlan]]] = {
     "some failed": lambda: searched(SPACE, 20, statuses=("finished", "failed", "stopped", "running")),
     "the first failed": lambda: searched(SPACE, 10, statuses=("failed", "finished")),
     "less is better": lambda: searched(SPACE, 15, metric="log_loss"),
+    "a metric with a long name": lambda: searched(SPACE, 9, metric="ece"),
     "one hyper-parameter": lambda: searched(ONE, 9, statuses=("finished", "stopped", "running", "failed")),
     "15 hyper-parameters": lambda: searched(MANY, 30),
     "long names": lambda: searched(LONG, 30),
