@@ -60,7 +60,8 @@ class Folders:
             self.told.append((trial.number, trial.status, len(trial.epochs)))
             self.listener(trial)
 
-        records = run_search(searched, key, self.beats, self.searches, self.checkpoints, HERE, told)
+        begun = self.searches.begin(key, searched.plain())
+        records = run_search(searched, key, begun, self.beats, self.searches, self.checkpoints, HERE, told)
         stored = self.searches.begin(key, searched.plain())
         assert stored == records  # what is given back is what is stored
         return records

@@ -133,6 +133,7 @@ class _EpochBudget(tune.Stopper):
 def run_search(
     plan: SearchPlan,
     key: str,
+    records: list[TrialRecord],
     beats: tuple[pd.DataFrame, pd.DataFrame],
     searches: Searches,
     checkpoints: Checkpoints,
@@ -144,6 +145,7 @@ def run_search(
     Args:
         plan: What is searched.
         key: Names the search; a changed one has another key.
+        records: The trials that have begun already, as :meth:`Searches.begin` found them.
         beats: Beats tables of training and validation.
         searches: Where each trial is stored as it goes.
         checkpoints: Where the state of each trial is saved after each epoch.
@@ -157,7 +159,6 @@ def run_search(
         BeatwiseError: If there is no Ray cluster at the address, or the trials cannot be stored.
         KeyboardInterrupt: If the search was interrupted. What was trained is stored.
     """
-    records = searches.begin(key, plan.plain())
     keys = {record.key for record in records}
     search = plan.search
     begun, epochs = len(records), sum(len(record.epochs) for record in records)
