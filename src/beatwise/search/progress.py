@@ -39,6 +39,8 @@ def announce(plan: SearchPlan, train_beats: pd.DataFrame, settings: RaySettings)
         settings: Where Ray runs.
     """
     search = plan.search
+    if plan.n_trials < len(plan.grid):
+        log.warning("tune.%s: %d of the grid's %d combinations are tried.", plan.name, plan.n_trials, len(plan.grid))
     text = f"Searching {plan.n_trials} trials of at most {search.epochs} epochs"
     if search.seeds > 1:
         text += f" and {search.seeds} seeds"
