@@ -12,6 +12,7 @@ import pytest
 
 from beatwise.errors import BeatwiseError
 from beatwise.params import FitConfig
+from beatwise.report.tables import best_trials_table
 from beatwise.search.plan import SearchPlan
 from beatwise.search.results import (
     BEST_AT_LEAST,
@@ -161,6 +162,17 @@ def test_the_table_of_the_space_says_what_was_searched_and_found(searched: Searc
     assert rows.loc["model.cnn1d.widths", ["range", "best"]].tolist() == ["[4], [4, 8]", "[4, 8]"]
     assert rows.loc["model.mlp.width", "best"] == ""
     assert rows["importance"].isna().all()
+
+
+def test_the_table_of_the_best_trials_has_the_values_of_each_in_the_order_of_the_space(searched: SearchPlan) -> None:
+    records = RECORDS[:2]
+    space = space_table(records, searched)
+    assert space["name"].tolist() == list(searched.space.ranges)  # of so few trials none is more important
+    table = best_trials_table(trials_table(records, searched), space, "macro_recall")
+    assert [row[:2] for row in table.rows] == [
+        ["1", "model.use=cnn1d, model.cnn1d.widths=[4, 8], train.learning_rate=0.02, train.batch_size=16"],
+        ["0", "model.use=mlp, model.mlp.width=8, train.learning_rate=0.01, train.batch_size=32"],
+    ]
 
 
 # --- the best

@@ -253,20 +253,20 @@ def _p_value(p: float) -> str:
     return "below .001" if p < 0.001 else _short(p)
 
 
-def best_trials_table(trials: pd.DataFrame, metric: str, shown: int = 10) -> Table:
-    """The best trials of a search.
+def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, shown: int = 10) -> Table:
+    """The best trials of a search, with their values, the most important first.
 
     Args:
         trials: What :func:`beatwise.search.results.trials_table` returned.
+        space: What :func:`beatwise.search.results.space_table` returned.
         metric: What was searched for.
         shown: How many.
     """
-    names = [name for name in trials.columns[list(trials.columns).index("started") + 1 :] if "." in name]
     ranked = trials[trials["score"].notna()].sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
     rows = [
         [
             str(trial["trial"]),
-            ", ".join(f"{name}={_value(trial[name])}" for name in names if not pd.isna(trial[name])),
+            ", ".join(f"{name}={_value(trial[name])}" for name in space["name"] if not pd.isna(trial[name])),
             _short(trial["score"]) + ("" if math.isnan(trial["score_sd"]) else f" ± {_short(trial['score_sd'])}"),
             trial["status"],
             str(trial["epochs"]),
