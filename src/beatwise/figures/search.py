@@ -93,11 +93,9 @@ def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str
         metric: What was searched for.
     """
     figure, ax = new_figure(7.0, 3.6)
-    scored, ranked = trials[trials["score"].notna()], _ranked(trials)
-    best = None
-    if len(ranked):
-        place = ranked["score"].argmin() if metric in LESS_IS_BETTER else ranked["score"].argmax()
-        best = ranked["trial"].iloc[place]
+    scored, so_far = trials[trials["score"].notna()], best_so_far(trials, metric)
+    # The first of those that nothing has bettered.
+    best = so_far.eq(so_far.iloc[-1]).idxmax() if len(so_far) else None
     # The more there are, the fainter.
     alpha = float(np.clip(25 / max(len(scored), 1), 0.25, 1))
     for trial in scored.to_dict("records"):
