@@ -364,6 +364,7 @@ def test_how_long_a_search_goes_on_does_not_change_its_key(changed: dict[str, An
 @pytest.mark.parametrize(
     "changed",
     [
+        {"name": "t"},
         {"space": {"train": {"learning_rate": {"loguniform": [1e-4, 1e-2]}}}},
         {"space": {"train": {"learning_rate": {"uniform": [1e-4, 1e-1]}}}},
         {"space": {"train": {**LEARNING_RATE["train"], "batch_size": 8}}},
@@ -380,7 +381,7 @@ def test_how_long_a_search_goes_on_does_not_change_its_key(changed: dict[str, An
     ],
     ids=str,
 )
-def test_what_a_trial_depends_on_changes_the_key(changed: dict[str, Any]) -> None:
+def test_the_name_and_what_a_trial_depends_on_change_the_key(changed: dict[str, Any]) -> None:
     assert plan(**changed).key(["train", "val"]) != KEY
 
 

@@ -434,6 +434,16 @@ def test_an_unknown_search_cannot_be_refined(searched: SearchPlan, searches: Sea
         refined(searched, "ss", searches)
 
 
+def test_each_of_two_searches_that_differ_in_their_names_alone_can_be_refined(tmp_path: Path) -> None:
+    searches = Searches(tmp_path)
+    for name in ("s", "t"):
+        searched = plan(SPACE, models={}, name=name)
+        searches.begin(searched.key([]), searched.plain())
+        for number in range(BEST_AT_LEAST):
+            searches.save(searched.key([]), record(number, MLP, 0.5))
+    assert [refined(searched, name, searches).name for name in ("s", "t")] == ["s_refined", "t_refined"]
+
+
 def test_a_search_with_too_few_scores_cannot_be_refined(searched: SearchPlan, tmp_path: Path) -> None:
     searches = Searches(tmp_path)
     searches.begin("key", searched.plain())

@@ -105,6 +105,8 @@ class SearchPlan:
     def key(self, fingerprints: list[str]) -> str:
         """Names the search: of the same key are its trials alike, however many there are to be.
 
+        Its name is part of it, so that searches that differ in nothing else can each be found again by their own.
+
         Args:
             fingerprints: Of the beats tables of training and validation.
         """
@@ -113,7 +115,7 @@ class SearchPlan:
             for name, value in self.plain()["search"].items()
             if name not in ("trials", "total_epochs", "max_minutes", "refit")
         }
-        return key_of(of_trials, self.base, self.classes, self.seed, fingerprints)
+        return key_of(self.name, of_trials, self.base, self.classes, self.seed, fingerprints)
 
 
 def plan_search(
