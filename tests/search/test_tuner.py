@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from ray.tune.schedulers import pbt
 
 from beatwise.params import RaySettings, Train
 from beatwise.search import tuner
@@ -172,6 +173,27 @@ def test_a_budget_of_epochs_leaves_trials_open_and_the_next_call_ends_them(ray: 
     for trial in records:
         assert trial.scores[-1] == fitted_score(whole, trial.values, folders.beats)
     assert folders.kept == []
+
+
+def test_what_ray_draws_itself_depends_on_the_seed_alone(
+    ray: Any, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+
+    class Drawing:
+        """In the place of Ray's tuner: draws as population-based training does, and trains nothing."""
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def fit(self) -> None:
+            drawn.append(pbt.random.choice(range(10**9)))
+
+    monkeypatch.setattr("ray.tune.Tuner", Drawing)
+    for seed in (1, 1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            folders.run(plan(seed=seed))
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 RATES = [0.05, *(10.0**-n for n in range(3, 8))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -215,6 +216,8 @@ def run_search(
                 verbose=0,
             ),
         )
+        # Population-based training draws from Python's own generator whom a trial goes on from, and takes no seed.
+        random.seed(seed)
         started = time.monotonic()
         tuner.fit()
         out_of_time = search.max_minutes is not None and time.monotonic() - started >= search.max_minutes * 60
