@@ -175,6 +175,18 @@ def test_a_budget_of_epochs_leaves_trials_open_and_the_next_call_ends_them(ray: 
     assert folders.kept == []
 
 
+def test_a_search_whose_time_is_over_leaves_trials_open_and_the_next_call_ends_them(ray: Any, folders: Folders) -> None:
+    cut_off = folders.run(plan(trials=2, epochs=30, max_minutes=0.01))
+    assert "running" in statuses(cut_off)
+    assert set(statuses(cut_off)) <= {"running", "finished"}
+    records = folders.run(plan(trials=2, epochs=30))
+    assert statuses(records) == ["finished"] * 2
+    for before, after in zip(cut_off, records, strict=False):
+        assert after.values == before.values
+        assert after.epochs[: len(before.epochs)] == before.epochs
+    assert folders.kept == []
+
+
 def test_what_ray_draws_itself_depends_on_the_seed_alone(
     ray: Any, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,8 +28,8 @@ class TrialRecord:
         number: Its number in the search, from 0.
         key: Names its checkpoints.
         values: Values of the hyper-parameters by full name, as they are now.
-        status: ``running``, also where it was cut off; ``finished`` by itself; ``stopped`` by the scheduler or because
-            the budget was used up; ``failed``.
+        status: ``running``, also where it was cut off, by Ctrl-C or by a budget that is used up; ``finished`` by
+            itself; ``stopped`` by the scheduler; ``failed``.
         failure: Why it failed.
         started: When it began, ISO 8601 in UTC; None before.
         n_parameters: Parameters of its network.
