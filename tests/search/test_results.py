@@ -444,6 +444,19 @@ def test_each_of_two_searches_that_differ_in_their_names_alone_can_be_refined(tm
     assert [refined(searched, name, searches).name for name in ("s", "t")] == ["s_refined", "t_refined"]
 
 
+def test_of_all_searches_the_trials_of_the_refined_one_alone_must_be_whole(
+    searched: SearchPlan, searches: Searches
+) -> None:
+    other = plan(SPACE, models={}, name="other")
+    searches.begin("other", other.plain())
+    searches.save("other", record(0, MLP, 0.5))
+    damaged = searches.folder / "other" / "trial-0000.json"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert refined(searched, "s", searches).name == "s_refined"
+    with pytest.raises(BeatwiseError, match=f"^{damaged} cannot be read"):
+        refined(searched, "other", searches)
+
+
 def test_a_search_with_too_few_scores_cannot_be_refined(searched: SearchPlan, tmp_path: Path) -> None:
     searches = Searches(tmp_path)
     searches.begin("key", searched.plain())

@@ -183,8 +183,8 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
         searches: Where the trials of searches are.
 
     Raises:
-        BeatwiseError: If there is none of this name with as many trials as it takes, or none of its hyper-parameters is
-            searched here.
+        BeatwiseError: If there is none of this name with as many trials as it takes, if one of them cannot be read, or
+            if none of its hyper-parameters is searched here.
     """
     found = {stored.name: stored for stored in searches.all()}
     if name not in found:
