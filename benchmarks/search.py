@@ -78,8 +78,9 @@ def make_plan(epochs: int) -> SearchPlan:
 def with_beatwise(plan: SearchPlan, beats: Beats) -> int:
     """A search as `kedro run --pipeline=tune` runs it, but for the checkpoints of another run."""
     with tempfile.TemporaryDirectory() as folder:
-        stores = Searches(Path(folder) / "searches"), Checkpoints(Path(folder) / "checkpoints")
-        return len(run_search(plan, "fixed", beats, *stores, RaySettings()))
+        searches, checkpoints = Searches(Path(folder) / "searches"), Checkpoints(Path(folder) / "checkpoints")
+        begun = searches.begin("fixed", plan.plain())
+        return len(run_search(plan, "fixed", begun, beats, searches, checkpoints, RaySettings()))
 
 
 def recipe(config: dict[str, Any], plan: SearchPlan, beats: Beats) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,29 @@ def run_session(folder: Path, pipeline: str = "train", env: str = "test", **opti
     parameters = options.pop("parameters", None)
     with KedroSession.create(project_path=folder, env=env, runtime_params=parameters) as session:
         session.run(pipeline_names=[pipeline], **options)
+
+
+def kedro_run(folder: Path, pipeline: str, log: Path) -> subprocess.Popen[bytes]:
+    """The command as a person gives it, in a process group of its own."""
+    kedro = Path(sys.executable).with_name("kedro")
+    return subprocess.Popen(
+        [kedro, "run", f"--pipeline={pipeline}", "--env=test"],
+        cwd=folder,
+        stdout=log.open("ab"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"},
+    )
+
+
+def tracked_runs(folder: Path) -> pd.DataFrame:
+    """What MLflow knows of the runs of a project, the first one first."""
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
+    assert isinstance(runs, pd.DataFrame)
+    return runs
 
 
 @pytest.fixture

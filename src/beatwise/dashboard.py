@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.express as px
 import streamlit as st
 
-from beatwise.evaluation.metrics import LESS_IS_BETTER, OVERALL
+from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER, OVERALL
 from beatwise.figures import interactive
 from beatwise.search.plan import SearchPlan
 from beatwise.search.results import histories_table, trials_table
@@ -60,7 +60,9 @@ def show(project: Path) -> None:
     trials, epochs = pd.concat(tables, ignore_index=True), pd.concat(histories, ignore_index=True)
     metrics = [name for name in OVERALL if f"val_{name}" in trials]
     searched_for = searches[chosen[0]][0].search.metric
-    metric = st.sidebar.selectbox("Metric", metrics, index=metrics.index(searched_for))
+    metric = st.sidebar.selectbox(
+        "Metric", metrics, index=metrics.index(searched_for), format_func=lambda name: LABELS[name]
+    )
     trials = trials.assign(score=trials[f"val_{metric}"])
     scored = trials[trials["score"].notna()].sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
     if scored.empty:
@@ -77,7 +79,7 @@ def show(project: Path) -> None:
 
 def _tiles(trials: pd.DataFrame, scored: pd.DataFrame, metric: str) -> None:
     columns = st.columns(4)
-    columns[0].metric(f"best {metric}, validation", f"{scored['score'].iloc[0]:.3f}")
+    columns[0].metric(f"best {LABELS[metric]}, validation", f"{scored['score'].iloc[0]:.3f}")
     columns[1].metric("trials", len(trials))
     columns[2].metric("epochs", f"{trials['epochs'].sum():,}")
     columns[3].metric("hours of training", f"{trials['seconds'].sum() / 3600:.2f}")

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from sklearn import metrics as sk
 
-from beatwise.evaluation.metrics import OVERALL, PER_CLASS, point_scores, score
+from beatwise.evaluation.metrics import LABELS, OVERALL, PER_CLASS, point_scores, score
 
 Case = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
@@ -193,3 +193,4 @@ def test_all_metrics_have_their_names_in_order():
     scores = score(*CASES["two classes"])
     assert tuple(scores.overall) == OVERALL
     assert set(scores.per_class) == set(PER_CLASS)
+    assert set(LABELS) == {*OVERALL, *PER_CLASS}

@@ -6,11 +6,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from beatwise.pipelines.compare import nodes
 from beatwise.search.engine import started_ray
 from beatwise.trained_model import CONFIG, read_model
 from beatwise.training.checkpoint import Checkpoints
-from tests.conftest import CLASSES, copy_project, run_session
+from tests.conftest import CLASSES, copy_project, kedro_run, run_session, tracked_runs
 
 MakeBeats = Callable[..., pd.DataFrame]
 HERE = RaySettings(cpus=2)
@@ -90,22 +88,15 @@ def compared(tmp_path_factory: pytest.TempPathFactory, ray: Any) -> Iterator[Com
 
     folder = copy_project(tmp_path_factory.mktemp("project"))
     given = {**preset({**MODELS, **DIVERGES}, STRATEGIES), "train": {"steps_per_epoch": 4}}
-    before = Path.cwd()
-    os.chdir(folder)
     shown = []
-    try:
+    with chdir(folder):
         for _ in range(2):
             with rich.get_console().capture() as capture:
                 run_session(folder, "compare", parameters=given)
             shown.append(capture.get())
             if len(shown) == 1:
                 stored = finished_rows(folder)
-        mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
-        runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
-        assert isinstance(runs, pd.DataFrame)
-        yield Compared(folder, shown, runs, stored)
-    finally:
-        os.chdir(before)
+        yield Compared(folder, shown, tracked_runs(folder), stored)
 
 
 def test_the_leaderboard_has_a_row_for_every_model_and_strategy_best_first(compared: Compared) -> None:
@@ -313,19 +304,6 @@ LONG = {
 }
 
 
-def kedro_run(folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """The command as a person gives it, in a process group of its own."""
-    kedro = Path(sys.executable).with_name("kedro")
-    return subprocess.Popen(
-        [kedro, "run", "--pipeline=compare", "--env=test"],
-        cwd=folder,
-        stdout=log.open("ab"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"},
-    )
-
-
 def long_project(folder: Path) -> Path:
     folder.mkdir()
     copy_project(folder)
@@ -342,7 +320,7 @@ def board_of(folder: Path) -> pd.DataFrame:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The leaderboard of a run that nobody stopped."""
     folder = long_project(tmp_path_factory.mktemp("undisturbed") / "project")
-    run = kedro_run(folder, folder / "log.txt")
+    run = kedro_run(folder, "compare", folder / "log.txt")
     try:
         assert run.wait(timeout=900) == 0, (folder / "log.txt").read_text("utf-8")
     finally:
@@ -355,7 +333,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
 def test_a_comparison_that_was_stopped_goes_on_where_it_was(how: signal.Signals, tmp_path: Path, undisturbed) -> None:
     folder, log = long_project(tmp_path / "project"), tmp_path / "log.txt"
-    run = kedro_run(folder, log)
+    run = kedro_run(folder, "compare", log)
     try:
         deadline = time.monotonic() + 300
         while len(finished_rows(folder)) < 3 and run.poll() is None and time.monotonic() < deadline:
@@ -367,7 +345,7 @@ def test_a_comparison_that_was_stopped_goes_on_where_it_was(how: signal.Signals,
         assert 3 <= len(before) < 8, log.read_text("utf-8")
         assert not (folder / "data/08_reporting").exists()
 
-        run = kedro_run(folder, log)
+        run = kedro_run(folder, "compare", log)
         assert run.wait(timeout=900) == 0, log.read_text("utf-8")
     finally:
         with suppress(ProcessLookupError):
@@ -378,7 +356,5 @@ def test_a_comparison_that_was_stopped_goes_on_where_it_was(how: signal.Signals,
     # To the last bit what it would have been.
     pd.testing.assert_frame_equal(board_of(folder), undisturbed, check_exact=True)
     if how == signal.SIGINT:
-        mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
-        runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
-        assert isinstance(runs, pd.DataFrame)
+        runs = tracked_runs(folder)
         assert runs[runs["tags.mlflow.runName"] == "compare"]["status"].tolist() == ["KILLED", "FINISHED"]

@@ -24,7 +24,8 @@ from beatwise.cli import cli
 from beatwise.errors import BeatwiseError
 from beatwise.hooks import JournalHooks, TrackingHooks
 from beatwise.journal import Entry, Journal
-from beatwise.pipelines import compare, evaluate, fit, ingest, train
+from beatwise.params import Tune
+from beatwise.pipelines import compare, evaluate, fit, ingest, train, tune
 from tests.conftest import copy_project
 
 EXPECTED = "macro_recall >= 0 and val.kappa > 0.999"
@@ -249,7 +250,8 @@ def test_a_run_with_bad_parameters_does_not_begin_and_its_hypothesis_waits(untra
 # --- which runs test what: the hooks around runs, without the runs
 
 PIPELINES = {
-    module.__name__.rpartition(".")[2]: module.create_pipeline() for module in (train, compare, fit, ingest, evaluate)
+    module.__name__.rpartition(".")[2]: module.create_pipeline()
+    for module in (train, tune, compare, fit, ingest, evaluate)
 }
 UP_TO_TRAINING = PIPELINES["train"].to_nodes("baseline.train_model")
 MEASURED = {"overall": {"macro_recall": {"value": 0.5}}, "per_class": {}}
@@ -268,9 +270,12 @@ class Process:
         hypothesis: str = "",
         params: dict[str, Any] | None = None,
         pipeline: Pipeline | None = None,
+        algorithm: str = "tpe",
     ) -> None:
-        """Let a run begin, with a hypothesis in its parameters."""
-        parameters = {"params:hypothesis": hypothesis, "params:source": "demo"}
+        """Let a run begin, with a hypothesis and a search in its parameters."""
+        search = {"space": {}, "trials": 1, "epochs": 1, "algorithm": {"use": algorithm}}
+        searches = Tune.model_validate({"use": "s", "s": search})
+        parameters = {"params:hypothesis": hypothesis, "params:source": "demo", "params:tune": searches}
         facts = {"project_path": str(self.folder), "env": None, "pipeline_names": [name]}
         self.hooks.before_pipeline_run(
             run_params={**facts, "runtime_params": params or {}},
@@ -385,19 +390,28 @@ def test_a_run_that_does_not_both_train_and_measure_leaves_hypotheses_alone(
 
 
 @pytest.mark.parametrize(
-    ("name", "reminded"), [("compare", True), ("tune", True), ("train", False), ("__default__", False)]
+    ("name", "algorithm", "reminded"),
+    [
+        ("compare", "tpe", True),
+        ("compare", "none", True),
+        ("tune", "tpe", True),
+        ("tune", "none", False),
+        ("__default__", "tpe", True),
+        ("__default__", "none", False),
+        ("train", "tpe", False),
+    ],
 )
 def test_a_comparison_or_a_search_without_a_hypothesis_reminds_of_how_to_give_one(
-    process: Process, capsys: pytest.CaptureFixture[str], name: str, reminded: bool
+    process: Process, capsys: pytest.CaptureFixture[str], name: str, algorithm: str, reminded: bool
 ) -> None:
-    pipeline = PIPELINES["compare" if name == "compare" else "train"]
-    process.begin(name, pipeline=pipeline)
+    pipeline = PIPELINES["tune" if name == "__default__" else name]
+    process.begin(name, pipeline=pipeline, algorithm=algorithm)
     shown = capsys.readouterr().out
     assert ('kedro journal propose "…" --expect "macro_recall > 0.9"' in shown) == reminded
     assert len(shown.splitlines()) == (2 if reminded else 0)
     assert not (process.folder / "docs").exists()
     process.end()
-    process.begin(name, hypothesis="RR helps", pipeline=pipeline)
+    process.begin(name, hypothesis="RR helps", pipeline=pipeline, algorithm=algorithm)
     assert process.states() == ["running"]
     assert "tests no hypothesis" not in capsys.readouterr().out
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from beatwise.beats import signals
-from tests.conftest import ROOT, copy_project, run_session
+from tests.conftest import ROOT, copy_project, run_session, tracked_runs
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     import rich
 
     folder = copy_project(tmp_path_factory.mktemp("project"))
-    before = Path.cwd()
-    os.chdir(folder)
-    console = rich.get_console()
-    try:
-        with console.capture() as capture:
+    with chdir(folder):
+        with rich.get_console().capture() as capture:
             run_session(folder)
             run_session(folder, parameters={"train": {"learning_rate": 0.001}})
-        mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
-        runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
-        assert isinstance(runs, pd.DataFrame)
-        yield Ran(folder, capture.get(), runs)
-    finally:
-        os.chdir(before)
+        yield Ran(folder, capture.get(), tracked_runs(folder))
 
 
 def test_everything_a_source_makes_lies_under_its_own_name(ran: Ran) -> None:

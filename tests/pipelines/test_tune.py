@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from beatwise.evaluation.paired import compare_paired
 from beatwise.evaluation.predictions import probabilities
 from beatwise.params import RaySettings
 from beatwise.search.engine import started_ray
-from tests.conftest import copy_project, run_session
+from tests.conftest import copy_project, kedro_run, run_session, tracked_runs
 
 SPACE = {
     "model": {"use": {"choice": ["mlp", "cnn1d"]}, "mlp": {"width": {"choice": [16, 32]}}, "cnn1d": {}},
@@ -70,17 +68,10 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuned]:
     # Heads that do not divide the width: values that are allowed one by one and do not go together.
     wild = {**SPACE, "model": {"use": "attention_gru", "attention_gru": {"width": 16, "heads": {"choice": [4, 5]}}}}
     given = searched(space=wild, algorithm={"use": "grid", "grid": {"points": 2}})
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with chdir(folder):
         with started_ray(RaySettings(cpus=2)), rich.get_console().capture() as capture:
             run_session(folder, "tune", parameters={**given, "train": {"steps_per_epoch": 4}})
-        mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
-        runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
-        assert isinstance(runs, pd.DataFrame)
-        yield Tuned(folder, capture.get(), runs)
-    finally:
-        os.chdir(before)
+        yield Tuned(folder, capture.get(), tracked_runs(folder))
 
 
 def test_there_is_a_row_for_every_trial_and_one_that_failed_says_why(tuned: Tuned) -> None:
@@ -166,19 +157,6 @@ LONG = {
 }
 
 
-def kedro_run(folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """The command as a person gives it, in a process group of its own."""
-    kedro = Path(sys.executable).with_name("kedro")
-    return subprocess.Popen(
-        [kedro, "run", "--pipeline=tune", "--env=test"],
-        cwd=folder,
-        stdout=log.open("ab"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"},
-    )
-
-
 def stored_trials(folder: Path) -> dict[int, dict[str, Any]]:
     files = (folder / "data/06_models/test/searches").glob("*/trial-*.json")
     return {record["number"]: record for record in (json.loads(file.read_text("utf-8")) for file in files)}
@@ -191,7 +169,7 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(how: signal.Signals, tmp
     folder.mkdir()
     copy_project(folder)
     (folder / "conf/test/parameters.yml").write_text(yaml.safe_dump(LONG), "utf-8")
-    run = kedro_run(folder, log)
+    run = kedro_run(folder, "tune", log)
     try:
         deadline = time.monotonic() + 300
         while run.poll() is None and time.monotonic() < deadline:
@@ -212,7 +190,7 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(how: signal.Signals, tmp
             assert "The same command goes on" in log.read_text("utf-8")
         assert not (folder / "data/08_reporting/test/tuned").exists()
 
-        run = kedro_run(folder, log)
+        run = kedro_run(folder, "tune", log)
         assert run.wait(timeout=900) == 0, log.read_text("utf-8")
     finally:
         with suppress(ProcessLookupError):
@@ -222,9 +200,7 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(how: signal.Signals, tmp
     assert {record["status"] for record in after.values()} == {"finished"}
     assert {n: after[n] for n in ended} == ended
     assert all([epoch["epoch"] for epoch in record["epochs"]] == [1, 2, 3, 4, 5, 6] for record in after.values())
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/data/09_tracking/mlflow.db")
-    runs = mlflow.search_runs(experiment_names=["beatwise-test"], order_by=["start_time"])
-    assert isinstance(runs, pd.DataFrame)
+    runs = tracked_runs(folder)
     parents = runs[runs["tags.mlflow.parentRunId"].isna()]
     assert parents["status"].tolist() == ["KILLED", "FINISHED"]
     below = runs[runs["tags.mlflow.parentRunId"] == parents["run_id"].iloc[1]]

@@ -61,6 +61,19 @@ def test_how_long_a_search_takes_is_said_beforehand(
     assert caplog.text.rstrip().endswith("does without a search.")
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "trials", "said"), [("grid", 2, True), ("grid", 3, False), ("grid", 9, False), ("random", 2, False)]
+)
+def test_a_grid_that_is_not_tried_as_a_whole_is_said_to_be(
+    beats: pd.DataFrame, caplog: pytest.LogCaptureFixture, algorithm: str, trials: int, said: bool
+) -> None:
+    searched = plan(algorithm={"use": algorithm}, trials=trials)
+    # Not where it is planned, which is done before a run to check it, too.
+    assert not caplog.messages
+    announce(searched, beats, HERE)
+    assert ("tune.s: 2 of the grid's 3 combinations are tried." in caplog.messages) is said
+
+
 def test_the_pace_is_that_of_an_epoch_of_all_beats(make_beats: MakeBeats) -> None:
     few, many = (make_beats((60 * n, 12 * n, 14 * n, 10 * n, 12 * n)) for n in (1, 100))
     pace, slower = seconds_per_epoch(plan(), few), seconds_per_epoch(plan(), many)

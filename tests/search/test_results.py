@@ -12,11 +12,11 @@ import pytest
 
 from beatwise.errors import BeatwiseError
 from beatwise.params import FitConfig
+from beatwise.report.tables import best_trials_table
 from beatwise.search.plan import SearchPlan
 from beatwise.search.results import (
     BEST_AT_LEAST,
     ENOUGH,
-    best_so_far,
     best_trial,
     histories_table,
     importances,
@@ -164,6 +164,17 @@ def test_the_table_of_the_space_says_what_was_searched_and_found(searched: Searc
     assert rows["importance"].isna().all()
 
 
+def test_the_table_of_the_best_trials_has_the_values_of_each_in_the_order_of_the_space(searched: SearchPlan) -> None:
+    records = RECORDS[:2]
+    space = space_table(records, searched)
+    assert space["name"].tolist() == list(searched.space.ranges)  # of so few trials none is more important
+    table = best_trials_table(trials_table(records, searched), space, "macro_recall")
+    assert [row[:2] for row in table.rows] == [
+        ["1", "model.use=cnn1d, model.cnn1d.widths=[4, 8], train.learning_rate=0.02, train.batch_size=16"],
+        ["0", "model.use=mlp, model.mlp.width=8, train.learning_rate=0.01, train.batch_size=32"],
+    ]
+
+
 # --- the best
 
 
@@ -201,13 +212,6 @@ def test_where_all_trials_failed_the_first_reason_is_told(searched: SearchPlan) 
 def test_where_no_trial_ran_an_epoch_it_is_told(searched: SearchPlan) -> None:
     with pytest.raises(BeatwiseError, match=r"^No trial of the search s got through an epoch\.$"):
         best_trial([record(0, MLP, status="running")], searched)
-
-
-@pytest.mark.parametrize(("larger", "expected"), [(True, [0.5, 0.6, 0.9, 0.9]), (False, [0.5, 0.5, 0.5, 0.2])])
-def test_the_best_so_far_by_the_epochs_that_it_took(larger: bool, expected: list[float]) -> None:
-    table = best_so_far(histories_table(RECORDS), larger)
-    assert table["epochs"].tolist() == [3, 5, 7, 8]
-    assert table["score"].tolist() == expected
 
 
 # --- importances
@@ -428,6 +432,29 @@ def test_an_unknown_search_cannot_be_refined(searched: SearchPlan, searches: Sea
     )
     with pytest.raises(BeatwiseError, match=message):
         refined(searched, "ss", searches)
+
+
+def test_each_of_two_searches_that_differ_in_their_names_alone_can_be_refined(tmp_path: Path) -> None:
+    searches = Searches(tmp_path)
+    for name in ("s", "t"):
+        searched = plan(SPACE, models={}, name=name)
+        searches.begin(searched.key([]), searched.plain())
+        for number in range(BEST_AT_LEAST):
+            searches.save(searched.key([]), record(number, MLP, 0.5))
+    assert [refined(searched, name, searches).name for name in ("s", "t")] == ["s_refined", "t_refined"]
+
+
+def test_of_all_searches_the_trials_of_the_refined_one_alone_must_be_whole(
+    searched: SearchPlan, searches: Searches
+) -> None:
+    other = plan(SPACE, models={}, name="other")
+    searches.begin("other", other.plain())
+    searches.save("other", record(0, MLP, 0.5))
+    damaged = searches.folder / "other" / "trial-0000.json"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert refined(searched, "s", searches).name == "s_refined"
+    with pytest.raises(BeatwiseError, match=f"^{damaged} cannot be read"):
+        refined(searched, "other", searches)
 
 
 def test_a_search_with_too_few_scores_cannot_be_refined(searched: SearchPlan, tmp_path: Path) -> None:

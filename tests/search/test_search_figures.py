@@ -18,6 +18,8 @@ from matplotlib.text import Text
 
 from beatwise import figures
 from beatwise.evaluation.metrics import LESS_IS_BETTER
+from beatwise.figures.interactive import history
+from beatwise.figures.search import best_so_far
 from beatwise.figures.style import PALETTE, to_png
 from beatwise.models import MODELS
 from beatwise.search.plan import SearchPlan
@@ -135,6 +137,7 @@ CASES: dict[str, Callable[[], tuple[list[TrialRecord], SearchPlan]]] = {
     "some failed": lambda: searched(SPACE, 20, statuses=("finished", "failed", "stopped", "running")),
     "the first failed": lambda: searched(SPACE, 10, statuses=("failed", "finished")),
     "less is better": lambda: searched(SPACE, 15, metric="log_loss"),
+    "a metric with a long name": lambda: searched(SPACE, 9, metric="ece"),
     "one hyper-parameter": lambda: searched(ONE, 9, statuses=("finished", "stopped", "running", "failed")),
     "15 hyper-parameters": lambda: searched(MANY, 30),
     "long names": lambda: searched(LONG, 30),
@@ -232,6 +235,21 @@ def by_hand(*trials: TrialRecord, metric: str = "macro_f1", space: Mapping[str, 
 RATE = {"train.learning_rate": 0.01}
 
 
+@pytest.mark.parametrize(("metric", "expected"), [("macro_f1", [0.5, 0.6, 0.6]), ("log_loss", [0.5, 0.5, 0.2])])
+def test_the_best_so_far_is_that_of_the_trials_up_to_each_one(metric: str, expected: list[float]) -> None:
+    trials, *_ = by_hand(
+        record(0, RATE, 0.3, 0.5, metric=metric),
+        record(1, RATE, 0.6, metric=metric, status="stopped"),
+        record(2, RATE, metric=metric, status="failed", failure="too wide"),
+        record(3, RATE, 0.2, metric=metric, status="running"),
+        record(4, RATE, metric=metric, status="running"),
+        metric=metric,
+    )
+    best = best_so_far(trials, metric)
+    assert best.index.tolist() == [0, 1, 3]
+    assert best.tolist() == expected
+
+
 def test_the_best_so_far_leaves_out_trials_that_failed() -> None:
     given = by_hand(
         record(0, RATE, 0.5, metric="macro_f1"),
@@ -241,6 +259,8 @@ def test_the_best_so_far_leaves_out_trials_that_failed() -> None:
     best = line(FIGURES["search"](*given), "best so far")
     assert np.asarray(best.get_ydata()).tolist() == [0.5, 0.7]
     assert FIGURES["trial_curves"](*given).legends[0].texts[0].get_text() == "trial 2, the best"
+    (of_plotly,) = [drawn for drawn in history(given[0], "macro_f1").data if drawn.name == "best so far"]
+    assert (list(of_plotly.x), list(of_plotly.y)) == ([0, 2], [0.5, 0.7])
 
 
 def test_of_a_metric_of_which_less_is_better_the_least_is_the_best() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from ray.tune.schedulers import pbt
 
 from beatwise.params import RaySettings, Train
 from beatwise.search import tuner
@@ -60,7 +61,8 @@ class Folders:
             self.told.append((trial.number, trial.status, len(trial.epochs)))
             self.listener(trial)
 
-        records = run_search(searched, key, self.beats, self.searches, self.checkpoints, HERE, told)
+        begun = self.searches.begin(key, searched.plain())
+        records = run_search(searched, key, begun, self.beats, self.searches, self.checkpoints, HERE, told)
         stored = self.searches.begin(key, searched.plain())
         assert stored == records  # what is given back is what is stored
         return records
@@ -171,6 +173,39 @@ def test_a_budget_of_epochs_leaves_trials_open_and_the_next_call_ends_them(ray: 
     for trial in records:
         assert trial.scores[-1] == fitted_score(whole, trial.values, folders.beats)
     assert folders.kept == []
+
+
+def test_a_search_whose_time_is_over_leaves_trials_open_and_the_next_call_ends_them(ray: Any, folders: Folders) -> None:
+    cut_off = folders.run(plan(trials=2, epochs=30, max_minutes=0.01))
+    assert "running" in statuses(cut_off)
+    assert set(statuses(cut_off)) <= {"running", "finished"}
+    records = folders.run(plan(trials=2, epochs=30))
+    assert statuses(records) == ["finished"] * 2
+    for before, after in zip(cut_off, records, strict=False):
+        assert after.values == before.values
+        assert after.epochs[: len(before.epochs)] == before.epochs
+    assert folders.kept == []
+
+
+def test_what_ray_draws_itself_depends_on_the_seed_alone(
+    ray: Any, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+
+    class Drawing:
+        """In the place of Ray's tuner: draws as population-based training does, and trains nothing."""
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def fit(self) -> None:
+            drawn.append(pbt.random.choice(range(10**9)))
+
+    monkeypatch.setattr("ray.tune.Tuner", Drawing)
+    for seed in (1, 1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            folders.run(plan(seed=seed))
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 RATES = [0.05, *(10.0**-n for n in range(3, 8))]

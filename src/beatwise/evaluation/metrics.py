@@ -34,6 +34,28 @@ OverallMetric = Literal[
 OVERALL: Final[tuple[str, ...]] = get_args(OverallMetric)
 LESS_IS_BETTER: Final = ("log_loss", "ece", "brier")
 PER_CLASS: Final = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
+# What they are called wherever people read them.
+LABELS: Final = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_specificity": "macro specificity",
+    "macro_f1": "macro F1",
+    "macro_auroc": "macro AUROC",
+    "macro_average_precision": "macro average precision",
+    "kappa": "Cohen's κ",
+    "mcc": "Matthews correlation",
+    "log_loss": "log loss",
+    "ece": "expected calibration error",
+    "brier": "Brier score",
+    "precision": "precision",
+    "recall": "recall",
+    "specificity": "specificity",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+}
 ECE_BINS: Final = 15
 
 

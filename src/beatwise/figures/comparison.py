@@ -6,9 +6,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise.comparison.leaderboard import row_labels
+from beatwise.evaluation.metrics import LABELS
 from beatwise.figures.style import PALETTE, light_grid, new_figure
 
-SHOWN = {"macro_f1": "macro F1", "macro_recall": "macro recall"}
+SHOWN = ("macro_f1", "macro_recall")
 
 
 def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
@@ -21,7 +22,7 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
     """
     places = range(len(leaderboard))
     figure, axes = new_figure(9.0, 1.3 + 0.24 * len(leaderboard), 1, len(SHOWN), sharey=True)
-    for ax, (name, label) in zip(axes, SHOWN.items(), strict=True):
+    for ax, name in zip(axes, SHOWN, strict=True):
         value, sd = leaderboard[name], leaderboard[f"{name}_sd"]
         spread = [(value - leaderboard[f"{name}_low"]).clip(0), (leaderboard[f"{name}_high"] - value).clip(0)]
         ax.axvline(value.max(), color="#999999", linewidth=0.8, linestyle=":")
@@ -41,7 +42,7 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
         if name == "macro_recall":
             recall_first = leaderboard["recall_first_macro_recall"]
             ax.plot(recall_first, places, "o", markersize=6.5, mfc="none", mec=PALETTE[2], label="recall first")
-        ax.set_xlabel(f"{label}, test")
+        ax.set_xlabel(f"{LABELS[name]}, test")
         light_grid(ax, "x")
     axes[0].set_yticks(places, row_labels(leaderboard), fontsize=8)
     axes[0].set_ylim(len(leaderboard) - 0.4, -0.6)

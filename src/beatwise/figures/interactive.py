@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from beatwise.evaluation.metrics import LESS_IS_BETTER
-from beatwise.figures.search import STATUS
+from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
+from beatwise.figures.search import GREY, STATUS, best_so_far
 
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -27,13 +27,13 @@ def parallel_coordinates(trials: pd.DataFrame, space: pd.DataFrame, metric: str)
     """
     scored = trials[trials["score"].notna()]
     axes = [_axis(name, scored[name], prior) for name, prior in zip(space["name"], space["prior"], strict=True)]
-    axes += [{"label": "epochs", "values": scored["epochs"]}, {"label": metric, "values": scored["score"]}]
+    axes += [{"label": "epochs", "values": scored["epochs"]}, {"label": LABELS[metric], "values": scored["score"]}]
     line = {
         "color": scored["score"],
         "colorscale": "Viridis",
         "reversescale": metric in LESS_IS_BETTER,
         "showscale": True,
-        "colorbar": {"title": {"text": metric}},
+        "colorbar": {"title": {"text": LABELS[metric]}},
     }
     figure = go.Figure(go.Parcoords(line=line, dimensions=axes, labelangle=-20, labelside="bottom"))
     return figure.update_layout(**{**LAYOUT, "margin": {"l": 70, "r": 40, "t": 40, "b": 130}})
@@ -69,11 +69,9 @@ def history(trials: pd.DataFrame, metric: str) -> go.Figure:
             figure.add_scatter(
                 x=own["trial"], y=own["score"], mode="markers", name=name, marker={"color": color, "size": 9}
             )
-    best = scored["score"].cummin() if metric in LESS_IS_BETTER else scored["score"].cummax()
-    figure.add_scatter(
-        x=scored["trial"], y=best, mode="lines", name="best so far", line={"shape": "hv", "color": "#4D4D4D"}
-    )
-    return figure.update_layout(xaxis_title="trial", yaxis_title=f"{metric}, validation", **LAYOUT)
+    best = best_so_far(trials, metric)
+    figure.add_scatter(x=best.index, y=best, mode="lines", name="best so far", line={"shape": "hv", "color": GREY})
+    return figure.update_layout(xaxis_title="trial", yaxis_title=f"{LABELS[metric]}, validation", **LAYOUT)
 
 
 def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Figure:
@@ -97,4 +95,4 @@ def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Fig
             marker={"size": 4},
             opacity=0.7,
         )
-    return figure.update_layout(xaxis_title="epoch", yaxis_title=f"{metric}, validation", **LAYOUT)
+    return figure.update_layout(xaxis_title="epoch", yaxis_title=f"{LABELS[metric]}, validation", **LAYOUT)

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from beatwise.evaluation.metrics import LESS_IS_BETTER
+from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
 from beatwise.figures.style import PALETTE, light_grid, new_figure
 
 STATUS: Final = {
@@ -46,7 +46,7 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
         metric: What was searched for.
     """
     figure, (left, right) = new_figure(9.0, 3.4, 1, 2, sharey=True, width_ratios=[3, 2])
-    scored, ranked = trials[trials["score"].notna()], _ranked(trials)
+    scored, best = trials[trials["score"].notna()], best_so_far(trials, metric)
     left.margins(y=0.1)
     _scatter(left, scored, scored["trial"])
     failed = trials[trials["score"].isna() & (trials["status"] == "failed")]
@@ -55,20 +55,33 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
         bottom = np.full(len(failed), 0.03)
         where = {"transform": left.get_xaxis_transform(), "s": 26}
         left.scatter(failed["trial"], bottom, marker=marker, color=color, label=name, **where)
-    best = ranked["score"].cummin() if metric in LESS_IS_BETTER else ranked["score"].cummax()
-    left.step(ranked["trial"], best, where="post", color=GREY, linewidth=1.2, label="best so far", zorder=1)
+    left.step(best.index, best, where="post", color=GREY, linewidth=1.2, label="best so far", zorder=1)
     epochs = trials.set_index("trial")["epochs"].cumsum()
     is_new = best.ne(best.shift()).tolist()
     style: dict[str, Any] = {"color": GREY, "linewidth": 1.2, "marker": "o", "markersize": 3, "markevery": is_new}
-    right.step(epochs.loc[ranked["trial"]], best, where="post", **style)
+    right.step(epochs.loc[best.index], best, where="post", **style)
     margin = max(0.5, 0.02 * len(trials))
-    left.set(xlabel="trial", ylabel=f"{_label(metric)}, validation", xlim=(-margin, len(trials) - 1 + margin))
+    left.set(xlabel="trial", ylabel=f"{LABELS[metric]}, validation", xlim=(-margin, len(trials) - 1 + margin))
     right.set(xlabel="epochs of all trials together", xlim=(0, 1.03 * max(epochs.max(), 1)))
     for ax, n_ticks in ((left, 10), (right, 6)):
         ax.xaxis.set_major_locator(MaxNLocator(n_ticks, integer=True, steps=STEPS, min_n_ticks=1))
         light_grid(ax)
     _legend(figure, [left], 5)
     return figure
+
+
+def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
+    """The best score from the first trial to each one; trials that failed cannot be the best.
+
+    Args:
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+        metric: What was searched for.
+
+    Returns:
+        Scores by the number of the trial, of the trials that can be the best.
+    """
+    scores = _ranked(trials).set_index("trial")["score"]
+    return scores.cummin() if metric in LESS_IS_BETTER else scores.cummax()
 
 
 def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> Figure:
@@ -80,11 +93,9 @@ def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str
         metric: What was searched for.
     """
     figure, ax = new_figure(7.0, 3.6)
-    scored, ranked = trials[trials["score"].notna()], _ranked(trials)
-    best = None
-    if len(ranked):
-        place = ranked["score"].argmin() if metric in LESS_IS_BETTER else ranked["score"].argmax()
-        best = ranked["trial"].iloc[place]
+    scored, so_far = trials[trials["score"].notna()], best_so_far(trials, metric)
+    # The first of those that nothing has bettered.
+    best = so_far.eq(so_far.iloc[-1]).idxmax() if len(so_far) else None
     # The more there are, the fainter.
     alpha = float(np.clip(25 / max(len(scored), 1), 0.25, 1))
     for trial in scored.to_dict("records"):
@@ -103,7 +114,7 @@ def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str
             ax.plot([], [], marker, color=color, markersize=4, label=name)
     last = int(histories["epoch"].max())
     margin = 0.04 * (last - 1) if last > 1 else 0.5
-    ax.set(xlabel="epoch", ylabel=f"{_label(metric)}, validation", xlim=(1 - min(margin, 0.9), last + margin))
+    ax.set(xlabel="epoch", ylabel=f"{LABELS[metric]}, validation", xlim=(1 - min(margin, 0.9), last + margin))
     ax.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=STEPS, min_n_ticks=1))
     light_grid(ax)
     _legend(figure, [ax], 5)
@@ -138,7 +149,7 @@ def plot_slices(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Figur
         light_grid(ax)
     for ax in axes.flat[len(shown) :]:
         ax.set_visible(False)
-    figure.supylabel(f"{_label(metric)}, validation", fontsize=9)
+    figure.supylabel(f"{LABELS[metric]}, validation", fontsize=9)
     _legend(figure, axes.flat[: len(shown)], 4)
     return figure
 
@@ -181,7 +192,7 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
     ranked = _ranked(trials)
     shown = _called_for(space, ranked).head(AXES_AT_MOST)
     axes = [*zip(shown["name"], shown["prior"], strict=True), ("score", "uniform")]
-    titles = [_label(metric) if name == "score" else name.replace(".", ".\n") for name, _ in axes]
+    titles = [name.replace(".", ".\n") for name in shown["name"]] + [textwrap.fill(LABELS[metric], 16)]
     n_lines = max(title.count("\n") + 1 for title in titles)
     figure, ax = new_figure(max(6.0, 0.6 + 1.15 * len(axes)), 3.6 + 0.13 * n_lines)
     halo: dict[str, Any] = {"fontsize": 7, "zorder": 4, "path_effects": [withStroke(linewidth=2.5, foreground="white")]}
@@ -329,7 +340,3 @@ def _legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
     found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     options: dict[str, Any] = {"loc": "outside upper right", "ncols": columns, "fontsize": 8, "frameon": False}
     figure.legend(list(found.values()), list(found), **options)
-
-
-def _label(metric: str) -> str:
-    return metric.replace("_", " ").replace("f1", "F1").replace("auroc", "AUROC")

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from beatwise.evaluation.metrics import LABELS
 from beatwise.figures.style import PALETTE, light_grid, new_figure
 
 
@@ -30,12 +31,9 @@ def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     )
     loss.set_ylabel("loss")
     loss.set_ylim(bottom=0)
-    for column, label, color in (
-        ("val_accuracy", "accuracy", "#4D4D4D"),
-        ("val_macro_recall", "macro recall", PALETTE[2]),
-        ("val_macro_f1", "macro F1", PALETTE[4]),
-    ):
-        metrics.plot(history["epoch"], history[column], color=color, marker="o", markersize=3, label=label)
+    for name, color in (("accuracy", "#4D4D4D"), ("macro_recall", PALETTE[2]), ("macro_f1", PALETTE[4])):
+        style = {"color": color, "marker": "o", "markersize": 3, "label": LABELS[name]}
+        metrics.plot(history["epoch"], history[f"val_{name}"], **style)
     metrics.set_ylabel("validation metric")
     metrics.set_ylim(top=1.0)
     for ax in (loss, metrics):

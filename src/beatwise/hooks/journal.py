@@ -57,7 +57,7 @@ class JournalHooks:
             self._announce(self._attempt)
             atexit.unregister(self._end_as_stopped)
             atexit.register(self._end_as_stopped)
-        elif {"compare", "tune"} & set(run_params["pipeline_names"] or []):
+        elif _compares_or_searches(pipeline, catalog):
             _print(f"This run tests no hypothesis. To give the next one something to test:\n{HOW_TO_PROPOSE}")
         return result
 
@@ -132,6 +132,12 @@ class JournalHooks:
 def _tests_hypotheses(pipeline: Pipeline) -> bool:
     trains = any("train" in node.tags for node in pipeline.nodes)
     return trains and any(is_result(name) for name in pipeline.all_outputs())
+
+
+def _compares_or_searches(pipeline: Pipeline, catalog: DataCatalog) -> bool:
+    tags = {tag for node in pipeline.nodes for tag in node.tags}
+    # One trial without a search is for tests of the whole flow.
+    return "compare" in tags or ("tune" in tags and catalog.load("params:tune").search.algorithm.use != "none")
 
 
 def _print(text: str) -> None:

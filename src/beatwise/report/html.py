@@ -139,7 +139,7 @@ def render_search(
         name=plan["name"],
         summary=summary,
         against_baseline=paired_table(paired),
-        best=best_trials_table(trials, search["metric"]),
+        best=best_trials_table(trials, space, search["metric"]),
         space=searched_table(space),
         figures={name: _embed(figure) for name, figure in figures.items()},
         failures=trials[trials["failure"].notna()].to_dict("records"),

@@ -10,34 +10,24 @@ from typing import Any, Final
 import pandas as pd
 
 from beatwise.comparison.leaderboard import row_labels
-from beatwise.evaluation.metrics import LESS_IS_BETTER
+from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
 from beatwise.params import Evaluate
 
-HEADLINE: Final = {
-    "macro_recall": "macro recall",
-    "macro_f1": "macro F1",
-    "accuracy": "accuracy",
-    "macro_auroc": "macro AUROC",
-    "kappa": "Cohen's κ",
-}
-ALL: Final = {
-    **HEADLINE,
-    "macro_precision": "macro precision",
-    "macro_specificity": "macro specificity",
-    "macro_average_precision": "macro average precision",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "Matthews correlation",
-    "log_loss": "log loss",
-    "ece": "expected calibration error",
-    "brier": "Brier score",
-}
-HEADLINE_BY_CLASS: Final = {"recall": "recall", "precision": "precision", "f1": "F1"}
-ALL_BY_CLASS: Final = {
-    **HEADLINE_BY_CLASS,
-    "specificity": "specificity",
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-}
+# Metrics in the order in which tables show them.
+HEADLINE: Final = ("macro_recall", "macro_f1", "accuracy", "macro_auroc", "kappa")
+ALL: Final = (
+    *HEADLINE,
+    "macro_precision",
+    "macro_specificity",
+    "macro_average_precision",
+    "balanced_accuracy",
+    "mcc",
+    "log_loss",
+    "ece",
+    "brier",
+)
+HEADLINE_BY_CLASS: Final = ("recall", "precision", "f1")
+ALL_BY_CLASS: Final = (*HEADLINE_BY_CLASS, "specificity", "auroc", "average_precision")
 
 OF_PROBABILITIES: Final = ("macro_auroc", "macro_average_precision", "log_loss", "ece", "brier")
 
@@ -76,12 +66,12 @@ PARTS: Final = ("naive", "val", "test", "recall_first")
 PARTS_ON_TERMINAL: Final = ("naive", "test", "recall_first")
 
 
-def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL, shown: Sequence[str] = PARTS) -> Table:
+def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL, shown: Sequence[str] = PARTS) -> Table:
     """Naive classifier and model, one metric a row.
 
     Args:
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
-        names: Metrics to show, and what to call them.
+        names: Metrics to show.
         shown: Columns to show, of :data:`PARTS`.
     """
     heads = {
@@ -93,7 +83,7 @@ def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL, sh
     parts = {part: heads[part] for part in shown}
     rows = [
         [
-            label,
+            LABELS[name],
             *(
                 # Multiplied probabilities are good for choosing a class, and no longer for anything else.
                 ""
@@ -102,7 +92,7 @@ def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL, sh
                 for part in parts
             ),
         ]
-        for name, label in names.items()
+        for name in names
     ]
     caption = (
         f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
@@ -115,19 +105,19 @@ def overall_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL, sh
     return Table(caption, ["", *parts.values()], rows)
 
 
-def per_class_table(metrics: Mapping[str, Any], names: Mapping[str, str] = ALL_BY_CLASS) -> Table:
+def per_class_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL_BY_CLASS) -> Table:
     """The model on test, one class a row.
 
     Args:
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
-        names: Metrics to show, and what to call them.
+        names: Metrics to show.
     """
     scores = metrics["test"]["per_class"]
     rows = [
         [label, f"{scores[label]['support']:,}", *(with_interval(scores[label][name]) for name in names)]
         for label in metrics["classes"]
     ]
-    return Table("The model on the test beats of each class.", ["class", "beats", *names.values()], rows)
+    return Table("The model on the test beats of each class.", ["class", "beats", *_heads(names)], rows)
 
 
 def _majority(metrics: Mapping[str, Any]) -> str:
@@ -143,7 +133,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
         leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
         evaluate: Confidence of the intervals, and the accuracy floor.
     """
-    names = {name: HEADLINE[name] for name in ("macro_f1", "macro_recall", "accuracy", "macro_auroc")}
+    names = ("macro_f1", "macro_recall", "accuracy", "macro_auroc")
     rows = [
         [
             *_labels(row),
@@ -159,7 +149,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
         "mean over the seeds. Recall first: macro recall at its accuracy, with factors of the classes chosen on "
         f"validation for an accuracy of {evaluate.accuracy_floor} there. Ranks by macro F1 / macro recall."
     )
-    return Table(caption, ["model", "strategy", "seeds", *names.values(), "recall first", "rank"], rows, labels=2)
+    return Table(caption, ["model", "strategy", "seeds", *_heads(names), "recall first", "rank"], rows, labels=2)
 
 
 def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
@@ -174,7 +164,7 @@ def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
         for label, row in zip(row_labels(leaderboard), leaderboard.to_dict("records"), strict=True)
     ]
     caption = "Test, best macro F1 first; ± is the deviation over seeds. Intervals stand in the report."
-    return Table(caption, ["", *(HEADLINE[name] for name in names)], rows)
+    return Table(caption, ["", *_heads(names)], rows)
 
 
 def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
@@ -184,7 +174,7 @@ def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
         leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
         confidence: Of the intervals.
     """
-    names = {name: HEADLINE[name] for name in ("macro_f1", "macro_recall")}
+    names = ("macro_f1", "macro_recall")
     rows = [
         [*_labels(row), *(_behind(row, name) for name in names), *(_short(row[f"val_{name}"]) for name in names)]
         for row in leaderboard.to_dict("records")
@@ -195,7 +185,7 @@ def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
         "above), nor that the best was picked among many. Validation stands beside it, because a model is to be chosen "
         "there."
     )
-    heads = [f"{label} behind" for label in names.values()] + [f"{label}, validation" for label in names.values()]
+    heads = [f"{label} behind" for label in _heads(names)] + [f"{label}, validation" for label in _heads(names)]
     return Table(caption, ["model", "strategy", *heads], rows, labels=2)
 
 
@@ -233,22 +223,22 @@ def changes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(caption, ["model", "strategy", "changes"], cells, labels=3)
 
 
-def paired_table(paired: Mapping[str, Any], names: Mapping[str, str] = ALL) -> Table:
+def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table:
     """Baseline and tuned model on the same test beats.
 
     Args:
         paired: What :func:`beatwise.evaluation.paired.compare_paired` returned, with ``confidence`` and
             ``bootstrap_draws``.
-        names: Metrics to show, and what to call them.
+        names: Metrics to show.
     """
     rows = []
-    for name, text in names.items():
+    for name in names:
         found = paired["overall"][name]
         if found["difference"] is None:
-            rows.append([text, "–", "–", "–"])
+            rows.append([LABELS[name], "–", "–", "–"])
             continue
         between = {"value": found["difference"], "low": found["low"], "high": found["high"]}
-        rows.append([text, _short(found["first"]), _short(found["second"]), with_interval(between)])
+        rows.append([LABELS[name], _short(found["first"]), _short(found["second"]), with_interval(between)])
     mcnemar = paired["mcnemar"]
     caption = (
         f"{paired['n']:,} test beats. In brackets the {paired['confidence']:.0%} interval of the difference from "
@@ -263,20 +253,20 @@ def _p_value(p: float) -> str:
     return "below .001" if p < 0.001 else _short(p)
 
 
-def best_trials_table(trials: pd.DataFrame, metric: str, shown: int = 10) -> Table:
-    """The best trials of a search.
+def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, shown: int = 10) -> Table:
+    """The best trials of a search, with their values, the most important first.
 
     Args:
         trials: What :func:`beatwise.search.results.trials_table` returned.
+        space: What :func:`beatwise.search.results.space_table` returned.
         metric: What was searched for.
         shown: How many.
     """
-    names = [name for name in trials.columns[list(trials.columns).index("started") + 1 :] if "." in name]
     ranked = trials[trials["score"].notna()].sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
     rows = [
         [
             str(trial["trial"]),
-            ", ".join(f"{name}={_value(trial[name])}" for name in names if not pd.isna(trial[name])),
+            ", ".join(f"{name}={_value(trial[name])}" for name in space["name"] if not pd.isna(trial[name])),
             _short(trial["score"]) + ("" if math.isnan(trial["score_sd"]) else f" ± {_short(trial['score_sd'])}"),
             trial["status"],
             str(trial["epochs"]),
@@ -285,10 +275,10 @@ def best_trials_table(trials: pd.DataFrame, metric: str, shown: int = 10) -> Tab
         for trial in ranked.head(shown).to_dict("records")
     ]
     caption = (
-        f"The best {len(rows)} of {len(trials)} trials by {ALL[metric]} on validation, which chose their epoch too: "
+        f"The best {len(rows)} of {len(trials)} trials by {LABELS[metric]} on validation, which chose their epoch too: "
         "the scores flatter."
     )
-    return Table(caption, ["trial", "values", ALL[metric], "status", "epochs", "seconds"], rows, labels=2)
+    return Table(caption, ["trial", "values", LABELS[metric], "status", "epochs", "seconds"], rows, labels=2)
 
 
 def searched_table(space: pd.DataFrame) -> Table:
@@ -318,6 +308,10 @@ def _value(value: Any) -> str:
         return f"{float(value):.3g}"
     except ValueError:
         return str(value)
+
+
+def _heads(names: Sequence[str]) -> list[str]:
+    return [LABELS[name] for name in names]
 
 
 def _labels(row: Mapping[Any, Any]) -> list[str]:

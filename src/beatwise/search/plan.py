@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from beatwise.search.population import refuse_unsuitable
 from beatwise.search.space import Space, with_model_spaces
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_fit, fit_blocks
-
-log = logging.getLogger(__name__)
 
 # A grid of more combinations is a mistake.
 LARGEST_GRID = 10_000
@@ -53,16 +50,9 @@ class SearchPlan:
         """The values of all trials, where every combination is tried; else empty."""
         if self.search.algorithm.use == "none":
             return [self.space.draw(lambda _, within: within.ends()[0])]
-        if self.search.algorithm.use != "grid":
-            return []
-        points = self.search.algorithm.options["points"]
-        n = math.prod(len(within.points(points)) for within in self.space.ranges.values())
-        if n > LARGEST_GRID:
-            raise BeatwiseError(
-                f"tune.{self.name}: the grid has {n:,} combinations, and {LARGEST_GRID:,} are allowed. Take ranges "
-                "out of the space, lower algorithm.grid.points, or use another algorithm."
-            )
-        return self.space.grid(points)
+        if self.search.algorithm.use == "grid":
+            return self.space.grid(self.search.algorithm.options["points"])
+        return []
 
     @property
     def n_trials(self) -> int:
@@ -115,6 +105,8 @@ class SearchPlan:
     def key(self, fingerprints: list[str]) -> str:
         """Names the search: of the same key are its trials alike, however many there are to be.
 
+        Its name is part of it, so that searches that differ in nothing else can each be found again by their own.
+
         Args:
             fingerprints: Of the beats tables of training and validation.
         """
@@ -123,7 +115,7 @@ class SearchPlan:
             for name, value in self.plain()["search"].items()
             if name not in ("trials", "total_epochs", "max_minutes", "refit")
         }
-        return key_of(of_trials, self.base, self.classes, self.seed, fingerprints)
+        return key_of(self.name, of_trials, self.base, self.classes, self.seed, fingerprints)
 
 
 def plan_search(
@@ -141,7 +133,8 @@ def plan_search(
         train: Likewise.
 
     Raises:
-        BeatwiseError: If a range is wrong, or leads to what is no parameter or to a value that is not allowed.
+        BeatwiseError: If a range is wrong, or leads to what is no parameter or to a value that is not allowed, or if a
+            grid is too large.
     """
     search, key = tune.search, f"tune.{tune.use}"
     space = with_model_spaces(search.space, model.use, tune.models, key)
@@ -157,6 +150,12 @@ def plan_search(
     plan.refit(plan.space.draw(lambda _, within: within.ends()[0]))
     if search.scheduler.use == "pbt":
         refuse_unsuitable(plan.space, f"{key}.space")
-    if plan.grid and plan.n_trials < len(plan.grid):
-        log.warning("%s: %d of the grid's %d combinations are tried.", key, plan.n_trials, len(plan.grid))
+    if search.algorithm.use == "grid":
+        points = search.algorithm.options["points"]
+        n = math.prod(len(within.points(points)) for within in plan.space.ranges.values())
+        if n > LARGEST_GRID:
+            raise BeatwiseError(
+                f"{key}: the grid has {n:,} combinations, and {LARGEST_GRID:,} are allowed. Take ranges out of the "
+                "space, lower algorithm.grid.points, or use another algorithm."
+            )
     return plan

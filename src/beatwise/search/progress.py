@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from beatwise.evaluation.metrics import LABELS
 from beatwise.params import FitConfig, RaySettings, Resample
 from beatwise.search.plan import SearchPlan
 from beatwise.search.population import draw
@@ -38,6 +39,8 @@ def announce(plan: SearchPlan, train_beats: pd.DataFrame, settings: RaySettings)
         settings: Where Ray runs.
     """
     search = plan.search
+    if plan.n_trials < len(plan.grid):
+        log.warning("tune.%s: %d of the grid's %d combinations are tried.", plan.name, plan.n_trials, len(plan.grid))
     text = f"Searching {plan.n_trials} trials of at most {search.epochs} epochs"
     if search.seeds > 1:
         text += f" and {search.seeds} seeds"
@@ -112,26 +115,25 @@ def shown(plan: SearchPlan, begun: Sequence[TrialRecord]) -> Iterator[Callable[[
     ended = {record.number for record in begun if record.status != "running"}
     if ended:
         log.info("%d of %d trials have ended already", len(ended), plan.n_trials)
-    metric = plan.search.metric.replace("_", " ")
+    metric = LABELS[plan.search.metric]
     known = {record.number: record for record in begun}
+
+    def best() -> str:
+        found = ranked([*known.values()], plan)
+        return f"best {metric} {found[0].scores[-1]:.3f}, trial {found[0].number}" if found else ""
+
     columns: list[Any] = [TextColumn("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn()]
     with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[best]}")) as bar:
-        task = bar.add_task("trials", total=plan.n_trials, completed=len(ended), best=_best(known, plan))
+        task = bar.add_task("trials", total=plan.n_trials, completed=len(ended), best=best())
 
         def tell(record: TrialRecord) -> None:
             known[record.number] = record
             if record.status != "running" and record.number not in ended:
                 ended.add(record.number)
                 log.info("%s", _ending(record, metric))
-            bar.update(task, completed=len(ended), best=_best(known, plan))
+            bar.update(task, completed=len(ended), best=best())
 
         yield tell
-
-
-def _best(known: Mapping[int, TrialRecord], plan: SearchPlan) -> str:
-    found = ranked([*known.values()], plan)
-    metric = plan.search.metric.replace("_", " ")
-    return f"best {metric} {found[0].scores[-1]:.3f}, trial {found[0].number}" if found else ""
 
 
 def _ending(record: TrialRecord, metric: str) -> str:

@@ -183,8 +183,8 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
         searches: Where the trials of searches are.
 
     Raises:
-        BeatwiseError: If there is none of this name with as many trials as it takes, or none of its hyper-parameters is
-            searched here.
+        BeatwiseError: If there is none of this name with as many trials as it takes, if one of them cannot be read, or
+            if none of its hyper-parameters is searched here.
     """
     found = {stored.name: stored for stored in searches.all()}
     if name not in found:
@@ -245,18 +245,3 @@ def _around(values: Sequence[Any], within: Range) -> Range:
     if within.is_integer:
         return Range(within.kind, (low, high + 1))
     return Range(within.kind, (low, high, *within.given[2:]))
-
-
-def best_so_far(histories: pd.DataFrame, larger_is_better: bool) -> pd.DataFrame:
-    """The best score of all trials after so many epochs, in the order of the trials.
-
-    Args:
-        histories: What :func:`histories_table` returned.
-        larger_is_better: Whether the score is to be large.
-
-    Returns:
-        ``epochs`` and ``score``, one row a trial.
-    """
-    by_trial = histories.groupby("trial")["score"].agg(["size", "last"])
-    best = by_trial["last"].cummax() if larger_is_better else by_trial["last"].cummin()
-    return pd.DataFrame({"epochs": by_trial["size"].cumsum(), "score": best})

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from beatwise.errors import BeatwiseError
 from beatwise.files import written_whole
@@ -28,8 +29,8 @@ class TrialRecord:
         number: Its number in the search, from 0.
         key: Names its checkpoints.
         values: Values of the hyper-parameters by full name, as they are now.
-        status: ``running``, also where it was cut off; ``finished`` by itself; ``stopped`` by the scheduler or because
-            the budget was used up; ``failed``.
+        status: ``running``, also where it was cut off, by Ctrl-C or by a budget that is used up; ``finished`` by
+            itself; ``stopped`` by the scheduler; ``failed``.
         failure: Why it failed.
         started: When it began, ISO 8601 in UTC; None before.
         n_parameters: Parameters of its network.
@@ -86,20 +87,33 @@ class TrialRecord:
             self.status = "finished" if result.get("over") else "stopped"
 
 
-class StoredSearch(NamedTuple):
+@dataclass(frozen=True)
+class StoredSearch:
     """A search and its trials.
 
     Attributes:
-        key: Its key.
+        folder: Its folder, which has the name of its key.
         name: Its name in the parameters.
         plan: What is searched, see :meth:`beatwise.search.plan.SearchPlan.plain`.
-        trials: Its trials, by number.
     """
 
-    key: str
+    folder: Path
     name: str
     plan: dict[str, Any]
-    trials: list[TrialRecord]
+
+    @property
+    def key(self) -> str:
+        """Its key."""
+        return self.folder.name
+
+    @cached_property
+    def trials(self) -> list[TrialRecord]:
+        """Its trials, by number; read when they are asked for, so that a damaged one is in nobody else's way.
+
+        Raises:
+            BeatwiseError: If a file cannot be read.
+        """
+        return _read_trials(self.folder)
 
 
 class Searches:
@@ -131,30 +145,17 @@ class Searches:
                 f"The search cannot be stored in {folder}: {error.strerror or error}. Check its permissions and the "
                 "free space."
             ) from error
-        return self._read(folder)
+        return _read_trials(folder)
 
     def all(self) -> list[StoredSearch]:
         """Every search that is here; the one that ran last comes last.
 
         Raises:
-            BeatwiseError: If a file cannot be read.
+            BeatwiseError: If it cannot be read what one of them searches: it might be the one that is looked for.
         """
         paths = self.folder.glob("*/search.json")
         by_time = sorted(paths, key=lambda path: max(file.stat().st_mtime for file in path.parent.iterdir()))
-        return [self._stored(path) for path in by_time]
-
-    def _stored(self, path: Path) -> StoredSearch:
-        with _explained(path):
-            plan = json.loads(path.read_text(encoding="utf-8"))
-            name = plan["name"]
-        return StoredSearch(path.parent.name, name, plan, self._read(path.parent))
-
-    def _read(self, folder: Path) -> list[TrialRecord]:
-        records = []
-        for path in sorted(folder.glob("trial-*.json")):
-            with _explained(path):
-                records.append(TrialRecord(**json.loads(path.read_text(encoding="utf-8"))))
-        return records
+        return [_read_search(path) for path in by_time]
 
     def save(self, key: str, record: TrialRecord) -> None:
         """Store a trial as it stands.
@@ -168,6 +169,20 @@ class Searches:
                 scratch.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
         except OSError as error:
             raise BeatwiseError(f"{path} cannot be written: {error.strerror or error}. Is there free space?") from error
+
+
+def _read_search(path: Path) -> StoredSearch:
+    with _explained(path):
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        return StoredSearch(path.parent, plan["name"], plan)
+
+
+def _read_trials(folder: Path) -> list[TrialRecord]:
+    records = []
+    for path in sorted(folder.glob("trial-*.json")):
+        with _explained(path):
+            records.append(TrialRecord(**json.loads(path.read_text(encoding="utf-8"))))
+    return records
 
 
 @contextmanager

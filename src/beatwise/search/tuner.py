@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ class _EpochBudget(tune.Stopper):
 def run_search(
     plan: SearchPlan,
     key: str,
+    records: list[TrialRecord],
     beats: tuple[pd.DataFrame, pd.DataFrame],
     searches: Searches,
     checkpoints: Checkpoints,
@@ -144,6 +146,7 @@ def run_search(
     Args:
         plan: What is searched.
         key: Names the search; a changed one has another key.
+        records: The trials that have begun already, as :meth:`Searches.begin` found them.
         beats: Beats tables of training and validation.
         searches: Where each trial is stored as it goes.
         checkpoints: Where the state of each trial is saved after each epoch.
@@ -157,7 +160,6 @@ def run_search(
         BeatwiseError: If there is no Ray cluster at the address, or the trials cannot be stored.
         KeyboardInterrupt: If the search was interrupted. What was trained is stored.
     """
-    records = searches.begin(key, plan.plain())
     keys = {record.key for record in records}
     search = plan.search
     begun, epochs = len(records), sum(len(record.epochs) for record in records)
@@ -214,6 +216,8 @@ def run_search(
                 verbose=0,
             ),
         )
+        # Population-based training draws from Python's own generator whom a trial goes on from, and takes no seed.
+        random.seed(seed)
         started = time.monotonic()
         tuner.fit()
         out_of_time = search.max_minutes is not None and time.monotonic() - started >= search.max_minutes * 60

@@ -6,9 +6,8 @@ from beatwise.pipelines.fit import nodes
 
 # What all namespaces share; everything else is theirs alone.
 SHARED = {"train_beats", "val_beats", "test_beats", "checkpoints"}
-
-
-CONFIGURED = {"params:classes", "params:seed", "params:resample", "params:tensors", "params:model", "params:train"}
+# What a fit is configured from, by what its functions call it.
+CONFIGURED = {name: f"params:{name}" for name in ("classes", "seed", "resample", "tensors", "model", "train")}
 
 
 def create_configure(namespace: str) -> Pipeline:
@@ -19,12 +18,12 @@ def create_configure(namespace: str) -> Pipeline:
     """
     configure = Node(
         nodes.configure,
-        inputs={name.removeprefix("params:"): name for name in sorted(CONFIGURED)},
+        inputs=CONFIGURED,
         outputs="config",
         name="configure_fit",
         tags="configure",
     )
-    return Pipeline([configure], namespace=namespace, parameters=CONFIGURED)
+    return Pipeline([configure], namespace=namespace, parameters=set(CONFIGURED.values()))
 
 
 def create_fit(namespace: str) -> Pipeline:

@@ -91,8 +91,9 @@ def search(
     planned = SearchPlan.from_plain(plan)
     key = planned.key(fingerprints_of(train_beats, val_beats))
     announce(planned, train_beats, ray)
-    with shown(planned, searches.begin(key, plan)) as tell:
-        records = run_search(planned, key, (train_beats, val_beats), searches, checkpoints, ray, tell)
+    begun = searches.begin(key, plan)
+    with shown(planned, begun) as tell:
+        records = run_search(planned, key, begun, (train_beats, val_beats), searches, checkpoints, ray, tell)
     best_trial(records, planned)
     return [asdict(record) for record in records]
 

@@ -1,5 +1,7 @@
 """The pipeline `tune`: the whole flow, raw beats to report, with a search in its middle."""
 
+from typing import Any
+
 from kedro.pipeline import Node, Pipeline
 
 from beatwise.pipelines.evaluate.pipeline import create_evaluation
@@ -8,6 +10,15 @@ from beatwise.pipelines.report.pipeline import create_report
 from beatwise.pipelines.train import create_pipeline as create_train
 from beatwise.pipelines.tune import nodes
 
+# What draws each figure of the report, and from what.
+FIGURES: dict[str, tuple[Any, ...]] = {
+    "search": (nodes.plot_search, "trials", "plan"),
+    "trial_curves": (nodes.plot_trial_curves, "histories", "trials", "plan"),
+    "slices": (nodes.plot_slices, "trials", "space", "plan"),
+    "importance": (nodes.plot_importance, "space"),
+    "parallel": (nodes.plot_parallel, "trials", "space", "plan"),
+}
+
 
 def create_search() -> Pipeline:
     """Beats and a search space into the configuration of the best fit."""
@@ -15,25 +26,14 @@ def create_search() -> Pipeline:
         [
             Node(
                 nodes.plan,
-                inputs={
-                    **{name.removeprefix("params:"): name for name in sorted(CONFIGURED)},
-                    "tune": "params:tune",
-                    "searches": "searches",
-                },
+                inputs={**CONFIGURED, "tune": "params:tune", "searches": "searches"},
                 outputs="plan",
                 name="plan_search",
                 tags=["tune", "configure"],
             ),
             Node(
                 nodes.search,
-                inputs={
-                    "plan": "plan",
-                    "train_beats": "train_beats",
-                    "val_beats": "val_beats",
-                    "checkpoints": "checkpoints",
-                    "searches": "searches",
-                    "ray": "params:ray",
-                },
+                inputs=["plan", "train_beats", "val_beats", "checkpoints", "searches", "params:ray"],
                 outputs="records",
                 name="run_trials",
                 tags=["tune", "train"],
@@ -54,13 +54,7 @@ def create_search() -> Pipeline:
             ),
             *(
                 Node(function, inputs=inputs, outputs=f"{name}_figure", name=f"plot_{name}", tags=["tune", "report"])
-                for name, function, inputs in (
-                    ("search", nodes.plot_search, ["trials", "plan"]),
-                    ("trial_curves", nodes.plot_trial_curves, ["histories", "trials", "plan"]),
-                    ("slices", nodes.plot_slices, ["trials", "space", "plan"]),
-                    ("importance", nodes.plot_importance, ["space"]),
-                    ("parallel", nodes.plot_parallel, ["trials", "space", "plan"]),
-                )
+                for name, (function, *inputs) in FIGURES.items()
             ),
             Node(
                 nodes.draw_interactive,
@@ -76,14 +70,14 @@ def create_search() -> Pipeline:
         namespace="search",
         inputs={"train_beats", "val_beats", "checkpoints", "searches"},
         outputs={"best_config": "tuned.config"},
-        parameters={*CONFIGURED, "params:tune", "params:ray"},
+        parameters={*CONFIGURED.values(), "params:tune", "params:ray"},
     )
 
 
 def create_search_report() -> Pipeline:
     """Baseline and tuned model side by side, and the report of the search."""
-    drawn = ("search", "trial_curves", "slices", "importance", "parallel")
-    searched = ("plan", "trials", "space", *(f"{name}_figure" for name in drawn))
+    drawn = {name: f"{name}_figure" for name in FIGURES}
+    searched = ("plan", "trials", "space", *drawn.values())
     template = Pipeline(
         [
             Node(
@@ -97,7 +91,7 @@ def create_search_report() -> Pipeline:
                 nodes.render,
                 inputs={
                     **{name: name for name in ("plan", "trials", "space", "against_baseline")},
-                    **{name: f"{name}_figure" for name in drawn},
+                    **drawn,
                     "report": "params:report",
                     "source": "params:source",
                 },
