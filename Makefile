@@ -30,7 +30,7 @@ run: install  ## Raw beats to report, on the bundled synthetic sample
 test: install  ## All quick tests; needs nothing but Python
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-test-all: install  ## What `make test` leaves out: slow tests, tests on real data, tests in a browser
+test-all: $(VENV)/.dashboard  ## What `make test` leaves out: slow tests, tests on real data, tests in a browser
 	PYTHON=$(BIN)/python tests/test_all.sh
 
 lint: install  ## Style and types

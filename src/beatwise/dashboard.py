@@ -6,37 +6,47 @@ It reads the folders of trials under ``data/06_models/<source>/searches`` and no
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import plotly.express as px
 import streamlit as st
 
+from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER, OVERALL
 from beatwise.figures import interactive
+from beatwise.figures.search import eligible_trials
 from beatwise.search.plan import SearchPlan
 from beatwise.search.results import histories_table, trials_table
-from beatwise.search.trials import Searches
+from beatwise.search.trials import Searches, TrialRecord
 
 HOW = "Run one: `kedro run --pipeline=tune`. It appears here as soon as its first trial has begun."
 
 
-def find_searches(project: Path) -> dict[str, tuple[SearchPlan, list[Any]]]:
-    """Every search of every source, by what it is called in the dashboard; the one that ran last comes last.
+def find_searches(project: Path) -> dict[str, tuple[SearchPlan, list[TrialRecord]]]:
+    """Every search of every source that has a trial, by what it is called here; the one that ran last comes last.
+
+    What cannot be read is said on the page.
 
     Args:
         project: The project's folder.
     """
-    found = [
-        (folder.parent.name, search)
-        for folder in project.glob("data/06_models/*/searches")
-        for search in Searches(folder).all()
-    ]
-    in_order = sorted(found, key=lambda search: max((trial.started or "" for trial in search[1].trials), default=""))
-    return {
-        f"{source} · {search.name} · {search.key[:6]}": (SearchPlan.from_plain(search.plan), search.trials)
-        for source, search in in_order
-    }
+    found = []
+    for folder in project.glob("data/06_models/*/searches"):
+        try:
+            searches = Searches(folder).all()
+        except BeatwiseError as error:
+            st.error(str(error))
+            continue
+        for search in searches:
+            try:
+                plan, trials = SearchPlan.from_plain(search.plan), search.trials
+            except (BeatwiseError, ValueError) as error:
+                st.error(f"{search.folder}: {error}")
+                continue
+            if trials:
+                found.append((f"{folder.parent.name} · {search.name} · {search.key[:6]}", plan, trials))
+    in_order = sorted(found, key=lambda search: max(trial.started or "" for trial in search[2]))
+    return {name: (plan, trials) for name, plan, trials in in_order}
 
 
 def show(project: Path) -> None:
@@ -58,16 +68,16 @@ def show(project: Path) -> None:
         histories.append(histories_table(records).assign(search=name))
         ranges.update({key: within.kind for key, within in plan.space.ranges.items()})
     trials, epochs = pd.concat(tables, ignore_index=True), pd.concat(histories, ignore_index=True)
+    if eligible_trials(trials).empty:
+        st.info("No trial has ended an epoch yet.")
+        return
     metrics = [name for name in OVERALL if f"val_{name}" in trials]
     searched_for = searches[chosen[0]][0].search.metric
     metric = st.sidebar.selectbox(
         "Metric", metrics, index=metrics.index(searched_for), format_func=lambda name: LABELS[name]
     )
-    trials = trials.assign(score=trials[f"val_{metric}"])
-    scored = trials[trials["score"].notna()].sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
-    if scored.empty:
-        st.info("No trial has ended an epoch yet.")
-        return
+    scored = eligible_trials(trials.assign(score=trials[f"val_{metric}"]))
+    scored = scored.sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
     if len(scored) > 1:
         n = st.sidebar.slider("Best trials shown", 1, len(scored), len(scored))
         scored = scored.head(n)
@@ -91,21 +101,25 @@ def _plots(scored: pd.DataFrame, ranges: dict[str, str], metric: str) -> None:
     st.subheader("Parallel coordinates")
     st.plotly_chart(interactive.parallel_coordinates(scored, space, metric))
     numbers = [name for name in known if ranges[name] != "choice"]
+    labels = {"score": f"{LABELS[metric]}, validation"}
     left, right = st.columns(2)
     with left:
         st.subheader("Scatter")
         over = st.selectbox("over", [*numbers, "seconds", "n_parameters", "epochs"])
         color = st.selectbox("colour", ["status", "search", *known])
         is_log = ranges.get(over, "").startswith("log")
-        st.plotly_chart(px.scatter(scored, x=over, y="score", color=color, log_x=is_log, hover_data=["trial"]))
+        st.plotly_chart(
+            px.scatter(scored, x=over, y="score", color=color, log_x=is_log, hover_data=["trial"], labels=labels)
+        )
         st.subheader("Histogram")
         of = st.selectbox("of", ["score", *known])
-        st.plotly_chart(px.histogram(scored, x=of, color="search"))
+        st.plotly_chart(px.histogram(scored, x=of, color="search", nbins=20, labels=labels))
     with right:
         st.subheader("Box plot")
         choices = [name for name in known if ranges[name] == "choice"]
         by = st.selectbox("by", [*choices, "status", "search"])
-        st.plotly_chart(px.box(scored[scored[by].notna()], x=by, y="score", points="all", hover_data=["trial"]))
+        called_for = scored[scored[by].notna()]
+        st.plotly_chart(px.box(called_for, x=by, y="score", points="all", hover_data=["trial"], labels=labels))
         st.subheader("Best so far")
         in_order = scored.sort_values(["search", "trial"])
         st.plotly_chart(interactive.history(in_order, metric))

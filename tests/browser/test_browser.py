@@ -1,4 +1,4 @@
-"""Pages in headless Chromium: the report, kedro-viz and MLflow's comparison of two runs."""
+"""Pages in headless Chromium: the report, kedro-viz, MLflow's comparisons of runs, the dashboard of searches."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import mlflow
+import pandas as pd
 import pytest
 
-from tests.conftest import copy_project, run_session
+from tests.conftest import ROOT, copy_project, run_session, tracked_runs
 
 pytestmark = pytest.mark.browser
+
+# Each is told its port last.
+VIZ = ("kedro", "viz", "run", "--no-browser", "--env", "test", "--port")
+MLFLOW = ("kedro", "mlflow", "ui", "--env", "test", "--port")
+DASHBOARD = (
+    *("streamlit", "run", str(ROOT / "src/beatwise/dashboard.py"), "--server.address", "127.0.0.1"),
+    *("--server.headless", "true", "--browser.gatherUsageStats", "false", "--server.port"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +53,20 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def project_with_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = copy_project(tmp_path_factory.mktemp("project"))
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with chdir(folder):
         run_session(folder)
         run_session(folder, parameters={"train": {"learning_rate": 0.001}})
         yield folder
-    finally:
-        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def project_with_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    space = {"model": {"use": {"choice": ["mlp", "cnn1d"]}}, "train": {"learning_rate": {"loguniform": [1e-3, 1e-2]}}}
+    small = {"space": space, "algorithm": {"use": "random"}, "scheduler": {"use": "none"}, "trials": 6, "epochs": 2}
+    with chdir(folder):
+        run_session(folder, "tune", parameters={"tune": {"use": "small", "small": small}})
+    return folder
 
 
 def free_port() -> int:
@@ -69,7 +83,7 @@ def is_up(address: str) -> bool:
 
 @contextmanager
 def serving(folder: Path, *command: str) -> Iterator[str]:
-    """A server of the project's folder on a free port of 127.0.0.1; ends with the test."""
+    """A server of the project's folder, by a command that ends before its port; ends with the test."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DO_NOT_TRACK": "1"}
     # kedro-viz asks the network for its newest version as it starts, and now and then never gets past that.
     for _ in range(4):
@@ -77,7 +91,7 @@ def serving(folder: Path, *command: str) -> Iterator[str]:
         address = f"http://127.0.0.1:{port}"
         with (folder / "server.log").open("a") as log:
             process = subprocess.Popen(
-                [*command, "--port", str(port)],
+                [*command, str(port)],
                 cwd=folder,
                 env=environment,
                 stdout=log,
@@ -132,7 +146,7 @@ def test_the_report_shows_all_its_figures_and_nothing_overflows(browser: Any, pr
 
 
 def test_kedro_viz_shows_the_dag_from_left_to_right_with_layers(browser: Any, project_with_runs: Path) -> None:
-    with serving(project_with_runs, "kedro", "viz", "run", "--no-browser", "--env", "test") as address:
+    with serving(project_with_runs, *VIZ) as address:
         browser.get(f"{address}/?pid=train")
         wait_for(lambda: "split_beats" in text_of(browser))
         stored = "return JSON.parse(localStorage.getItem('KedroViz'))"
@@ -151,7 +165,7 @@ def test_kedro_viz_shows_the_dag_from_left_to_right_with_layers(browser: Any, pr
 
 
 def test_kedro_viz_previews_a_figure_a_table_and_waveforms(browser: Any, project_with_runs: Path) -> None:
-    with serving(project_with_runs, "kedro", "viz", "run", "--no-browser", "--env", "test") as address:
+    with serving(project_with_runs, *VIZ) as address:
         for name, tag in (
             ("data_summary_figure", "img"),
             ("train_beats", "table"),
@@ -168,14 +182,50 @@ def test_kedro_viz_builds_a_site(project_with_runs: Path) -> None:
     assert (project_with_runs / "build" / "index.html").is_file()
 
 
+def compared_in_mlflow(address: str, runs: pd.DataFrame) -> str:
+    """The address of MLflow's page that compares runs."""
+    listed = ",".join(f"%22{run}%22" for run in runs["run_id"])
+    return f"{address}/#/compare-runs?runs=[{listed}]&experiments=[%22{runs['experiment_id'].iloc[0]}%22]"
+
+
 def test_mlflow_shows_which_parameter_differed_between_two_runs(browser: Any, project_with_runs: Path) -> None:
-    mlflow.set_tracking_uri(f"sqlite:///{project_with_runs}/data/09_tracking/mlflow.db")
-    runs = mlflow.search_runs(experiment_names=["beatwise-test"], output_format="list")
-    experiment = runs[0].info.experiment_id
-    both = ",".join(f"%22{run.info.run_id}%22" for run in runs)
-    with serving(project_with_runs, "kedro", "mlflow", "ui", "--env", "test") as address:
-        browser.get(f"{address}/#/compare-runs?runs=[{both}]&experiments=[%22{experiment}%22]")
+    runs = tracked_runs(project_with_runs)
+    with serving(project_with_runs, *MLFLOW) as address:
+        browser.get(compared_in_mlflow(address, runs))
         wait_for(lambda: "Show diff only" in text_of(browser))
         browser.execute_script("document.querySelector('[role=switch], #diff-switch').click()")
         wait_for(lambda: "evaluate.bootstrap_draws" not in text_of(browser))
         assert "train.learning_rate" in text_of(browser)
+
+
+def test_mlflow_draws_the_parallel_coordinates_of_the_trials_of_a_search(
+    browser: Any, project_with_search: Path
+) -> None:
+    runs = tracked_runs(project_with_search)
+    trials = runs[runs["tags.mlflow.runName"].str.startswith("trial ")]
+    assert len(trials) == 6
+    with serving(project_with_search, *MLFLOW) as address:
+        browser.get(compared_in_mlflow(address, trials))
+        drawn = "return [...document.querySelectorAll('.parcoords .axis-title')].map(e => e.textContent)"
+        axes = wait_for(lambda: browser.execute_script(drawn))
+        assert any(name.startswith("model.") for name in axes)
+        for words in ("trial 0", "trial 5", "train.learning_rate", "score"):
+            assert words in text_of(browser)
+
+
+def test_the_dashboard_draws_a_search_and_the_table_of_its_trials(browser: Any, project_with_search: Path) -> None:
+    with serving(project_with_search, *DASHBOARD) as address:
+        browser.get(address)
+        wait_for(lambda: "Learning curve" in text_of(browser))
+        # Parallel coordinates, scatter, histogram, box plot, best so far, learning curve.
+        wait_for(lambda: browser.execute_script("return document.querySelectorAll('.js-plotly-plot').length") == 6)
+        assert browser.execute_script("return document.querySelectorAll('.parcoords .axis-title').length") >= 4
+        assert "best macro recall, validation" in text_of(browser)
+        assert "test · small" in text_of(browser)
+        assert browser.execute_script("return document.querySelectorAll('[data-testid=stException]').length") == 0
+
+
+def test_an_empty_dashboard_says_what_to_run(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, *DASHBOARD) as address:
+        browser.get(address)
+        wait_for(lambda: "kedro run --pipeline=tune" in text_of(browser))

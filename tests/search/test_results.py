@@ -175,6 +175,13 @@ def test_the_table_of_the_best_trials_has_the_values_of_each_in_the_order_of_the
     ]
 
 
+def test_a_failed_trial_is_not_among_the_best_however_good_it_was(searched: SearchPlan) -> None:
+    failed = record(9, RECORDS[0].values, 0.99, status="failed", failure="the loss is not finite")
+    records = [*RECORDS, failed]
+    table = best_trials_table(trials_table(records, searched), space_table(records, searched), "macro_recall")
+    assert [row[0] for row in table.rows] == ["1", "0", "4"]
+
+
 # --- the best
 
 

@@ -35,8 +35,8 @@ def parallel_coordinates(trials: pd.DataFrame, space: pd.DataFrame, metric: str)
         "showscale": True,
         "colorbar": {"title": {"text": LABELS[metric]}},
     }
-    figure = go.Figure(go.Parcoords(line=line, dimensions=axes, labelangle=-20, labelside="bottom"))
-    return figure.update_layout(**{**LAYOUT, "margin": {"l": 70, "r": 40, "t": 40, "b": 130}})
+    figure = go.Figure(go.Parcoords(line=line, dimensions=axes, labelangle=-15))
+    return figure.update_layout(**{**LAYOUT, "margin": {"l": 70, "r": 40, "t": 120, "b": 40}})
 
 
 def _axis(name: str, values: pd.Series, prior: str) -> dict[str, Any]:

@@ -70,6 +70,15 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
+def eligible_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials that can be the best: they have a score and did not fail.
+
+    Args:
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+    """
+    return trials[trials["score"].notna() & (trials["status"] != "failed")]
+
+
 def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
     """The best score from the first trial to each one; trials that failed cannot be the best.
 
@@ -80,7 +89,7 @@ def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
     Returns:
         Scores by the number of the trial, of the trials that can be the best.
     """
-    scores = _ranked(trials).set_index("trial")["score"]
+    scores = eligible_trials(trials).set_index("trial")["score"]
     return scores.cummin() if metric in LESS_IS_BETTER else scores.cummax()
 
 
@@ -189,16 +198,16 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
         space: What :func:`beatwise.search.results.space_table` returned.
         metric: What was searched for.
     """
-    ranked = _ranked(trials)
-    shown = _called_for(space, ranked).head(AXES_AT_MOST)
+    eligible = eligible_trials(trials)
+    shown = _called_for(space, eligible).head(AXES_AT_MOST)
     axes = [*zip(shown["name"], shown["prior"], strict=True), ("score", "uniform")]
     titles = [name.replace(".", ".\n") for name in shown["name"]] + [textwrap.fill(LABELS[metric], 16)]
     n_lines = max(title.count("\n") + 1 for title in titles)
     figure, ax = new_figure(max(6.0, 0.6 + 1.15 * len(axes)), 3.6 + 0.13 * n_lines)
     halo: dict[str, Any] = {"fontsize": 7, "zorder": 4, "path_effects": [withStroke(linewidth=2.5, foreground="white")]}
-    heights = pd.DataFrame(index=ranked.index)
+    heights = pd.DataFrame(index=eligible.index)
     for place, ((name, prior), title) in enumerate(zip(axes, titles, strict=True)):
-        scale = _Scale(ranked.loc[ranked[name].notna(), name], prior)
+        scale = _Scale(eligible.loc[eligible[name].notna(), name], prior)
         heights[str(place)] = scale.heights(scale.places)
         ax.vlines(place, 0, 1, color="black", linewidth=1, zorder=3)
         for height, text in zip(scale.heights(np.array(scale.ticks)), scale.tick_labels, strict=True):
@@ -206,7 +215,7 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
             ax.text(place - 0.06, height, text, ha="right", va="center", **halo)
         ax.text(place, 1.03, title, ha="center", va="bottom", **halo)
     # In their order from the worst to the best.
-    ranks = ranked["score"].rank(pct=True, ascending=metric not in LESS_IS_BETTER).sort_values()
+    ranks = eligible["score"].rank(pct=True, ascending=metric not in LESS_IS_BETTER).sort_values()
     lines, colors, widths = [], [], []
     for (_, heights_of_one), rank in zip(heights.loc[ranks.index].iterrows(), ranks, strict=True):
         line = heights_of_one.dropna()
@@ -315,11 +324,6 @@ def _wrapped(name: str, width: int = 38) -> str:
         return name
     middle = min(points, key=lambda place: abs(place - len(name) / 2))
     return f"{name[: middle + 1]}\n{name[middle + 1 :]}"
-
-
-def _ranked(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials that can be the best."""
-    return trials[trials["score"].notna() & (trials["status"] != "failed")]
 
 
 def _called_for(space: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

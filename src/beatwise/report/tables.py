@@ -11,6 +11,7 @@ import pandas as pd
 
 from beatwise.comparison.leaderboard import row_labels
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
+from beatwise.figures.search import eligible_trials
 from beatwise.params import Evaluate
 
 # Metrics in the order in which tables show them.
@@ -262,7 +263,7 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
         metric: What was searched for.
         shown: How many.
     """
-    ranked = trials[trials["score"].notna()].sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
+    ranked = eligible_trials(trials).sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
     rows = [
         [
             str(trial["trial"]),
