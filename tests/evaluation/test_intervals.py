@@ -8,7 +8,16 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from beatwise.evaluation.intervals import bootstrap_weights, draw_scores, interval_ends, measure
+from beatwise.errors import BeatwiseError
+from beatwise.evaluation.intervals import (
+    band,
+    bootstrap_weights,
+    draw_scores,
+    draw_weights,
+    interval,
+    interval_ends,
+    measure,
+)
 from beatwise.evaluation.metrics import OVERALL, PER_CLASS, point_scores
 from beatwise.evaluation.operating_point import apply_factors, recall_first_factors
 from beatwise.evaluation.predictions import PREFIX, class_names, flatten_scores, measure_predictions, probabilities
@@ -232,3 +241,86 @@ def test_flat_scores_leave_out_what_is_not_defined():
 def test_measured_predictions_are_plain_data_for_json():
     result = measure_predictions(*val_and_test(), evaluate(), seed=0)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def records(n: int, each: int) -> Any:
+    return np.array([str(100 + i // each) for i in range(n)], dtype=object)
+
+
+def test_a_sample_of_records_holds_each_record_whole():
+    record = np.random.default_rng(0).permutation(records(120, 10))
+    for weights in draw_weights(120, draws=30, seed=0, cluster=record):
+        assert weights.dtype == np.dtype("float32")
+        of_record = np.array([weights[:, record == name] for name in np.unique(record)])
+        np.testing.assert_array_equal(of_record.min(axis=2), of_record.max(axis=2))
+        np.testing.assert_array_equal(of_record[:, :, 0].sum(axis=0), 12)
+
+
+def test_records_of_one_beat_each_are_beats():
+    single = list(draw_weights(50, draws=70, seed=3))
+    by_record = list(draw_weights(50, draws=70, seed=3, cluster=np.arange(50)))
+    for one, other in zip(single, by_record, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_which_records_are_drawn_does_not_depend_on_the_order_of_the_beats():
+    target, probability = case(300)
+    record = records(300, 15)
+    order = np.random.default_rng(1).permutation(300)
+    one = draw_scores(target, probability, draws=20, seed=0, cluster=record)
+    other = draw_scores(target[order], probability[order], draws=20, seed=0, cluster=record[order])
+    np.testing.assert_array_equal(one.confusion, other.confusion)
+
+
+def test_drawing_records_is_drawing_beats_where_records_do_not_differ_and_wider_where_they_do():
+    """A record of m beats that are all right or all wrong is one observation: the interval is √m times as wide."""
+    rng = np.random.default_rng(0)
+    record = records(4000, 20)
+    target = np.zeros(4000, dtype=np.int64)
+
+    def interval_width(right: Any, cluster: Any) -> float:
+        probability = np.column_stack([right, 1 - right])
+        drawn = draw_scores(target, probability, draws=1000, seed=0, cluster=cluster).overall["accuracy"]
+        low, high = np.quantile(drawn, interval_ends(0.95))
+        return float(high - low)
+
+    independent, alike = rng.random(4000) < 0.8, np.repeat(rng.random(200) < 0.8, 20)
+    assert interval_width(independent, record) == pytest.approx(interval_width(independent, None), rel=0.15)
+    assert interval_width(alike, record) == pytest.approx(np.sqrt(20) * interval_width(alike, None), rel=0.1)
+
+
+def test_the_deviation_over_samples_of_records_is_the_one_of_the_ratio_of_sums():
+    """The delta method for a mean over clusters of unequal size (Cochran 1977, eq. 6.13, with replacement)."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(5, 60, 80)
+    right = np.concatenate([rng.random(size) < share for size, share in zip(sizes, rng.beta(8, 2, 80), strict=True)])
+    record = np.repeat(np.arange(80), sizes)
+    target, probability = np.zeros(len(right), dtype=np.int64), np.column_stack([right, ~right]).astype(float)
+    drawn = draw_scores(target, probability, draws=4000, seed=0, cluster=record).overall["accuracy"]
+    residuals = np.bincount(record, weights=right) - right.mean() * sizes
+    expected = np.sqrt((residuals**2).sum()) / sizes.sum()
+    assert drawn.std() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (records(299, 10), "300 beats, and records of 299"),
+        (np.where(np.arange(300) < 3, None, records(300, 10)), "3 of 300 beats have none"),
+        (np.full(300, "208"), "all 300 beats are of 208"),
+    ],
+    ids=["too few", "missing", "one record"],
+)
+def test_records_that_cannot_be_drawn_are_refused(record, message):
+    target, probability = case(300)
+    with pytest.raises(BeatwiseError, match=message):
+        draw_scores(target, probability, draws=10, seed=0, cluster=record)
+
+
+def test_a_band_is_the_interval_at_every_point():
+    drawn = np.random.default_rng(0).normal(size=(100, 4))
+    values = np.array([0.0, np.nan, 1.0, 2.0])
+    found = band(values, drawn, (0.1, 0.9))
+    at_points = [interval(value, drawn[:, i], (0.1, 0.9)) for i, value in enumerate(values)]
+    for name, column in found.items():
+        assert column == pytest.approx([point[name] for point in at_points])

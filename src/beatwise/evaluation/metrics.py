@@ -93,10 +93,10 @@ def score(target: npt.NDArray[np.int64], probability: Floats, weights: Floats | 
     cells = np.eye(n_classes**2, dtype=np.float32)[target * n_classes + predicted]
     confusion = (weights @ cells).astype(np.float64).reshape(-1, n_classes, n_classes)
 
-    overall, per_class = _from_confusion(confusion)
-    ranked = [_ranking(target == index, probability[:, index], weights) for index in range(n_classes)]
-    per_class["auroc"] = np.column_stack([auroc for auroc, _ in ranked])
-    per_class["average_precision"] = np.column_stack([precision for _, precision in ranked])
+    overall, per_class = confusion_scores(confusion)
+    rankings = [rank_beats(target == index, probability[:, index], weights) for index in range(n_classes)]
+    per_class["auroc"] = np.column_stack([ranking.auroc() for ranking in rankings])
+    per_class["average_precision"] = np.column_stack([ranking.average_precision() for ranking in rankings])
     overall |= _from_probabilities(target, probability, weights)
     for name, values in per_class.items():
         overall[f"macro_{name}"] = _nanmean(values)
@@ -109,27 +109,35 @@ def point_scores(target: npt.NDArray[np.int64], probability: Floats) -> dict[str
     return {name: float(values[0]) for name, values in score(target, probability).overall.items()}
 
 
-def _from_confusion(confusion: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
+def confusion_scores(confusion: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """The metrics that need nothing but counts: accuracy, κ and MCC; precision, recall, specificity and F1 of a class.
+
+    Args:
+        confusion: Counts, truth by row and prediction by column, ``float [b, n_classes, n_classes]``.
+
+    Returns:
+        Overall metrics, each ``[b]``, and metrics of the classes, each ``[b, n_classes]``.
+    """
     total = confusion.sum(axis=(1, 2))
     hits = confusion.diagonal(axis1=1, axis2=2)
     truth, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     present = truth > 0
     per_class = {
-        "precision": np.where(present, _ratio(hits, predicted, otherwise=0.0), np.nan),
-        "recall": _ratio(hits, truth),
+        "precision": np.where(present, ratio(hits, predicted, otherwise=0.0), np.nan),
+        "recall": ratio(hits, truth),
         "specificity": np.where(
-            present, _ratio(total[:, None] - truth - predicted + hits, total[:, None] - truth), np.nan
+            present, ratio(total[:, None] - truth - predicted + hits, total[:, None] - truth), np.nan
         ),
-        "f1": np.where(present, _ratio(2 * hits, truth + predicted), np.nan),
+        "f1": np.where(present, ratio(2 * hits, truth + predicted), np.nan),
     }
-    agreement = hits.sum(axis=1) / total
-    by_chance = (truth * predicted).sum(axis=1) / total**2
+    agreement = ratio(hits.sum(axis=1), total)
+    by_chance = ratio((truth * predicted).sum(axis=1), total**2)
     covariance = hits.sum(axis=1) * total - (truth * predicted).sum(axis=1)
     spread = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (truth**2).sum(axis=1))
     overall = {
         "accuracy": agreement,
-        "kappa": _ratio(agreement - by_chance, 1 - by_chance, otherwise=0.0),
-        "mcc": _ratio(covariance, np.sqrt(spread), otherwise=0.0),
+        "kappa": ratio(agreement - by_chance, 1 - by_chance, otherwise=0.0),
+        "mcc": ratio(covariance, np.sqrt(spread), otherwise=0.0),
     }
     return overall, per_class
 
@@ -141,8 +149,7 @@ def _from_probabilities(target: npt.NDArray[np.int64], probability: Floats, weig
     brier = (exact**2).sum(axis=1) - 2 * of_truth + 1
     top = exact.max(axis=1)
     gap = (exact.argmax(axis=1) == target) - top
-    bins = np.minimum((top * ECE_BINS).astype(np.intp), ECE_BINS - 1)
-    gaps_by_bin = np.eye(ECE_BINS)[bins] * gap[:, None]
+    gaps_by_bin = np.eye(ECE_BINS)[equal_width_bins(top, ECE_BINS)] * gap[:, None]
     total = weights.sum(axis=1, dtype=np.float64)
     return {
         "log_loss": weights @ log_loss / total,
@@ -151,27 +158,84 @@ def _from_probabilities(target: npt.NDArray[np.int64], probability: Floats, weig
     }
 
 
-def _ranking(positive: npt.NDArray[np.bool_], score_: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """AUROC and average precision of one class, each ``[b]``."""
-    order = np.argsort(-score_, kind="stable")
-    ranked = score_[order]
-    # Beats with equal scores cannot be ranked against one another: they enter together.
-    last_of_tie = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    in_order = weights[:, order].astype(np.float64)
-    hits = np.cumsum(in_order * positive[order], axis=1)[:, last_of_tie]
-    seen = np.cumsum(in_order, axis=1)[:, last_of_tie]
-    alarms = seen - hits
-    new_hits = np.diff(hits, axis=1, prepend=0.0)
-    new_alarms = np.diff(alarms, axis=1, prepend=0.0)
-    auroc = _ratio((new_alarms * (hits - new_hits / 2)).sum(axis=1), hits[:, -1] * alarms[:, -1])
-    precision = _ratio(hits, seen, otherwise=0.0)
-    return auroc, _ratio((new_hits * precision).sum(axis=1), hits[:, -1])
+def equal_width_bins(probability: Floats, n_bins: int) -> npt.NDArray[np.intp]:
+    """The bin of each probability among bins of equal width, a probability on an edge in the upper one, ``[n]``."""
+    return np.minimum((probability * n_bins).astype(np.intp), n_bins - 1)
 
 
-def _ratio(top: Floats, bottom: Floats, otherwise: float = np.nan) -> Floats:
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Beats of one class (hits) and of the others (alarms) at or above a falling threshold.
+
+    Of the t thresholds there are only those that let in beats of the class. Beats with equal probabilities cannot be
+    ranked against one another: they enter together.
+
+    Attributes:
+        hits: ``float64 [b, t]``.
+        alarms: ``float64 [b, t]``.
+        alarms_before: Alarms just above the threshold, ``float64 [b, t]``.
+        beats: All beats of the class, ``float64 [b]``.
+        others: All beats of the other classes, ``float64 [b]``.
+    """
+
+    hits: Floats
+    alarms: Floats
+    alarms_before: Floats
+    beats: Floats
+    others: Floats
+
+    def auroc(self) -> Floats:
+        """Area under the ROC curve, ties counted half (Hanley & McNeil 1982), ``[b]``."""
+        below = self.others[:, None] - (self.alarms_before + self.alarms) / 2
+        return ratio((self._new_hits() * below).sum(axis=1), self.beats * self.others)
+
+    def average_precision(self) -> Floats:
+        """The step-wise area under the precision–recall curve, ``[b]``."""
+        return ratio((self._new_hits() * self.precision()).sum(axis=1), self.beats)
+
+    def precision(self) -> Floats:
+        """Share of the class among the beats at or above each threshold, ``[b, t]``."""
+        return ratio(self.hits, self.hits + self.alarms, otherwise=0.0)
+
+    def _new_hits(self) -> Floats:
+        return np.diff(self.hits, axis=1, prepend=0.0)
+
+
+def rank_beats(positive: npt.NDArray[np.bool_], probability: Floats, weights: Floats) -> Ranking:
+    """Rank beats by their probability of one class.
+
+    Args:
+        positive: Which beats are of the class, ``bool [n]``.
+        probability: Their probability of it, ``float [n]``.
+        weights: How often each beat counts in each sample, ``float [b, n]``.
+    """
+    order, ends = falling(probability)
+    place = np.flatnonzero(positive[order])
+    # The tie in which each beat of the class enters, and of each tie the last such beat.
+    tie = np.searchsorted(ends, place)
+    last = np.flatnonzero(np.append(tie[1:] != tie[:-1], len(tie) > 0))
+    tie = tie[last]
+
+    seen = np.cumsum(np.take(weights, order, axis=1), axis=1, dtype=np.float64)
+    hits = np.cumsum(np.take(weights, order[place], axis=1), axis=1, dtype=np.float64)[:, last]
+    seen_before = np.where(tie > 0, seen[:, ends[tie - 1]], 0.0)
+    hits_before = np.pad(hits, ((0, 0), (1, 0)))[:, :-1]
+    beats = weights[:, positive].sum(axis=1, dtype=np.float64)
+    return Ranking(hits, seen[:, ends[tie]] - hits, seen_before - hits_before, beats, seen[:, -1] - beats)
+
+
+def falling(values: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The order of falling values, and the place in it at which each tie ends."""
+    order = np.argsort(-values, kind="stable")
+    ranked = values[order]
+    return order, np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+
+
+def ratio(top: Floats, bottom: Floats, otherwise: float = np.nan) -> Floats:
+    """Quotients, and another value where the divisor is 0."""
     return np.divide(top, bottom, out=np.full(np.broadcast(top, bottom).shape, otherwise), where=bottom != 0)
 
 
 def _nanmean(values: Floats) -> Floats:
     defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
+    return ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))

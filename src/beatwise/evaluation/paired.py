@@ -13,13 +13,20 @@ from beatwise.evaluation.metrics import Floats, score
 
 
 def compare_paired(
-    target: npt.NDArray[np.int64], first: Floats, second: Floats, *, draws: int, seed: int, confidence: float
+    target: npt.NDArray[np.int64],
+    first: Floats,
+    second: Floats,
+    *,
+    draws: int,
+    seed: int,
+    confidence: float,
+    cluster: npt.NDArray[Any] | None = None,
 ) -> dict[str, Any]:
     """Every metric of two models, their difference, and how sure it is.
 
     Each bootstrap draw holds the same beats for both, so that what they have in common cancels (Koehn, EMNLP 2004).
     McNemar's test (Psychometrika 12, 1947; exact, two-sided) asks whether, of the beats that only one of the two gets
-    right, each gets as many.
+    right, each gets as many; it takes beats for independent, whether they are drawn by record or not.
 
     Args:
         target: Class indices, ``int64 [n]``.
@@ -28,6 +35,7 @@ def compare_paired(
         draws: Number of bootstrap samples.
         seed: Their seed.
         confidence: Share of the samples between the ends of an interval.
+        cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
 
     Returns:
         ``n``; ``overall``, a metric each: ``first``, ``second``, ``difference`` (the second less the first), ``low``
@@ -35,7 +43,7 @@ def compare_paired(
         only one gets right, and ``p``.
 
     Raises:
-        BeatwiseError: If the two were not asked about the same beats.
+        BeatwiseError: If the two were not asked about the same beats, or the records cannot be drawn.
     """
     from scipy.stats import binomtest
 
@@ -45,7 +53,10 @@ def compare_paired(
             "models on the same test part."
         )
     points = [score(target, probability).overall for probability in (first, second)]
-    drawn = [draw_scores(target, probability, draws=draws, seed=seed).overall for probability in (first, second)]
+    drawn = [
+        draw_scores(target, probability, draws=draws, seed=seed, cluster=cluster).overall
+        for probability in (first, second)
+    ]
     overall: dict[str, dict[str, float | None]] = {}
     for name in points[0]:
         a, b = (float(point[name][0]) for point in points)
