@@ -1,0 +1,100 @@
+"""ROC and precision–recall curves of each class against the rest, on a grid that is the same for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from beatwise.evaluation.intervals import band, draw_weights, interval, interval_ends
+from beatwise.evaluation.metrics import Floats, rank_beats
+
+# Even steps, and steps of a twentieth of a decade towards 0, where a good classifier's curve rises.
+FPR_GRID: Final = np.unique(np.round([0.0, *np.geomspace(1e-4, 1, 81), *np.linspace(0, 1, 101)], 6))
+RECALL_GRID: Final = np.linspace(0.005, 1, 200)
+# A share of a count may come out a little below the whole number that it is.
+ROUNDING: Final = 1e-12
+
+
+def measure_curves(
+    target: npt.NDArray[np.int64],
+    probability: Floats,
+    classes: Sequence[str],
+    *,
+    draws: int,
+    seed: int,
+    confidence: float,
+    cluster: npt.NDArray[Any] | None = None,
+) -> dict[str, Any]:
+    """ROC and precision–recall curve of each class against the rest, their areas, and bootstrap intervals.
+
+    The ROC curve is the highest recall that is reached within a false positive rate; its interval is that of the recall
+    there (vertical averaging: Fawcett, Pattern Recognit. Lett. 27, 2006, section 8.1). The precision–recall curve is
+    the precision at the highest threshold that reaches a recall, as for average precision; between its points nothing
+    is interpolated (Davis & Goadrich, ICML 2006).
+
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        classes: Class names in the order of their indices.
+        draws: Number of bootstrap samples.
+        seed: Their seed; the samples are those of :func:`~beatwise.evaluation.intervals.draw_scores`.
+        confidence: Share of the samples between the ends of an interval.
+        cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
+
+    Returns:
+        ``confidence``; the grids, ``fpr`` and ``recall``; ``per_class``, by class: ``support``, ``share`` of the beats,
+        ``auroc`` and ``average_precision``, each ``{value, low, high}``; ``roc``, the recall on the grid ``fpr``, and
+        ``precision_recall``, the precision on the grid ``recall``, each ``{value, low, high}`` of lists. What is not
+        defined, for want of beats of the class or of others, is None.
+
+    Raises:
+        BeatwiseError: If the records cannot be drawn.
+    """
+    samples: list[list[dict[str, Floats]]] = [[] for _ in classes]
+    for weights in draw_weights(len(target), draws=draws, seed=seed, cluster=cluster):
+        for index, of_class in enumerate(samples):
+            of_class.append(_trace(target == index, probability[:, index], weights))
+    once = np.ones((1, len(target)), dtype=np.float32)
+    ends = interval_ends(confidence)
+    per_class = {}
+    for index, label in enumerate(classes):
+        positive = target == index
+        point = _trace(positive, probability[:, index], once)
+        drawn = {name: np.concatenate([sample[name] for sample in samples[index]]) for name in point}
+        per_class[label] = {
+            "support": int(positive.sum()),
+            "share": float(positive.mean()),
+            **{name: interval(point[name][0], drawn[name], ends) for name in ("auroc", "average_precision")},
+            **{name: band(point[name][0], drawn[name], ends) for name in ("roc", "precision_recall")},
+        }
+    return {
+        "confidence": confidence,
+        "fpr": FPR_GRID.tolist(),
+        "recall": RECALL_GRID.tolist(),
+        "per_class": per_class,
+    }
+
+
+def _trace(positive: npt.NDArray[np.bool_], probability: Floats, weights: Floats) -> dict[str, Floats]:
+    """Areas, ``[b]``, and curves, ``[b, p]``, of one class."""
+    ranking = rank_beats(positive, probability, weights)
+    roc = np.full((len(weights), len(FPR_GRID)), np.nan)
+    precision_recall = np.full((len(weights), len(RECALL_GRID)), np.nan)
+    precision = ranking.precision()
+    for row in np.flatnonzero(ranking.beats):
+        # The hits do not end below the recall of 1, nor does the grid begin at 0, where precision is not defined.
+        reached = np.searchsorted(ranking.hits[row], RECALL_GRID * ranking.beats[row] * (1 - ROUNDING))
+        precision_recall[row] = precision[row, reached]
+        if ranking.others[row]:
+            allowed = FPR_GRID * ranking.others[row] * (1 + ROUNDING)
+            within = np.searchsorted(ranking.alarms[row], allowed, side="right")
+            roc[row] = np.append(0.0, ranking.hits[row])[within] / ranking.beats[row]
+    return {
+        "auroc": ranking.auroc(),
+        "average_precision": ranking.average_precision(),
+        "roc": roc,
+        "precision_recall": precision_recall,
+    }
