@@ -7,7 +7,15 @@ import numpy.typing as npt
 import pytest
 from sklearn import metrics as sk
 
-from beatwise.evaluation.metrics import LABELS, OVERALL, PER_CLASS, point_scores, score
+from beatwise.evaluation.metrics import (
+    LABELS,
+    OVERALL,
+    PER_CLASS,
+    confusion_scores,
+    confusion_shares,
+    point_scores,
+    score,
+)
 
 Case = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
@@ -194,3 +202,29 @@ def test_all_metrics_have_their_names_in_order():
     assert tuple(scores.overall) == OVERALL
     assert set(scores.per_class) == set(PER_CLASS)
     assert set(LABELS) == {*OVERALL, *PER_CLASS}
+
+
+@pytest.mark.parametrize(("of", "normalize", "axis"), [("truth", "true", 1), ("prediction", "pred", 0)])
+def test_shares_of_a_confusion_matrix_are_those_of_scikit_learn(case, of, normalize, axis):
+    target, probability = case
+    predicted, labels = probability.argmax(axis=1), range(probability.shape[1])
+    counts = sk.confusion_matrix(target, predicted, labels=labels)
+    shares = np.array(confusion_shares(counts.tolist(), of), dtype=float)
+    empty = counts.sum(axis=axis) == 0
+    assert np.isnan(shares.sum(axis=axis)).tolist() == empty.tolist()
+    expected = sk.confusion_matrix(target, predicted, labels=labels, normalize=normalize)
+    np.testing.assert_allclose(np.nan_to_num(shares), expected)
+
+
+def test_the_diagonals_of_the_shares_are_recall_and_precision():
+    scores = score(*CASES["five classes"])
+    of_truth = np.array(confusion_shares(scores.confusion[0], "truth"), dtype=np.float64)
+    of_prediction = np.array(confusion_shares(scores.confusion[0], "prediction"), dtype=np.float64)
+    np.testing.assert_allclose(of_truth.diagonal(), scores.per_class["recall"][0])
+    np.testing.assert_allclose(of_prediction.diagonal(), scores.per_class["precision"][0])
+
+
+def test_a_confusion_matrix_without_beats_has_no_scores():
+    overall, per_class = confusion_scores(np.zeros((1, 3, 3)))
+    assert np.isnan(overall["accuracy"]).all()
+    assert all(np.isnan(values).all() for values in per_class.values())

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import Floats, Scores, score
+from beatwise.evaluation.metrics import Floats, Scores, plain, score
 
 # Draws that are scored at once; bounds the memory to some hundred MB on 22,000 beats.
 CHUNK = 50
@@ -170,8 +170,18 @@ def band(values: Floats, drawn: Floats, ends: tuple[float, float]) -> dict[str, 
     return {"value": plain(values), "low": plain(around[0]), "high": plain(around[1])}
 
 
-def plain(values: Floats) -> Any:
-    """Numbers as nested lists for JSON, None where one is not defined."""
-    out = values.astype(object)
-    out[np.isnan(values)] = None
-    return out.tolist()
+def wilson_interval(hits: npt.ArrayLike, n: npt.ArrayLike, confidence: float) -> tuple[Floats, Floats]:
+    """The ends of the interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927), each ``float64 [p]``.
+
+    Beats are taken for independent of each other.
+
+    Args:
+        hits: Beats of which something is so, ``[p]``.
+        n: Of how many, 1 or more, ``[p]``.
+        confidence: Of the interval.
+    """
+    from scipy.stats import binomtest
+
+    counts = zip(np.asarray(hits).tolist(), np.asarray(n).tolist(), strict=True)
+    ends = [binomtest(int(k), int(of)).proportion_ci(confidence, method="wilson") for k, of in counts]
+    return np.array([end.low for end in ends]), np.array([end.high for end in ends])

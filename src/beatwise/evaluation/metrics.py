@@ -57,6 +57,8 @@ LABELS: Final = {
     "average_precision": "average precision",
 }
 ECE_BINS: Final = 15
+# A certain mistake costs much and not infinitely much: a smaller probability is taken for this one in a logarithm.
+SMALLEST: Final = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +144,24 @@ def confusion_scores(confusion: Floats) -> tuple[dict[str, Floats], dict[str, Fl
     return overall, per_class
 
 
+def confusion_shares(confusion: npt.ArrayLike, of: Literal["truth", "prediction"]) -> list[list[float | None]]:
+    """A confusion matrix in shares: of each true class (recall on the diagonal) or of each predicted one (precision).
+
+    Args:
+        confusion: Counts, truth by row and prediction by column, ``[n_classes, n_classes]``.
+        of: What adds up to 1: the rows, or the columns.
+
+    Returns:
+        Shares in the same places; None in the row of a class without beats, or the column of one never predicted.
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    return plain(ratio(counts, counts.sum(axis=1 if of == "truth" else 0, keepdims=True)))
+
+
 def _from_probabilities(target: npt.NDArray[np.int64], probability: Floats, weights: Floats) -> dict[str, Floats]:
     exact = probability.astype(np.float64)
     of_truth = exact[np.arange(len(target)), target]
-    log_loss = -np.log(np.clip(of_truth, np.finfo(np.float64).eps, 1.0))
+    log_loss = -np.log(np.clip(of_truth, SMALLEST, 1.0))
     brier = (exact**2).sum(axis=1) - 2 * of_truth + 1
     top = exact.max(axis=1)
     gap = (exact.argmax(axis=1) == target) - top
@@ -239,3 +255,10 @@ def ratio(top: Floats, bottom: Floats, otherwise: float = np.nan) -> Floats:
 def _nanmean(values: Floats) -> Floats:
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
+
+
+def plain(values: Floats) -> Any:
+    """Numbers as nested lists for JSON, None where one is not defined."""
+    out = values.astype(object)
+    out[np.isnan(values)] = None
+    return out.tolist()
