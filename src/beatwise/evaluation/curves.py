@@ -8,14 +8,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from beatwise.evaluation.intervals import band, draw_weights, interval, interval_ends
-from beatwise.evaluation.metrics import Floats, rank_beats
+from beatwise.evaluation.intervals import band, bootstrap, interval, interval_ends
+from beatwise.evaluation.metrics import ROUNDING, Floats, rank_beats
 
 # Even steps, and steps of a twentieth of a decade towards 0, where a good classifier's curve rises.
 FPR_GRID: Final = np.unique(np.round([0.0, *np.geomspace(1e-4, 1, 81), *np.linspace(0, 1, 101)], 6))
 RECALL_GRID: Final = np.linspace(0.005, 1, 200)
-# A share of a count may come out a little below the whole number that it is.
-ROUNDING: Final = 1e-12
 
 
 def measure_curves(
@@ -53,28 +51,27 @@ def measure_curves(
     Raises:
         BeatwiseError: If the records cannot be drawn.
     """
-    samples: list[list[dict[str, Floats]]] = [[] for _ in classes]
-    for weights in draw_weights(len(target), draws=draws, seed=seed, cluster=cluster):
-        for index, of_class in enumerate(samples):
-            of_class.append(_trace(target == index, probability[:, index], weights))
-    once = np.ones((1, len(target)), dtype=np.float32)
+
+    def trace(weights: Floats) -> dict[str, Floats]:
+        traces = [_trace(target == index, probability[:, index], weights) for index in range(len(classes))]
+        return {name: np.stack([of_class[name] for of_class in traces], axis=1) for name in traces[0]}
+
+    point, drawn = bootstrap(trace, len(target), draws=draws, seed=seed, cluster=cluster)
     ends = interval_ends(confidence)
-    per_class = {}
-    for index, label in enumerate(classes):
-        positive = target == index
-        point = _trace(positive, probability[:, index], once)
-        drawn = {name: np.concatenate([sample[name] for sample in samples[index]]) for name in point}
-        per_class[label] = {
-            "support": int(positive.sum()),
-            "share": float(positive.mean()),
-            **{name: interval(point[name][0], drawn[name], ends) for name in ("auroc", "average_precision")},
-            **{name: band(point[name][0], drawn[name], ends) for name in ("roc", "precision_recall")},
-        }
+    areas, curves = ("auroc", "average_precision"), ("roc", "precision_recall")
     return {
         "confidence": confidence,
         "fpr": FPR_GRID.tolist(),
         "recall": RECALL_GRID.tolist(),
-        "per_class": per_class,
+        "per_class": {
+            label: {
+                "support": int((target == index).sum()),
+                "share": float((target == index).mean()),
+                **{name: interval(point[name][index], drawn[name][:, index], ends) for name in areas},
+                **{name: band(point[name][index], drawn[name][:, index], ends) for name in curves},
+            }
+            for index, label in enumerate(classes)
+        },
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,37 @@ def draw_scores(
         overall={name: np.concatenate([s.overall[name] for s in samples]) for name in samples[0].overall},
         per_class={name: np.concatenate([s.per_class[name] for s in samples]) for name in samples[0].per_class},
         confusion=np.concatenate([s.confusion for s in samples]),
+    )
+
+
+def bootstrap(
+    compute: Callable[[Floats], dict[str, Floats]],
+    n: int,
+    *,
+    draws: int,
+    seed: int,
+    cluster: npt.NDArray[Any] | None = None,
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Compute something of the beats as they are, and in each bootstrap sample.
+
+    Args:
+        compute: Takes weights of the beats, ``float32 [b, n]``, and gives values by name, each ``[b, …]``.
+        n: Number of beats.
+        draws: Number of bootstrap samples.
+        seed: Seed of the draws.
+        cluster: Record of each beat, ``[n]``, see :func:`draw_weights`; None draws beats singly.
+
+    Returns:
+        Values by name, each ``[…]``, and the same in the samples, each ``[draws, …]``.
+
+    Raises:
+        BeatwiseError: If the records cannot be drawn.
+    """
+    samples = [compute(weights) for weights in draw_weights(n, draws=draws, seed=seed, cluster=cluster)]
+    point = compute(np.ones((1, n), dtype=np.float32))
+    return (
+        {name: values[0] for name, values in point.items()},
+        {name: np.concatenate([sample[name] for sample in samples]) for name in point},
     )
 
 

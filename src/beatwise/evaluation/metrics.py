@@ -59,6 +59,8 @@ LABELS: Final = {
 ECE_BINS: Final = 15
 # A certain mistake costs much and not infinitely much: a smaller probability is taken for this one in a logarithm.
 SMALLEST: Final = float(np.finfo(np.float64).eps)
+# A share of a count may come out this much beside the whole number that it is.
+ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,7 @@ def score(target: npt.NDArray[np.int64], probability: Floats, weights: Floats | 
     per_class["average_precision"] = np.column_stack([ranking.average_precision() for ranking in rankings])
     overall |= _from_probabilities(target, probability, weights)
     for name, values in per_class.items():
-        overall[f"macro_{name}"] = _nanmean(values)
+        overall[f"macro_{name}"] = macro_average(values)
     overall["balanced_accuracy"] = overall["macro_recall"]
     return Scores({name: overall[name] for name in OVERALL}, per_class, confusion)
 
@@ -252,7 +254,12 @@ def ratio(top: Floats, bottom: Floats, otherwise: float = np.nan) -> Floats:
     return np.divide(top, bottom, out=np.full(np.broadcast(top, bottom).shape, otherwise), where=bottom != 0)
 
 
-def _nanmean(values: Floats) -> Floats:
+def macro_average(values: Floats) -> Floats:
+    """Mean over the classes for which a metric is defined, ``[b]``.
+
+    Args:
+        values: ``float [b, n_classes]``.
+    """
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from beatwise.evaluation.intervals import draw_weights, interval, interval_ends
-from beatwise.evaluation.metrics import Floats, confusion_scores, plain
+from beatwise.evaluation.intervals import bootstrap, interval, interval_ends
+from beatwise.evaluation.metrics import ROUNDING, Floats, confusion_scores, plain
 
 # The search goes over the logarithms of the factors: first along powers of the class shares, then class by class.
 POWERS = np.linspace(0, 1.5, 31)
@@ -87,8 +87,7 @@ def recall_thresholds(target: npt.NDArray[np.int64], probability: Floats, recall
     for index in range(probability.shape[1]):
         of_class = np.sort(probability[target == index, index])
         if len(of_class):
-            # A product that is a whole number may come out a little above it.
-            needed = int(np.ceil(recall * len(of_class) - 1e-9))
+            needed = int(np.ceil(recall * len(of_class) * (1 - ROUNDING)))
             thresholds[index] = of_class[len(of_class) - max(needed, 1)]
     return thresholds
 
@@ -135,13 +134,12 @@ def measure_thresholds(
         against_rest = counts.transpose(0, 3, 1, 2).reshape(-1, 2, 2)
         return {name: of[:, 1].reshape(-1, len(classes)) for name, of in confusion_scores(against_rest)[1].items()}
 
-    point = scores(np.ones((1, len(target)), dtype=np.float32))
-    samples = [scores(weights) for weights in draw_weights(len(target), draws=draws, seed=seed, cluster=cluster)]
+    point, drawn = bootstrap(scores, len(target), draws=draws, seed=seed, cluster=cluster)
     ends = interval_ends(confidence)
 
     def of_class(name: str, index: int) -> dict[str, float | None]:
-        value = np.nan if np.isnan(thresholds[index]) else point[name][0, index]
-        return interval(value, np.concatenate([sample[name][:, index] for sample in samples]), ends)
+        value = np.nan if np.isnan(thresholds[index]) else point[name][index]
+        return interval(value, drawn[name][:, index], ends)
 
     return {
         label: {
