@@ -108,8 +108,9 @@ def measure_rejection(
         cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
 
     Returns:
-        ``threshold``; ``accepted``, a count; ``coverage``; ``error`` and ``macro_recall`` among the accepted beats (classes without any left out);
-        ``per_class``, by class ``coverage`` and ``recall``; each ``{value, low, high}``, None where not defined.
+        ``threshold``; ``accepted``, a count; ``coverage``; among the accepted beats ``error`` and ``macro_recall``,
+        which leaves out classes of which none is accepted; ``per_class``, by class ``coverage`` and ``recall``. Each is
+        ``{value, low, high}``, None where not defined.
 
     Raises:
         BeatwiseError: If the records cannot be drawn.
