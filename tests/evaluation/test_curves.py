@@ -25,12 +25,23 @@ def chosen(beats: Case, kept: Any) -> Case:
     return Case(beats.target[kept], beats.probability[kept], beats.record[kept], beats.lengths, beats.beats)
 
 
+def recall_at_fpr(positive: Any, probability: Any) -> list[float]:
+    """The recall on the grid, from the ROC curve of scikit-learn."""
+    fpr, tpr, _ = roc_curve(positive, probability, drop_intermediate=False)
+    recalls = []
+    for limit in FPR_GRID:
+        last = int((fpr <= limit + 1e-9).sum()) - 1
+        step = min(last + 1, len(fpr) - 1)
+        way = (limit - fpr[last]) / (fpr[step] - fpr[last]) if step > last else 0.0
+        recalls.append(tpr[last] + max(way, 0.0) * (tpr[step] - tpr[last]))
+    return recalls
+
+
 @pytest.mark.parametrize("beats", [BEATS, COARSE], ids=["distinct", "ties"])
 @pytest.mark.parametrize("label", CLASSES)
 def test_the_roc_curve_is_the_one_of_scikit_learn(beats, label):
     index = CLASSES.index(label)
-    fpr, tpr, _ = roc_curve(beats.target == index, beats.probability[:, index], drop_intermediate=False)
-    expected = [tpr[fpr <= limit + 1e-9].max() for limit in FPR_GRID]
+    expected = recall_at_fpr(beats.target == index, beats.probability[:, index])
     np.testing.assert_allclose(curves(beats, draws=10)["per_class"][label]["roc"]["value"], expected)
 
 
@@ -45,6 +56,13 @@ def test_the_precision_recall_curve_is_the_one_of_scikit_learn(beats, label):
         for wanted in RECALL_GRID
     ]
     np.testing.assert_allclose(curves(beats, draws=10)["per_class"][label]["precision_recall"]["value"], expected)
+
+
+@pytest.mark.parametrize("beats", [BEATS, COARSE], ids=["distinct", "ties"])
+def test_the_area_under_the_curve_on_the_grid_is_the_area(beats):
+    for of_class in curves(beats, draws=10)["per_class"].values():
+        area = np.trapezoid(of_class["roc"]["value"], FPR_GRID)
+        assert area == pytest.approx(of_class["auroc"]["value"], abs=0.002)
 
 
 @pytest.mark.parametrize("cluster", [None, BEATS.record], ids=["beats", "records"])
@@ -74,8 +92,7 @@ def test_the_band_of_the_roc_curve_is_that_of_the_recall_at_each_false_positive_
     recalls = []
     for _ in range(60):
         drawn = rng.integers(0, kept.sum(), kept.sum())
-        fpr, tpr, _ = roc_curve(beats.target[drawn] == 1, beats.probability[drawn, 1], drop_intermediate=False)
-        recalls.append([tpr[fpr <= limit + 1e-9].max() for limit in FPR_GRID])
+        recalls.append(recall_at_fpr(beats.target[drawn] == 1, beats.probability[drawn, 1]))
     low, high = np.quantile(recalls, [0.05, 0.95], axis=0)
     np.testing.assert_allclose(found["low"], low)
     np.testing.assert_allclose(found["high"], high)
@@ -89,8 +106,8 @@ def test_a_perfect_class_has_full_curves_and_a_useless_one_a_diagonal():
         assert set(of_class["precision_recall"]["low"]) == {1.0}
     useless = Case(target, np.full((len(target), 5), 0.2, dtype=np.float32), BEATS.record, BEATS.lengths, BEATS.beats)
     for of_class in curves(useless)["per_class"].values():
-        # All beats tie, so that all are in or none is.
-        assert of_class["roc"]["value"] == [0.0] * (len(FPR_GRID) - 1) + [1.0]
+        # All beats tie, so that which of them are called is chance.
+        np.testing.assert_allclose(of_class["roc"]["value"], FPR_GRID)
         assert set(of_class["precision_recall"]["value"]) == {of_class["share"]}
         assert of_class["auroc"]["value"] == 0.5
 

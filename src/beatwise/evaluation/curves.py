@@ -28,10 +28,10 @@ def measure_curves(
 ) -> dict[str, Any]:
     """ROC and precision–recall curve of each class against the rest, their areas, and bootstrap intervals.
 
-    The ROC curve is the highest recall that is reached within a false positive rate; its interval is that of the recall
-    there (vertical averaging: Fawcett, Pattern Recognit. Lett. 27, 2006, section 8.1). The precision–recall curve is
-    the precision at the highest threshold that reaches a recall, as for average precision; between its points nothing
-    is interpolated (Davis & Goadrich, ICML 2006).
+    The ROC curve is the recall at a false positive rate, the highest where it rises upright; between thresholds it is
+    straight, so that ties count half, as in its area. Its interval is that of the recall there (vertical averaging:
+    Fawcett, Pattern Recognit. Lett. 27, 2006, section 8.1). The precision–recall curve is the precision at the highest
+    threshold that reaches a recall, as for average precision; nothing is interpolated (Davis & Goadrich, ICML 2006).
 
     Args:
         target: Class indices, ``int64 [n]``.
@@ -86,9 +86,10 @@ def _trace(positive: npt.NDArray[np.bool_], probability: Floats, weights: Floats
         reached = np.searchsorted(ranking.hits[row], RECALL_GRID * ranking.beats[row] * (1 - ROUNDING))
         precision_recall[row] = precision[row, reached]
         if ranking.others[row]:
-            allowed = FPR_GRID * ranking.others[row] * (1 + ROUNDING)
-            within = np.searchsorted(ranking.alarms[row], allowed, side="right")
-            roc[row] = np.append(0.0, ranking.hits[row])[within] / ranking.beats[row]
+            # Along to where the next beats of the class enter, and up; of equal places interpolation takes the last.
+            alarms = np.column_stack([ranking.alarms_before[row], ranking.alarms[row]]).ravel()
+            hits = np.append(0.0, np.repeat(ranking.hits[row], 2)[:-1])
+            roc[row] = np.interp(FPR_GRID * ranking.others[row] * (1 + ROUNDING), alarms, hits) / ranking.beats[row]
     return {
         "auroc": ranking.auroc(),
         "average_precision": ranking.average_precision(),
