@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -14,7 +13,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 
 from beatwise import figures
 from beatwise.evaluation.metrics import LESS_IS_BETTER
@@ -27,6 +25,7 @@ from beatwise.search.population import draw
 from beatwise.search.results import histories_table, space_table, trials_table
 from beatwise.search.space import label
 from beatwise.search.trials import TrialRecord
+from tests.layout import check_layout
 from tests.search.conftest import plan, record
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str]
@@ -170,43 +169,9 @@ def made(case: str) -> Tables:
     return tables(*CASES[case]())
 
 
-def texts(figure: Figure) -> list[Text]:
-    """All that is written in a figure; ticks beyond the ends of an axis are not drawn."""
-    found = [*figure.texts, *(text for legend in figure.legends for text in legend.texts)]
-    for ax in figure.axes:
-        if not ax.get_visible():
-            continue
-        found += ax.texts
-        if ax.axison:
-            found += [ax.title, ax.xaxis.label, ax.yaxis.label]
-            for axis in (ax.xaxis, ax.yaxis):
-                low, high = sorted(axis.get_view_interval())
-                found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-    return [text for text in found if text.get_visible() and text.get_text().strip()]
-
-
 @pytest.mark.parametrize(("case", "name"), PAIRS, ids=[f"{name} of {case}" for case, name in PAIRS])
 def test_a_figure_is_drawn_with_everything_in_it_and_nothing_written_over_another(case: str, name: str) -> None:
-    figure = FIGURES[name](*made(case))
-    png = to_png(figure)
-    assert png.startswith(b"\x89PNG")
-    width, height = figure.canvas.get_width_height()
-    boxes = [(text, text.get_window_extent()) for text in texts(figure)]
-    assert boxes
-    for text, box in boxes:
-        is_inside = min(box.x0, box.y0, width - box.x1, height - box.y1) >= -1
-        assert is_inside, f"{text.get_text()!r} is cut off"
-        assert text.get_fontproperties().get_size_in_points() >= 7
-    for legend in figure.legends:
-        frame = legend.get_window_extent()
-        for ax in figure.axes:
-            if ax.get_visible() and ax.axison:
-                assert not frame.overlaps(ax.get_window_extent()), "the legend lies over the data"
-    upright = [(text, box) for text, box in boxes if text.get_rotation() == 0]
-    for (one, box), (other, there) in itertools.combinations(upright, 2):
-        across = min(box.x1, there.x1) - max(box.x0, there.x0)
-        up = min(box.y1, there.y1) - max(box.y0, there.y0)
-        assert across < 2 or up < 2, f"{one.get_text()!r} and {other.get_text()!r} lie over each other"
+    check_layout(FIGURES[name](*made(case)))
 
 
 def test_colours_can_be_told_apart_by_colour_blind_readers() -> None:

@@ -1,24 +1,45 @@
 """Figures: one function a figure; each takes plain results and returns a matplotlib ``Figure``."""
 
 from beatwise.figures.beats import plot_example_beats, plot_waveforms
+from beatwise.figures.calibration import plot_reliability, plot_reliability_by_class
 from beatwise.figures.comparison import plot_leaderboard
+from beatwise.figures.curves import plot_precision_recall_curves, plot_roc_curves
 from beatwise.figures.data import plot_class_counts, plot_data_summary
-from beatwise.figures.scores import plot_confusion_matrix, plot_per_class
+from beatwise.figures.mistakes import (
+    plot_errors_by_length,
+    plot_errors_by_record,
+    plot_errors_by_rr,
+    plot_surest_mistakes,
+)
+from beatwise.figures.prevalence import plot_predictive_value
+from beatwise.figures.reject import plot_risk_coverage
+from beatwise.figures.scores import plot_confusion_matrices, plot_confusion_matrix, plot_per_class
 from beatwise.figures.search import plot_importance, plot_parallel, plot_search, plot_slices, plot_trial_curves
 from beatwise.figures.training import plot_learning_curves
 
 __all__ = [
     "plot_class_counts",
+    "plot_confusion_matrices",
     "plot_confusion_matrix",
     "plot_data_summary",
+    "plot_errors_by_length",
+    "plot_errors_by_record",
+    "plot_errors_by_rr",
     "plot_example_beats",
     "plot_importance",
     "plot_leaderboard",
     "plot_learning_curves",
     "plot_parallel",
     "plot_per_class",
+    "plot_precision_recall_curves",
+    "plot_predictive_value",
+    "plot_reliability",
+    "plot_reliability_by_class",
+    "plot_risk_coverage",
+    "plot_roc_curves",
     "plot_search",
     "plot_slices",
+    "plot_surest_mistakes",
     "plot_trial_curves",
     "plot_waveforms",
 ]

@@ -8,7 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
-from beatwise.figures.search import GREY, STATUS, best_so_far
+from beatwise.figures.search import STATUS, best_so_far
+from beatwise.figures.style import GREY
 
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",

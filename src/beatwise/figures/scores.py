@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
+from beatwise.evaluation.metrics import confusion_shares
 from beatwise.figures.style import class_colors, light_grid, new_figure
 
 
@@ -17,30 +20,53 @@ def plot_confusion_matrix(metrics: Mapping[str, Any]) -> Figure:
     Args:
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
     """
-    classes = metrics["classes"]
-    counts = np.asarray(metrics["test"]["confusion"], dtype=float)
-    truth = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, truth, out=np.zeros_like(counts), where=truth > 0)
-    size = 0.72 * len(classes) + 1.0
-    figure, ax = new_figure(size + 0.8, size)
-    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    size = _matrix_size(metrics)
+    figure, ax = new_figure(size + 1.2, size)
+    image = _draw_confusion(ax, metrics, "truth")
+    ax.set_ylabel("true class")
+    figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class (recall on the diagonal)")
+    return figure
+
+
+def plot_confusion_matrices(metrics: Mapping[str, Any]) -> Figure:
+    """Test beats by true and predicted class, in shares of the true class and in shares of the predicted one.
+
+    Args:
+        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+    """
+    size = _matrix_size(metrics)
+    figure, axes = new_figure(2 * size + 0.4, size + 0.3, 1, 2, sharey=True)
+    titles = {
+        "truth": "share of the true class\n(rows add up to 1, recall on the diagonal)",
+        "prediction": "share of the predicted class\n(columns add up to 1, precision on the diagonal)",
+    }
+    for ax, (of, title) in zip(axes, titles.items(), strict=True):
+        image = _draw_confusion(ax, metrics, of)
+        ax.set_title(title, fontsize=9)
+    axes[0].set_ylabel("true class")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share")
+    return figure
+
+
+def _matrix_size(metrics: Mapping[str, Any]) -> float:
+    return 0.72 * len(metrics["classes"]) + 1.0
+
+
+def _draw_confusion(ax: Axes, metrics: Mapping[str, Any], of: Any) -> AxesImage:
+    """Shares of the true or the predicted class as colours, with the counts."""
+    classes, counts = metrics["classes"], metrics["test"]["confusion"]
+    shares = np.array(confusion_shares(counts, of), dtype=np.float64)
+    # Cells that must be square would leave the layout no room for the labels.
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), share in np.ndenumerate(shares):
-        ax.text(
-            column,
-            row,
-            f"{share:.1%}\n{int(counts[row, column]):,}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if share > 0.55 else "black",
-        )
+        text = "–" if np.isnan(share) else f"{share:.1%}\n{counts[row][column]:,}"
+        color = "white" if share > 0.55 else "black"
+        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
     ax.set_xticks(range(len(classes)), classes)
     ax.set_yticks(range(len(classes)), classes)
     ax.set_xlabel("predicted class")
-    ax.set_ylabel("true class")
     ax.spines[:].set_visible(False)
-    figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class (recall on the diagonal)")
-    return figure
+    return image
 
 
 def plot_per_class(metrics: Mapping[str, Any]) -> Figure:

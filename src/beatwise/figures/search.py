@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
-from beatwise.figures.style import PALETTE, light_grid, new_figure
+from beatwise.figures.style import GREY, PALETTE, STEPS, light_grid, new_figure
 
 STATUS: Final = {
     "finished": ("o", PALETTE[0], "finished"),
@@ -31,9 +31,6 @@ SLICES_AT_MOST: Final = 12
 AXES_AT_MOST: Final = 8
 # Points of one choice are spread over this much of the way to the next, so that they do not hide each other.
 SPREAD: Final = 0.3
-# Between ticks are only steps that are easy to read.
-STEPS: Final = (1, 2, 2.5, 5, 10)
-GREY: Final = "#4D4D4D"
 
 
 def plot_search(trials: pd.DataFrame, metric: str) -> Figure:

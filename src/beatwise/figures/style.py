@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe & Ito 2008; in this order the first five stay apart under every common form of colour blindness.
 PALETTE: Final = ("#0072B2", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#F0E442", "#000000")
 PART_COLORS: Final = {"train": "#4D4D4D", "val": "#999999", "test": "#56B4E9"}
+GREY: Final = "#4D4D4D"
+# Between ticks are only steps that are easy to read.
+STEPS: Final = (1, 2, 2.5, 5, 10)
 DPI: Final = 150
 
 
@@ -44,6 +48,23 @@ def light_grid(ax: Axes, axis: Any = "y") -> None:
     """Faint lines behind the data."""
     ax.grid(axis=axis, color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
+
+
+def draw_band(
+    ax: Axes, places: Sequence[float], curve: Mapping[str, Sequence[float | None]], color: str, label: str | None = None
+) -> None:
+    """A curve in front of its interval; where it is not defined there is a gap.
+
+    Args:
+        ax: Where to draw.
+        places: Places of its points on the x axis.
+        curve: ``value``, ``low`` and ``high``, lists, as :func:`beatwise.evaluation.intervals.band` gives them.
+        color: Of both.
+        label: For the legend.
+    """
+    value, low, high = (np.array(curve[name], dtype=np.float64) for name in ("value", "low", "high"))
+    ax.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
+    ax.plot(places, value, color=color, linewidth=1.5, label=label)
 
 
 def to_png(figure: Figure) -> bytes:
