@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pandas as pd
 import pytest
 
 from beatwise.beats import RR_COLUMNS, beats_table
+from beatwise.run_card import RunCard
+from beatwise.runs import Hardware
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["N", "S", "V", "F", "Q"]
@@ -55,6 +58,29 @@ def make_beats() -> Callable[..., pd.DataFrame]:
         return table.sample(frac=1, random_state=seed).reset_index(drop=True)
 
     return make
+
+
+def example_card(**facts: Any) -> RunCard:
+    """The card of a run that trained for two epochs and measured one model."""
+    known: dict[str, Any] = {
+        "began": datetime(2026, 3, 1, 9, 30, tzinfo=UTC),
+        "command": "kedro run --pipeline=train",
+        "git_sha": "0123456789" * 4,
+        "uncommitted": False,
+        "environment": "base",
+        "pipeline": "train",
+        "source": "demo",
+        "mlflow_run": "f" * 32,
+        "selected": False,
+        "parameters": {"seed": 42},
+        "seeds": [42],
+        "data": {"raw_beats": "a" * 64, "train_beats": "b" * 64},
+        "versions": {"beatwise": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "wfdb": "4.3.1"},
+        "hardware": Hardware(cpu="A processor", cores=2, threads=1, memory=23.5, gpu=None, system="Linux 6.1 x86_64"),
+        "nodes": {"split_beats": 0.5, "baseline.train_model": 1234.567},
+        "scores": {"baseline": {"test.macro_recall": 0.9, "test.macro_f1": 0.8, "val.recall.S": 0.75}},
+    }
+    return RunCard(**{**known, **facts})
 
 
 def copy_project(folder: Path) -> Path:
@@ -107,3 +133,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BEATWISE_DATA", raising=False)
     return copy_project(tmp_path)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What a git command says."""
+    who = {f"GIT_{role}_{what}": "a@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env={**os.environ, **who}, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with one commit."""
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    (tmp_path / ".gitignore").write_text("data/\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message=start")
+    return tmp_path

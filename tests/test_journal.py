@@ -14,11 +14,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from beatwise import journal as journal_module
 from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import OVERALL
 from beatwise.journal import (
-    FOLDER,
     METRICS,
     SLUG_LENGTH,
     Attempt,
@@ -26,23 +24,35 @@ from beatwise.journal import (
     Entry,
     Journal,
     Run,
-    git_state,
     judge,
     read_expectation,
     result_of,
-    without_paths,
 )
 from beatwise.report.journal import as_markdown, entries_table, on_terminal
 from beatwise.report.terminal import as_rich
+from beatwise.runs import JOURNAL
+from tests.conftest import git
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 
+class Clock:
+    """A clock that goes on by a minute whenever somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.minutes = count()
+
+    def now(self) -> datetime:
+        return START + timedelta(minutes=next(self.minutes))
+
+
+CLOCK = Clock()
+
+
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that goes on by a minute whenever somebody looks at it."""
-    minutes = count()
-    monkeypatch.setattr(journal_module, "now", lambda: START + timedelta(minutes=next(minutes)))
+    monkeypatch.setattr(CLOCK, "minutes", count())
+    monkeypatch.setattr("beatwise.journal.now", CLOCK.now)
 
 
 @pytest.fixture
@@ -52,7 +62,7 @@ def journal(tmp_path: Path) -> Journal:
 
 def begun(source: str = "demo", **facts: Any) -> Run:
     known: dict[str, Any] = {"environment": "base", "pipeline": "train", "source": source, **facts}
-    return Run(began=journal_module.now(), **known)
+    return Run(began=CLOCK.now(), **known)
 
 
 def measured(value: float = 0.5, /, **test: float) -> dict[str, Any]:
@@ -302,7 +312,7 @@ def test_other_files_in_the_folder_are_nobodys_entries(journal: Journal) -> None
 def test_looking_into_a_journal_writes_nothing(tmp_path: Path) -> None:
     assert Journal(tmp_path).entries() == {}
     assert Journal(tmp_path).take_up("", begun()) is None
-    assert not (tmp_path / FOLDER).exists()
+    assert not (tmp_path / JOURNAL).exists()
 
 
 def test_words_are_needed(journal: Journal) -> None:
@@ -310,23 +320,6 @@ def test_words_are_needed(journal: Journal) -> None:
         journal.propose("  ")
     with pytest.raises(BeatwiseError, match="text: String should have at least 1 character"):
         journal.reflect(journal.propose("a"), "\n")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    who = {f"GIT_{role}_{what}": "a@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env={**os.environ, **who}, capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    git(tmp_path, "init", "--quiet", "--initial-branch=main")
-    (tmp_path / ".gitignore").write_text("data/\n")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "--quiet", "--message=start")
-    return tmp_path
 
 
 def test_entries_of_two_branches_are_merged_without_conflict(repository: Path) -> None:
@@ -403,7 +396,8 @@ def test_a_hypothesis_that_is_being_tested_is_left_to_the_run_that_tests_it(jour
 def test_a_hypothesis_whose_run_was_killed_waits_again(journal: Journal, tmp_path: Path) -> None:
     id = journal.propose("a")
     script = (
-        "import os, signal\nfrom pathlib import Path\nfrom beatwise.journal import Journal, Run, now\n"
+        "import os, signal\nfrom pathlib import Path\n"
+        "from beatwise.journal import Journal, Run\nfrom beatwise.runs import now\n"
         "run = Run(began=now(), environment='base', pipeline='train', source='demo')\n"
         "attempt = Journal(Path.cwd()).take_up('', run)\nassert attempt\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -531,40 +525,6 @@ def test_the_result_of_a_comparison_is_its_first_row_with_means_over_the_seeds()
 
 def test_a_run_that_measured_nothing_has_no_result() -> None:
     assert result_of({}) is None
-
-
-# --- what is known of a run
-
-
-def test_the_commit_is_known_and_whether_anything_but_the_journal_differs_from_it(repository: Path) -> None:
-    sha = git(repository, "rev-parse", "HEAD").strip()
-    Journal(repository).propose("a")
-    assert git_state(repository) == (sha, False)
-    (repository / "new.py").write_text("")
-    assert git_state(repository) == (sha, True)
-
-
-def test_without_git_or_a_commit_nothing_is_known_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert git_state(tmp_path) == (None, None)
-    git(tmp_path, "init", "--quiet")
-    assert git_state(tmp_path) == (None, None)
-    monkeypatch.setenv("PATH", "")
-    assert git_state(tmp_path) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("No file /projects/mine/data/a.parquet.", "No file ./data/a.parquet."),
-        ("In /projects/mine: nothing", "In .: nothing"),
-        ("/home/ada/b/c.dat is damaged", "~/b/c.dat is damaged"),
-        ("'/mnt/disk 1/x/y.csv' is gone", "'…/disk 1/x/y.csv' is gone"),
-        ("Row 3 (/mnt/x/y.csv) of data/z.csv, 1 / 2, and/or N/A", "Row 3 (…/y.csv) of data/z.csv, 1 / 2, and/or N/A"),
-    ],
-)
-def test_an_error_tells_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch, text: str, expected: str) -> None:
-    monkeypatch.setenv("HOME", "/home/ada")
-    assert without_paths(text, Path("/projects/mine")) == expected
 
 
 # --- as people read it

@@ -1,14 +1,16 @@
-"""`kedro run` and `kedro journal`, with errors that a person can read: a few lines, the traceback only on request."""
+"""`kedro run`, `kedro repeat` and `kedro journal`, with errors that a person can read: a few lines, no traceback."""
 
 from __future__ import annotations
 
 import os
 import pkgutil
+import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -16,18 +18,27 @@ import yaml
 from kedro import KedroDeprecationWarning
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
-from kedro.io.core import DatasetError
+from kedro.framework.project import pipelines as registered
+from kedro.framework.project import settings
+from kedro.framework.session import KedroSession
+from kedro.io.core import DatasetError, Version
+from kedro.runner import SequentialRunner
 from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 from rich import get_console
 
 from beatwise import pipelines
+from beatwise.beats import fingerprints_of
 from beatwise.errors import BeatwiseError, in_own_words, led_to
 from beatwise.files import written_whole
+from beatwise.hooks.repetition import repeating
 from beatwise.journal import HOW_TO_PROPOSE, WAITING, Journal
 from beatwise.registry import unknown_name
 from beatwise.report.journal import as_markdown, entries_table, on_terminal
+from beatwise.report.run_card import repetition_table, verdict
 from beatwise.report.terminal import as_rich
+from beatwise.run_card import Difference, RunCard, changed_beats, compare_scores, differences, read_card
+from beatwise.runs import git_state, hardware, package_versions
 
 __all__ = ["cli", "run"]
 
@@ -56,7 +67,7 @@ def _run(**arguments: Any) -> Any:
     return kedro_run.callback(**arguments)
 
 
-def _check_names(asked_for: list[str | None]) -> None:
+def _check_names(asked_for: Iterable[str | None]) -> None:
     known = ["__default__", *(module.name for module in pkgutil.iter_modules(pipelines.__path__))]
     for name in asked_for:
         if name and name not in known:
@@ -88,6 +99,104 @@ run = click.Command(
     context_settings=kedro_run.context_settings,
 )
 cli.add_command(run)
+
+
+@cli.command()
+@click.argument("card")
+@_readable("The repetition stopped:")
+def repeat(card: str) -> None:
+    """Run again what a run card says, and compare the scores.
+
+    CARD is the path of a run card, or the ID of an MLflow run or the beginning of one. The exit code is 0 where all
+    scores agree to the last digit, and 1 where not.
+    """
+    project = find_kedro_project(Path.cwd()) or Path.cwd()
+    then = _find_card(card, project)
+    _check_repeatable(then, project)
+    # It would stand in for the environment base.
+    os.environ.pop("KEDRO_ENV", None)
+    env = None if then.environment == "base" else then.environment
+    click.echo(f"Repeating the run of {then.began:%Y-%m-%d %H:%M} UTC{f': {then.command}' if then.command else ''}")
+    with repeating(then), KedroSession.create(project_path=project, env=env) as session:
+        catalog = session.load_context().catalog
+        # What the run makes itself it will tell.
+        given = [name for name in then.data if name == "raw_beats" or "raw_beats" not in then.data]
+        beats = {name: fingerprints_of(catalog.load(name))[0] for name in given}
+        changed = differences(then, git_state(project), package_versions(), hardware(), beats)
+        click.echo(_listed(changed) or "Nothing that the card knows of has changed.")
+        session.run(
+            runner=SequentialRunner(),
+            pipeline_names=then.pipeline.split("+"),
+            node_names=list(then.nodes) if then.selected else None,
+            load_versions=then.load_versions,
+        )
+    stored = catalog.get("run_card", version=Version(session.session_id, None))
+    now = RunCard.model_validate(stored.load())
+    made = {name: fingerprint for name, fingerprint in now.data.items() if name not in beats}
+    if changed_by_run := _listed(changed_beats(then, made)):
+        click.echo(changed_by_run)
+    scores = compare_scores(then, now)
+    get_console().print(as_rich(repetition_table(scores), title="Then and now"))
+    all_agree = all(score.agrees for score in scores.values())
+    click.secho(verdict(scores), fg=None if all_agree else "red", err=not all_agree)
+    sys.exit(0 if all_agree else 1)
+
+
+def _find_card(asked: str, project: Path) -> RunCard:
+    """The card in a file, or that of an MLflow run."""
+    if Path(asked).exists() or not re.fullmatch("[0-9a-f]{1,32}", asked):
+        return read_card(Path(asked))
+    import mlflow
+
+    with KedroSession.create(project_path=project) as session:
+        # Where the runs are tracked is said by the configuration.
+        session.load_context()
+    client = mlflow.MlflowClient()
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = mlflow.search_runs(experiments, f"attributes.run_id LIKE '{asked}%'", output_format="list")
+    ids = [run.info.run_id for run in found]
+    if not ids:
+        raise BeatwiseError(
+            f"There is neither a file {asked} nor an MLflow run whose ID begins so. `kedro mlflow ui` shows those that "
+            "there are."
+        )
+    if len(ids) > 1:
+        raise BeatwiseError(f"{asked} may be any of these MLflow runs: {', '.join(ids[:5])}{', …' * (len(ids) > 5)}.")
+    if "run_card.json" not in [file.path for file in client.list_artifacts(ids[0])]:
+        raise BeatwiseError(
+            f"The MLflow run {ids[0]} has no run card. A run has one that trains or measures a model and comes to its "
+            "end."
+        )
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with TemporaryDirectory() as folder:
+        return read_card(Path(client.download_artifacts(ids[0], "run_card.json", folder)))
+
+
+def _check_repeatable(card: RunCard, project: Path) -> None:
+    """Refuse a card that cannot be repeated here.
+
+    Raises:
+        BeatwiseError: If it has no scores, or if its environment, its pipeline or one of its nodes is not known here.
+    """
+    if not card.measured:
+        raise BeatwiseError(
+            "The run of this card measured nothing, so that there is nothing to compare. To do the same again: "
+            f"{card.command or f'kedro run --pipeline={card.pipeline} --env={card.environment}'}"
+        )
+    environments = [folder.name for folder in (project / settings.CONF_SOURCE).iterdir() if folder.is_dir()]
+    if card.environment not in environments:
+        raise BeatwiseError(unknown_name("environment", card.environment, environments))
+    names = card.pipeline.split("+")
+    _check_names(names)
+    registered.set_requested(names)
+    known = {node.name for name in names for node in registered[name].nodes}
+    if card.selected and (unknown := sorted(card.nodes.keys() - known)):
+        raise BeatwiseError(f"The run of this card had nodes that are not there any more: {', '.join(unknown)}.")
+
+
+def _listed(changed: Iterable[Difference]) -> str:
+    lines = [f"  {what}: {then} → {now}" for what, then, now in changed]
+    return "\n".join(["Not as it was then:", *lines]) if lines else ""
 
 
 def _journal() -> Journal:

@@ -10,12 +10,10 @@ import logging
 import operator
 import re
 import statistics
-import subprocess
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -28,10 +26,10 @@ from beatwise.evaluation.metrics import LESS_IS_BETTER, OVERALL
 from beatwise.files import written_whole
 from beatwise.params import Block, checked
 from beatwise.registry import unknown_name
+from beatwise.runs import JOURNAL, RunFacts, now
 
 log = logging.getLogger(__name__)
 
-FOLDER: Final = Path("docs/journal")
 # A lock is let go of however its process ends, so that it tells a run that goes on from one that was killed.
 LOCKS: Final = Path("data/09_tracking/journal")
 
@@ -135,20 +133,10 @@ class Best(Block):
     entry: str
 
 
-class Run(Block):
+class Run(RunFacts):
     """A run that tested a hypothesis.
 
     Attributes:
-        began: When it began.
-        ended: When it ended; None while it goes on, or where its process was killed.
-        command: As it was typed; None for a run of a notebook or a script.
-        git_sha: The commit that was checked out; None without git.
-        uncommitted: Whether anything else than the journal was not as in that commit; None without git.
-        environment: Kedro's environment.
-        pipeline: Names of the pipelines, joined by ``+``.
-        source: Name of the data source.
-        params: What was given by ``--params``, flat.
-        mlflow_run: ID of the MLflow run; None for a run that is not tracked.
         outcome: Whether the expectation was met, or how else the run ended; None while it goes on.
         error: The first line of the error that it failed with.
         result: What was measured: a namespace, or the best row of a comparison.
@@ -156,16 +144,6 @@ class Run(Block):
         previous_best: Of the metrics that are compared, the best of the same source when the run began.
     """
 
-    began: AwareDatetime
-    ended: AwareDatetime | None = None
-    command: str | None = None
-    git_sha: str | None = None
-    uncommitted: bool | None = None
-    environment: str
-    pipeline: str
-    source: str
-    params: dict[str, Any] = Field(default_factory=dict)
-    mlflow_run: str | None = None
     outcome: Outcome | None = None
     error: str | None = None
     result: str | None = None
@@ -224,7 +202,7 @@ class Journal:
 
     def __init__(self, project: Path) -> None:
         """Name the project's folder; those of the journal are made when they are needed."""
-        self._folder, self._locks = project / FOLDER, project / LOCKS
+        self._folder, self._locks = project / JOURNAL, project / LOCKS
         # Two processes that change entries at once would otherwise undo one another's change.
         self._change = FileLock(self._locks / "journal.lock")
 
@@ -464,35 +442,6 @@ def _best(entries: Mapping[str, Entry], source: str, metrics: Iterable[str]) -> 
         if values:
             best[metric] = max(values, key=lambda known: sign * known.value)
     return best
-
-
-def git_state(project: Path) -> tuple[str, bool] | tuple[None, None]:
-    """The commit that is checked out, and whether anything but the journal differs from it; None without git."""
-    try:
-        changed = _git(project, "status", "--porcelain", "--", ".", f":(exclude){FOLDER.as_posix()}")
-        return _git(project, "rev-parse", "HEAD"), bool(changed)
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
-
-
-def _git(project: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "--no-optional-locks", *arguments], cwd=project, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-def without_paths(text: str, project: Path) -> str:
-    """A text with absolute paths made relative to the project, or cut down to their last name."""
-    for folder, short in ((project, "."), (Path.home(), "~")):
-        if folder != Path(folder.root):
-            text = text.replace(str(folder), short)
-    return re.sub(r"(?<![\w.~])/(?:[^\s/'\"]+/)+", "…/", text)
-
-
-def now() -> datetime:
-    """The time, to the second."""
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _slug(text: str) -> str:

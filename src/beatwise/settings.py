@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
-from beatwise.hooks import JournalHooks, ParameterHooks, ScoreHooks, TrackingHooks
+from beatwise.hooks import JournalHooks, ParameterHooks, RepetitionHooks, RunCardHooks, ScoreHooks, TrackingHooks
 
 
 def _project_path(*parts: str) -> str:
@@ -24,7 +24,15 @@ def _data_path(*parts: str) -> str:
 # TrackingHooks is kedro-mlflow's own hook with more to log; both at once would log everything twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
 _tracking = TrackingHooks()
-HOOKS = (ParameterHooks(), _tracking, ScoreHooks(), JournalHooks(_tracking))
+# Of a hook that several have, the last one's is called first, so that the card comes below the scores.
+HOOKS = (
+    ParameterHooks(),
+    _tracking,
+    RunCardHooks(_tracking),
+    RepetitionHooks(),
+    ScoreHooks(),
+    JournalHooks(_tracking),
+)
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

@@ -171,6 +171,7 @@ def test_kedro_viz_previews_a_figure_a_table_and_waveforms(browser: Any, project
             ("train_beats", "table"),
             ("baseline.train_tensors", "img"),
             ("baseline.metrics", ".pipeline-metadata__preview-json"),
+            ("run_card", ".pipeline-metadata__preview-json"),
         ):
             browser.get(f"{address}/?pid=__default__&sn={name}")
             wait_for(partial(browser.execute_script, f"return document.querySelector('.pipeline-metadata {tag}')"))

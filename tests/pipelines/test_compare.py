@@ -22,6 +22,7 @@ from beatwise.comparison.rows import COMPARED, FinishedRows
 from beatwise.errors import BeatwiseError
 from beatwise.params import Comparison, Model, RaySettings, Resample, Tensors, Train
 from beatwise.pipelines.compare import nodes
+from beatwise.run_card import read_card
 from beatwise.search.engine import started_ray
 from beatwise.trained_model import CONFIG, read_model
 from beatwise.training.checkpoint import Checkpoints
@@ -61,8 +62,8 @@ class Compared:
     runs: pd.DataFrame
     stored: dict[Path, float]
 
-    def versions(self, name: str) -> list[Path]:
-        return sorted((self.folder / "data/08_reporting/test/comparison" / name).glob(f"*/{name}"))
+    def versions(self, name: str, namespace: str = "comparison") -> list[Path]:
+        return sorted((self.folder / "data/08_reporting/test" / namespace / name).glob(f"*/{name}"))
 
     def leaderboard(self) -> pd.DataFrame:
         return pd.read_parquet(self.versions("leaderboard.parquet")[0])
@@ -143,6 +144,12 @@ def test_the_leaderboard_and_the_path_of_the_page_are_shown_at_the_end(compared:
     for words in ("Leaderboard", "cnn1d · oversampled", "macro F1", str(page.relative_to(compared.folder))):
         assert words in compared.shown[0]
     assert "wild, none, seed 1 failed" in " ".join(compared.shown[0].split())
+
+
+def test_the_run_card_has_the_scores_of_every_row_that_did_not_fail(compared: Compared) -> None:
+    card = read_card(compared.versions("run_card.json", "")[0])
+    assert set(card.scores) == {f"{m} · {s} · seed {seed}" for m in MODELS for s in STRATEGIES for seed in (1, 2)}
+    assert card.seeds == [1, 2, 42]
 
 
 def test_every_row_is_an_mlflow_run_below_that_of_the_command(compared: Compared) -> None:

@@ -22,7 +22,7 @@ from beatwise.resampling import STRATEGIES
 from beatwise.signals.representations import REPRESENTATIONS
 from beatwise.splits import SPLITS
 from beatwise.training.checkpoint import Checkpoints
-from tests.conftest import CLASSES
+from tests.conftest import CLASSES, example_card
 
 MakeBeats = Callable[..., pd.DataFrame]
 
@@ -59,6 +59,8 @@ def run(pipeline: Pipeline, **data: Any) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         if "checkpoints" in pipeline.inputs():
             catalog["checkpoints"] = MemoryDataset(Checkpoints(Path(folder)))
+        if "run_card" in pipeline.inputs():
+            catalog["run_card"] = MemoryDataset(example_card().model_dump(mode="json"))
         SequentialRunner().run(pipeline, catalog)
         assert not list(Path(folder).iterdir())
     return {name: catalog.load(name) for name in pipeline.all_outputs()}
@@ -75,6 +77,8 @@ def test_raw_beats_become_a_report(raw_beats: pd.DataFrame) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     assert made["baseline.report"].lstrip().lower().startswith("<!doctype html>")
     assert made["baseline.report"].count("data:image/png;base64,") == 6
+    for words in ("Run card", "kedro run --pipeline=train", "0123456789", "torch 2.13.0", "1,234.57 s"):
+        assert words in made["baseline.report"]
     assert len(made["baseline.predictions"]) == (raw_beats["part"] == "test").sum()
     assert len(made["baseline.history"]) == 2
     assert set(made["baseline.metrics"]) >= {"test", "val", "naive", "recall_first"}

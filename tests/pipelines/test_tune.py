@@ -20,6 +20,7 @@ import yaml
 from beatwise.evaluation.paired import compare_paired
 from beatwise.evaluation.predictions import probabilities
 from beatwise.params import RaySettings
+from beatwise.run_card import read_card
 from beatwise.search.engine import started_ray
 from tests.conftest import copy_project, kedro_run, run_session, tracked_runs
 
@@ -108,6 +109,16 @@ def test_baseline_and_tuned_model_are_compared_beat_by_beat(tuned: Tuned) -> Non
     target = first["target"].to_numpy()
     expected = compare_paired(target, probabilities(first), probabilities(second), draws=20, seed=42, confidence=0.95)
     assert stored == {**expected, "confidence": 0.95, "bootstrap_draws": 20}
+
+
+def test_the_run_card_names_the_best_trial_and_has_the_scores_of_both_models(tuned: Tuned) -> None:
+    card = read_card(tuned.path("08_reporting/test/run_card.json"))
+    best = tuned.table("trials").sort_values("score", ascending=False, kind="stable").iloc[0]
+    assert card.search is not None
+    assert (card.search.search, card.search.metric) == ("tiny", "macro_recall")
+    assert (card.search.trial, card.search.score) == (best["trial"], best["score"])
+    assert card.search.values["train.learning_rate"] == best["train.learning_rate"]
+    assert set(card.scores) == {"baseline", "tuned"}
 
 
 def test_every_trial_is_a_run_below_that_of_the_command_with_its_values_history_and_status(tuned: Tuned) -> None:

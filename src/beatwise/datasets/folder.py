@@ -10,7 +10,11 @@ from kedro.utils import load_obj
 
 
 class FolderDataset(AbstractDataset[NoReturn, Any]):
-    """A folder of checkpoints or of finished rows; it need not be there yet."""
+    """A folder of checkpoints or of finished rows; it need not be there yet.
+
+    Attributes:
+        folder: The folder; a run that is to begin from nothing puts an empty one in its place.
+    """
 
     def __init__(self, *, filepath: str, store: str, metadata: dict[str, Any] | None = None) -> None:
         """Name the folder.
@@ -20,13 +24,13 @@ class FolderDataset(AbstractDataset[NoReturn, Any]):
             store: Full name of the class that reads and writes it; made from the path alone.
             metadata: Kept for plugins such as kedro-viz.
         """
-        self._folder = Path(filepath).absolute()
+        self.folder = Path(filepath).absolute()
         self._store = store
         self.metadata = metadata
 
     def load(self) -> Any:
         """The folder, as an object of its class."""
-        return load_obj(self._store)(self._folder)
+        return load_obj(self._store)(self.folder)
 
     def save(self, data: NoReturn) -> None:
         """Refused: what is in the folder is saved piece by piece, while a node runs.
@@ -34,10 +38,10 @@ class FolderDataset(AbstractDataset[NoReturn, Any]):
         Raises:
             DatasetError: Always.
         """
-        raise DatasetError(f"{self._folder} is written by key while a node runs, not by the catalog.")
+        raise DatasetError(f"{self.folder} is written by key while a node runs, not by the catalog.")
 
     def _exists(self) -> bool:
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder), "store": self._store}
+        return {"filepath": str(self.folder), "store": self._store}

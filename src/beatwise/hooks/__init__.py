@@ -1,8 +1,10 @@
-"""Kedro hooks: parameters are checked, every run is tracked, scores are shown at the end, hypotheses are tested."""
+"""Kedro hooks: parameters are checked, runs are tracked, scores shown, run cards written, hypotheses tested."""
 
 from beatwise.hooks.journal import JournalHooks
 from beatwise.hooks.parameters import ParameterHooks
+from beatwise.hooks.repetition import RepetitionHooks
+from beatwise.hooks.run_card import RunCardHooks
 from beatwise.hooks.scores import ScoreHooks
 from beatwise.hooks.tracking import TrackingHooks
 
-__all__ = ["JournalHooks", "ParameterHooks", "ScoreHooks", "TrackingHooks"]
+__all__ = ["JournalHooks", "ParameterHooks", "RepetitionHooks", "RunCardHooks", "ScoreHooks", "TrackingHooks"]

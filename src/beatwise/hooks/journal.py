@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import shlex
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import click
 import mlflow
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from beatwise.errors import BeatwiseError, in_own_words
+from beatwise.hooks.repetition import repeated_card
+from beatwise.hooks.run_card import measures, trains
 from beatwise.hooks.tracking import TrackingHooks
-from beatwise.journal import HOW_TO_PROPOSE, Attempt, Journal, Run, git_state, is_result, now, without_paths
-from beatwise.params import flatten
+from beatwise.journal import HOW_TO_PROPOSE, Attempt, Journal, Run, is_result
+from beatwise.runs import facts_of_run, without_paths
 
 
 class JournalHooks:
@@ -40,8 +39,11 @@ class JournalHooks:
         """
         # Of a run that was interrupted in a notebook Kedro tells no hook.
         self._end_as_stopped()
+        if repeated_card() is not None:
+            # What a hypothesis is to show is a new result.
+            return (yield)
         hypothesis = catalog.load("params:hypothesis")
-        if not _tests_hypotheses(pipeline):
+        if not (trains(pipeline) and measures(pipeline)):
             if run_params["runtime_params"].get("hypothesis"):
                 raise BeatwiseError(
                     "hypothesis: this run does not both train and measure a model, so that it can test nothing. Leave "
@@ -52,7 +54,8 @@ class JournalHooks:
         # What cannot be read is to stop the run before it is tracked.
         journal.entries()
         result = yield
-        self._attempt = journal.take_up(hypothesis, self._facts(run_params, catalog.load("params:source")))
+        run = Run(**facts_of_run(run_params, catalog.load("params:source"), self._tracking.run_id))
+        self._attempt = journal.take_up(hypothesis, run)
         if self._attempt is not None:
             self._announce(self._attempt)
             atexit.unregister(self._end_as_stopped)
@@ -103,23 +106,6 @@ class JournalHooks:
         attempt, self._attempt = self._attempt, None
         return attempt
 
-    def _facts(self, run_params: dict[str, Any], source: str) -> Run:
-        """What is known of a run when it begins."""
-        git_sha, uncommitted = git_state(Path(run_params["project_path"]))
-        given = {name: value for name, value in flatten(run_params["runtime_params"]).items() if name != "hypothesis"}
-        return Run(
-            began=now(),
-            command=_typed_command(),
-            git_sha=git_sha,
-            uncommitted=uncommitted,
-            environment=run_params["env"] or "base",
-            pipeline="+".join(run_params["pipeline_names"] or ["__default__"]),
-            source=source,
-            # A notebook may give anything.
-            params={n: v if type(v) in (str, int, float, bool, type(None)) else str(v) for n, v in given.items()},
-            mlflow_run=self._tracking.run_id,
-        )
-
     def _announce(self, attempt: Attempt) -> None:
         """Say on the screen and in MLflow what is being tested."""
         hypothesis, expect = attempt.entry.hypothesis, attempt.entry.expect
@@ -127,11 +113,6 @@ class JournalHooks:
         if self._tracking.run_id is not None:
             mlflow.set_tags({"hypothesis": hypothesis, "mlflow.note.content": f"{hypothesis}\n\n{expected}"})
         _print(f"Hypothesis: {hypothesis}\n{expected}\nJournal: {attempt.id}")
-
-
-def _tests_hypotheses(pipeline: Pipeline) -> bool:
-    trains = any("train" in node.tags for node in pipeline.nodes)
-    return trains and any(is_result(name) for name in pipeline.all_outputs())
 
 
 def _compares_or_searches(pipeline: Pipeline, catalog: DataCatalog) -> bool:
@@ -144,11 +125,3 @@ def _print(text: str) -> None:
     from rich import get_console
 
     get_console().print(text, markup=False, highlight=False)
-
-
-def _typed_command() -> str | None:
-    """The command line that started this process; None in a notebook or a script, whose arguments are not Kedro's."""
-    if click.get_current_context(silent=True) is None:
-        return None
-    program = Path(sys.argv[0])
-    return shlex.join([program.parent.name if program.stem == "__main__" else program.stem, *sys.argv[1:]])

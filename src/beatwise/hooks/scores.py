@@ -12,7 +12,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from beatwise.hooks.paths import saved_path
+from beatwise.hooks.paths import saved_path, short_path
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +64,13 @@ class ScoreHooks:
         console = get_console()
         if not self._shown:
             for name in sorted(pipeline.outputs()):
-                console.print(f"{name}: {_short_path(saved_path(catalog[name]))}", soft_wrap=True)
+                console.print(f"{name}: {short_path(saved_path(catalog[name]))}", soft_wrap=True)
         for name, shown in self._shown.items():
             namespace = name.rpartition(".")[0]
             if isinstance(shown, Path):
                 what = "the search" if name.endswith("search_report") else namespace
                 console.print(f"Report of {what}:", style="bold")
-                console.print(_short_path(shown), soft_wrap=True)
+                console.print(short_path(shown), soft_wrap=True)
             elif isinstance(shown, pd.DataFrame):
                 console.print(as_rich(short_leaderboard_table(shown), title="Leaderboard"))
             elif "mcnemar" in shown:
@@ -80,7 +80,3 @@ class ScoreHooks:
                     as_rich(overall_table(shown, HEADLINE, PARTS_ON_TERMINAL), title=f"Scores of {namespace}")
                 )
                 console.print(as_rich(per_class_table(shown, HEADLINE_BY_CLASS)))
-
-
-def _short_path(path: Path) -> str:
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

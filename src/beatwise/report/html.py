@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from beatwise.figures.style import DPI, to_png
 from beatwise.params import Evaluate, flatten
+from beatwise.report.run_card import card_facts, node_seconds
 from beatwise.report.tables import (
     behind_table,
     best_trials_table,
@@ -22,6 +23,7 @@ from beatwise.report.tables import (
     per_class_table,
     searched_table,
 )
+from beatwise.run_card import RunCard
 
 
 def render_report(
@@ -32,6 +34,7 @@ def render_report(
     model: Mapping[str, Any],
     metrics: Mapping[str, Any],
     data_summary: Mapping[str, Any],
+    run_card: RunCard,
     figures: Mapping[str, Figure | bytes],
 ) -> str:
     """Render the report.
@@ -43,6 +46,7 @@ def render_report(
         model: ``TrainedModel.to_dict()``.
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
         data_summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        run_card: The card of the run that makes the report, as far as it is known.
         figures: Figures by name, as drawn or as PNG.
 
     Returns:
@@ -60,6 +64,8 @@ def render_report(
         per_class=per_class_table(metrics),
         metrics=metrics,
         data=data_summary,
+        run=card_facts(run_card),
+        nodes=node_seconds(run_card),
         figures={name: _embed(figure) for name, figure in figures.items()},
     )
 

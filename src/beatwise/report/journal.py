@@ -12,6 +12,7 @@ from rich.text import Text
 
 from beatwise.evaluation.metrics import OVERALL
 from beatwise.journal import COMPARED, PARTS, Entry, Run, compared_metrics, read_expectation
+from beatwise.report.run_card import run_facts
 from beatwise.report.tables import Table
 from beatwise.report.terminal import as_rich
 
@@ -58,19 +59,8 @@ def metrics_table(run: Run) -> Table:
 
 def facts(run: Run) -> dict[str, str]:
     """What is known of a run, by what to call it; nothing that is not known."""
-    uncommitted = ", with uncommitted changes" if run.uncommitted else ""
-    known = {
-        "command": run.command,
-        "commit": run.git_sha and f"{run.git_sha[:10]}{uncommitted}",
-        "environment": run.environment,
-        "pipeline": run.pipeline,
-        "source": run.source,
-        "params": ", ".join(f"{key}={value}" for key, value in run.params.items()),
-        "took": run.ended and str(run.ended - run.began),
-        "MLflow run": run.mlflow_run,
-        "error": run.error,
-    }
-    return {name: fact for name, fact in known.items() if fact}
+    known = {"took": run.ended and str(run.ended - run.began), "error": run.error}
+    return {**run_facts(run), **{name: fact for name, fact in known.items() if fact}}
 
 
 def on_terminal(id: str, entry: Entry) -> Group:

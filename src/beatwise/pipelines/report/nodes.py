@@ -11,6 +11,7 @@ from beatwise import figures
 from beatwise.errors import BeatwiseError
 from beatwise.params import Report
 from beatwise.report.html import render_report
+from beatwise.run_card import RunCard
 from beatwise.trained_model import TrainedModel
 
 
@@ -47,6 +48,7 @@ def render(
     model: TrainedModel,
     metrics: dict[str, Any],
     data_summary: dict[str, Any],
+    run_card: dict[str, Any],
     report: Report,
     source: str,
     **drawn: Figure | bytes,
@@ -57,6 +59,7 @@ def render(
         model: The model, with what it was fitted with.
         metrics: Its metrics.
         data_summary: Description of the data.
+        run_card: The card of this run, as far as it is known: a :class:`beatwise.run_card.RunCard` as plain data.
         report: Title and notice.
         source: Name of the data source.
         **drawn: Figures by the name that the template calls them.
@@ -79,5 +82,6 @@ def render(
         model=model.to_dict(),
         metrics=metrics,
         data_summary=data_summary,
+        run_card=RunCard.model_validate(run_card),
         figures=drawn,
     )

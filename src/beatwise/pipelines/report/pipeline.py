@@ -54,6 +54,7 @@ def create_report(namespace: str) -> Pipeline:
                     "model": "model",
                     "metrics": "metrics",
                     "data_summary": "data_summary",
+                    "run_card": "run_card",
                     "report": "params:report",
                     "source": "params:source",
                     "class_counts": "class_counts_figure",
@@ -72,7 +73,7 @@ def create_report(namespace: str) -> Pipeline:
     return Pipeline(
         template,
         namespace=namespace,
-        inputs={"test_beats", "data_summary", "data_summary_figure"},
+        inputs={"test_beats", "data_summary", "data_summary_figure", "run_card"},
         parameters={
             "params:report",
             "params:classes",

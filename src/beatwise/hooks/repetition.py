@@ -1,0 +1,109 @@
+"""A run that repeats an earlier one: with the parameters of its card, and trained anew."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+
+from beatwise.datasets.folder import FolderDataset
+from beatwise.errors import BeatwiseError
+from beatwise.hooks.parameters import FIXED_BY_SOURCE
+from beatwise.params import Parameters, checked
+from beatwise.run_card import RunCard
+from beatwise.search.trials import Searches
+
+
+@dataclass(frozen=True)
+class _Repetition:
+    """What is repeated, and what is cleaned up when that is over."""
+
+    card: RunCard
+    scratch: ExitStack
+
+
+_going_on: ContextVar[_Repetition | None] = ContextVar("repetition", default=None)
+
+
+@contextmanager
+def repeating(card: RunCard) -> Iterator[None]:
+    """Make every run that begins in here a repetition of a card's."""
+    with ExitStack() as scratch:
+        token = _going_on.set(_Repetition(card, scratch))
+        try:
+            yield
+        finally:
+            _going_on.reset(token)
+
+
+def repeated_card() -> RunCard | None:
+    """The card of the run that is repeated; None where a run is one of its own."""
+    going_on = _going_on.get()
+    return None if going_on is None else going_on.card
+
+
+class RepetitionHooks:
+    """Gives a repetition the parameters of the card, and empty folders instead of what earlier runs have left.
+
+    Checkpoints, finished rows and the trials of searches would otherwise be read where a repetition is to train.
+    """
+
+    # Before the parameters are checked.
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Put the parameters of the card in the place of what the files say.
+
+        Raises:
+            BeatwiseError: If they are not allowed any more, or if the environment is another source than it was.
+        """
+        card = repeated_card()
+        if card is None:
+            return
+        heading = "The parameters of the run card cannot be used with this version of Beatwise:"
+        checked(Parameters, card.parameters, heading)
+        now = context.config_loader["globals"]
+        for name in sorted(FIXED_BY_SOURCE):
+            if now.get(name) != card.parameters[name]:
+                raise BeatwiseError(
+                    f"The environment {card.environment} is not what it was: {name} is {now.get(name)} in its "
+                    f"globals.yml, and {card.parameters[name]} in the run card. Check out the commit of the card to "
+                    "repeat it."
+                )
+        # Not as --params: what the files have had added since would be merged with it.
+        context.config_loader["parameters"] = card.parameters
+
+    # Last, because the MLflow run has been opened by then.
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+        """Empty the folders, and say in MLflow what is repeated."""
+        going_on = _going_on.get()
+        if going_on is None:
+            return
+        card = going_on.card
+        folders = [dataset for name in catalog if isinstance(dataset := catalog[name], FolderDataset)]
+        earlier: Searches = catalog.load("searches")
+        # Where the folders themselves lie, because the machines of a cluster may share that place.
+        beside = earlier.folder.parent
+        beside.mkdir(parents=True, exist_ok=True)
+        empty = going_on.scratch.enter_context(TemporaryDirectory(prefix=".repetition-", dir=beside))
+        for dataset in folders:
+            dataset.folder = Path(empty) / dataset.folder.name
+        _hand_on(earlier, catalog.load("searches"), card.parameters["tune"].get("refine"))
+        if mlflow.active_run() and card.mlflow_run is not None:
+            mlflow.set_tag("repeats", card.mlflow_run)
+
+
+def _hand_on(earlier: Searches, now: Searches, name: str | None) -> None:
+    """Keep the search that a refined one is narrowed around, which is an input of the run."""
+    for stored in earlier.all() if name is not None else []:
+        if stored.name == name:
+            shutil.copytree(stored.folder, now.folder / stored.key, ignore=shutil.ignore_patterns("ray"))
