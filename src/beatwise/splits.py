@@ -135,13 +135,22 @@ def split_beats(beats: pd.DataFrame, use: str, options: Mapping[str, Any], seed:
     return {part: rest[parts == part].reset_index(drop=True) for part in PARTS}
 
 
+def patients_of(beats: pd.DataFrame) -> npt.NDArray[np.str_]:
+    """The patient of each beat, named by a record, ``str [n]``.
+
+    Args:
+        beats: Table with ``record``.
+    """
+    return beats["record"].astype(str).replace(SAME_PATIENT).to_numpy(dtype=str)
+
+
 def _patients(beats: pd.DataFrame, split: str) -> npt.NDArray[np.str_]:
     if not has_records(beats):
         raise BeatwiseError(
             f"The split {split!r} needs to know each beat's record, and this source has no column 'record'. "
             "Use a source that has (environments demo, mitdb, mitbih_rr), or ingest.split.use=given or stratified."
         )
-    return beats["record"].astype(str).replace(SAME_PATIENT).to_numpy(dtype=str)
+    return patients_of(beats)
 
 
 def _cut_stratified(parts: Parts, target: npt.NDArray[np.int64], name: str, share: float, seed: int) -> None:

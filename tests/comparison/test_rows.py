@@ -53,7 +53,8 @@ def parts(make_beats: MakeBeats, tmp_path: Path) -> Parts:
 @pytest.mark.parametrize("changes", [{}, BOOSTING], ids=["network", "reference"])
 def test_a_row_predicts_every_beat_of_validation_and_test(changes: dict[str, Any], parts: Parts) -> None:
     _, predictions = fit_row(row(changes), parts)
-    assert list(predictions.columns) == ["target", "prediction", *(f"probability_{name}" for name in CLASSES), "part"]
+    known = ["target", "prediction", *(f"probability_{name}" for name in CLASSES), "record", "part"]
+    assert list(predictions.columns) == known
     for part, beats in (("val", parts[1]), ("test", parts[2])):
         of_part = predictions[predictions["part"] == part]
         assert of_part["target"].tolist() == beats["target"].tolist()
@@ -97,7 +98,7 @@ def test_a_row_predicts_what_the_fit_template_predicts_with_the_same_settings(pa
     facts, predictions = fit_row(planned, parts)
     for part, table in expected.items():
         ours = predictions[predictions["part"] == part].drop(columns="part").reset_index(drop=True)
-        pd.testing.assert_frame_equal(ours, table.drop(columns=["record", "sample"]), check_exact=True)
+        pd.testing.assert_frame_equal(ours, table.drop(columns="sample"), check_exact=True)
     assert [epoch["val_macro_f1"] for epoch in facts["history"]] == history["val_macro_f1"].tolist()
     assert facts["n_parameters"] == model.facts["n_parameters"]
 

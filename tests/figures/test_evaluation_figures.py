@@ -86,7 +86,6 @@ def rejections_of(beats: Case) -> list[dict[str, Any]]:
 FIGURES: dict[str, Callable[[Case], Figure]] = {
     "roc": lambda beats: figures.plot_roc_curves(curves_of(beats)),
     "precision_recall": lambda beats: figures.plot_precision_recall_curves(curves_of(beats)),
-    "confusion_matrix": lambda beats: figures.plot_confusion_matrix(metrics_of(beats)),
     "confusion_matrices": lambda beats: figures.plot_confusion_matrices(metrics_of(beats)),
     "per_class": lambda beats: figures.plot_per_class(metrics_of(beats)),
     "reliability": lambda beats: figures.plot_reliability(calibration_of(beats)),

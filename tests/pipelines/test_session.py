@@ -71,7 +71,7 @@ def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) ->
 def test_the_report_needs_no_other_file_and_says_that_its_data_is_synthetic(ran: Ran) -> None:
     html = ran.versions("08_reporting/test/baseline/report.html")[0].read_text(encoding="utf-8")
     assert "SYNTHETIC" in html
-    assert html.count("data:image/png;base64,") == 6
+    assert html.count("data:image/png;base64,") == 16
     for outside in ('src="http', 'href="http', "url(", "<script"):
         assert outside not in html
 
@@ -105,7 +105,7 @@ def test_metrics_in_mlflow_are_those_that_are_stored(ran: Ran) -> None:
 
 def test_figures_and_report_are_artifacts_of_the_run(ran: Ran) -> None:
     files = {f.path for f in mlflow.MlflowClient().list_artifacts(ran.runs.iloc[0]["run_id"], "baseline")}
-    for name in ("report.html", "confusion_matrix.png", "learning_curves.png", "per_class.png", "metrics.json"):
+    for name in ("report.html", "confusion_matrices.png", "learning_curves.png", "per_class.png", "metrics.json"):
         assert f"baseline/{name}" in files
 
 

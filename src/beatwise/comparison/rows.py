@@ -16,7 +16,7 @@ import pandas as pd
 from beatwise.beats import PART, TARGET
 from beatwise.comparison.reference import REFERENCES
 from beatwise.evaluation.intervals import draw_scores
-from beatwise.evaluation.predictions import measure_predictions, predict, prediction_table, probabilities
+from beatwise.evaluation.predictions import clusters_of, measure_predictions, predict, prediction_table, probabilities
 from beatwise.files import written_whole
 from beatwise.params import Evaluate, FitConfig
 from beatwise.training.checkpoint import Checkpoints
@@ -104,7 +104,7 @@ def fit_row(
             "history": [_without_nan(epoch) for epoch in model.history],
         }
     together = pd.concat([table.assign(**{PART: part}) for part, table in tables.items()], ignore_index=True)
-    return facts, together.drop(columns=["record", "sample"], errors="ignore")
+    return facts, together.drop(columns="sample", errors="ignore")
 
 
 def _without_nan(epoch: Mapping[str, float]) -> dict[str, float | None]:
@@ -127,6 +127,8 @@ def measure_row(predictions: pd.DataFrame, settings: tuple[Evaluate, int]) -> tu
     evaluate, seed = settings
     val, test = (predictions[predictions[PART] == part].drop(columns=PART) for part in ("val", "test"))
     target = test[TARGET].to_numpy(np.int64)
-    drawn = draw_scores(target, probabilities(test), draws=evaluate.bootstrap_draws, seed=seed)
+    drawn = draw_scores(
+        target, probabilities(test), draws=evaluate.bootstrap_draws, seed=seed, cluster=clusters_of(test)
+    )
     metrics = measure_predictions(val, test, evaluate, seed, drawn)
     return metrics, pd.DataFrame({name: drawn.overall[name] for name in COMPARED})

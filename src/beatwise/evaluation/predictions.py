@@ -8,14 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from beatwise.beats import has_records
 from beatwise.evaluation.intervals import draw_scores, measure
 from beatwise.evaluation.metrics import Floats, Scores
 from beatwise.evaluation.operating_point import apply_factors, recall_first_factors
 from beatwise.params import Evaluate
 from beatwise.signals.representations import TensorSet
+from beatwise.splits import patients_of
 from beatwise.trained_model import TrainedModel
 
 PREFIX = "probability_"
+# The patient of each beat; None where beats are drawn singly.
+Clusters = npt.NDArray[np.str_] | None
 
 
 def predict(model: TrainedModel, tensors: TensorSet) -> pd.DataFrame:
@@ -57,6 +61,21 @@ def probabilities(predictions: pd.DataFrame) -> Floats:
     return predictions[[PREFIX + name for name in class_names(predictions)]].to_numpy(np.float32)
 
 
+def clusters_of(predictions: pd.DataFrame) -> Clusters:
+    """What the bootstrap draws as a whole: the patient of each beat, ``str [n]``, by the record.
+
+    Args:
+        predictions: Predictions table.
+
+    Returns:
+        None where the records are not known, or there is one alone: beats are then drawn singly.
+    """
+    if not has_records(predictions):
+        return None
+    patients = patients_of(predictions)
+    return patients if len(np.unique(patients)) > 1 else None
+
+
 def measure_predictions(
     val_predictions: pd.DataFrame,
     predictions: pd.DataFrame,
@@ -77,7 +96,8 @@ def measure_predictions(
         drawn: Bootstrap samples of test, where they have been made already.
 
     Returns:
-        ``classes``, ``confidence``, ``bootstrap_draws``; what :func:`~beatwise.evaluation.intervals.measure` returns
+        ``classes``, ``confidence``, ``bootstrap_draws``, and ``bootstrap_of``, ``patients`` where whole patients are
+        drawn and ``beats`` where beats are drawn singly; what :func:`~beatwise.evaluation.intervals.measure` returns
         under ``test``, ``val``, ``naive`` and ``recall_first`` (test); ``class_factors``, by which probabilities are
         multiplied at the recall-first operating point, by class.
     """
@@ -87,18 +107,23 @@ def measure_predictions(
     naive = np.tile(np.bincount(val_target, minlength=len(classes)) / len(val_target), (len(target), 1))
     factors = recall_first_factors(val_target, val_probability, evaluate.accuracy_floor)
 
-    def measured(target: npt.NDArray[np.int64], probability: Floats, drawn: Scores | None = None) -> dict[str, Any]:
-        drawn = drawn or draw_scores(target, probability, draws=evaluate.bootstrap_draws, seed=seed)
+    val_clusters, clusters = clusters_of(val_predictions), clusters_of(predictions)
+
+    def measured(
+        target: npt.NDArray[np.int64], probability: Floats, cluster: Clusters = clusters, drawn: Scores | None = None
+    ) -> dict[str, Any]:
+        drawn = drawn or draw_scores(target, probability, draws=evaluate.bootstrap_draws, seed=seed, cluster=cluster)
         return measure(target, probability, classes, drawn, evaluate.confidence)
 
     return {
         "classes": classes,
         "confidence": evaluate.confidence,
         "bootstrap_draws": evaluate.bootstrap_draws,
+        "bootstrap_of": "beats" if clusters is None else "patients",
         "accuracy_floor": evaluate.accuracy_floor,
         "class_factors": dict(zip(classes, factors.tolist(), strict=True)),
-        "test": measured(target, probability, drawn),
-        "val": measured(val_target, val_probability),
+        "test": measured(target, probability, drawn=drawn),
+        "val": measured(val_target, val_probability, val_clusters),
         "naive": measured(target, naive),
         "recall_first": measured(target, apply_factors(probability, factors)),
     }

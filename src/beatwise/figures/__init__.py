@@ -13,14 +13,13 @@ from beatwise.figures.mistakes import (
 )
 from beatwise.figures.prevalence import plot_predictive_value
 from beatwise.figures.reject import plot_risk_coverage
-from beatwise.figures.scores import plot_confusion_matrices, plot_confusion_matrix, plot_per_class
+from beatwise.figures.scores import plot_confusion_matrices, plot_per_class
 from beatwise.figures.search import plot_importance, plot_parallel, plot_search, plot_slices, plot_trial_curves
 from beatwise.figures.training import plot_learning_curves
 
 __all__ = [
     "plot_class_counts",
     "plot_confusion_matrices",
-    "plot_confusion_matrix",
     "plot_data_summary",
     "plot_errors_by_length",
     "plot_errors_by_record",

@@ -14,27 +14,13 @@ from beatwise.evaluation.metrics import confusion_shares
 from beatwise.figures.style import class_colors, light_grid, new_figure
 
 
-def plot_confusion_matrix(metrics: Mapping[str, Any]) -> Figure:
-    """Test beats by true and predicted class: share of the true class, and count.
-
-    Args:
-        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
-    """
-    size = _matrix_size(metrics)
-    figure, ax = new_figure(size + 1.2, size)
-    image = _draw_confusion(ax, metrics, "truth")
-    ax.set_ylabel("true class")
-    figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class (recall on the diagonal)")
-    return figure
-
-
 def plot_confusion_matrices(metrics: Mapping[str, Any]) -> Figure:
     """Test beats by true and predicted class, in shares of the true class and in shares of the predicted one.
 
     Args:
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
     """
-    size = _matrix_size(metrics)
+    size = 0.72 * len(metrics["classes"]) + 1.0
     figure, axes = new_figure(2 * size + 0.4, size + 0.3, 1, 2, sharey=True)
     titles = {
         "truth": "share of the true class\n(rows add up to 1, recall on the diagonal)",
@@ -46,10 +32,6 @@ def plot_confusion_matrices(metrics: Mapping[str, Any]) -> Figure:
     axes[0].set_ylabel("true class")
     figure.colorbar(image, ax=axes, shrink=0.8, label="share")
     return figure
-
-
-def _matrix_size(metrics: Mapping[str, Any]) -> float:
-    return 0.72 * len(metrics["classes"]) + 1.0
 
 
 def _draw_confusion(ax: Axes, metrics: Mapping[str, Any], of: Any) -> AxesImage:

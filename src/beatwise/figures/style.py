@@ -44,6 +44,17 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     return figure, axes
 
 
+def new_note(text: str) -> Figure:
+    """What stands in the place of a figure for which something is not known.
+
+    Args:
+        text: What is not known.
+    """
+    figure = Figure(figsize=(6.0, 0.8), dpi=DPI)
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
+    return figure
+
+
 def light_grid(ax: Axes, axis: Any = "y") -> None:
     """Faint lines behind the data."""
     ax.grid(axis=axis, color="#DDDDDD", linewidth=0.6)

@@ -15,13 +15,17 @@ from beatwise.report.run_card import card_facts, node_seconds
 from beatwise.report.tables import (
     behind_table,
     best_trials_table,
+    calibration_table,
     changes_table,
     cost_table,
+    ec57_tables,
     leaderboard_table,
     overall_table,
     paired_table,
     per_class_table,
+    rejections_table,
     searched_table,
+    thresholds_table,
 )
 from beatwise.run_card import RunCard
 
@@ -33,6 +37,7 @@ def render_report(
     source: str,
     model: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    assessment: Mapping[str, Any],
     data_summary: Mapping[str, Any],
     run_card: RunCard,
     figures: Mapping[str, Figure | bytes],
@@ -45,6 +50,7 @@ def render_report(
         source: Name of the data source.
         model: ``TrainedModel.to_dict()``.
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
         data_summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
         run_card: The card of the run that makes the report, as far as it is known.
         figures: Figures by name, as drawn or as PNG.
@@ -62,6 +68,10 @@ def render_report(
         model=model,
         overall=overall_table(metrics),
         per_class=per_class_table(metrics),
+        ec57=ec57_tables(assessment),
+        thresholds=thresholds_table(assessment),
+        calibration=calibration_table(assessment),
+        rejections=rejections_table(assessment),
         metrics=metrics,
         data=data_summary,
         run=card_facts(run_card),

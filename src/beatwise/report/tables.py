@@ -97,7 +97,8 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL, shown:
     ]
     caption = (
         f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
-        f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of the beats. "
+        f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of whole "
+        f"{metrics['bootstrap_of']}. "
         "Validation chose the epoch, so its scores flatter. Recall first: each probability times the factor of its "
         f"class, chosen on validation for macro recall at an accuracy of {metrics['accuracy_floor']} or more: "
         + ", ".join(f"{label} {factor:.3g}" for label, factor in metrics["class_factors"].items())
@@ -119,6 +120,92 @@ def per_class_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL_BY_CL
         for label in metrics["classes"]
     ]
     return Table("The model on the test beats of each class.", ["class", "beats", *_heads(names)], rows)
+
+
+def ec57_tables(assessment: Mapping[str, Any]) -> list[Table]:
+    """The tables of ANSI/AAMI EC57, one with five classes and one without Q, where the classes are those.
+
+    Args:
+        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+    """
+    return [_ec57_table(table) for table in assessment["ec57"]]
+
+
+def _ec57_table(table: Mapping[str, Any]) -> Table:
+    names = {"recall": "Se", "precision": "+P", "fpr": "FPR", "accuracy": "accuracy"}
+    rows = [
+        [label, f"{scores['support']:,}", *(with_interval(scores[name]) for name in names)]
+        for label, scores in table["per_class"].items()
+    ]
+    without = f", {' and '.join(table['left_out'])} left out" if table["left_out"] else ""
+    caption = (
+        f"ANSI/AAMI EC57{without}, {table['n']:,} test beats: accuracy {with_interval(table['accuracy'])}, "
+        f"κ {with_interval(table['kappa'])}, jκ {with_interval(table['j_kappa'])} (Mar et al. 2011). An F or Q beat "
+        "that is called V, or a Q beat that is called S, counts neither for nor against."
+    )
+    return Table(caption, ["class", "beats", *names.values()], rows)
+
+
+def thresholds_table(assessment: Mapping[str, Any]) -> Table:
+    """What a threshold for a wanted recall gives, each class against the rest.
+
+    Args:
+        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+    """
+    names = ("recall", "specificity", "precision")
+    rows = [
+        [
+            label,
+            "–" if scores["threshold"] is None else f"{scores['threshold']:.3g}",
+            "–" if scores["called"] is None else f"{scores['called']:,} for {scores['support']:,}",
+            *(with_interval(scores[name]) for name in names),
+        ]
+        for label, scores in assessment["thresholds"].items()
+    ]
+    caption = (
+        "Each class against the rest, on test, at the highest threshold of its probability that has a recall of "
+        f"{assessment['wanted_recall']:g} on validation. Called: beats at or above it, for those that there are."
+    )
+    return Table(caption, ["class", "threshold", "called", *_heads(names)], rows)
+
+
+def calibration_table(assessment: Mapping[str, Any]) -> Table:
+    """Calibration before and after the temperature.
+
+    Args:
+        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+    """
+    calibration = assessment["calibration"]
+    parts = [calibration[part] for part in ("before", "after")]
+    rows = [
+        [LABELS["ece"], *(f"{part['top']['ece']:.4f}" for part in parts)],
+        ["the same by class, mean", *(f"{part['classwise_ece']:.4f}" for part in parts)],
+        [LABELS["log_loss"], *(f"{part['log_loss']:.4f}" for part in parts)],
+        [LABELS["brier"], *(f"{part['brier']:.4f}" for part in parts)],
+    ]
+    caption = (
+        f"Test, before and after a temperature of {calibration['temperature']:.3g}, fitted on validation (Guo et al. "
+        "2017): above 1 the probabilities were too sure. It changes no prediction."
+    )
+    return Table(caption, ["", "before", "after"], rows)
+
+
+def rejections_table(assessment: Mapping[str, Any]) -> Table:
+    """What is gained by leaving unsure beats to a person.
+
+    Args:
+        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+    """
+    names = ("coverage", "error", "macro_recall")
+    rows = [
+        [f"{one['threshold']:.4f}", f"{one['accepted']:,}", *(with_interval(one[name]) for name in names)]
+        for one in assessment["rejections"]
+    ]
+    caption = (
+        "Test beats are accepted from a top probability on that validation chose for its own coverage. Error and macro "
+        "recall are those of the accepted beats; the rest is left to a person."
+    )
+    return Table(caption, ["threshold", "accepted", "coverage", "error", LABELS["macro_recall"]], rows)
 
 
 def _majority(metrics: Mapping[str, Any]) -> str:

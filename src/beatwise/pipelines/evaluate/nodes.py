@@ -71,6 +71,55 @@ def measure(
     return {"model": model.fingerprint, **measure_predictions(val_predictions, predictions, evaluate, seed)}
 
 
+def assess(val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int) -> dict[str, Any]:
+    """Compute curves, calibration, thresholds and the rest from the stored predictions.
+
+    Args:
+        val_predictions: Predictions of the validation part.
+        predictions: Predictions of the test part.
+        evaluate: Settings of the bootstrap, the wanted recall and the coverages.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        See :func:`beatwise.evaluation.assessment.assess_predictions`.
+    """
+    from beatwise.evaluation.assessment import assess_predictions
+
+    return assess_predictions(val_predictions, predictions, evaluate, seed)
+
+
+def find_mistakes(
+    predictions: pd.DataFrame, test_beats: pd.DataFrame, evaluate: Evaluate, sample_rate: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Find the surest mistakes of each class, and where errors are frequent.
+
+    Args:
+        predictions: Predictions of the test part.
+        test_beats: Beats table of the test part.
+        evaluate: Mistakes of each class, and confidence of the intervals.
+        sample_rate: Samples per second (Hz).
+
+    Returns:
+        See :func:`beatwise.evaluation.mistakes.surest_mistakes` and
+        :func:`beatwise.evaluation.assessment.find_errors`.
+
+    Raises:
+        BeatwiseError: If the beats are not those that were predicted.
+    """
+    from beatwise.evaluation.assessment import find_errors
+    from beatwise.evaluation.mistakes import surest_mistakes
+
+    if not predictions["target"].equals(test_beats["target"].astype("int64")):
+        raise BeatwiseError(
+            "The latest predictions are not of today's test beats. Measure the model again: `kedro run "
+            "--pipeline=evaluate`."
+        )
+    return (
+        surest_mistakes(predictions, evaluate.mistakes_per_class),
+        find_errors(predictions, test_beats, sample_rate, evaluate.confidence),
+    )
+
+
 def _check_split(model: TrainedModel, val_fingerprint: str) -> None:
     if val_fingerprint != model.facts["val_fingerprint"]:
         raise BeatwiseError(

@@ -28,9 +28,28 @@ def create_evaluation(namespace: str) -> Pipeline:
                 name="measure_predictions",
                 tags="evaluate",
             ),
+            Node(
+                nodes.assess,
+                inputs=["val_predictions", "predictions", "params:evaluate", "params:seed"],
+                outputs="assessment",
+                name="assess_predictions",
+                tags="evaluate",
+            ),
+            Node(
+                nodes.find_mistakes,
+                inputs=["predictions", "test_beats", "params:evaluate", "params:sample_rate"],
+                outputs=["mistakes", "errors"],
+                name="find_mistakes",
+                tags="evaluate",
+            ),
         ]
     )
-    return Pipeline(template, namespace=namespace, parameters={"params:evaluate", "params:seed"})
+    return Pipeline(
+        template,
+        namespace=namespace,
+        inputs={"test_beats"},
+        parameters={"params:evaluate", "params:seed", "params:sample_rate"},
+    )
 
 
 def create_rebuild(namespace: str) -> Pipeline:

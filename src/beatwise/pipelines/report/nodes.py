@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from beatwise import figures
 from beatwise.errors import BeatwiseError
+from beatwise.figures.style import new_note
 from beatwise.params import Report
 from beatwise.report.html import render_report
 from beatwise.run_card import RunCard
@@ -34,9 +35,9 @@ def plot_learning_curves(model: TrainedModel) -> Figure:
     return figures.plot_learning_curves(pd.DataFrame(model.history), model.facts["best_epoch"])
 
 
-def plot_confusion_matrix(metrics: dict[str, Any]) -> Figure:
-    """Draw the confusion matrix of the test part."""
-    return figures.plot_confusion_matrix(metrics)
+def plot_confusion_matrices(metrics: dict[str, Any]) -> Figure:
+    """Draw the confusion matrix of the test part, as shares of the truth and of the predictions."""
+    return figures.plot_confusion_matrices(metrics)
 
 
 def plot_per_class(metrics: dict[str, Any]) -> Figure:
@@ -44,9 +45,46 @@ def plot_per_class(metrics: dict[str, Any]) -> Figure:
     return figures.plot_per_class(metrics)
 
 
+def plot_curves(assessment: dict[str, Any]) -> tuple[Figure, Figure]:
+    """Draw the ROC and the precision–recall curves of each class."""
+    return figures.plot_roc_curves(assessment["curves"]), figures.plot_precision_recall_curves(assessment["curves"])
+
+
+def plot_calibration(assessment: dict[str, Any]) -> tuple[Figure, Figure]:
+    """Draw how far probabilities can be taken at their word, of the predicted class and of each class."""
+    calibration = assessment["calibration"]
+    return figures.plot_reliability(calibration), figures.plot_reliability_by_class(calibration)
+
+
+def plot_predictive_value(assessment: dict[str, Any]) -> Figure:
+    """Draw the positive predictive value of each class over its prevalence."""
+    return figures.plot_predictive_value(assessment["predictive_value"])
+
+
+def plot_risk_coverage(assessment: dict[str, Any]) -> Figure:
+    """Draw what is gained by leaving unsure beats to a person."""
+    return figures.plot_risk_coverage(assessment["risk_coverage"], assessment["rejections"])
+
+
+def plot_mistakes(mistakes: pd.DataFrame, test_beats: pd.DataFrame, classes: list[str], sample_rate: float) -> Figure:
+    """Draw the surest mistakes of each class."""
+    return figures.plot_surest_mistakes(mistakes, test_beats, classes, sample_rate)
+
+
+def plot_errors(errors: pd.DataFrame) -> tuple[Figure, Figure, Figure]:
+    """Draw the share of errors by length of the beat, by record and by RR interval."""
+    by = dict(list(errors.groupby("by")))
+    return (
+        figures.plot_errors_by_length(by["length"]),
+        figures.plot_errors_by_record(by["record"]) if "record" in by else new_note("The records are not known."),
+        figures.plot_errors_by_rr(by["rr"]) if "rr" in by else new_note("The RR intervals are not known."),
+    )
+
+
 def render(
     model: TrainedModel,
     metrics: dict[str, Any],
+    assessment: dict[str, Any],
     data_summary: dict[str, Any],
     run_card: dict[str, Any],
     report: Report,
@@ -58,6 +96,7 @@ def render(
     Args:
         model: The model, with what it was fitted with.
         metrics: Its metrics.
+        assessment: What else was measured of it.
         data_summary: Description of the data.
         run_card: The card of this run, as far as it is known: a :class:`beatwise.run_card.RunCard` as plain data.
         report: Title and notice.
@@ -81,6 +120,7 @@ def render(
         source=source,
         model=model.to_dict(),
         metrics=metrics,
+        assessment=assessment,
         data_summary=data_summary,
         run_card=RunCard.model_validate(run_card),
         figures=drawn,

@@ -4,6 +4,13 @@ from kedro.pipeline import Node, Pipeline
 
 from beatwise.pipelines.report import nodes
 
+# The figures of the report that are drawn in its own namespace.
+DRAWN = (
+    *("class_counts", "example_beats", "learning_curves", "per_class", "confusion_matrices", "roc", "precision_recall"),
+    *("reliability", "reliability_by_class", "predictive_value", "risk_coverage", "mistakes"),
+    *("errors_by_length", "errors_by_record", "errors_by_rr"),
+)
+
 
 def create_report(namespace: str) -> Pipeline:
     """Results into figures and one report.
@@ -35,10 +42,52 @@ def create_report(namespace: str) -> Pipeline:
                 tags="report",
             ),
             Node(
-                nodes.plot_confusion_matrix,
+                nodes.plot_confusion_matrices,
                 inputs="metrics",
-                outputs="confusion_matrix_figure",
-                name="plot_confusion_matrix",
+                outputs="confusion_matrices_figure",
+                name="plot_confusion_matrices",
+                tags="report",
+            ),
+            Node(
+                nodes.plot_curves,
+                inputs="assessment",
+                outputs=["roc_figure", "precision_recall_figure"],
+                name="plot_curves",
+                tags="report",
+            ),
+            Node(
+                nodes.plot_calibration,
+                inputs="assessment",
+                outputs=["reliability_figure", "reliability_by_class_figure"],
+                name="plot_calibration",
+                tags="report",
+            ),
+            Node(
+                nodes.plot_predictive_value,
+                inputs="assessment",
+                outputs="predictive_value_figure",
+                name="plot_predictive_value",
+                tags="report",
+            ),
+            Node(
+                nodes.plot_risk_coverage,
+                inputs="assessment",
+                outputs="risk_coverage_figure",
+                name="plot_risk_coverage",
+                tags="report",
+            ),
+            Node(
+                nodes.plot_mistakes,
+                inputs=["mistakes", "test_beats", "params:classes", "params:sample_rate"],
+                outputs="mistakes_figure",
+                name="plot_mistakes",
+                tags="report",
+            ),
+            Node(
+                nodes.plot_errors,
+                inputs="errors",
+                outputs=[f"errors_by_{by}_figure" for by in ("length", "record", "rr")],
+                name="plot_errors",
                 tags="report",
             ),
             Node(
@@ -53,15 +102,12 @@ def create_report(namespace: str) -> Pipeline:
                 inputs={
                     "model": "model",
                     "metrics": "metrics",
+                    "assessment": "assessment",
                     "data_summary": "data_summary",
                     "run_card": "run_card",
                     "report": "params:report",
                     "source": "params:source",
-                    "class_counts": "class_counts_figure",
-                    "example_beats": "example_beats_figure",
-                    "learning_curves": "learning_curves_figure",
-                    "confusion_matrix": "confusion_matrix_figure",
-                    "per_class": "per_class_figure",
+                    **{name: f"{name}_figure" for name in DRAWN},
                     "data_summary_figure": "data_summary_figure",
                 },
                 outputs="report",

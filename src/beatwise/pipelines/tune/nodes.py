@@ -193,7 +193,7 @@ def compare(
         See :func:`beatwise.evaluation.paired.compare_paired`; with ``confidence`` and ``bootstrap_draws``.
     """
     from beatwise.evaluation.paired import compare_paired
-    from beatwise.evaluation.predictions import probabilities
+    from beatwise.evaluation.predictions import clusters_of, probabilities
 
     paired = compare_paired(
         tuned_predictions[TARGET].to_numpy(np.int64),
@@ -202,6 +202,7 @@ def compare(
         draws=evaluate.bootstrap_draws,
         seed=seed,
         confidence=evaluate.confidence,
+        cluster=clusters_of(tuned_predictions),
     )
     return {**paired, "confidence": evaluate.confidence, "bootstrap_draws": evaluate.bootstrap_draws}
 
