@@ -43,11 +43,13 @@ def made(name: str) -> Case:
         "an absent class": lambda: chosen(beats, beats.target != 3),
         "one record": lambda: chosen(beats, beats.record == "107"),
         "perfect": lambda: with_probability(beats, np.eye(5, dtype=np.float32)[beats.target]),
+        # Every class is called, and none is hit.
+        "always wrong": lambda: with_probability(beats, np.eye(5, dtype=np.float32)[(beats.target + 1) % 5]),
         "useless": lambda: with_probability(beats, np.full((3000, 5), 0.2, dtype=np.float32)),
     }[name]()
 
 
-CASES = ("usual", "an absent class", "perfect", "useless")
+CASES = ("usual", "an absent class", "perfect", "always wrong", "useless")
 
 
 def waves(beats: Case) -> pd.DataFrame:

@@ -24,7 +24,9 @@ def plot_predictive_value(values: Mapping[str, Any]) -> Figure:
             continue
         draw_band(ax, values["prevalence"], of_class, color, label)
         here = of_class["test_prevalence"]
-        height = np.interp(np.log(here), np.log(values["prevalence"]), of_class["value"])
+        # Of a class that is called and never hit, the value at a prevalence of 1 is not defined.
+        known = np.array(of_class["value"], dtype=np.float64)
+        height = np.interp(np.log(here), np.log(values["prevalence"]), known)
         ax.plot(here, height, "o", color=color, markersize=6, markeredgecolor="white", zorder=3)
     ax.set(xscale="log", xlim=(values["prevalence"][0], 1), ylim=(0, 1.02))
     ax.set_xlabel("prevalence: share of the class among all beats (log scale); dot: test part")
