@@ -38,6 +38,8 @@ from beatwise.search.trials import Searches
 from beatwise.training.checkpoint import Checkpoints
 from tests.conftest import ROOT, copy_project, example_card, git
 
+# Whole runs, and their repetitions.
+pytestmark = pytest.mark.slow
 MakeBeats = Callable[..., pd.DataFrame]
 DRY = "train.epochs=1,train.steps_per_epoch=2"
 CARDS = "data/08_reporting/test/run_card.json"

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from beatwise.evaluation.paired import compare_paired
-from beatwise.evaluation.predictions import probabilities
+from beatwise.evaluation.predictions import clusters_of, probabilities
 from beatwise.params import RaySettings
 from beatwise.run_card import read_card
 from beatwise.search.engine import started_ray
@@ -107,7 +107,8 @@ def test_baseline_and_tuned_model_are_compared_beat_by_beat(tuned: Tuned) -> Non
         for name in ("baseline", "tuned")
     )
     target = first["target"].to_numpy()
-    expected = compare_paired(target, probabilities(first), probabilities(second), draws=20, seed=42, confidence=0.95)
+    options: dict[str, Any] = {"draws": 20, "seed": 42, "confidence": 0.95, "cluster": clusters_of(second)}
+    expected = compare_paired(target, probabilities(first), probabilities(second), **options)
     assert stored == {**expected, "confidence": 0.95, "bootstrap_draws": 20}
 
 
