@@ -201,6 +201,7 @@ def test_no_checkpoint_is_left(compared: Compared) -> None:
     assert not folder.exists() or not list(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_the_best_stored_model_is_measured_by_the_version_best(compared: Compared) -> None:
     run_session(compared.folder, "train")
     (trained,) = (compared.folder / "data/06_models/test/baseline/model").iterdir()

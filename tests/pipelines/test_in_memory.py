@@ -142,6 +142,7 @@ def test_validation_and_test_do_not_change_what_is_trained(raw_beats: pd.DataFra
         assert ours.detach().numpy().tobytes() == theirs.detach().numpy().tobytes()
 
 
+@pytest.mark.slow
 def test_a_stored_model_is_measured_again_to_the_same_numbers_without_training(raw_beats: pd.DataFrame) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     inputs = {name: made[name] for name in evaluate.create_pipeline().inputs() if name in made}
@@ -151,6 +152,7 @@ def test_a_stored_model_is_measured_again_to_the_same_numbers_without_training(r
     pd.testing.assert_frame_equal(again["baseline.predictions"], made["baseline.predictions"])
 
 
+@pytest.mark.slow
 def test_a_stored_model_is_not_measured_on_beats_it_may_have_been_trained_on(raw_beats: pd.DataFrame) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     inputs = {name: made[name] for name in evaluate.create_pipeline().inputs() if name in made}

@@ -204,6 +204,7 @@ def test_proposing_names_what_still_waits(untracked: Path) -> None:
 # --- runs that do not end well
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_so_in_the_journal_and_the_next_one_takes_the_hypothesis_up_again(
     untracked: Path,
 ) -> None:
@@ -222,6 +223,7 @@ def test_a_run_that_fails_says_so_in_the_journal_and_the_next_one_takes_the_hypo
     assert "raw_beats: There are no beats in ./data/01_raw/demo." in run.error
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_entry_with_the_process(untracked: Path) -> None:
     Journal(untracked).propose("a")
     script = (

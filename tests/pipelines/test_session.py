@@ -123,6 +123,7 @@ def test_the_logged_model_takes_beats_and_gives_the_stored_probabilities(ran: Ra
     assert model.predict(given).to_numpy() == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_given_version_is_measured_again_without_training(ran: Ran) -> None:
     metrics = ran.versions("07_model_output/test/baseline/metrics.json")
     first, second = (json.loads(path.read_text(encoding="utf-8")) for path in metrics)

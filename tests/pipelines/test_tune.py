@@ -151,6 +151,7 @@ def test_the_screen_shows_both_models_side_by_side_in_80_columns(tuned: Tuned) -
     assert max(map(len, tuned.shown.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_without_a_search_the_whole_flow_runs_in_one_process(project: Path) -> None:
     run_session(project, "tune")
     (trials,) = (project / "data/06_models/test/search/trials.parquet").glob("*/*")

@@ -130,6 +130,7 @@ WRONG: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_says_why_and_the_others_go_on(ray: Any, folders: Folders) -> None:
     records = folders.run(plan(WRONG, trials=4, epochs=2, algorithm={"use": "grid"}, scheduler={"use": "asha"}))
     by_heads = {
@@ -150,6 +151,7 @@ def test_a_trial_that_fails_says_why_and_the_others_go_on(ray: Any, folders: Fol
     }
 
 
+@pytest.mark.slow
 def test_a_budget_of_epochs_leaves_trials_open_and_the_next_call_ends_them(ray: Any, folders: Folders) -> None:
     cut_off = folders.run(plan(trials=3, epochs=4, total_epochs=5))
     assert "running" in statuses(cut_off)
@@ -175,6 +177,7 @@ def test_a_budget_of_epochs_leaves_trials_open_and_the_next_call_ends_them(ray: 
     assert folders.kept == []
 
 
+@pytest.mark.slow
 def test_a_search_whose_time_is_over_leaves_trials_open_and_the_next_call_ends_them(ray: Any, folders: Folders) -> None:
     cut_off = folders.run(plan(trials=2, epochs=30, max_minutes=0.01))
     assert "running" in statuses(cut_off)
@@ -211,6 +214,7 @@ def test_what_ray_draws_itself_depends_on_the_seed_alone(
 RATES = [0.05, *(10.0**-n for n in range(3, 8))]
 
 
+@pytest.mark.slow
 def test_asha_stops_trials_that_are_behind(ray: Any, folders: Folders) -> None:
     def searched(rates: list[float]) -> SearchPlan:
         options = {"use": "asha", "asha": {"grace_epochs": 1, "reduction_factor": 2}}
