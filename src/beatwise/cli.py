@@ -31,7 +31,6 @@ from beatwise import pipelines
 from beatwise.beats import fingerprints_of
 from beatwise.errors import BeatwiseError, in_own_words, led_to
 from beatwise.files import written_whole
-from beatwise.hooks.repetition import repeating
 from beatwise.journal import HOW_TO_PROPOSE, WAITING, Journal
 from beatwise.registry import unknown_name
 from beatwise.report.journal import as_markdown, entries_table, on_terminal
@@ -110,6 +109,9 @@ def repeat(card: str) -> None:
     CARD is the path of a run card, or the ID of an MLflow run or the beginning of one. The exit code is 0 where all
     scores agree to the last digit, and 1 where not.
     """
+    # Hooks know MLflow, whose import takes seconds that no other command is to wait for.
+    from beatwise.hooks.repetition import repeating
+
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     then = _find_card(card, project)
     _check_repeatable(then, project)
