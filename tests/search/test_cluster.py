@@ -101,18 +101,18 @@ def address(start: Start, tmp_path: Path) -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     ray = Path(sys.executable).with_name("ray")
     options = ("--num-cpus=1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}", "--block")
-    start(ray, "start", "--head", f"--port={port}", *options, log="head.log")
-    wait_until_started(tmp_path / "head.log")
+    head = start(ray, "start", "--head", f"--port={port}", *options, log="head.log")
+    wait_until_started(head, tmp_path / "head.log")
     yield f"127.0.0.1:{port}"
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until_started(log: Path) -> None:
-    for _ in range(300):
-        if "Ray runtime started" in log.read_text():
-            return
+def wait_until_started(ray: subprocess.Popen[str], log: Path) -> None:
+    until = time.monotonic() + 300
+    while "Ray runtime started" not in log.read_text():
+        assert ray.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
         time.sleep(0.2)
-    raise TimeoutError(log.read_text())
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def second(start: Start, address: str, tmp_path: Path) -> subprocess.Popen[str]:
     ray = Path(sys.executable).with_name("ray")
     options = ("--num-cpus=1", "--disable-usage-stats", "--block")
     node = start(ray, "start", f"--address={address}", "--node-ip-address=127.0.0.2", *options, log="second.log")
-    wait_until_started(tmp_path / "second.log")
+    wait_until_started(node, tmp_path / "second.log")
     return node
 
 
