@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -67,6 +68,17 @@ def project_with_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with chdir(folder):
         run_session(folder, "tune", parameters={"tune": {"use": "small", "small": small}})
     return folder
+
+
+@pytest.fixture(scope="module")
+def project_with_everything(project_with_search: Path) -> Path:
+    """The project with a search, in which a comparison and the synthesis have run too."""
+    models = {"mlp": {"model": {"use": "mlp", "mlp": {"width": 8, "layers": 1}}}}
+    rows = {"models": models, "strategies": {"none": {}}, "seeds": [1]}
+    with chdir(project_with_search):
+        run_session(project_with_search, "compare", parameters={"compare": {"use": "one", "one": rows}})
+        run_session(project_with_search, "synthesise")
+    return project_with_search
 
 
 def free_port() -> int:
@@ -164,7 +176,7 @@ def test_kedro_viz_shows_the_dag_from_left_to_right_with_layers(browser: Any, pr
         wait_for(lambda: browser.execute_script(place, "raw_beats") < browser.execute_script(place, "baseline"))
 
 
-def test_kedro_viz_previews_a_figure_a_table_and_waveforms(browser: Any, project_with_runs: Path) -> None:
+def test_kedro_viz_previews_figures_tables_waveforms_facts_and_reports(browser: Any, project_with_runs: Path) -> None:
     with serving(project_with_runs, *VIZ) as address:
         for name, tag in (
             ("data_summary_figure", "img"),
@@ -172,9 +184,42 @@ def test_kedro_viz_previews_a_figure_a_table_and_waveforms(browser: Any, project
             ("baseline.train_tensors", "img"),
             ("baseline.metrics", ".pipeline-metadata__preview-json"),
             ("run_card", ".pipeline-metadata__preview-json"),
+            ("baseline.model", ".pipeline-metadata__preview-json"),
+            ("baseline.report", ".pipeline-metadata__preview-html table"),
         ):
             browser.get(f"{address}/?pid=__default__&sn={name}")
             wait_for(partial(browser.execute_script, f"return document.querySelector('.pipeline-metadata {tag}')"))
+
+
+# Why kedro-viz shows nothing of a dataset, by its class or by its name.
+NOT_PREVIEWED = {
+    "RecordsDataset": "hours of signal, which are read record by record",
+    "PhysioNetDataset": "what is written to it is a request",
+    "FolderDataset": "nodes read and write it by key, and it is empty when they are done",
+    "beats": "is cut from real records; the like of `synthetic_beats`",
+    "provenance": "is found in real records, as the next two",
+    "beats_with_records": "",
+    "provenance_summary": "",
+}
+
+
+def test_kedro_viz_has_a_preview_of_every_dataset_of_every_pipeline(project_with_everything: Path) -> None:
+    with serving(project_with_everything, *VIZ) as address:
+
+        def answer(path: str) -> Any:
+            with urllib.request.urlopen(f"{address}/api/{path}", timeout=60) as answered:
+                return json.load(answered)
+
+        pipelines = [pipeline["id"] for pipeline in answer("main")["pipelines"]]
+        nodes = {node["id"]: node for name in pipelines for node in answer(f"pipelines/{name}")["nodes"]}
+        data = [node for node in nodes.values() if node["type"] == "data"]
+        assert len(data) > 90
+        without = []
+        for node in data:
+            kind = node["dataset_type"].rpartition(".")[2]
+            if not {kind, node["name"]} & set(NOT_PREVIEWED) and not answer(f"nodes/{node['id']}").get("preview"):
+                without.append(f"{node['name']}: {kind}")
+    assert without == []
 
 
 def test_kedro_viz_builds_a_site(project_with_runs: Path) -> None:

@@ -60,6 +60,22 @@ def test_a_parquet_pair_becomes_one_table_with_the_part_of_each_row(tmp_path, be
     assert loaded[PART].tolist() == ["train"] * 80 + ["test"] * len(held_out)
 
 
+@pytest.mark.parametrize("layout", [PARQUET, CSV, {"all": "train.parquet"}])
+def test_a_preview_is_the_first_rows(tmp_path, beats, train, held_out, layout):
+    for suffix in ("parquet", "csv"):
+        write(train.assign(part="val") if "all" in layout else train, tmp_path / f"train.{suffix}")
+        write(held_out, tmp_path / f"test.{suffix}")
+    source = dataset(tmp_path, layout)
+    shown = source.preview(nrows=3)
+    assert shown == source.load().head(3).to_dict(orient="split")
+    assert len(shown["data"]) == 3
+
+
+def test_a_preview_of_beats_that_are_not_there_says_where_to_get_them(tmp_path):
+    with pytest.raises(DatasetError, match=r"no beats in.*\n.*\n.*\nAsk the hospital"):
+        dataset(tmp_path, PARQUET, CSV).preview()
+
+
 def test_a_csv_pair_without_headers_gives_the_table_of_the_parquet_pair(tmp_path, train, held_out):
     for suffix in ("parquet", "csv"):
         write(train, tmp_path / f"train.{suffix}")

@@ -17,6 +17,7 @@ from beatwise.datasets.figure import FigureDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.datasets.records import RecordsDataset
 from beatwise.datasets.tensors import TensorsDataset
+from beatwise.datasets.whole import WholeHTMLDataset
 from beatwise.errors import BeatwiseError
 from beatwise.files import written_whole
 from beatwise.models import MODELS, build_model, list_models
@@ -208,6 +209,21 @@ def test_a_figure_is_read_back_as_the_picture_that_was_drawn(tmp_path):
     assert base64.b64decode(str(dataset.preview())) == dataset.load()
 
 
+# --- pages
+
+
+def test_a_preview_of_a_page_has_its_words_and_tables_in_one_line_without_pictures_and_styles(tmp_path):
+    page = """<!doctype html><html><head><title>T</title><style>td {color: red}</style></head>
+    <body><h1>Report</h1>
+    <img src="data:image/png;base64,AAAA" alt="curve"><svg><text>box</text></svg><script>let x = 1</script>
+    <table><tr><td>.93</td></tr></table></body></html>"""
+    dataset = WholeHTMLDataset(filepath=str(tmp_path / "r.html"))
+    dataset.save(page)
+    assert dataset.load() == page
+    shown = "<!doctype html><html> <body><h1>Report</h1> <table><tr><td>.93</td></tr></table></body></html>"
+    assert str(dataset.preview()) == shown
+
+
 # --- models
 
 
@@ -259,6 +275,14 @@ def test_the_last_version_is_loaded_unless_another_is_asked_for(tmp_path, make_b
     assert versioned(path).load().name == "cnn1d"
     assert versioned(path, load="2024-01-01T00.00.00.000Z").load().name == "mlp"
     assert sorted(p.name for p in path.iterdir()) == ["2024-01-01T00.00.00.000Z", "2024-01-02T00.00.00.000Z"]
+
+
+def test_a_preview_of_a_model_is_all_that_is_known_of_its_last_version_but_its_history(tmp_path, make_beats):
+    versioned(tmp_path / "model", save="v1").save(make_model(make_beats, "mlp")[0])
+    model, _ = make_model(make_beats, "cnn1d")
+    versioned(tmp_path / "model", save="v2").save(model)
+    shown = json.loads(str(versioned(tmp_path / "model").preview()))
+    assert {**shown, "history": model.history} == json.loads(json.dumps(model.to_dict()))
 
 
 def test_a_model_exists_once_it_was_saved(tmp_path, make_beats):

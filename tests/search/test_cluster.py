@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -25,9 +26,11 @@ pytestmark = pytest.mark.slow
 Start = Callable[..., subprocess.Popen[str]]
 
 # What a machine that joins the cluster runs; it says which node did which job as soon as it knows.
+JOBS = 12
 DRIVER = """
 import sys
 import time
+from pathlib import Path
 
 import ray.cloudpickle
 
@@ -35,16 +38,22 @@ from beatwise.params import RaySettings
 from beatwise.search.engine import run_jobs
 
 
-def node(seconds, shared):
+def node(seconds, seen):
     import ray
 
+    mine = ray.get_runtime_context().get_node_id()
+    (Path(seen) / mine).touch()
+    # A node that is slow to begin is waited for: else the other one might do all jobs alone.
+    until = time.monotonic() + 120
+    while len(list(Path(seen).iterdir())) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
     time.sleep(seconds)
-    return ray.get_runtime_context().get_node_id() + shared
+    return mine
 
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 jobs = {str(i): float(sys.argv[3]) for i in range(int(sys.argv[2]))}
-for key, outcome in run_jobs(node, jobs, "!", RaySettings(address=sys.argv[1], cpus=7)):
+for key, outcome in run_jobs(node, jobs, sys.argv[4], RaySettings(address=sys.argv[1], cpus=7)):
     print(key, outcome, flush=True)
 """
 
@@ -92,18 +101,18 @@ def address(start: Start, tmp_path: Path) -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     ray = Path(sys.executable).with_name("ray")
     options = ("--num-cpus=1", "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}", "--block")
-    start(ray, "start", "--head", f"--port={port}", *options, log="head.log")
-    wait_until_started(tmp_path / "head.log")
+    head = start(ray, "start", "--head", f"--port={port}", *options, log="head.log")
+    wait_until_started(head, tmp_path / "head.log")
     yield f"127.0.0.1:{port}"
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until_started(log: Path) -> None:
-    for _ in range(300):
-        if "Ray runtime started" in log.read_text():
-            return
+def wait_until_started(ray: subprocess.Popen[str], log: Path) -> None:
+    until = time.monotonic() + 300
+    while "Ray runtime started" not in log.read_text():
+        assert ray.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
         time.sleep(0.2)
-    raise TimeoutError(log.read_text())
 
 
 @pytest.fixture
@@ -112,15 +121,16 @@ def second(start: Start, address: str, tmp_path: Path) -> subprocess.Popen[str]:
     ray = Path(sys.executable).with_name("ray")
     options = ("--num-cpus=1", "--disable-usage-stats", "--block")
     node = start(ray, "start", f"--address={address}", "--node-ip-address=127.0.0.2", *options, log="second.log")
-    wait_until_started(tmp_path / "second.log")
+    wait_until_started(node, tmp_path / "second.log")
     return node
 
 
 @pytest.fixture
 def driver(start: Start, address: str, second: subprocess.Popen[str], tmp_path: Path) -> subprocess.Popen[str]:
-    """What hands thirty jobs of half a second to the cluster."""
+    """What hands a dozen jobs of half a second to the cluster."""
     (tmp_path / "driver.py").write_text(DRIVER)
-    return start(sys.executable, tmp_path / "driver.py", address, "30", "0.5")
+    (tmp_path / "seen").mkdir()
+    return start(sys.executable, tmp_path / "driver.py", address, str(JOBS), "0.5", tmp_path / "seen")
 
 
 def lines(driver: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
@@ -137,7 +147,7 @@ def lines(driver: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
 def test_jobs_run_on_every_node_of_the_cluster_at_the_address(driver: subprocess.Popen[str]) -> None:
     nodes = dict(lines(driver))
     assert driver.wait() == 0
-    assert set(nodes) == {str(i) for i in range(30)}
+    assert set(nodes) == {str(i) for i in range(JOBS)}
     assert not any("Failure" in node for node in nodes.values())
     assert len(set(nodes.values())) == 2
 
@@ -150,13 +160,12 @@ def test_jobs_of_a_node_that_goes_down_are_done_by_the_others(driver: subprocess
             kill(second)
     assert driver.wait() == 0
     assert second.returncode is not None
-    assert set(nodes) == {str(i) for i in range(30)}
+    assert set(nodes) == {str(i) for i in range(JOBS)}
     assert not any("Failure" in node for node in nodes.values())
     assert len(set(nodes.values())) == 2
 
 
-# Each trial is long enough to be seen on its way.
-TRIALS, EPOCHS = 6, 6
+TRIALS, EPOCHS = 4, 6
 SEARCH = {
     "tune": {
         "use": "small",
@@ -183,28 +192,72 @@ def test_a_search_runs_on_both_nodes_and_loses_no_trial_with_one_of_them(
     (project / "conf/test/parameters.yml").write_text(yaml.safe_dump({**SEARCH, "ray": {"address": address}}))
     kedro = Path(sys.executable).with_name("kedro")
     run = start(kedro, "run", "--pipeline=tune", "--env=test", log="run.log", cwd=project)
-    until = time.monotonic() + 300
-    while run.poll() is None and second.poll() is None and time.monotonic() < until:
-        working = {node for node, epochs in epochs_by_node(project) if epochs < EPOCHS}
-        if len(working) == 2:
-            kill(second)
-        time.sleep(0.1)
-    assert run.wait(300) == 0, (tmp_path / "run.log").read_text()
-    assert second.returncode is not None
+    with one_trial_held_on_each_node(project, run) as held:
+        assert len(held) == 2, (tmp_path / "run.log").read_text()
+        lost = held["127.0.0.2"]
+        kill(second)
+        # Where Ray puts its processes into groups of their own.
+        send(lost.process, signal.SIGKILL)
+    assert run.wait(900) == 0, (tmp_path / "run.log").read_text()
     (searched,) = (project / "data/06_models/test/searches").glob("*/search.json")
     trials = [json.loads(path.read_text()) for path in sorted(searched.parent.glob("trial-*.json"))]
     assert [(trial["number"], trial["status"]) for trial in trials] == [(n, "finished") for n in range(TRIALS)]
     for trial in trials:
         assert [epoch["epoch"] for epoch in trial["epochs"]] == [*range(1, EPOCHS + 1)]
+    # What the lost node had begun was ended by the other one.
+    (ended,) = (trial for trial in reported(project) if trial.name == lost.name)
+    assert (ended.node, ended.epochs) == (next(node for node in held if node != lost.node), EPOCHS)
     assert list((project / "data/08_reporting/test/tuned/report.html").glob("*/report.html"))
 
 
-def epochs_by_node(project: Path) -> list[tuple[str, int]]:
-    """The address of the node of each trial, and how many epochs it has reported."""
+class Reported(NamedTuple):
+    """How far a trial has come, the address of its node, and its process."""
+
+    name: str
+    node: str
+    process: int
+    epochs: int
+
+
+def reported(project: Path) -> list[Reported]:
+    """What each trial of the search has reported last."""
     found = []
     for results in (project / "data/06_models/test/searches").glob("*/ray/*/*/result.json"):
         # The last line may be half-written.
         whole = [json.loads(line) for line in results.read_text().splitlines(keepends=True) if line.endswith("\n")]
         if whole:
-            found.append((whole[-1]["node_ip"], whole[-1]["training_iteration"]))
+            last = whole[-1]
+            found.append(Reported(last["trial_id"], last["node_ip"], last["pid"], last["training_iteration"]))
     return found
+
+
+@contextmanager
+def one_trial_held_on_each_node(project: Path, run: subprocess.Popen[str]) -> Iterator[dict[str, Reported]]:
+    """The trials that are on their way, by node, as soon as either node has one; neither goes on within this block.
+
+    A trial that is seen on its way is stopped until the other node has one too. Else the node that is ready first might
+    do them all, or end its trial between two looks.
+    """
+    held: dict[str, Reported] = {}
+    until = time.monotonic() + 900
+    try:
+        while run.poll() is None and time.monotonic() < until:
+            before, held = held, {trial.node: trial for trial in reported(project) if trial.epochs < EPOCHS}
+            # One that had ended its trial before it was stopped may begin the next one.
+            for process in {trial.process for trial in before.values()} - {trial.process for trial in held.values()}:
+                send(process, signal.SIGCONT)
+            for trial in held.values():
+                send(trial.process, signal.SIGSTOP)
+            if len(held) == 2 and held == before:
+                break
+            # The results of two that have been stopped must all be written, before they say how far those came.
+            time.sleep(2 if len(held) == 2 else 0.05)
+        yield held
+    finally:
+        for trial in held.values():
+            send(trial.process, signal.SIGCONT)
+
+
+def send(process: int, what: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, what)

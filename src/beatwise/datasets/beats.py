@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 
 from beatwise.beats import PART, TARGET
 from beatwise.errors import BeatwiseError
@@ -61,15 +62,7 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
             DatasetError: If no layout is there in full; if a file cannot be read, or the files do not have the same
                 columns (then a BeatwiseError is its cause).
         """
-        layout = self._present()
-        if layout is None:
-            looked_for = "\n".join(
-                "  " + " + ".join(file.name for files in layout.values() for file in files) for layout in self._layouts
-            )
-            raise DatasetError(
-                f"There are no beats in {self._folder.absolute()}. Looked for, in this "
-                f"order:\n{looked_for}\n{self._how_to_get}"
-            )
+        layout = self._there()
         tables: list[pd.DataFrame] = []
         first = next(iter(layout.values()))[0]
         for part, files in layout.items():
@@ -88,6 +81,19 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
         beats.attrs = {"files": {part: [str(file.absolute()) for file in files] for part, files in layout.items()}}
         return beats
 
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """The first rows of the first file, for kedro-viz.
+
+        Args:
+            nrows: How many.
+
+        Raises:
+            DatasetError: If no layout is there in full.
+        """
+        (part, (first, *_)), *_ = self._there().items()
+        table = self._read(first, nrows)
+        return TablePreview((table if part == "all" else table.assign(part=part)).to_dict(orient="split"))
+
     def save(self, data: None) -> None:
         """Refuse: a source is never written.
 
@@ -96,6 +102,18 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
         """
         raise DatasetError(f"{type(self).__name__} is read-only: it never writes to a source.")
 
+    def _there(self) -> Layout:
+        layout = self._present()
+        if layout is None:
+            looked_for = "\n".join(
+                "  " + " + ".join(file.name for files in layout.values() for file in files) for layout in self._layouts
+            )
+            raise DatasetError(
+                f"There are no beats in {self._folder.absolute()}. Looked for, in this "
+                f"order:\n{looked_for}\n{self._how_to_get}"
+            )
+        return layout
+
     def _present(self) -> Layout | None:
         return next(
             (layout for layout in self._layouts if all(file.is_file() for files in layout.values() for file in files)),
@@ -103,12 +121,12 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
         )
 
     @staticmethod
-    def _read(file: Path) -> pd.DataFrame:
+    def _read(file: Path, nrows: int | None = None) -> pd.DataFrame:
         try:
             if file.suffix == ".csv":
-                table = pd.read_csv(file, header=None, low_memory=False)
+                table = pd.read_csv(file, header=None, low_memory=False, nrows=nrows)
                 return table.set_axis([*map(str, range(table.shape[1] - 1)), TARGET], axis="columns")
-            table = pd.read_parquet(file)
+            table = pd.read_parquet(file).iloc[:nrows]
         except (OSError, ValueError) as error:  # pyarrow's and pandas' errors are both
             kind = "CSV" if file.suffix == ".csv" else "parquet"
             raise BeatwiseError(

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro_datasets._typing import JSONPreview
 
 from beatwise.errors import BeatwiseError
 from beatwise.files import written_whole
@@ -57,6 +58,11 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
             weights = {name: weight.contiguous().clone() for name, weight in data.network.state_dict().items()}
             save_file(weights, folder / WEIGHTS)
             (folder / CONFIG).write_text(json.dumps(data.to_dict(), indent=2), encoding="utf-8")
+
+    def preview(self) -> JSONPreview:
+        """What it is and how it was made, without its history, for kedro-viz."""
+        stored = json.loads((Path(str(self._get_load_path())) / CONFIG).read_text(encoding="utf-8"))
+        return JSONPreview(json.dumps({name: stored[name] for name in ("facts", "input_shape", "spec", "config")}))
 
     def resolve_load_version(self) -> str | None:
         """The version to load: the one asked for, the best on validation, or the latest."""

@@ -17,9 +17,10 @@ from beatwise.params import RaySettings
 
 log = logging.getLogger(__name__)
 
-# How long a machine may take to take a call, and its cluster to answer (s). Ray itself goes on asking for minutes.
+# How long a machine may take to take a call, and its cluster to answer (s): a second as a rule, half a minute where the
+# machine is busy. Ray itself goes on asking for minutes.
 PATIENCE: Final = 5.0
-PATIENCE_OF_RAY: Final = 20.0
+PATIENCE_OF_RAY = 60.0
 
 
 @dataclass(frozen=True)
