@@ -67,17 +67,18 @@ def flow(nodes: Iterable[Any], detail: Detail) -> Flow:
         for name in node.inputs:
             if not name.startswith("params:") and name not in LEFT_OUT:
                 read_by.setdefault(name, set()).add(box)
-    groups: dict[tuple[str | None, frozenset[str]], list[str]] = {}
+    groups: dict[tuple[str | None, frozenset[str], bool], list[str]] = {}
     for name in sorted({*made_by, *read_by} - {*LEFT_OUT}):
         maker, readers = made_by.get(name), read_by.get(name, set())
         others = frozenset(readers - {maker})
         # What a box alone reads of its own is its own affair.
         if others or not readers:
-            groups.setdefault((maker, others), []).append(name)
+            # Beats are what it is about: they do not hide among what is said of them.
+            groups.setdefault((maker, others, name.endswith("_beats")), []).append(name)
     ids = {box: f"b{i}" for i, box in enumerate(sorted(boxes))}
     items = {ids[box]: Item(_box_lines(box, boxes[box], detail), False) for box in sorted(boxes)}
     edges = []
-    for i, ((maker, others), names) in enumerate(sorted(groups.items(), key=lambda group: group[1])):
+    for i, ((maker, others, _), names) in enumerate(sorted(groups.items(), key=lambda group: group[1])):
         items[f"d{i}"] = Item(_data_lines(names), True)
         edges += [(ids[maker], f"d{i}")] if maker is not None else []
         edges += [(f"d{i}", ids[box]) for box in sorted(others)]
