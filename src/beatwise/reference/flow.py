@@ -162,7 +162,8 @@ def svg(graph: Flow, title: str) -> str:
     left = min(across[p] - widths[p] / 2 for p in across) - ROOM
     right = max(across[p] + widths[p] / 2 for p in across) + ROOM
     middle = {p: tops[rank_of[p]] + heights[rank_of[p]] / 2 for p in rank_of}
-    half = {p: _height(graph.items[p]) / 2 if p in graph.items else 0.0 for p in rank_of}
+    # An edge that passes a rank goes straight down between its boxes.
+    half = {p: (_height(graph.items[p]) if p in graph.items else heights[rank_of[p]]) / 2 for p in rank_of}
     size = f"{right - left:.0f} {tops[-1] + heights[-1] + ROOM:.0f}"
     drawn = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{right - left:.0f}" role="img">',
@@ -258,8 +259,10 @@ def _curve(chain: Mapping[str, int], across: Points, middle: Points, half: Point
             y1, y2 = middle[source] + half[source], middle[target] - half[target]
             bend = (y1 + y2) / 2
             yield f"C{x1:.0f} {bend:.0f} {x2:.0f} {bend:.0f} {x2:.0f} {y2:.0f}"
+            if target != last:
+                yield f"V{middle[target] + half[target]:.0f}"
 
-    first = next(iter(chain))
+    first, *_, last = chain
     start = f"M{across[first] - left:.0f} {middle[first] + half[first]:.0f}"
     return f'<path d="{start}{"".join(steps())}" marker-end="url(#tip)"/>'
 

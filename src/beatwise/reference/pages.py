@@ -240,7 +240,9 @@ def _row(
     known = given.get(name, ...) if name in given else (... if field.is_required() else field.default)
     can = allowed(field.annotation, field.metadata)
     if name == "use" and block is not None and issubclass(block, Choice):
-        can = f"[a name]({_choices_of(prefix, block)})" + (", several joined by `+`" if issubclass(block, Augment) else "")
+        can = f"[a name]({_choices_of(prefix, block)})" + (
+            ", several joined by `+`" if issubclass(block, Augment) else ""
+        )
     if name == "use" and block is not None and issubclass(block, Presets):
         can = "a name of those below it"
     if known is ...:
@@ -367,7 +369,7 @@ def catalog_page(conf: Path) -> str:
         NOTE,
         "The datasets of `conf/base/catalog/`, the same in every environment. Names in braces stand for any: `{namespace}` is `baseline` or `tuned`. "
         "`<source>` is the source's name, `$BEATWISE_DATA` the folder of the real data. Of a versioned dataset every version is kept, in a folder "
-        "named by its time. In a notebook or a session: `catalog.load(\"baseline.metrics\")`.",
+        'named by its time. In a notebook or a session: `catalog.load("baseline.metrics")`.',
     ]
     layers: dict[str, list[list[str]]] = {}
     for file in sorted(conf.glob("base/catalog/*.yml")):
