@@ -1,4 +1,4 @@
-"""``python -m beatwise.reference --write`` makes the reference pages anew; without ``--write`` it names what differs."""
+"""``python -m beatwise.reference --write`` makes the reference pages anew; without it, names what differs."""
 
 from __future__ import annotations
 

@@ -155,9 +155,10 @@ def parameters_page(conf: Path) -> str:
     head = [
         "# Parameters",
         NOTE,
-        "All parameters of all pipelines, as [params.py](../../src/beatwise/params.py) checks them before anything runs. They stand in "
-        "`conf/base/parameters/`, an environment overrides single ones, and `--params=train.epochs=5,model.use=gru` both. "
-        "What can be chosen by name (`use`), and the options of each choice, is on the page [Choices by name](choices.md).",
+        "All parameters of all pipelines, as [params.py](../../src/beatwise/params.py) checks them before anything "
+        "runs. They stand in `conf/base/parameters/`, an environment overrides single ones, and "
+        "`--params=train.epochs=5,model.use=gru` both. What can be chosen by name (`use`), and the options of each "
+        "choice, is on the page [Choices by name](choices.md).",
     ]
     facts = {name: field for name, field in Parameters.model_fields.items() if not _is_block(field.annotation)}
     of_globals = dict.fromkeys(Globals.model_fields, "As in [globals.yml](#globalsyml).")
@@ -323,7 +324,8 @@ def choices_page() -> str:
     parts = [
         "# Choices by name",
         NOTE,
-        "What stands under `use`, in a parameters file or behind `--params`, and the options of each, which stand under its "
+        "What stands under `use`, in a parameters file or behind `--params`, and the options of each, which stand "
+        "under its "
         "name: `--params=resample.use=smote,resample.smote.k_neighbors=3`. Values are the defaults; what "
         "`conf/base` sets instead is said in [Parameters](parameters.md) and its files.",
     ]
@@ -367,8 +369,10 @@ def catalog_page(conf: Path) -> str:
     parts = [
         "# Catalog",
         NOTE,
-        "The datasets of `conf/base/catalog/`, the same in every environment. Names in braces stand for any: `{namespace}` is `baseline` or `tuned`. "
-        "`<source>` is the source's name, `$BEATWISE_DATA` the folder of the real data. Of a versioned dataset every version is kept, in a folder "
+        "The datasets of `conf/base/catalog/`, the same in every environment. Names in braces stand for any: "
+        "`{namespace}` is `baseline` or `tuned`. "
+        "`<source>` is the source's name, `$BEATWISE_DATA` the folder of the real data. Of a versioned dataset "
+        "every version is kept, in a folder "
         'named by its time. In a notebook or a session: `catalog.load("baseline.metrics")`.',
     ]
     layers: dict[str, list[list[str]]] = {}
@@ -425,10 +429,13 @@ def pipelines_page(root: Path, snapshot: Any) -> tuple[str, dict[str, str]]:
     parts = [
         "# Pipelines",
         NOTE,
-        "`kedro run --pipeline=<name>`; `kedro run` alone is `tune`. Each name leads to the page of its package: what it takes, what it makes, its commands.",
+        "`kedro run --pipeline=<name>`; `kedro run` alone is `tune`. Each name leads to the page of its package: "
+        "what it takes, what it makes, its commands.",
         table(("pipeline", "what it does", "nodes"), rows),
-        "The graphs below are made from the registered pipelines. Boxes are nodes or groups of nodes, the others datasets. Parameters, the run "
-        "card and the stores of unfinished work (`checkpoints`, `finished_rows`, `searches`) are left out. Every single node is in "
+        "The graphs below are made from the registered pipelines. Boxes are nodes or groups of nodes, "
+        "the others datasets. Parameters, the run "
+        "card and the stores of unfinished work (`checkpoints`, `finished_rows`, `searches`) are left out. "
+        "Every single node is in "
         "`kedro viz`.",
     ]
     pictures: dict[str, str] = {}
