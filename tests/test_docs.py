@@ -364,8 +364,7 @@ def exists(token: str, names: set[str], parameters: dict[str, Any]) -> bool:
 
 def settable(given: str, parameters: dict[str, Any]) -> bool:
     """Whether parameters can be set like that."""
-    changes = OmegaConf.to_container(OmegaConf.from_dotlist(given.split(",")))
-    assert isinstance(changes, dict)
+    changes: Any = OmegaConf.to_container(OmegaConf.from_dotlist(given.split(",")))
     checked = check_parameters(merged(parameters, changes))
     checked.model.check(MODELS, "model")
     for name in ("loss", "optimizer", "schedule", "class_weights", "augment"):

@@ -169,7 +169,7 @@ def parameters_page(conf: Path) -> str:
     ]
     for name, field in Parameters.model_fields.items():
         if _is_block(field.annotation):
-            sections += _block(name, field.annotation, given.get(name, {}))
+            sections += _block(name, _block_type(field), given.get(name, {}))
     sections += [
         "## globals.yml",
         first_line(Globals),
