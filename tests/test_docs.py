@@ -152,6 +152,15 @@ def test_the_page_of_metrics_names_every_metric() -> None:
     assert {name for name in (*OVERALL, *PER_CLASS) if f"`{name}`" not in page} == set()
 
 
+def test_the_readme_of_each_pipeline_names_all_that_it_takes(snapshot: Any) -> None:
+    for name, pipeline in dict(registered).items():
+        if name != "__default__":
+            readme = (ROOT / "src" / "beatwise" / "pipelines" / name / "README.md").read_text(encoding="utf-8")
+            (takes,) = re.findall(r"^\| takes \| (.*) \|$", readme, re.MULTILINE)
+            inputs = {d for d in pipeline.inputs() if not d.startswith("params:")} - set(LEFT_OUT)
+            assert inputs <= set(re.findall(r"[\w.]+", takes)), name
+
+
 # --- graphs
 
 
