@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all lint viz mlflow dashboard bench clean
+.PHONY: help install run test test-all lint viz mlflow dashboard docs docs-serve bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -51,6 +51,12 @@ $(VENV)/.dashboard: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dashboard]'
 	@touch $@
 
+docs: install  ## The documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: install  ## The same in the browser, while pages are written
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8000
+
 bench: install .venv-bench/.installed  ## Measure what docs/benchmarks.md claims; peers in an environment of their own
 	$(BIN)/python -m benchmarks.segmentation
 	$(BIN)/python -m benchmarks.search
@@ -66,5 +72,5 @@ bench: install .venv-bench/.installed  ## Measure what docs/benchmarks.md claims
 	@touch $@
 
 clean:  ## Remove .venv and everything that runs have made (real data stays)
-	rm -rf $(VENV) .venv-bench .viz build dist data/02_intermediate/*/ data/03_primary/*/ data/05_model_input/*/ data/06_models/*/ \
+	rm -rf $(VENV) .venv-bench .viz build dist site data/02_intermediate/*/ data/03_primary/*/ data/05_model_input/*/ data/06_models/*/ \
 		data/07_model_output/*/ data/08_reporting/*/ data/09_tracking/*.db data/09_tracking/*/

@@ -106,7 +106,7 @@ def at(parameters: dict[str, Any], key: str) -> Any:
     return found
 
 
-# What a model's options leave out takes its default (docs/models.md).
+# What a model's options leave out takes its default (docs/reference/models.md).
 @pytest.mark.parametrize("key", [*CHOICES, *(key for key in LATER if key != "model")])
 def test_conf_base_states_every_option_of_every_choice_with_its_default(base, key):
     block = at(base, key)

@@ -13,7 +13,7 @@ from beatwise.models.table import FILES, MARKER, main, models_table, with_table
 from beatwise.signals.representations import REPRESENTATIONS
 from tests.conftest import ROOT
 
-DOCS = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs" / "reference" / "models.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -30,7 +30,7 @@ def test_the_table_has_one_row_a_model_and_as_many_cells_in_each():
 
 def test_the_table_is_printed_or_written_in_place(tmp_path, monkeypatch, capsys):
     for name in FILES:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     stale = f"above\n\n{MARKER}\nold\n{MARKER}\n\nbelow\n"
     (tmp_path / "README.md").write_text(stale, encoding="utf-8")

@@ -166,7 +166,10 @@ def test_the_pipeline_registry_loads_without_heavy_libraries(statement: str) -> 
     assert shown.stdout.strip().splitlines()[-1] == "[]"
 
 
-KEDRO_USERS = ("datasets", "pipelines", "cli.py", "hooks", "settings.py", "pipeline_registry.py", "__main__.py")
+KEDRO_USERS = (
+    *("datasets", "pipelines", "hooks", "reference"),
+    *("cli.py", "settings.py", "pipeline_registry.py", "__main__.py"),
+)
 
 
 def test_the_library_knows_nothing_of_kedro_mlflow_and_ray() -> None:

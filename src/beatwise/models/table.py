@@ -16,7 +16,7 @@ from beatwise.signals.representations import REPRESENTATIONS
 
 # Stands above and below the table in a file; paths from the repository's root.
 MARKER = "<!-- models -->"
-FILES = ("README.md", "docs/models.md")
+FILES = ("README.md", "docs/reference/models.md")
 HEADER = ("model", "representation", "parameters", "what it is", "source")
 
 

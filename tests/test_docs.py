@@ -1,0 +1,447 @@
+"""The documentation says what is so: links lead somewhere, names exist, examples work, generated pages are current."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import pipelines as registered
+from kedro.framework.startup import bootstrap_project
+from kedro.inspection import get_project_snapshot
+from omegaconf import OmegaConf
+
+from beatwise.cli import cli
+from beatwise.evaluation.metrics import OVERALL, PER_CLASS
+from beatwise.models import MODELS, build_model
+from beatwise.params import Parameters, check_parameters, flatten, merged
+from beatwise.reference.__main__ import main
+from beatwise.reference.flow import LEFT_OUT, flow, mermaid, svg
+from beatwise.reference.pages import DRAWN, all_pages, registries, with_flow
+from beatwise.reference.site import LINK, with_site_links
+from beatwise.resampling import STRATEGIES
+from beatwise.settings import CONFIG_LOADER_ARGS
+from tests.conftest import ROOT, git
+
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "src").rglob("README.md"),
+        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "data/README.md", "notebooks/README.md")),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Any:
+    bootstrap_project(ROOT)
+    return get_project_snapshot(ROOT)
+
+
+# --- links
+
+
+def heading_anchors(page: Path) -> set[str]:
+    """Anchors as GitHub and MkDocs make them of headings."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_relative_link_of_the_pages_leads_somewhere(name: str) -> None:
+    page = ROOT / name
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        path = (page.parent / target).resolve()
+        assert path.exists(), f"{name}: {target}"
+        if anchor:
+            assert anchor[1:] in heading_anchors(path), f"{name}: {target}{anchor}"
+
+
+def test_every_page_of_the_documentation_is_reached_from_its_front_page() -> None:
+    waiting, seen = [ROOT / "docs" / "README.md"], set()
+    while waiting:
+        page = waiting.pop()
+        seen.add(page)
+        links = {(page.parent / target).resolve() for target, _ in LINK.findall(page.read_text(encoding="utf-8"))}
+        waiting += [path for path in links - seen if path.suffix == ".md" and path not in waiting]
+    pages = {*(ROOT / "docs").rglob("*.md"), *(ROOT / "src" / "beatwise" / "pipelines").rglob("README.md")}
+    assert pages - seen == set()
+
+
+def test_code_and_configuration_name_pages_that_exist() -> None:
+    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "conf").rglob("*.yml"), *(ROOT / "benchmarks").glob("*.py")]
+    for source in [*sources, ROOT / "Makefile", ROOT / "README.md"]:
+        for name in re.findall(r"\bdocs/[\w/-]+\.md", source.read_text(encoding="utf-8")):
+            assert (ROOT / name).is_file(), f"{source.name} names {name}"
+
+
+def test_links_out_of_the_documentation_become_links_within_the_site() -> None:
+    text = (
+        "[a](../../src/beatwise/params.py) [b](../../src/beatwise/pipelines/tune/README.md#x) [c](models.md) [d](no.md)"
+    )
+    shown = with_site_links(text, ROOT, "docs/reference/parameters.md")
+    assert shown == ("[a](../source/src/beatwise/params.py.md) [b](../pipelines/tune.md#x) [c](models.md) [d](no.md)")
+
+
+# --- generated pages
+
+
+def test_the_pages_that_are_made_are_those_that_the_code_makes(snapshot: Any) -> None:
+    for name, text in all_pages(ROOT, snapshot).items():
+        assert (ROOT / name).read_text(encoding="utf-8") == text, (
+            f"{name}: run `.venv/bin/python -m beatwise.reference --write`"
+        )
+
+
+def test_a_page_that_differs_is_named_and_written(
+    snapshot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("conf", "docs", "src/beatwise/pipelines"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    page = tmp_path / "docs" / "reference" / "catalog.md"
+    page.write_text("old", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    # What Kedro is asked for takes seconds.
+    monkeypatch.setattr("beatwise.reference.__main__.get_project_snapshot", lambda _: snapshot)
+    assert main([]) == 1
+    assert capsys.readouterr().out == "docs/reference/catalog.md differs\n"
+    assert page.read_text(encoding="utf-8") == "old"
+    assert main(["--write"]) == 0
+    assert page.read_text(encoding="utf-8") == (ROOT / "docs" / "reference" / "catalog.md").read_text(encoding="utf-8")
+    assert main([]) == 0
+    bootstrap_project(ROOT)
+
+
+def test_the_page_of_parameters_has_a_row_for_each_and_says_what_conf_base_says(parameters: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w.<>]+)` \| (.*?) \|", page, re.MULTILINE))
+    for name in Parameters.model_fields:
+        assert any(row == name or row.startswith(f"{name}.") for row in rows), name
+    # Options of what is chosen by name stand on another page.
+    flat = {key: value for key, value in flatten(parameters).items() if key in rows and not isinstance(value, list)}
+    assert len(flat) > 40
+    for key, value in flat.items():
+        if not rows[key].startswith("`${") and rows[key] != "a sentence":
+            assert yaml.safe_load(rows[key].strip("`")) == value, key
+
+
+def test_the_page_of_choices_names_every_entry_and_option_of_every_registry() -> None:
+    page = (ROOT / "docs" / "reference" / "choices.md").read_text(encoding="utf-8")
+    for title, registry in registries().items():
+        (section,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+        for name in registry.names():
+            (row,) = re.findall(rf"^\| `{name}` \|.*$", section, re.MULTILINE)
+            for option in registry.schema(name).model_fields:
+                assert f"`{option}: " in row
+
+
+def test_the_page_of_metrics_names_every_metric() -> None:
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    assert {name for name in (*OVERALL, *PER_CLASS) if f"`{name}`" not in page} == set()
+
+
+def test_the_readme_of_each_pipeline_names_all_that_it_takes(snapshot: Any) -> None:
+    for name, pipeline in dict(registered).items():
+        if name != "__default__":
+            readme = (ROOT / "src" / "beatwise" / "pipelines" / name / "README.md").read_text(encoding="utf-8")
+            (takes,) = re.findall(r"^\| takes \| (.*) \|$", readme, re.MULTILINE)
+            inputs = {d for d in pipeline.inputs() if not d.startswith("params:")} - set(LEFT_OUT)
+            assert inputs <= set(re.findall(r"[\w.]+", takes)), name
+
+
+# --- graphs
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_graph_holds_every_node_and_every_dataset_that_leaves_its_box(snapshot: Any, name: str) -> None:
+    (pipeline,) = (p for p in snapshot.pipelines if p.name == name)
+    graph = flow(pipeline.nodes, "node")
+    words = {line for item in graph.items.values() for line in item.lines}
+    assert {node.name for node in pipeline.nodes} <= words
+    made = {output for node in pipeline.nodes for output in node.outputs}
+    assert made - set(LEFT_OUT) <= words
+    for node in pipeline.nodes:
+        (box,) = (id for id, item in graph.items.items() if item.lines == (node.name,) and not item.is_data)
+        before = {line for source, target in graph.edges if target == box for line in graph.items[source].lines}
+        assert before == {d for d in node.inputs if not d.startswith("params:")} - set(LEFT_OUT)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_graph_is_legible(snapshot: Any, name: str) -> None:
+    (pipeline,) = (p for p in snapshot.pipelines if p.name == name)
+    assert len(flow(pipeline.nodes, DRAWN[name]).items) <= 30
+
+
+def test_the_graph_of_the_whole_flow_shows_that_the_search_never_sees_the_test_part(snapshot: Any) -> None:
+    (tune,) = (p for p in snapshot.pipelines if p.name == "tune")
+    graph = flow(tune.nodes, DRAWN["tune"])
+    (search,) = (id for id, item in graph.items.items() if item.lines[0] == "search")
+    read = {line for source, target in graph.edges if target == search for line in graph.items[source].lines}
+    assert read == {"train_beats", "val_beats"}
+
+
+def test_the_picture_shows_the_graph_that_mermaid_says(snapshot: Any) -> None:
+    (train,) = (p for p in snapshot.pipelines if p.name == "train")
+    graph = flow(train.nodes, "stage")
+    drawn, said = svg(graph, "train"), mermaid(graph, "x.svg")
+    assert drawn.count("<rect") == len(graph.items) == said.count("[")
+    assert drawn.count("marker-end") == len(graph.edges) == said.count("-->")
+    assert {line for item in graph.items.values() for line in item.lines} == set(
+        re.findall(r"<text[^>]*>(.*?)</text>", drawn)
+    )
+
+
+def test_boxes_of_a_picture_do_not_touch(snapshot: Any) -> None:
+    for name, detail in DRAWN.items():
+        (pipeline,) = (p for p in snapshot.pipelines if p.name == name)
+        drawn = svg(flow(pipeline.nodes, detail), name)
+        found = re.findall(r'<rect x="(-?\d+)" y="(-?\d+)" width="(\d+)" height="(\d+)"', drawn)
+        boxes = np.array([[int(x), int(y), int(x) + int(w), int(y) + int(h)] for x, y, w, h in found])
+        width, height = map(int, re.findall(r'viewBox="0 0 (\d+) (\d+)"', drawn)[0])
+        assert boxes.min() >= 0
+        assert boxes[:, 2].max() <= width
+        assert boxes[:, 3].max() <= height
+        for i, one in enumerate(boxes):
+            for other in boxes[i + 1 :]:
+                apart = one[2] < other[0] or other[2] < one[0] or one[3] < other[1] or other[3] < one[1]
+                assert apart, f"{name}: {one} and {other}"
+
+
+def test_a_graph_is_put_between_the_markers_of_a_text() -> None:
+    marker = "<!-- flow -->"
+    assert with_flow(f"a\n{marker}\nold\n{marker}\nb\n", "new") == f"a\n{marker}\n\nnew\n\n{marker}\nb\n"
+
+
+# --- examples
+
+
+def example(page: str) -> str:
+    """The one example in Python of a how-to."""
+    text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
+    (block,) = re.findall(r"^    ```python\n(.*?)^    ```", text, re.MULTILINE | re.DOTALL)
+    return re.sub(r"^    ", "", block, flags=re.MULTILINE)
+
+
+def test_the_model_of_the_how_to_can_be_built_and_trained_from_its_name() -> None:
+    import torch
+
+    from beatwise.models import cnn1d
+
+    try:
+        exec(compile(example("add-a-model.md"), "example", "exec", dont_inherit=True), vars(cnn1d).copy())
+        network = build_model("my_net", input_shape=(1, 187), n_classes=5, n_aux=8, width=16)
+        logits = network(torch.rand(3, 1, 187), torch.rand(3, 8))
+    finally:
+        MODELS._entries.pop("my_net", None)
+        MODELS._schemas.pop("my_net", None)
+    assert logits.shape == (3, 5)
+
+
+def test_the_strategy_of_the_how_to_thins_the_largest_class(make_beats: Any) -> None:
+    from beatwise.resampling import strategies
+
+    beats = make_beats((60, 12, 14, 10, 12), records=True)
+    try:
+        exec(compile(example("add-a-resampling-strategy.md"), "example", "exec"), vars(strategies).copy())
+        options = STRATEGIES.options("thin_majority", {"share": 0.25})
+        thinned = strategies.resample_beats(beats, "thin_majority", options, ["N", "S", "V", "F", "Q"], seed=1)
+    finally:
+        STRATEGIES._entries.pop("thin_majority", None)
+        STRATEGIES._schemas.pop("thin_majority", None)
+    assert np.bincount(thinned["target"].astype(int)).tolist() == [15, 12, 14, 10, 12]
+    assert not thinned["record"].isna().any()
+
+
+def test_the_table_of_recalls_per_batch_is_what_batches_give() -> None:
+    page = (ROOT / "docs" / "explanation" / "metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d. ]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 3
+    counts = np.array([18118, 556, 1448, 162, 1608])
+    target = np.repeat(np.arange(5), counts)
+    rng = np.random.default_rng(0)
+    for recalls, macro, per_batch in rows:
+        recall = np.array(recalls.split(), dtype=float)
+        found = np.concatenate([np.arange(n) < round(r * n) for n, r in zip(counts, recall, strict=True)])
+        means = []
+        for _ in range(3):
+            order = rng.permutation(len(target))
+            batches = order[: len(order) // 32 * 32].reshape(-1, 32)
+            for batch in batches:
+                there = np.bincount(target[batch], minlength=5)
+                hits = np.bincount(target[batch], weights=found[batch], minlength=5)
+                means.append((hits[there > 0] / there[there > 0]).mean())
+        assert recall.mean() == pytest.approx(float(macro), abs=6e-4)
+        assert np.mean(means) == pytest.approx(float(per_batch), abs=3e-3)
+    assert "79 % of the batches hold no F beat, and 44 % hold no S beat" in page
+    without = (1 - counts / counts.sum()) ** 32
+    assert without[[3, 1]] == pytest.approx([0.79, 0.44], abs=5e-3)
+
+
+# --- the inventory
+
+INVENTORY = (ROOT / "docs" / "reference" / "inventory.md").read_text(encoding="utf-8")
+IDS = [
+    *(f"FP-{name}" for name in ["D1", "D2", "D3", "R1", "R2", "R3", "R4", *(f"M{i}" for i in range(1, 17))]),
+    *(f"FP-{name}" for name in ["T1", "T2", "T3", "T4", "H1", "H2", "H3", "H4", "L1", "L2", "L3", "L4", "L5"]),
+    *(f"EX-{i}" for i in range(1, 14)),
+    *(f"MAP-{name}" for name in ["M1", "M2", "M3", "M4", "M5", "D1", "S1", "S2", "S3", "T1", "T2", "T3"]),
+    *(f"MAP-{name}" for name in ["L1", "L2", "L3", "H1", "X"]),
+    *(f"TEL-{name}" for name in ["D1", "D2", "A1", "A2", "A3", "A4", "F1", "M1", "T1", "T2", "T3", "H1", "L1"]),
+    *(f"TEL-{name}" for name in ["E1", "P1", "P2", "P3"]),
+    *(f"CELL-{i}" for i in range(1, 14)),
+]
+# Rows that wait for what is being made in parallel.
+WAITING = "<!-- colleague -->"
+
+
+def inventory_rows() -> Iterator[tuple[str, list[str], bool]]:
+    """Name, what the column "here" names, and whether it is still to come."""
+    for line in INVENTORY.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if line.startswith("| ") and len(cells) >= 3 and cells[0] not in ("row", "project"):
+            yield cells[0], re.findall(r"`([^`]+)`", cells[2]), WAITING in line
+
+
+ROWS = list(inventory_rows())
+
+
+def test_the_inventory_has_every_row_once_and_says_of_each_where_it_is() -> None:
+    named = [row for row, _, _ in ROWS]
+    assert [row for row in named if re.fullmatch(r"(FP|EX|MAP|TEL|CELL)-\w+", row)] == sorted(IDS, key=named.index)
+    assert all(here for _, here, _ in ROWS)
+
+
+@pytest.fixture(scope="module")
+def parameters() -> dict[str, Any]:
+    bootstrap_project(ROOT)
+    loader = OmegaConfigLoader(
+        str(ROOT / "conf"),
+        env="base",
+        base_env="base",
+        **{key: value for key, value in CONFIG_LOADER_ARGS.items() if key not in ("base_env", "default_run_env")},
+    )
+    return dict(loader["parameters"])
+
+
+@pytest.fixture(scope="module")
+def names(parameters: dict[str, Any]) -> set[str]:
+    """Everything that has a name: parameters, entries of registries, metrics, datasets, contracts."""
+    flat = {key.replace("<search>", "quick") for key in flatten(parameters)}
+    known = {".".join(key.split(".")[:depth]) for key in flat for depth in range(1, key.count(".") + 2)}
+    page = (ROOT / "docs" / "reference" / "parameters.md").read_text(encoding="utf-8")
+    known |= set(re.findall(r"^\| `([\w.<>]+)` \|", page, re.MULTILINE))
+    known |= {key.removesuffix(".use") for key in known}
+    known |= {name for registry in registries().values() for name in registry.names()}
+    known |= {*OVERALL, *PER_CLASS, "BeatsContract", "NoSharedBeats"}
+    return known | {d for pipeline in dict(registered).values() for d in pipeline.datasets()}
+
+
+def exists(token: str, names: set[str], parameters: dict[str, Any]) -> bool:
+    """Whether what the inventory names is there."""
+    if token in names:
+        return True
+    if token.startswith("make "):
+        return bool(re.search(rf"^{token.removeprefix('make ')}:", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    if token.startswith("kedro run"):
+        given = dict(option.removeprefix("--").split("=", 1) for option in token.split()[2:])
+        pipeline, env = given.get("pipeline", "tune"), given.get("env", "base")
+        known = pipeline in dict(registered) and (ROOT / "conf" / env).is_dir()
+        return known and ("params" not in given or settable(given["params"], parameters))
+    if token.startswith("kedro "):
+        return token.removeprefix("kedro ") in cli.commands
+    if "=" in token:
+        return settable(token, parameters)
+    if token.endswith(".pdf"):
+        catalogs = (file.read_text(encoding="utf-8") for file in (ROOT / "conf/base/catalog").glob("*.yml"))
+        return any(f"/{token}" in text for text in catalogs)
+    if "*" in token and "/" not in token:
+        return any(Path(name).match(token) for name in names)
+    return any(ROOT.glob(token))
+
+
+def settable(given: str, parameters: dict[str, Any]) -> bool:
+    """Whether parameters can be set like that."""
+    changes: Any = OmegaConf.to_container(OmegaConf.from_dotlist(given.split(",")))
+    checked = check_parameters(merged(parameters, changes))
+    checked.model.check(MODELS, "model")
+    for name in ("loss", "optimizer", "schedule", "class_weights", "augment"):
+        registry = registries()[
+            {
+                "loss": "Losses",
+                "optimizer": "Optimizers",
+                "schedule": "Learning-rate schedules",
+                "class_weights": "Class weights",
+                "augment": "Augmentations",
+            }[name]
+        ]
+        getattr(checked.train, name).check(registry, f"train.{name}")
+    return True
+
+
+@pytest.mark.parametrize(("row", "here", "waits"), ROWS, ids=[row for row, _, _ in ROWS])
+def test_what_the_inventory_names_exists(
+    row: str, here: list[str], waits: bool, names: set[str], parameters: dict[str, Any]
+) -> None:
+    missing = [token for token in here if not exists(token, names, parameters)]
+    if waits:
+        assert missing, f"{row}: everything is there now; take the mark {WAITING} away"
+    else:
+        assert missing == []
+
+
+def test_a_name_that_does_not_exist_is_found_out(names: set[str], parameters: dict[str, Any]) -> None:
+    from beatwise.errors import BeatwiseError
+
+    wrong = (
+        "train.epoch",
+        "src/beatwise/none.py",
+        "make coffee",
+        "kedro run --pipeline=brew",
+        "kedro brew",
+        "none.pdf",
+    )
+    assert not any(exists(token, names, parameters) for token in wrong)
+    for token in ("resample.use=smotte", "model.gru.widht=3", "train.loss.focal.gama=1"):
+        with pytest.raises(BeatwiseError):
+            exists(token, names, parameters)
+
+
+# --- the site
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings_and_fetches_nothing(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"PATH": "", "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert built.returncode == 0, built.stderr
+    assert "WARNING" not in built.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > 30
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?https?:", text), page
+        # The theme fetches a library for what has this class.
+        assert 'class="mermaid"' not in text
+    drawn = (tmp_path / "reference" / "pipelines.html").read_text(encoding="utf-8")
+    assert drawn.count("<svg xmlns") >= len(DRAWN)
+
+
+def test_what_make_docs_builds_stays_out_of_git() -> None:
+    assert git(ROOT, "check-ignore", "site/index.html").strip() == "site/index.html"
