@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from beatwise.figures.style import GREY, PALETTE, new_figure
+from beatwise.figures.style import GREY, SLATE, new_figure
 
 if TYPE_CHECKING:
     from beatwise.models.outline import OutlineBlock
@@ -47,7 +47,7 @@ def plot_architecture(blocks: Sequence[OutlineBlock], input_shape: Sequence[int]
         if block.n_parameters:
             ax.text(NUMBERS, top + BOX / 2, f"{block.n_parameters:,}", **style)
             bar = (WIDTH - BARS - 0.05) * block.n_parameters / most
-            ax.add_patch(Rectangle((BARS, top + 0.07), bar, BOX - 0.14, color=PALETTE[0], linewidth=0))
+            ax.add_patch(Rectangle((BARS, top + 0.07), bar, BOX - 0.14, color=SLATE, linewidth=0))
         _draw_shape(ax, top + BOX + (ROW - BOX) / 2, block.after)
     return figure
 

@@ -66,7 +66,7 @@ class SearchResult:
                 f"{len(self.trials)} trials by {search['algorithm']['use']} with {search['scheduler']['use']} ("
                 + ", ".join(f"{n} {status}" for status, n in counts.items())
                 + f"), {self.trials['epochs'].sum():,} epochs, "
-                + f"{self.trials['seconds'].sum() / 60:.0f} minutes of training"
+                + f"{self.trials['seconds'].sum() / 60:.1f} minutes of training"
             ),
             "against_baseline": paired_table(self.paired),
             "best": best_trials_table(self.trials, self.space, search["metric"]),

@@ -24,7 +24,7 @@ def as_pdf(html: str) -> bytes | None:
         The PDF; None where WeasyPrint finds no Pango on this machine, which is said in the log.
     """
     try:
-        from weasyprint import HTML
+        from weasyprint import HTML  # type: ignore[import-untyped]
     except OSError as error:
         log.warning("report.pdf is left out (%s). %s", str(error).splitlines()[0], HOW_TO_INSTALL)
         return None

@@ -12,6 +12,7 @@ import pandas as pd
 from beatwise.comparison.leaderboard import row_labels
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
 from beatwise.figures.search import eligible_trials
+from beatwise.figures.style import PART_NAMES
 from beatwise.params import Evaluate
 
 # Metrics in the order in which tables show them.
@@ -238,7 +239,7 @@ def parts_table(data: Mapping[str, Any]) -> Table:
         "Beats, and in brackets their share of the part. Duplicates within: beats that are equal, in signal and "
         "label, to an earlier one of the same part."
     )
-    return Table(caption, ["class", *map(part_name, parts)], rows)
+    return Table(caption, ["class", *(PART_NAMES.get(name, name) for name in parts)], rows)
 
 
 def shared_table(data: Mapping[str, Any]) -> Table:
@@ -253,17 +254,14 @@ def shared_table(data: Mapping[str, Any]) -> Table:
         first, second = pair.split(" and ")
         share = n / max(data["parts"][first]["beats"], 1)
         records = f"{len(shared[pair])} of {data['parts'][second]['records']}" if known else "not known"
-        rows.append([f"{part_name(first)} and {part_name(second)}", f"{n:,} ({share:.1%})", records])
+        rows.append(
+            [" and ".join(PART_NAMES.get(name, name) for name in (first, second)), f"{n:,} ({share:.1%})", records]
+        )
     caption = (
         "Duplicates: beats of the first part that stand, equal in signal and label, in the second too. Records: "
         "those of the second part that stand in the first too."
     )
     return Table(caption, ["in both", "duplicates", "records"], rows)
-
-
-def part_name(part: str) -> str:
-    """A part of the split as people call it."""
-    return {"val": "validation"}.get(part, part)
 
 
 def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
