@@ -135,7 +135,7 @@ def brief_entries(
     return [
         {
             "id": id,
-            "hypothesis": entry.hypothesis,
+            "hypothesis": " ".join(entry.hypothesis.split()),
             "expect": entry.expect,
             "outcome": _outcome(entry, began, metrics),
             "scores": ", ".join(filter(None, (_compared(entry.runs[-1], metric) for metric in COMPARED))),
