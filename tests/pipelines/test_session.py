@@ -11,7 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
-import pypdfium2
+import pypdfium2  # type: ignore[import-untyped]
 import pytest
 
 from beatwise.beats import signals

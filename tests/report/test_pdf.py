@@ -5,7 +5,7 @@ import logging
 import sys
 from typing import Any
 
-import pypdfium2
+import pypdfium2  # type: ignore[import-untyped]
 import pytest
 
 from beatwise.report.pdf import as_pdf
