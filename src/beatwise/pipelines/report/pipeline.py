@@ -11,12 +11,9 @@ DRAWN = (
     *("errors_by_length", "errors_by_record", "errors_by_rr"),
     "architecture",
 )
-# What the report of a model that came of a search is told of it, by what its nodes call it.
-SEARCHED = {
-    **{name: f"search.{name}" for name in ("plan", "trials", "space")},
-    "importance": "search.importance_figure",
-    "against_baseline": "tuned.against_baseline",
-}
+# What all namespaces share, and what the report of a model that came of a search is told of that.
+SHARED = ("test_beats", "data_summary", "data_summary_figure", "run_card", "journal")
+SEARCHED = ("plan", "trials", "space", "importance_figure")
 
 
 def create_report(namespace: str, *, searched: bool = False) -> Pipeline:
@@ -26,7 +23,8 @@ def create_report(namespace: str, *, searched: bool = False) -> Pipeline:
         namespace: Whose results they are, e.g. ``baseline``.
         searched: Whether the model came of a search, of which the report then tells.
     """
-    search = SEARCHED if searched else {}
+    told = SEARCHED if searched else ()
+    search = {name.removesuffix("_figure"): name for name in [*told, *["against_baseline"] * searched]}
     template = Pipeline(
         [
             Node(
@@ -137,7 +135,7 @@ def create_report(namespace: str, *, searched: bool = False) -> Pipeline:
     return Pipeline(
         template,
         namespace=namespace,
-        inputs={"test_beats", "data_summary", "data_summary_figure", "run_card", "journal", *search.values()},
+        inputs={**{name: name for name in SHARED}, **{name: f"search.{name}" for name in told}},
         parameters={
             "params:report",
             "params:classes",
