@@ -28,7 +28,7 @@ from beatwise.journal import (
     read_expectation,
     result_of,
 )
-from beatwise.report.journal import as_markdown, entries_table, on_terminal
+from beatwise.report.journal import as_markdown, brief_entries, entries_table, on_terminal
 from beatwise.report.terminal import as_rich
 from beatwise.runs import JOURNAL
 from tests.conftest import git
@@ -593,6 +593,36 @@ proposed 2026-03-01 09:39 UTC)
 
 def test_the_journal_as_markdown_tells_everything_oldest_first(told: Journal) -> None:
     assert as_markdown(told.entries()) == EXPORTED
+
+
+def test_a_report_tells_of_what_was_tested_on_its_source_the_newest_last(told: Journal) -> None:
+    carry_out(told, "Of another source", source="mitbih")
+    first, second = brief_entries(told.entries(), "demo", START, measured())
+    assert first == {
+        "id": "2026-03-01-s-is-defined-by-rhythm",
+        "hypothesis": "S is defined by rhythm, so RR features help",
+        "expect": "macro_recall > 0.93 and val.kappa >= 0.5",
+        "outcome": "confirmed",
+        "scores": "macro_recall 0.9512, macro_f1 0.7000",
+        "reflections": ["It does.\n\nNext: fewer records."],
+    }
+    assert (second["hypothesis"], second["outcome"], second["expect"]) == ("Wider kernels help", "open", "")
+    assert second["scores"] == (
+        "macro_recall 0.9400 (-0.0112 against the best before), macro_f1 0.7100 (+0.0100 against the best before)"
+    )
+
+
+def test_what_the_run_of_a_report_tests_is_judged_by_the_scores_of_that_report(journal: Journal) -> None:
+    journal.propose("Half is enough", "macro_recall >= 0.5")
+    run = begun()
+    attempt = journal.take_up("", run)
+    assert attempt is not None
+    for value, outcome in ((0.5, "confirmed"), (0.4, "refuted")):
+        (entry,) = brief_entries(journal.entries(), "demo", run.began, measured(value))
+        assert entry["outcome"] == f"tested by this run; by the scores of this report {outcome}"
+    (of_another_run,) = brief_entries(journal.entries(), "demo", START, measured())
+    assert of_another_run["outcome"] == "running"
+    attempt.stop()
 
 
 def shown(renderable: Any) -> list[str]:

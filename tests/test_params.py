@@ -99,6 +99,17 @@ def test_conf_base_states_every_parameter(base):
     assert set(base) == set(Parameters.model_fields)
 
 
+def test_the_title_page_takes_what_differs_between_persons_from_the_environment(monkeypatch):
+    monkeypatch.delenv("BEATWISE_AUTHOR", raising=False)
+    monkeypatch.delenv("BEATWISE_REPOSITORY", raising=False)
+    report = check_parameters(load("mitbih")).report
+    assert (report.author, report.repository) == ("The Beatwise authors", "")
+    monkeypatch.setenv("BEATWISE_AUTHOR", "Ada, and Grace: both")
+    monkeypatch.setenv("BEATWISE_REPOSITORY", "https://example.org/beats")
+    report = check_parameters(load("mitbih")).report
+    assert (report.author, report.repository) == ("Ada, and Grace: both", "https://example.org/beats")
+
+
 def at(parameters: dict[str, Any], key: str) -> Any:
     found: Any = parameters
     for name in key.split("."):

@@ -21,6 +21,11 @@ def _data_path(*parts: str) -> str:
     return root.joinpath(*parts).as_posix()
 
 
+def _from_environment(name: str, default: str) -> str:
+    """A variable of the environment, for what differs between persons and not between runs."""
+    return os.environ.get(name) or default
+
+
 # TrackingHooks is kedro-mlflow's own hook with more to log; both at once would log everything twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
 _tracking = TrackingHooks()
@@ -36,7 +41,11 @@ HOOKS = (
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    "custom_resolvers": {"project_path": _project_path, "beatwise_data": _data_path},
+    "custom_resolvers": {
+        "project_path": _project_path,
+        "beatwise_data": _data_path,
+        "from_environment": _from_environment,
+    },
     # An environment overrides single parameters, not whole blocks.
     "merge_strategy": {"parameters": "soft"},
 }

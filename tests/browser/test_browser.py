@@ -149,12 +149,45 @@ def test_the_report_shows_all_its_figures_and_nothing_overflows(browser: Any, pr
     (report, *_) = (project_with_runs / "data/08_reporting/test/baseline/report.html").glob("*/report.html")
     browser.get(report.as_uri())
     widths = browser.execute_script("return [...document.images].map(i => i.complete ? i.naturalWidth : 0)")
-    assert len(widths) == 16
+    assert len(widths) == 17
     assert min(widths) > 300
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     cut = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
     assert browser.execute_script(cut) == 0
     assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def test_a_table_of_the_report_is_sorted_by_a_click_and_what_is_folded_is_printed(
+    browser: Any, project_with_runs: Path
+) -> None:
+    (report, *_) = (project_with_runs / "data/08_reporting/test/baseline/report.html").glob("*/report.html")
+    browser.get(report.as_uri())
+    head = "const head = document.querySelector('table.sortable').tHead.rows[0].cells[1]; head.click(); return "
+    column = "[...head.closest('table').tBodies[0].rows].map(r => +r.cells[1].textContent.replace(',', ''))"
+    falling = browser.execute_script(head + column)
+    assert falling == sorted(falling, reverse=True)
+    assert browser.execute_script(head + column) == falling[::-1]
+    folded = "return [...document.querySelectorAll('details')].map(part => part.open)"
+    assert not any(browser.execute_script(folded))
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    opened = browser.execute_script(folded)
+    assert opened
+    assert all(opened)
+
+
+def test_the_report_can_be_read_on_a_phone(browser: Any, project_with_runs: Path) -> None:
+    (report, *_) = (project_with_runs / "data/08_reporting/test/baseline/report.html").glob("*/report.html")
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 420, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        browser.get(report.as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") == 420
+        # Wide tables and figures scroll for themselves.
+        widths = browser.execute_script("return [...document.images].map(i => i.clientWidth)")
+        assert max(widths) > 420
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_kedro_viz_shows_the_dag_from_left_to_right_with_layers(browser: Any, project_with_runs: Path) -> None:

@@ -61,6 +61,8 @@ def run(pipeline: Pipeline, **data: Any) -> dict[str, Any]:
             catalog["checkpoints"] = MemoryDataset(Checkpoints(Path(folder)))
         if "run_card" in pipeline.inputs():
             catalog["run_card"] = MemoryDataset(example_card().model_dump(mode="json"))
+        if "journal" in pipeline.inputs():
+            catalog["journal"] = MemoryDataset({})
         SequentialRunner().run(pipeline, catalog)
         assert not list(Path(folder).iterdir())
     return {name: catalog.load(name) for name in pipeline.all_outputs()}
@@ -76,7 +78,7 @@ def raw_beats(make_beats: MakeBeats) -> pd.DataFrame:
 def test_raw_beats_become_a_report(raw_beats: pd.DataFrame) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     assert made["baseline.report"].lstrip().lower().startswith("<!doctype html>")
-    assert made["baseline.report"].count("data:image/png;base64,") == 16
+    assert made["baseline.report"].count("data:image/png;base64,") == 17
     for words in ("Run card", "kedro run --pipeline=train", "0123456789", "torch 2.13.0", "1,234.57 s"):
         assert words in made["baseline.report"]
     assert len(made["baseline.predictions"]) == (raw_beats["part"] == "test").sum()

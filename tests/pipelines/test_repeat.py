@@ -179,9 +179,9 @@ def test_the_card_is_an_artifact_of_the_mlflow_run_and_its_path_is_shown(ran: Ra
 
 
 def test_the_report_tells_of_the_run_and_of_the_nodes_that_had_ended(ran: Ran) -> None:
-    (path,) = (ran.folder / "data/08_reporting/test/baseline/report.html").glob("*/*")
+    (path,) = (ran.folder / "data/08_reporting/test/baseline/report.html").glob("*/report.html")
     html = path.read_text("utf-8")
-    section = html[html.index("<h2>Run card</h2>") :]
+    section = html[html.index('<h2 id="run-card">') :]
     assert ran.card.command is not None
     known = (ran.card.git_sha or "")[:10], ran.card.mlflow_run or "", ran.card.data["val_beats"][:10]
     for told in (ran.card.command, *known, ran.card.versions["torch"], ran.card.hardware.system):

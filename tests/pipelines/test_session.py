@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
+import pypdfium2
 import pytest
 
 from beatwise.beats import signals
+from beatwise.run_card import read_card
 from tests.conftest import ROOT, copy_project, run_session, tracked_runs
 
 
@@ -71,9 +74,50 @@ def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) ->
 def test_the_report_needs_no_other_file_and_says_that_its_data_is_synthetic(ran: Ran) -> None:
     html = ran.versions("08_reporting/test/baseline/report.html")[0].read_text(encoding="utf-8")
     assert "SYNTHETIC" in html
-    assert html.count("data:image/png;base64,") == 16
-    for outside in ('src="http', 'href="http', "url(", "<script"):
+    assert html.count("data:image/png;base64,") == 17
+    for outside in ('src="http', 'href="http', "url(", "<script ", "<link"):
         assert outside not in html
+
+
+def test_the_report_is_printed_page_by_page_with_its_title_page_and_every_section(ran: Ran) -> None:
+    html = ran.versions("08_reporting/test/baseline/report.html")[0]
+    if not html.with_suffix(".pdf").is_file():
+        pytest.skip("this machine has no Pango")
+    assert html.stat().st_size + html.with_suffix(".pdf").stat().st_size < 10e6
+    document = pypdfium2.PdfDocument(html.with_suffix(".pdf"))
+    pages = [" ".join(page.get_textpage().get_text_range().split()) for page in document]
+    card = read_card(ran.versions("08_reporting/test/run_card.json")[0])
+    date = f"{card.began.day} {card.began:%B %Y}"
+    for words in ("Beatwise report", "SYNTHETIC", "author The Beatwise authors", f"date {date}", "source test"):
+        assert words in pages[0]
+    headings = re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', html.read_text("utf-8"))
+    assert headings[:3] == ["Summary", "Data", "Scores"]
+    running = [f"Beatwise report test {number} / {len(pages)}" for number in range(1, len(pages) + 1)]
+    assert all(page.endswith(title) for page, title in zip(pages[1:], running[1:], strict=True))
+    for heading in headings:
+        # The contents say on which page it stands, and something of it stands on that page.
+        (number,) = map(int, re.findall(rf"{re.escape(heading)}\W+(\d+)", pages[0]))
+        assert heading in pages[number - 1]
+        assert not pages[number - 1].removesuffix(running[number - 1]).strip().endswith(heading)
+    images = [
+        (page.get_size(), image.get_bounds())
+        for page in document
+        for image in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE])
+    ]
+    assert len(images) == 17
+    for (width, height), (left, bottom, right, top) in images:
+        assert 0 < left < right < width
+        assert 0 < bottom < top < height
+
+
+def test_the_numbers_of_the_summary_are_those_of_the_metrics(ran: Ran) -> None:
+    html = ran.versions("08_reporting/test/baseline/report.html")[0].read_text("utf-8")
+    stored = json.loads(ran.versions("07_model_output/test/baseline/metrics.json")[0].read_text("utf-8"))
+    tiles = re.findall(r'<div class="tile"><b>([^<]+)</b>([^,]+), test<br>\s*<span>(\S+) to (\S+)</span>', html)
+    assert [label for _, label, _, _ in tiles] == ["macro recall", "macro F1", "accuracy", "macro AUROC"]
+    for value, label, low, high in tiles:
+        metric = stored["test"]["overall"][label.lower().replace(" ", "_")]
+        assert [value, low, high] == [f"{metric[end]:.3f}" for end in ("value", "low", "high")]
 
 
 def test_every_run_is_one_mlflow_run_that_finished(ran: Ran) -> None:
@@ -105,6 +149,8 @@ def test_metrics_in_mlflow_are_those_that_are_stored(ran: Ran) -> None:
 
 def test_figures_and_report_are_artifacts_of_the_run(ran: Ran) -> None:
     files = {f.path for f in mlflow.MlflowClient().list_artifacts(ran.runs.iloc[0]["run_id"], "baseline")}
+    printed = ran.versions("08_reporting/test/baseline/report.html")[0].with_suffix(".pdf").is_file()
+    assert ("baseline/report.pdf" in files) is printed
     for name in ("report.html", "confusion_matrices.png", "learning_curves.png", "per_class.png", "metrics.json"):
         assert f"baseline/{name}" in files
 

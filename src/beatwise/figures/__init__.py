@@ -1,5 +1,6 @@
 """Figures: one function a figure; each takes plain results and returns a matplotlib ``Figure``."""
 
+from beatwise.figures.architecture import plot_architecture
 from beatwise.figures.beats import plot_example_beats, plot_waveforms
 from beatwise.figures.calibration import plot_reliability, plot_reliability_by_class
 from beatwise.figures.comparison import plot_leaderboard
@@ -18,6 +19,7 @@ from beatwise.figures.search import plot_importance, plot_parallel, plot_search,
 from beatwise.figures.training import plot_learning_curves
 
 __all__ = [
+    "plot_architecture",
     "plot_class_counts",
     "plot_confusion_matrices",
     "plot_data_summary",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from matplotlib.figure import Figure
 
 from beatwise.beats import Labels, Signals, labels, signals
 from beatwise.figures.style import class_colors, light_grid, new_figure
+
+# More classes than these in a row are too small on a page.
+COLUMNS_AT_MOST: Final = 3
 
 
 def plot_example_beats(
@@ -26,21 +30,29 @@ def plot_example_beats(
         seed: Seed of the draw.
     """
     values, target = signals(beats), labels(beats)
-    figure, axes = new_figure(2.1 * len(classes) + 0.6, 2.6, 1, len(classes), sharey=True, squeeze=False)
+    columns = min(COLUMNS_AT_MOST, len(classes))
+    rows = -(-len(classes) // columns)
+    figure, axes = new_figure(
+        2.5 * columns + 0.5, 2.2 * rows + 0.3, rows, columns, sharex=True, sharey=True, squeeze=False
+    )
     time = np.arange(values.shape[1]) / sample_rate * 1000
     rng = np.random.default_rng(seed)
-    for index, (ax, (name, color)) in enumerate(zip(axes[0], class_colors(classes).items(), strict=True)):
+    for index, (ax, (name, color)) in enumerate(zip(axes.flat, class_colors(classes).items(), strict=False)):
         members = np.flatnonzero(target == index)
         ax.set_title(f"{name}  ({len(members):,} beats)", fontsize=9)
-        ax.set_xlabel("time from R peak (ms)", fontsize=8)
-        ax.tick_params(labelsize=7)
+        ax.tick_params(labelsize=8)
         if len(members):
             chosen = rng.choice(members, size=min(per_class, len(members)), replace=False)
             ax.plot(time, values[chosen].T, color=color, linewidth=0.6, alpha=0.55)
             ax.plot(time, values[members].mean(axis=0), color="black", linewidth=1.6, label="class mean")
         light_grid(ax)
-    axes[0, 0].set_ylabel("amplitude (scaled to 0–1)", fontsize=8)
-    axes[0, 0].legend(fontsize=7, frameon=False, loc="upper right")
+    for ax in axes.flat[len(classes) :]:
+        ax.set_visible(False)
+    for ax in axes.flat[len(classes) - columns : len(classes)]:
+        ax.tick_params(labelbottom=True)
+    figure.supxlabel("time from R peak (ms)", fontsize=9)
+    figure.supylabel("amplitude (scaled to 0–1)", fontsize=9)
+    axes[0, 0].legend(fontsize=8, frameon=False, loc="upper right")
     return figure
 
 

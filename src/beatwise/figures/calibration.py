@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from beatwise.figures.style import PALETTE, class_colors, light_grid, new_figure
+from beatwise.figures.style import FAINT, class_colors, light_grid, new_figure
 
-BEFORE: Final = "#8A8A8A"
+BEFORE: Final = FAINT
 
 
 def plot_reliability(calibration: Mapping[str, Any]) -> Figure:
@@ -21,9 +21,9 @@ def plot_reliability(calibration: Mapping[str, Any]) -> Figure:
     Args:
         calibration: What :func:`beatwise.evaluation.calibration.measure_calibration` returned.
     """
-    figure, axes = new_figure(8.0, 4.6, 2, 2, sharex=True, sharey="row", height_ratios=[3, 1])
+    figure, axes = new_figure(7.6, 4.6, 2, 2, sharex=True, sharey="row", height_ratios=[3, 1])
     titles = {"before": "before", "after": f"after, temperature {calibration['temperature']:.2f}"}
-    for (upper, lower), (when, title), color in zip(axes.T, titles.items(), (BEFORE, PALETTE[0]), strict=True):
+    for (upper, lower), (when, title), color in zip(axes.T, titles.items(), (BEFORE, "black"), strict=True):
         top = calibration[when]["top"]
         _draw_reliability(upper, top, color)
         upper.set_title(f"{title}: ECE {top['ece']:.4f}, log loss {calibration[when]['log_loss']:.4f}", fontsize=9)

@@ -17,7 +17,7 @@ def plot_roc_curves(curves: Mapping[str, Any]) -> Figure:
     Args:
         curves: What :func:`beatwise.evaluation.curves.measure_curves` returned.
     """
-    figure, axes = new_figure(9.0, 4.1, 1, 2, sharey=True)
+    figure, axes = new_figure(8.0, 4.1, 1, 2, sharey=True)
     for ax in axes:
         _draw_curves(ax, curves, "fpr", "roc", "auroc", "AUROC")
         ax.plot(curves["fpr"], curves["fpr"], color="#999999", linewidth=0.8, linestyle=":")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from beatwise.figures.style import PART_COLORS, class_colors, light_grid, new_figure
+from beatwise.figures.style import PART_COLORS, PART_NAMES, class_colors, light_grid, new_figure
 
 
 def plot_data_summary(summary: Mapping[str, Any]) -> Figure:
@@ -18,26 +18,23 @@ def plot_data_summary(summary: Mapping[str, Any]) -> Figure:
         summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
     """
     classes, parts = summary["classes"], summary["parts"]
-    figure, (counts, lengths) = new_figure(9.5, 3.4, 1, 2, width_ratios=[3, 2])
+    figure, (counts, lengths) = new_figure(8.0, 3.4, 1, 2, width_ratios=[3, 2])
     place = np.arange(len(classes))
     width = 0.8 / len(parts)
     for i, (name, part) in enumerate(parts.items()):
         heights = [part["counts"][label] for label in classes]
-        bars = counts.bar(
+        counts.bar(
             place + (i - (len(parts) - 1) / 2) * width,
             heights,
             width,
             color=PART_COLORS[name],
-            label=f"{name} ({part['beats']:,})",
-        )
-        counts.bar_label(
-            bars, [f"{part['shares'][label]:.1%}" for label in classes], fontsize=6, padding=1, rotation=90
+            label=f"{PART_NAMES.get(name, name)} ({part['beats']:,})",
         )
     counts.set_yscale("log")
-    counts.margins(y=0.25)
+    counts.set_ylim(bottom=0.7)
     counts.set_xticks(place, classes)
     counts.set_ylabel("beats (log scale)")
-    counts.set_xlabel("class; share of its part above each bar")
+    counts.set_xlabel("class")
     counts.legend(frameon=False, fontsize=8, ncols=len(parts), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     light_grid(counts)
 

@@ -19,7 +19,7 @@ def plot_risk_coverage(risk_coverage: Mapping[str, Any], rejections: Sequence[Ma
         risk_coverage: What :func:`beatwise.evaluation.reject.measure_risk_coverage` returned.
         rejections: What :func:`beatwise.evaluation.reject.measure_rejection` returned for thresholds of validation.
     """
-    figure, (errors, recalls, accepted) = new_figure(10.0, 3.6, 1, 3)
+    figure, (errors, recalls, accepted) = new_figure(8.6, 3.6, 1, 3)
     aurc, confidence = risk_coverage["aurc"], risk_coverage["confidence"]
     draw_band(errors, risk_coverage["coverage"], risk_coverage["error"], GREY)
     errors.set_title(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from beatwise.evaluation.metrics import confusion_shares
-from beatwise.figures.style import class_colors, light_grid, new_figure
+from beatwise.figures.style import class_colors, color_on, light_grid, new_figure
 
 
 def plot_confusion_matrices(metrics: Mapping[str, Any]) -> Figure:
@@ -43,7 +43,7 @@ def _draw_confusion(ax: Axes, metrics: Mapping[str, Any], of: Any) -> AxesImage:
     for (row, column), share in np.ndenumerate(shares):
         text = "–" if np.isnan(share) else f"{share:.1%}\n{counts[row][column]:,}"
         color = "white" if share > 0.55 else "black"
-        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
+        ax.text(column, row, text, ha="center", va="center", fontsize=9, color=color)
     ax.set_xticks(range(len(classes)), classes)
     ax.set_yticks(range(len(classes)), classes)
     ax.set_xlabel("predicted class")
@@ -58,7 +58,7 @@ def plot_per_class(metrics: Mapping[str, Any]) -> Figure:
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
     """
     classes, scores = metrics["classes"], metrics["test"]["per_class"]
-    figure, axes = new_figure(9.0, 3.0, 1, 3, sharey=True)
+    figure, axes = new_figure(8.0, 3.2, 1, 3, sharey=True)
     for ax, (name, title) in zip(
         axes, (("recall", "recall (sensitivity)"), ("precision", "precision (+P)"), ("f1", "F1")), strict=True
     ):
@@ -69,7 +69,14 @@ def plot_per_class(metrics: Mapping[str, Any]) -> Figure:
                 continue
             spread = [[max(metric["value"] - metric["low"], 0)], [max(metric["high"] - metric["value"], 0)]]
             ax.bar(place, metric["value"], 0.65, color=color, yerr=spread, capsize=3, error_kw={"linewidth": 0.9})
-            ax.text(place, 0.03, f"{metric['value']:.3f}", ha="center", fontsize=7, color="white", weight="bold")
+            style: dict[str, Any] = {
+                "rotation": 90,
+                "ha": "center",
+                "va": "bottom",
+                "fontsize": 9,
+                "color": color_on(color),
+            }
+            ax.text(place, 0.04, f"{metric['value']:.3f}", **style)
         ax.set_xticks(range(len(classes)), [f"{label}\n{scores[label]['support']:,}" for label in classes], fontsize=8)
         ax.set_title(title, fontsize=9)
         ax.set_ylim(0, 1.05)

@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
-from beatwise.figures.style import GREY, PALETTE, STEPS, light_grid, new_figure
+from beatwise.figures.style import GREY, PALETTE, SLATE, STEPS, light_grid, new_figure
 
 STATUS: Final = {
     "finished": ("o", PALETTE[0], "finished"),
@@ -173,7 +173,7 @@ def plot_importance(space: pd.DataFrame) -> Figure:
         ax.set_axis_off()
         return figure
     figure, ax = new_figure(7.0, 0.7 + 0.26 * len(space))
-    bars = ax.barh(known["name"], known["importance"], color=PALETTE[0], height=0.7)
+    bars = ax.barh(known["name"], known["importance"], color=SLATE, height=0.7)
     ax.bar_label(bars, [f"{share:.0%}" for share in known["importance"]], padding=3, fontsize=7.5, color=GREY)
     ax.set_ylim(len(known) - 0.4, -0.6)
     ax.set_xlim(0, max(1.12 * known["importance"].max(), 0.01))

@@ -8,12 +8,17 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 # Okabe & Ito 2008; in this order the first five stay apart under every common form of colour blindness.
 PALETTE: Final = ("#0072B2", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#F0E442", "#000000")
 PART_COLORS: Final = {"train": "#4D4D4D", "val": "#999999", "test": "#56B4E9"}
+PART_NAMES: Final = {"val": "validation"}
 GREY: Final = "#4D4D4D"
+FAINT: Final = "#8A8A8A"
+# Of bars that are of no class.
+SLATE: Final = "#5F7C94"
 # Between ticks are only steps that are easy to read.
 STEPS: Final = (1, 2, 2.5, 5, 10)
 DPI: Final = 150
@@ -22,6 +27,14 @@ DPI: Final = 150
 def class_colors(classes: Sequence[str]) -> dict[str, str]:
     """The colour of each class, by its place in the list."""
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(classes)}
+
+
+def color_on(background: str) -> str:
+    """Black or white, whichever is easier to read on a colour (relative luminance of WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(background)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    # Equal contrast with both where (1 + .05) / (l + .05) is (l + .05) / .05.
+    return "white" if luminance < 0.179 else "black"
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from beatwise.evaluation.metrics import LABELS
-from beatwise.figures.style import PALETTE, light_grid, new_figure
+from beatwise.figures.style import FAINT, light_grid, new_figure
 
 
 def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
@@ -17,23 +19,23 @@ def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
         history: One row an epoch, as :func:`beatwise.training.loop.fit_model` returns it.
         best_epoch: The epoch whose weights were kept.
     """
-    figure, (loss, metrics) = new_figure(9.0, 3.2, 1, 2)
-    loss.plot(
-        history["epoch"], history["train_loss"], color="#4D4D4D", marker="o", markersize=3, label="train, as trained"
-    )
+    figure, (loss, metrics) = new_figure(8.0, 3.2, 1, 2)
+    loss.plot(history["epoch"], history["train_loss"], color=FAINT, marker="o", markersize=3, label="train, as trained")
     loss.plot(
         history["epoch"],
         history["val_log_loss"],
-        color=PALETTE[0],
+        color="black",
         marker="o",
         markersize=3,
         label="validation, log loss",
     )
     loss.set_ylabel("loss")
     loss.set_ylim(bottom=0)
-    for name, color in (("accuracy", "#4D4D4D"), ("macro_recall", PALETTE[2]), ("macro_f1", PALETTE[4])):
-        style = {"color": color, "marker": "o", "markersize": 3, "label": LABELS[name]}
-        metrics.plot(history["epoch"], history[f"val_{name}"], **style)
+    # No colours: those are the classes'.
+    lines = {"accuracy": (FAINT, "-"), "macro_recall": ("black", "-"), "macro_f1": ("black", "--")}
+    for name, (color, line) in lines.items():
+        style: dict[str, Any] = {"color": color, "linestyle": line, "marker": "o", "markersize": 3}
+        metrics.plot(history["epoch"], history[f"val_{name}"], label=LABELS[name], **style)
     metrics.set_ylabel("validation metric")
     metrics.set_ylim(top=1.0)
     for ax in (loss, metrics):

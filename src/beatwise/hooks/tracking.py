@@ -79,7 +79,9 @@ class TrackingHooks(MlflowHook):
         kind = ((getattr(dataset, "metadata", None) or {}).get("beatwise") or {}).get("mlflow")
         if kind is not None:
             namespace, _, short = dataset_name.rpartition(".")
-            self._log(kind, namespace, short, data, saved_path(dataset))
+            path = saved_path(dataset)
+            beside = dataset.files_beside(path) if hasattr(dataset, "files_beside") else []
+            self._log(kind, namespace, short, data, path, beside)
 
     def _log_param(self, name: str, value: Any) -> None:
         # kedro-mlflow would log a Pydantic model as one opaque string, whatever dict_params says.
@@ -87,9 +89,10 @@ class TrackingHooks(MlflowHook):
         for key, single in values.items():
             super()._log_param(key, single)
 
-    def _log(self, kind: str, namespace: str, name: str, data: Any, path: Path) -> None:
+    def _log(self, kind: str, namespace: str, name: str, data: Any, path: Path, beside: list[Path]) -> None:
         if kind in ("artifact", "metrics"):
-            mlflow.log_artifact(str(path), artifact_path=namespace or None)
+            for file in (path, *beside):
+                mlflow.log_artifact(str(file), artifact_path=namespace or None)
         if kind == "metrics":
             from beatwise.evaluation.predictions import flatten_scores
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise.figures.style import DPI, to_png
-from beatwise.params import Evaluate, flatten
-from beatwise.report.run_card import card_facts, node_seconds
+from beatwise.journal import Entry
+from beatwise.params import Evaluate, Report
+from beatwise.report.field import field_table
+from beatwise.report.journal import brief_entries
+from beatwise.report.rebuild import fit_as_yaml, network_as_python
+from beatwise.report.run_card import card_facts, cover_facts, node_seconds
+from beatwise.report.summary import findings
 from beatwise.report.tables import (
     behind_table,
     best_trials_table,
@@ -22,50 +28,93 @@ from beatwise.report.tables import (
     leaderboard_table,
     overall_table,
     paired_table,
+    parts_table,
     per_class_table,
     rejections_table,
     searched_table,
+    shared_table,
     thresholds_table,
 )
 from beatwise.run_card import RunCard
 
+# Earlier ones are in the journal.
+HYPOTHESES_AT_MOST: Final = 10
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found, and how the model that came of it does beside the baseline.
+
+    Attributes:
+        plan: What was searched, see :meth:`beatwise.search.plan.SearchPlan.plain`.
+        trials: What :func:`beatwise.search.results.trials_table` returned.
+        space: What :func:`beatwise.search.results.space_table` returned.
+        paired: Baseline and tuned model on test, see :func:`beatwise.evaluation.paired.compare_paired`.
+    """
+
+    plan: Mapping[str, Any]
+    trials: pd.DataFrame
+    space: pd.DataFrame
+    paired: Mapping[str, Any]
+
+    def told(self) -> dict[str, Any]:
+        """What templates call ``search``."""
+        search, counts = self.plan["search"], self.trials["status"].value_counts()
+        return {
+            "name": self.plan["name"],
+            "summary": (
+                f"{len(self.trials)} trials by {search['algorithm']['use']} with {search['scheduler']['use']} ("
+                + ", ".join(f"{n} {status}" for status, n in counts.items())
+                + f"), {self.trials['epochs'].sum():,} epochs, "
+                + f"{self.trials['seconds'].sum() / 60:.1f} minutes of training"
+            ),
+            "against_baseline": paired_table(self.paired),
+            "best": best_trials_table(self.trials, self.space, search["metric"]),
+            "space": searched_table(self.space),
+        }
+
 
 def render_report(
     *,
-    title: str,
-    notice: str,
+    settings: Report,
     source: str,
     model: Mapping[str, Any],
     metrics: Mapping[str, Any],
     assessment: Mapping[str, Any],
     data_summary: Mapping[str, Any],
     run_card: RunCard,
+    journal: Mapping[str, Entry],
     figures: Mapping[str, Figure | bytes],
+    search: SearchResult | None = None,
 ) -> str:
     """Render the report.
 
     Args:
-        title: Its title.
-        notice: A sentence above everything else; empty for none.
+        settings: Title, author, repository and notice.
         source: Name of the data source.
         model: ``TrainedModel.to_dict()``.
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
         assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
         data_summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
         run_card: The card of the run that makes the report, as far as it is known.
+        journal: Entries of the journal by ID, the oldest first.
         figures: Figures by name, as drawn or as PNG.
+        search: The search that the model came of; None for one that was not searched for.
 
     Returns:
         HTML that needs no other file and no network.
     """
+    hypotheses = brief_entries(journal, source, run_card.began, metrics)
     return _render(
         "report.html",
-        title=title,
-        notice=notice,
+        title=settings.title,
+        notice=settings.notice,
         source=source,
+        cover=cover_facts(run_card, settings.author, settings.repository),
         config=model["config"],
-        settings=flatten(model["config"]),
         model=model,
+        findings=findings(metrics, data_summary),
+        field=field_table(source, data_summary["split"], metrics, assessment),
         overall=overall_table(metrics),
         per_class=per_class_table(metrics),
         ec57=ec57_tables(assessment),
@@ -74,6 +123,13 @@ def render_report(
         rejections=rejections_table(assessment),
         metrics=metrics,
         data=data_summary,
+        parts=parts_table(data_summary),
+        shared=shared_table(data_summary),
+        search=search and search.told(),
+        fit_yaml=fit_as_yaml(model["config"]),
+        network_python=network_as_python(model),
+        hypotheses=hypotheses[-HYPOTHESES_AT_MOST:],
+        earlier=max(len(hypotheses) - HYPOTHESES_AT_MOST, 0),
         run=card_facts(run_card),
         nodes=node_seconds(run_card),
         figures={name: _embed(figure) for name, figure in figures.items()},
@@ -117,23 +173,11 @@ def render_leaderboard(
     )
 
 
-def render_search(
-    plan: Mapping[str, Any],
-    trials: pd.DataFrame,
-    space: pd.DataFrame,
-    paired: Mapping[str, Any],
-    figures: Mapping[str, Figure | bytes],
-    *,
-    notice: str,
-    source: str,
-) -> str:
+def render_search(result: SearchResult, figures: Mapping[str, Figure | bytes], *, notice: str, source: str) -> str:
     """Render the report of a search.
 
     Args:
-        plan: What was searched, see :meth:`beatwise.search.plan.SearchPlan.plain`.
-        trials: What :func:`beatwise.search.results.trials_table` returned.
-        space: What :func:`beatwise.search.results.space_table` returned.
-        paired: Baseline and tuned model on test, see :func:`beatwise.evaluation.paired.compare_paired`.
+        result: What it found.
         figures: Figures by name, as drawn or as PNG.
         notice: A sentence above everything else; empty for none.
         source: Name of the data source.
@@ -141,22 +185,13 @@ def render_search(
     Returns:
         HTML that needs no other file and no network.
     """
-    search, counts = plan["search"], trials["status"].value_counts()
-    summary = (
-        f"{len(trials)} trials by {search['algorithm']['use']} with {search['scheduler']['use']} ("
-        + ", ".join(f"{n} {status}" for status, n in counts.items())
-        + f"), {trials['epochs'].sum():,} epochs, {trials['seconds'].sum() / 60:.0f} minutes of training"
-    )
+    trials = result.trials
     return _render(
         "search.html",
         title="Beatwise search",
         notice=notice,
         source=source,
-        name=plan["name"],
-        summary=summary,
-        against_baseline=paired_table(paired),
-        best=best_trials_table(trials, space, search["metric"]),
-        space=searched_table(space),
+        search=result.told(),
         figures={name: _embed(figure) for name, figure in figures.items()},
         failures=trials[trials["failure"].notna()].to_dict("records"),
     )

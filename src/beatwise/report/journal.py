@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from beatwise.evaluation.metrics import OVERALL
-from beatwise.journal import COMPARED, PARTS, Entry, Run, compared_metrics, read_expectation
+from beatwise.journal import COMPARED, PARTS, Entry, Run, compared_metrics, judge, read_expectation
 from beatwise.report.run_card import run_facts
 from beatwise.report.tables import Table
 from beatwise.report.terminal import as_rich
@@ -115,6 +116,49 @@ def _paragraphs(id: str, entry: Entry) -> Iterator[str]:
             "\n".join(f"> {line}".rstrip() for line in reflection.text.split("\n"))
             + f"\n>\n> {_time(reflection.written)}"
         )
+
+
+def brief_entries(
+    entries: Mapping[str, Entry], source: str, began: datetime, metrics: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """What a report tells of the entries that runs of its source have tested, the newest last.
+
+    Args:
+        entries: All entries, the oldest first.
+        source: Name of the data source.
+        began: When the run of the report began: of an entry that this run tests there is no outcome yet.
+        metrics: What the report is about, see :func:`beatwise.evaluation.predictions.measure_predictions`.
+
+    Returns:
+        For each its ``hypothesis``, ``expect``, ``outcome``, ``scores`` (empty without a result) and ``reflections``.
+    """
+    return [
+        {
+            "id": id,
+            "hypothesis": " ".join(entry.hypothesis.split()),
+            "expect": entry.expect,
+            "outcome": _outcome(entry, began, metrics),
+            "scores": ", ".join(filter(None, (_compared(entry.runs[-1], metric) for metric in COMPARED))),
+            "reflections": [reflection.text for reflection in entry.reflections],
+        }
+        for id, entry in entries.items()
+        if entry.runs and entry.runs[-1].source == source
+    ]
+
+
+def _outcome(entry: Entry, began: datetime, metrics: Mapping[str, Any]) -> str:
+    if entry.state != "running" or entry.runs[-1].began != began:
+        return entry.state
+    from beatwise.evaluation.predictions import flatten_scores
+
+    return f"tested by this run; by the scores of this report {judge(entry.expect, flatten_scores(dict(metrics)))}"
+
+
+def _compared(run: Run, metric: str) -> str:
+    if metric not in run.metrics:
+        return ""
+    change = f" ({_change(run, metric)} against the best before)" if metric in run.previous_best else ""
+    return f"{_name(metric)} {_number(run.metrics[metric])}{change}"
 
 
 def _code(text: str) -> str:

@@ -51,6 +51,27 @@ def card_facts(card: RunCard) -> dict[str, str]:
     return {name: fact for name, fact in known.items() if fact}
 
 
+def cover_facts(card: RunCard, author: str, repository: str) -> dict[str, str]:
+    """What stands on the title page, by what to call it; nothing that is not known.
+
+    Args:
+        card: The card of the run that makes the report.
+        author: Who hands the report in; empty for nobody.
+        repository: Where the code is; empty for nowhere.
+    """
+    run = run_facts(card)
+    known = {
+        "project": " ".join(["Beatwise", card.versions.get("beatwise", "")]).strip(),
+        "author": author,
+        "repository": repository,
+        "date": f"{card.began.day} {card.began:%B %Y}",
+        "source": card.source,
+        "pipeline": f"{card.pipeline}, environment {card.environment}",
+        "commit": run.get("commit", ""),
+    }
+    return {name: fact for name, fact in known.items() if fact}
+
+
 def _listed(values: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 

@@ -12,6 +12,7 @@ import pandas as pd
 from beatwise.comparison.leaderboard import row_labels
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
 from beatwise.figures.search import eligible_trials
+from beatwise.figures.style import PART_NAMES
 from beatwise.params import Evaluate
 
 # Metrics in the order in which tables show them.
@@ -42,22 +43,27 @@ class Table:
         columns: Column heads.
         rows: Cells, one list a row.
         labels: How many of the first columns name the row.
+        notes: How many of the last columns are text.
+        marked: How many of the first rows stand out.
     """
 
     caption: str
     columns: list[str]
     rows: list[list[str]]
     labels: int = 1
+    notes: int = 0
+    marked: int = 0
 
 
 def with_interval(metric: Mapping[str, float | None]) -> str:
     """``.912 [.887, .934]``, or a dash where the metric is not defined."""
     if metric["value"] is None:
         return "–"
-    return f"{_short(metric['value'])} [{_short(metric['low'])}, {_short(metric['high'])}]"
+    return f"{short(metric['value'])} [{short(metric['low'])}, {short(metric['high'])}]"
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
+    """``.912``: three decimals, no zero before the point."""
     text = f"{value:.3f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
@@ -76,7 +82,7 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL, shown:
         shown: Columns to show, of :data:`PARTS`.
     """
     heads = {
-        "naive": f"always {_majority(metrics)}, test",
+        "naive": f"always {majority_class(metrics)}, test",
         "val": "model, validation",
         "test": "model, test",
         "recall_first": "recall first, test",
@@ -208,10 +214,54 @@ def rejections_table(assessment: Mapping[str, Any]) -> Table:
     return Table(caption, ["threshold", "accepted", "coverage", "error", LABELS["macro_recall"]], rows)
 
 
-def _majority(metrics: Mapping[str, Any]) -> str:
+def majority_class(metrics: Mapping[str, Any]) -> str:
     """The class that the naive classifier always predicts."""
     predicted = [sum(column) for column in zip(*metrics["naive"]["confusion"], strict=True)]
     return str(metrics["classes"][predicted.index(max(predicted))])
+
+
+def parts_table(data: Mapping[str, Any]) -> Table:
+    """Beats of each class in each part, with their share, and what else there is to count.
+
+    Args:
+        data: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+    """
+    parts = data["parts"]
+    rows = [
+        [label, *(f"{part['counts'][label]:,} ({part['shares'][label]:.1%})" for part in parts.values())]
+        for label in data["classes"]
+    ]
+    rows.append(["all", *(f"{part['beats']:,}" for part in parts.values())])
+    if data["records"]["known"]:
+        rows.append(["records", *(f"{part['records']:,}" for part in parts.values())])
+    rows.append(["duplicates within", *(f"{n:,}" for n in data["duplicates"]["within"].values())])
+    caption = (
+        "Beats, and in brackets their share of the part. Duplicates within: beats that are equal, in signal and "
+        "label, to an earlier one of the same part."
+    )
+    return Table(caption, ["class", *(PART_NAMES.get(name, name) for name in parts)], rows)
+
+
+def shared_table(data: Mapping[str, Any]) -> Table:
+    """What stands in two parts.
+
+    Args:
+        data: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+    """
+    known, shared = data["records"]["known"], data["records"]["shared"]
+    rows = []
+    for pair, n in data["duplicates"]["across"].items():
+        first, second = pair.split(" and ")
+        share = n / max(data["parts"][first]["beats"], 1)
+        records = f"{len(shared[pair])} of {data['parts'][second]['records']}" if known else "not known"
+        rows.append(
+            [" and ".join(PART_NAMES.get(name, name) for name in (first, second)), f"{n:,} ({share:.1%})", records]
+        )
+    caption = (
+        "Duplicates: beats of the first part that stand, equal in signal and label, in the second too. Records: "
+        "those of the second part that stand in the first too."
+    )
+    return Table(caption, ["in both", "duplicates", "records"], rows)
 
 
 def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
@@ -227,7 +277,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
             *_labels(row),
             str(row["seeds"]),
             *(_with_sd(row, name) for name in names),
-            f"{_short(row['recall_first_macro_recall'])} at {_short(row['recall_first_accuracy'])}",
+            f"{short(row['recall_first_macro_recall'])} at {short(row['recall_first_accuracy'])}",
             f"{row['rank_macro_f1']} / {row['rank_macro_recall']}",
         ]
         for row in leaderboard.to_dict("records")
@@ -264,7 +314,7 @@ def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
     """
     names = ("macro_f1", "macro_recall")
     rows = [
-        [*_labels(row), *(_behind(row, name) for name in names), *(_short(row[f"val_{name}"]) for name in names)]
+        [*_labels(row), *(_behind(row, name) for name in names), *(short(row[f"val_{name}"]) for name in names)]
         for row in leaderboard.to_dict("records")
     ]
     caption = (
@@ -326,7 +376,7 @@ def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table
             rows.append([LABELS[name], "–", "–", "–"])
             continue
         between = {"value": found["difference"], "low": found["low"], "high": found["high"]}
-        rows.append([LABELS[name], _short(found["first"]), _short(found["second"]), with_interval(between)])
+        rows.append([LABELS[name], short(found["first"]), short(found["second"]), with_interval(between)])
     mcnemar = paired["mcnemar"]
     caption = (
         f"{paired['n']:,} test beats. In brackets the {paired['confidence']:.0%} interval of the difference from "
@@ -338,7 +388,7 @@ def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table
 
 
 def _p_value(p: float) -> str:
-    return "below .001" if p < 0.001 else _short(p)
+    return "below .001" if p < 0.001 else short(p)
 
 
 def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, shown: int = 10) -> Table:
@@ -355,7 +405,7 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
         [
             str(trial["trial"]),
             ", ".join(f"{name}={_value(trial[name])}" for name in space["name"] if not pd.isna(trial[name])),
-            _short(trial["score"]) + ("" if math.isnan(trial["score_sd"]) else f" ± {_short(trial['score_sd'])}"),
+            short(trial["score"]) + ("" if math.isnan(trial["score_sd"]) else f" ± {short(trial['score_sd'])}"),
             trial["status"],
             str(trial["epochs"]),
             f"{trial['seconds']:,.0f}",
@@ -407,13 +457,13 @@ def _labels(row: Mapping[Any, Any]) -> list[str]:
 
 
 def _with_sd(row: Mapping[Any, Any], name: str, interval: bool = True) -> str:
-    sd = "" if math.isnan(row[f"{name}_sd"]) else f" ± {_short(row[f'{name}_sd'])}"
-    between = f" [{_short(row[f'{name}_low'])}, {_short(row[f'{name}_high'])}]" if interval else ""
-    return f"{_short(row[name])}{sd}{between}"
+    sd = "" if math.isnan(row[f"{name}_sd"]) else f" ± {short(row[f'{name}_sd'])}"
+    between = f" [{short(row[f'{name}_low'])}, {short(row[f'{name}_high'])}]" if interval else ""
+    return f"{short(row[name])}{sd}{between}"
 
 
 def _behind(row: Mapping[Any, Any], name: str) -> str:
     if row[f"rank_{name}"] == 1:
         return "the best"
-    low, high = (_short(row[f"behind_{name}_{end}"]) for end in ("low", "high"))
-    return f"{_short(row[f'behind_{name}'])} [{low}, {high}]"
+    low, high = (short(row[f"behind_{name}_{end}"]) for end in ("low", "high"))
+    return f"{short(row[f'behind_{name}'])} [{low}, {high}]"

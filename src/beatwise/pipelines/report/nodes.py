@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from beatwise import figures
 from beatwise.errors import BeatwiseError
 from beatwise.figures.style import new_note
+from beatwise.journal import Entry
 from beatwise.params import Report
-from beatwise.report.html import render_report
+from beatwise.report.html import SearchResult, render_report
 from beatwise.run_card import RunCard
 from beatwise.trained_model import TrainedModel
 
@@ -71,6 +72,14 @@ def plot_mistakes(mistakes: pd.DataFrame, test_beats: pd.DataFrame, classes: lis
     return figures.plot_surest_mistakes(mistakes, test_beats, classes, sample_rate)
 
 
+def plot_architecture(model: TrainedModel) -> Figure:
+    """Draw the blocks of the network, with shapes and parameters."""
+    from beatwise.models.outline import outline_network
+
+    blocks = outline_network(model.network, model.input_shape, len(model.spec.aux_names))
+    return figures.plot_architecture(blocks, model.input_shape)
+
+
 def plot_errors(errors: pd.DataFrame) -> tuple[Figure, Figure, Figure]:
     """Draw the share of errors by length of the beat, by record and by RR interval."""
     by = dict(list(errors.groupby("by")))
@@ -87,8 +96,13 @@ def render(
     assessment: dict[str, Any],
     data_summary: dict[str, Any],
     run_card: dict[str, Any],
+    journal: dict[str, Any],
     report: Report,
     source: str,
+    plan: dict[str, Any] | None = None,
+    trials: pd.DataFrame | None = None,
+    space: pd.DataFrame | None = None,
+    against_baseline: dict[str, Any] | None = None,
     **drawn: Figure | bytes,
 ) -> str:
     """Render the report as one HTML file.
@@ -99,8 +113,13 @@ def render(
         assessment: What else was measured of it.
         data_summary: Description of the data.
         run_card: The card of this run, as far as it is known: a :class:`beatwise.run_card.RunCard` as plain data.
-        report: Title and notice.
+        journal: Entries of the journal by ID: each a :class:`beatwise.journal.Entry` as plain data.
+        report: Title, author, repository and notice.
         source: Name of the data source.
+        plan: What was searched; this and the next three where the model came of a search.
+        trials: The trials.
+        space: What was searched, as a table.
+        against_baseline: Baseline and tuned model on test.
         **drawn: Figures by the name that the template calls them.
 
     Returns:
@@ -114,14 +133,18 @@ def render(
             "The latest metrics are not those of the model that is loaded. Measure it first: `kedro run "
             "--pipeline=evaluate`, with the same --load-versions if you give any."
         )
+    search = None
+    if plan is not None and trials is not None and space is not None and against_baseline is not None:
+        search = SearchResult(plan, trials, space, against_baseline)
     return render_report(
-        title=report.title,
-        notice=report.notice,
+        settings=report,
         source=source,
         model=model.to_dict(),
         metrics=metrics,
         assessment=assessment,
         data_summary=data_summary,
         run_card=RunCard.model_validate(run_card),
+        journal={id: Entry.model_validate(entry) for id, entry in journal.items()},
         figures=drawn,
+        search=search,
     )

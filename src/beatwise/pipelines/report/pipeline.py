@@ -9,15 +9,22 @@ DRAWN = (
     *("class_counts", "example_beats", "learning_curves", "per_class", "confusion_matrices", "roc", "precision_recall"),
     *("reliability", "reliability_by_class", "predictive_value", "risk_coverage", "mistakes"),
     *("errors_by_length", "errors_by_record", "errors_by_rr"),
+    "architecture",
 )
+# What all namespaces share, and what the report of a model that came of a search is told of that.
+SHARED = ("test_beats", "data_summary", "data_summary_figure", "run_card", "journal")
+SEARCHED = ("plan", "trials", "space", "importance_figure")
 
 
-def create_report(namespace: str) -> Pipeline:
+def create_report(namespace: str, *, searched: bool = False) -> Pipeline:
     """Results into figures and one report.
 
     Args:
         namespace: Whose results they are, e.g. ``baseline``.
+        searched: Whether the model came of a search, of which the report then tells.
     """
+    told = SEARCHED if searched else ()
+    search = {name.removesuffix("_figure"): name for name in [*told, *["against_baseline"] * searched]}
     template = Pipeline(
         [
             Node(
@@ -84,6 +91,13 @@ def create_report(namespace: str) -> Pipeline:
                 tags="report",
             ),
             Node(
+                nodes.plot_architecture,
+                inputs="model",
+                outputs="architecture_figure",
+                name="plot_architecture",
+                tags="report",
+            ),
+            Node(
                 nodes.plot_errors,
                 inputs="errors",
                 outputs=[f"errors_by_{by}_figure" for by in ("length", "record", "rr")],
@@ -105,10 +119,12 @@ def create_report(namespace: str) -> Pipeline:
                     "assessment": "assessment",
                     "data_summary": "data_summary",
                     "run_card": "run_card",
+                    "journal": "journal",
                     "report": "params:report",
                     "source": "params:source",
                     **{name: f"{name}_figure" for name in DRAWN},
                     "data_summary_figure": "data_summary_figure",
+                    **search,
                 },
                 outputs="report",
                 name="render_report",
@@ -119,7 +135,7 @@ def create_report(namespace: str) -> Pipeline:
     return Pipeline(
         template,
         namespace=namespace,
-        inputs={"test_beats", "data_summary", "data_summary_figure", "run_card"},
+        inputs={**{name: name for name in SHARED}, **{name: f"search.{name}" for name in told}},
         parameters={
             "params:report",
             "params:classes",

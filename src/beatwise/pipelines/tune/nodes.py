@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from beatwise import figures
 from beatwise.beats import TARGET, fingerprints_of
 from beatwise.params import Evaluate, Model, RaySettings, Report, Resample, Tensors, Train, Tune
-from beatwise.report.html import render_search
+from beatwise.report.html import SearchResult, render_search
 from beatwise.search.trials import Searches, TrialRecord
 from beatwise.training.checkpoint import Checkpoints
 
@@ -230,4 +230,5 @@ def render(
     Returns:
         HTML.
     """
-    return render_search(plan, trials, space, against_baseline, drawn, notice=report.notice, source=source)
+    result = SearchResult(plan, trials, space, against_baseline)
+    return render_search(result, drawn, notice=report.notice, source=source)

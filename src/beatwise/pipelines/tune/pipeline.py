@@ -112,5 +112,5 @@ def create_search_report() -> Pipeline:
 
 def create_pipeline() -> Pipeline:
     """Raw beats to the reports of the baseline and of the best that was found."""
-    tuned = create_fit("tuned") + create_evaluation("tuned") + create_report("tuned")
+    tuned = create_fit("tuned") + create_evaluation("tuned") + create_report("tuned", searched=True)
     return create_train() + create_search() + tuned + create_search_report()

@@ -1,0 +1,40 @@
+"""How a model is built again: its parameters as YAML, and its network in Python."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+BLOCKS: Final = ("resample", "tensors", "model", "train")
+
+
+def fit_as_yaml(config: Mapping[str, Any]) -> str:
+    """What a model was fitted with, as the parameters of an environment that fit it again.
+
+    Args:
+        config: A :class:`beatwise.params.FitConfig` as plain data.
+    """
+    blocks = {name: config[name] for name in BLOCKS}
+    return yaml.safe_dump(blocks, sort_keys=False, allow_unicode=True, width=90, default_flow_style=None)
+
+
+def network_as_python(model: Mapping[str, Any]) -> str:
+    """Lines that build the network of a model, with fresh weights.
+
+    Args:
+        model: ``TrainedModel.to_dict()``.
+    """
+    chosen = model["config"]["model"]
+    spec = model["spec"]
+    options = {
+        "input_shape": tuple(model["input_shape"]),
+        "n_classes": len(spec["classes"]),
+        "n_aux": len(spec["aux_names"]),
+        **(chosen.get(chosen["use"]) or {}),
+    }
+    arguments = [repr(chosen["use"]), *(f"{name}={value!r}" for name, value in options.items())]
+    body = textwrap.indent(",\n".join(arguments), "    ")
+    return f"from beatwise.models import build_model\n\nnetwork = build_model(\n{body},\n)\n"
