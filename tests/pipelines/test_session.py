@@ -52,6 +52,7 @@ def test_model_history_predictions_metrics_and_report_keep_every_version(ran: Ra
         "06_models/test/baseline/history.parquet",
         "07_model_output/test/baseline/predictions.parquet",
         "07_model_output/test/baseline/val_predictions.parquet",
+        "07_model_output/test/baseline/val_history.parquet",
         "07_model_output/test/baseline/metrics.json",
         "08_reporting/test/baseline/report.html",
     ):
@@ -71,8 +72,18 @@ def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) ->
 def test_the_report_needs_no_other_file_and_says_that_its_data_is_synthetic(ran: Ran) -> None:
     html = ran.versions("08_reporting/test/baseline/report.html")[0].read_text(encoding="utf-8")
     assert "SYNTHETIC" in html
-    assert html.count("data:image/png;base64,") == 16
+    assert html.count("data:image/png;base64,") == 17
     for outside in ('src="http', 'href="http', "url(", "<script"):
+        assert outside not in html
+
+
+def test_the_page_of_the_data_needs_no_other_file_and_is_below_ten_megabytes(ran: Ran) -> None:
+    page = ran.folder / "data/08_reporting/test/data.html"
+    assert page.stat().st_size < 10_000_000
+    html = page.read_text(encoding="utf-8")
+    for words in ("SYNTHETIC", "2,880 train", 'id="shares"', 'id="signals"', "time from R peak (ms)"):
+        assert words in html
+    for outside in ('<script src="', "<link ", '<script type="module"'):
         assert outside not in html
 
 
