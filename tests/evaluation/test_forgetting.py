@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beatwise.evaluation.forgetting import MOVES, count_moves
+from beatwise.evaluation.forgetting import MOVES, count_moves, summarise_beats
+from beatwise.training.val_history import ValHistory
 
 CLASSES = ["N", "S"]
 # One line a beat, one letter an epoch: r for right, w for wrong. The first four are N, the others S.
@@ -65,3 +66,22 @@ def test_a_class_without_beats_has_counts_of_zero() -> None:
     assert counted["never_learnt"]["Q"] == 0
     assert counted["forgotten"]["Q"] == [0]
     assert counted["moves"]["Q"]["right"] == [0, 0, 0, 0]
+
+
+def test_each_beat_has_its_story() -> None:
+    target, predicted = told(STORIES)
+    kept = ValHistory(target)
+    sure = [0.9, 0.6, 0.8, 0.7]
+    for prediction, share in zip(predicted, sure, strict=True):
+        kept.add(np.where(prediction[:, None] == np.arange(2), share, 1 - share).astype(np.float32))
+    beats = summarise_beats(kept.table())
+    assert beats.index.tolist() == list(range(7))
+    assert beats["target"].tolist() == target.tolist()
+    assert beats["prediction"].tolist() == predicted[-1].tolist()
+    assert beats["epochs_right"].tolist() == [story.count("r") for story in STORIES]
+    assert beats["forgotten"].tolist() == [story.count("rw") for story in STORIES]
+    of_truth = [
+        [share if letter == "r" else 1 - share for letter, share in zip(story, sure, strict=True)] for story in STORIES
+    ]
+    np.testing.assert_allclose(beats["confidence"], np.mean(of_truth, axis=1), atol=1e-3)
+    np.testing.assert_allclose(beats["variability"], np.std(of_truth, axis=1), atol=1e-3)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from beatwise.beats import Labels
 
@@ -51,3 +52,29 @@ def count_moves(target: Labels, prediction: npt.NDArray[np.integer[Any]], classe
         "never_learnt": {label: int((own & ~ever).sum()) for label, own in of_class.items()},
         "forgotten": {label: np.bincount(times[own & ever], minlength=1).tolist() for label, own in of_class.items()},
     }
+
+
+def summarise_beats(val_history: pd.DataFrame) -> pd.DataFrame:
+    """What became of each validation beat over a training.
+
+    Args:
+        val_history: What :meth:`beatwise.training.val_history.ValHistory.table` returned.
+
+    Returns:
+        One row a beat, by its place in the validation part (``beat``, the index): ``target``; ``prediction``, of the
+        last epoch; ``epochs_right``; ``forgotten``, how often; ``confidence`` and ``variability``, mean and standard
+        deviation of the probability of the true class over the epochs (Swayamdipta et al., EMNLP 2020, section 2).
+    """
+    table = val_history.assign(right=val_history["prediction"] == val_history["target"])
+    right = table.pivot_table(index="epoch", columns="beat", values="right", aggfunc="last").to_numpy(bool)
+    by_beat = table.groupby("beat")
+    return pd.DataFrame(
+        {
+            "target": by_beat["target"].last(),
+            "prediction": by_beat["prediction"].last(),
+            "epochs_right": by_beat["right"].sum(),
+            "forgotten": (right[:-1] & ~right[1:]).sum(axis=0),
+            "confidence": by_beat["probability_of_truth"].mean(),
+            "variability": by_beat["probability_of_truth"].std(ddof=0),
+        }
+    )

@@ -1,6 +1,6 @@
 """Figures: one function a figure; each takes plain results and returns a matplotlib ``Figure``."""
 
-from beatwise.figures.beats import plot_example_beats, plot_waveforms
+from beatwise.figures.beats import plot_average_beats, plot_example_beats, plot_waveforms
 from beatwise.figures.calibration import plot_reliability, plot_reliability_by_class
 from beatwise.figures.comparison import plot_leaderboard
 from beatwise.figures.curves import plot_precision_recall_curves, plot_roc_curves
@@ -19,6 +19,7 @@ from beatwise.figures.search import plot_importance, plot_parallel, plot_search,
 from beatwise.figures.training import plot_learning_curves
 
 __all__ = [
+    "plot_average_beats",
     "plot_class_counts",
     "plot_confusion_matrices",
     "plot_data_summary",
