@@ -37,7 +37,7 @@ def cleared(notebook: dict[str, Any]) -> dict[str, Any]:
     Args:
         notebook: As JSON, in Jupyter's format 4.
     """
-    empty = {"execution_count": None, "outputs": []}
+    empty: dict[str, Any] = {"execution_count": None, "outputs": []}
     cells = [{**cell, "metadata": {}, **(empty if cell["cell_type"] == "code" else {})} for cell in notebook["cells"]]
     kept = {name: notebook["metadata"][name] for name in ("kernelspec",) if name in notebook["metadata"]}
     return {**notebook, "cells": cells, "metadata": {**kept, "language_info": {"name": "python"}}}

@@ -18,5 +18,5 @@ def test_nothing_is_cut_off_and_each_class_has_its_mean_in_its_colour(make_beats
     check_layout(drawn)
     for ax, (label, color) in zip(drawn.axes, class_colors(CLASSES).items(), strict=True):
         (line,) = ax.lines
-        np.testing.assert_allclose(line.get_ydata(), averages[averages["class"] == label]["mean"])
+        np.testing.assert_allclose(np.asarray(line.get_ydata(), float), averages[averages["class"] == label]["mean"])
         assert to_hex(line.get_color()).upper() == color

@@ -32,7 +32,7 @@ SECONDS = 180
 
 
 def read(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
 
 
 def code(name: str) -> list[str]:

@@ -92,7 +92,7 @@ def plot_forgetting(moves: Mapping[str, Any], best_epoch: int) -> Figure:
         ax.set_title(f"{label}  ({sum(counts[0] for counts in moves['moves'][label].values()):,} beats)", fontsize=9)
     axes[0, 0].set_ylabel("share of the class's\nvalidation beats", fontsize=8)
     own = [colors[label] for label in shares]
-    handles = {
+    handles: dict[str, Any] = {
         "wrong before and after": Patch(color=STILL_WRONG),
         "forgotten: right before, wrong after": Patch(color=FORGOTTEN),
         "learnt: wrong before, right after": tuple(Patch(color=color) for color in own),

@@ -21,8 +21,8 @@ def simple_features(beats: pd.DataFrame, sample_rate: float, bins: int = 10) -> 
         One row a beat: ``length_ms``, ``mean``, ``sd``, and ``amplitude_0`` …, the share of its samples in each bin;
         1 is in the last bin.
     """
-    values = signals(beats).astype(np.float64)
-    within = beat_mask(values)
+    stored = signals(beats)
+    within, values = beat_mask(stored), stored.astype(np.float64)
     length = within.sum(axis=1)
     mean = values.sum(axis=1, where=within) / length
     variance = ((values - mean[:, None]) ** 2).sum(axis=1, where=within) / length
