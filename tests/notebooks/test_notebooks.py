@@ -28,7 +28,7 @@ FIGURES = {
     "03_read_a_search.ipynb": (4, 1),
     "04_read_the_mistakes.ipynb": (5, 0),
 }
-SECONDS = 180
+SECONDS = 300
 
 
 def read(path: Path) -> Any:
@@ -83,7 +83,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which `kedro run` has run, with a small search."""
     folder = copy_of_project(tmp_path_factory.mktemp("project"))
     space = {"model": {"cnn1d": {"pool": {"choice": [2, 3]}}}, "train": {"learning_rate": {"loguniform": [1e-3, 1e-2]}}}
-    small = {"space": space, "algorithm": {"use": "random"}, "scheduler": {"use": "none"}, "trials": 6, "epochs": 2}
+    small = {"space": space, "algorithm": {"use": "random"}, "scheduler": {"use": "none"}, "trials": 12, "epochs": 2}
     with chdir(folder):
         run_session(folder, "tune", parameters={"train": {"epochs": 4}, "tune": {"use": "small", "small": small}})
     return folder
