@@ -124,6 +124,9 @@ def test_without_a_run_a_notebook_says_which_command_is_missing(tmp_path: Path) 
     notebook = read(folder / "notebooks" / "03_read_a_search.ipynb")
     with pytest.raises(CellExecutionError):
         execute(folder, notebook)
-    shown = str([cell.outputs for cell in notebook.cells if cell.cell_type == "code"])
-    for words in ("Not there yet: search.plan, search.trials", "Run `kedro run`"):
-        assert words in shown
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    # In colours, and broken into lines.
+    coloured = "".join(output.data["text/plain"] for output in outputs if "data" in output)
+    shown = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", coloured).split())
+    assert "Not there yet: search.plan, search.trials" in shown
+    assert "Run `kedro run` in the project's folder first" in shown
