@@ -36,7 +36,8 @@ class TrainedModel:
         config: What it was fitted with, a :class:`beatwise.params.FitConfig` as plain data.
         history: One row an epoch.
         facts: Best epoch, number of parameters, class counts that it was trained on, fingerprint of the validation
-            part.
+            part; and, where they were counted, the ``moves`` of validation beats between right and wrong (see
+            :func:`beatwise.evaluation.forgetting.count_moves`).
     """
 
     network: nn.Module

@@ -149,7 +149,7 @@ def test_the_report_shows_all_its_figures_and_nothing_overflows(browser: Any, pr
     (report, *_) = (project_with_runs / "data/08_reporting/test/baseline/report.html").glob("*/report.html")
     browser.get(report.as_uri())
     widths = browser.execute_script("return [...document.images].map(i => i.complete ? i.naturalWidth : 0)")
-    assert len(widths) == 17
+    assert len(widths) == 18
     assert min(widths) > 300
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     cut = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
@@ -188,6 +188,25 @@ def test_the_report_can_be_read_on_a_phone(browser: Any, project_with_runs: Path
         assert max(widths) > 420
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_page_of_the_data_draws_its_figures_and_changes_the_part_without_the_network(
+    browser: Any, project_with_runs: Path
+) -> None:
+    browser.get((project_with_runs / "data/08_reporting/test/data.html").as_uri())
+    drawn = "return [...document.querySelectorAll('.js-plotly-plot .main-svg')].length"
+    wait_for(lambda: browser.execute_script(drawn) >= 2)
+    shown = """return document.getElementById('signals').data
+        .filter(t => t.visible === true && t.hovertemplate && t.hovertemplate.includes(' of '))
+        .map(t => t.hovertemplate.split(' of ').at(-1).split(/[<,]/)[0])"""
+    for part in ("train", "validation", "test"):
+        click = """[...document.querySelectorAll('#signals .updatemenu-button')]
+            .find(e => e.textContent === arguments[0]).dispatchEvent(new MouseEvent('click'))"""
+        browser.execute_script(click, part)
+        wait_for(lambda part=part: part in set(browser.execute_script(shown)))  # type: ignore[misc]
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 
 def test_kedro_viz_shows_the_dag_from_left_to_right_with_layers(browser: Any, project_with_runs: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_row_predicts_what_the_fit_template_predicts_with_the_same_settings(pa
     config = FitConfig.model_validate(planned["config"]).model_dump(mode="json")
     resampled = fit_nodes.resample(train, config)
     train_tensors, val_tensors, test_tensors = fit_nodes.tensors(resampled, train, val, test, config)
-    model, history = fit_nodes.train(train_tensors, val_tensors, config, Checkpoints(tmp_path / "other"))
+    model, history, _ = fit_nodes.train(train_tensors, val_tensors, config, Checkpoints(tmp_path / "other"))
     expected = dict(zip(("val", "test"), evaluate_nodes.predict(model, val_tensors, test_tensors), strict=True))
 
     facts, predictions = fit_row(planned, parts)

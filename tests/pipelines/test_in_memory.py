@@ -78,11 +78,12 @@ def raw_beats(make_beats: MakeBeats) -> pd.DataFrame:
 def test_raw_beats_become_a_report(raw_beats: pd.DataFrame) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     assert made["baseline.report"].lstrip().lower().startswith("<!doctype html>")
-    assert made["baseline.report"].count("data:image/png;base64,") == 17
+    assert made["baseline.report"].count("data:image/png;base64,") == 18
     for words in ("Run card", "kedro run --pipeline=train", "0123456789", "torch 2.13.0", "1,234.57 s"):
         assert words in made["baseline.report"]
     assert len(made["baseline.predictions"]) == (raw_beats["part"] == "test").sum()
     assert len(made["baseline.history"]) == 2
+    assert len(made["baseline.val_history"]) == 2 * len(made["val_beats"])
     assert set(made["baseline.metrics"]) >= {"test", "val", "naive", "recall_first"}
 
 

@@ -55,6 +55,7 @@ def test_model_history_predictions_metrics_and_report_keep_every_version(ran: Ra
         "06_models/test/baseline/history.parquet",
         "07_model_output/test/baseline/predictions.parquet",
         "07_model_output/test/baseline/val_predictions.parquet",
+        "07_model_output/test/baseline/val_history.parquet",
         "07_model_output/test/baseline/metrics.json",
         "08_reporting/test/baseline/report.html",
     ):
@@ -74,7 +75,7 @@ def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) ->
 def test_the_report_needs_no_other_file_and_says_that_its_data_is_synthetic(ran: Ran) -> None:
     html = ran.versions("08_reporting/test/baseline/report.html")[0].read_text(encoding="utf-8")
     assert "SYNTHETIC" in html
-    assert html.count("data:image/png;base64,") == 17
+    assert html.count("data:image/png;base64,") == 18
     for outside in ('src="http', 'href="http', "url(", "<script ", "<link"):
         assert outside not in html
 
@@ -104,7 +105,7 @@ def test_the_report_is_printed_page_by_page_with_its_title_page_and_every_sectio
         for page in document
         for image in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE])
     ]
-    assert len(images) == 17
+    assert len(images) == 18
     for (width, height), (left, bottom, right, top) in images:
         assert 0 < left < right < width
         assert 0 < bottom < top < height
@@ -118,6 +119,16 @@ def test_the_numbers_of_the_summary_are_those_of_the_metrics(ran: Ran) -> None:
     for value, label, low, high in tiles:
         metric = stored["test"]["overall"][label.lower().replace(" ", "_")]
         assert [value, low, high] == [f"{metric[end]:.3f}" for end in ("value", "low", "high")]
+
+
+def test_the_page_of_the_data_needs_no_other_file_and_is_below_ten_megabytes(ran: Ran) -> None:
+    page = ran.folder / "data/08_reporting/test/data.html"
+    assert page.stat().st_size < 10_000_000
+    html = page.read_text(encoding="utf-8")
+    for words in ("SYNTHETIC", "2,880 train", 'id="shares"', 'id="signals"', "time from R peak (ms)"):
+        assert words in html
+    for outside in ('<script src="', "<link ", '<script type="module"'):
+        assert outside not in html
 
 
 def test_every_run_is_one_mlflow_run_that_finished(ran: Ran) -> None:

@@ -108,12 +108,14 @@ def versions(folder: Path, path: str) -> list[Path]:
     return sorted((folder / "data" / path).glob(f"*/{Path(path).name}"))
 
 
-def results(folder: Path) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
-    """Metrics, history and predictions of the one run of a project."""
+def results(folder: Path) -> tuple[Any, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Metrics, history, predictions, and those of validation by epoch, of the one run of a project."""
     (metrics,) = versions(folder, "07_model_output/test/baseline/metrics.json")
     (history,) = versions(folder, "06_models/test/baseline/history.parquet")
     (predictions,) = versions(folder, "07_model_output/test/baseline/predictions.parquet")
-    return json.loads(metrics.read_text()), pd.read_parquet(history), pd.read_parquet(predictions)
+    (val_history,) = versions(folder, "07_model_output/test/baseline/val_history.parquet")
+    tables = (pd.read_parquet(path) for path in (history, predictions, val_history))
+    return json.loads(metrics.read_text()), *tables
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_very_numbers(tmp_path: Path) -> None:
@@ -130,11 +132,13 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_very_numbers(tmp_path: 
     assert f"Going on from epoch {done}, where this training was cut off" in went_on
     assert "Going on" not in wait_for(beside, left_alone)
 
-    metrics, history, predictions = results(killed)
-    expected_metrics, expected_history, expected_predictions = results(left_alone)
+    metrics, history, predictions, val_history = results(killed)
+    expected_metrics, expected_history, expected_predictions, expected_val_history = results(left_alone)
     # The fingerprint of the model is among them.
     assert metrics == expected_metrics
     assert len(history) == EPOCHS
     pd.testing.assert_frame_equal(history.drop(columns=CLOCK), expected_history.drop(columns=CLOCK), check_exact=True)
     pd.testing.assert_frame_equal(predictions, expected_predictions, check_exact=True)
+    assert val_history["epoch"].unique().tolist() == list(range(1, EPOCHS + 1))
+    pd.testing.assert_frame_equal(val_history, expected_val_history, check_exact=True)
     assert not list((killed / "data/06_models/test/checkpoints").iterdir())

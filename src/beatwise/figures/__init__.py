@@ -1,11 +1,12 @@
 """Figures: one function a figure; each takes plain results and returns a matplotlib ``Figure``."""
 
 from beatwise.figures.architecture import plot_architecture
-from beatwise.figures.beats import plot_example_beats, plot_waveforms
+from beatwise.figures.beats import plot_average_beats, plot_example_beats, plot_waveforms
 from beatwise.figures.calibration import plot_reliability, plot_reliability_by_class
 from beatwise.figures.comparison import plot_leaderboard
 from beatwise.figures.curves import plot_precision_recall_curves, plot_roc_curves
 from beatwise.figures.data import plot_class_counts, plot_data_summary
+from beatwise.figures.forgetting import plot_forgetting
 from beatwise.figures.mistakes import (
     plot_errors_by_length,
     plot_errors_by_record,
@@ -20,6 +21,7 @@ from beatwise.figures.training import plot_learning_curves
 
 __all__ = [
     "plot_architecture",
+    "plot_average_beats",
     "plot_class_counts",
     "plot_confusion_matrices",
     "plot_data_summary",
@@ -27,6 +29,7 @@ __all__ = [
     "plot_errors_by_record",
     "plot_errors_by_rr",
     "plot_example_beats",
+    "plot_forgetting",
     "plot_importance",
     "plot_leaderboard",
     "plot_learning_curves",

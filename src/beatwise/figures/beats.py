@@ -56,6 +56,26 @@ def plot_example_beats(
     return figure
 
 
+def plot_average_beats(averages: pd.DataFrame, classes: Sequence[str]) -> Figure:
+    """The mean beat of each class and the band that holds nine of ten beats.
+
+    Args:
+        averages: What :func:`beatwise.evaluation.average_beats.average_beats` returned.
+        classes: Class names in the order of their indices.
+    """
+    figure, axes = new_figure(2.1 * len(classes) + 0.6, 2.6, 1, len(classes), sharex=True, sharey=True, squeeze=False)
+    for ax, (label, color) in zip(axes[0], class_colors(classes).items(), strict=True):
+        own = averages[averages["class"] == label]
+        ax.fill_between(own["ms"], own["low"], own["high"], color=color, alpha=0.2, linewidth=0)
+        ax.plot(own["ms"], own["mean"], color=color, linewidth=1.6)
+        ax.set_title(f"{label}  ({own['beats'].max():,} beats)" if len(own) else f"{label}  (no beats)", fontsize=9)
+        ax.set_xlabel("time from R peak (ms)", fontsize=8)
+        ax.tick_params(labelsize=7)
+        light_grid(ax)
+    axes[0, 0].set_ylabel("amplitude (scaled to 0–1)", fontsize=8)
+    return figure
+
+
 def plot_waveforms(x: npt.NDArray[np.float32], y: Labels, classes: Sequence[str], per_class: int = 3) -> Figure:
     """The first beats of each class as a model sees them: every channel of a series as a line, an image as an image.
 

@@ -197,6 +197,38 @@ def render_search(result: SearchResult, figures: Mapping[str, Figure | bytes], *
     )
 
 
+def render_data(shares: Any, signals: Any, data_summary: Mapping[str, Any], *, notice: str, source: str) -> str:
+    """Render the page of the data, whose figures are interactive.
+
+    Args:
+        shares: What :func:`beatwise.figures.interactive_data.class_shares` returned.
+        signals: What :func:`beatwise.figures.interactive_data.example_signals` returned.
+        data_summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        notice: A sentence above everything else; empty for none.
+        source: Name of the data source.
+
+    Returns:
+        HTML that needs no other file and no network: it holds plotly's library, some 5 MB.
+    """
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    def embedded(figure: Any, name: str) -> Markup:
+        config = {"displaylogo": False, "responsive": True}
+        return Markup(figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=name))
+
+    return _render(
+        "data.html",
+        title="Beatwise data",
+        notice=notice,
+        source=source,
+        data=data_summary,
+        library=Markup(get_plotlyjs()),
+        shares=embedded(shares, "shares"),
+        signals=embedded(signals, "signals"),
+    )
+
+
 def _render(template: str, **values: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from beatwise.augment import AUGMENTATIONS, Batch, augment
 from beatwise.errors import BeatwiseError
+from beatwise.evaluation.forgetting import count_moves
 from beatwise.evaluation.metrics import LESS_IS_BETTER, point_scores
 from beatwise.models import MODELS, BeatModel, build_model
 from beatwise.models.predicting import predict_probabilities
@@ -29,6 +30,7 @@ from beatwise.training.checkpoint import Checkpoints, State, key_of
 from beatwise.training.losses import LOSSES, class_weights
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
 from beatwise.training.options import CHOICES, chosen_training
+from beatwise.training.val_history import ValHistory
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ def fit_model(
     config: FitConfig,
     checkpoints: Checkpoints | None = None,
     *,
+    val_history: ValHistory | None = None,
     show_progress: bool = True,
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Train one model of the zoo and keep the weights of its best epoch.
@@ -58,6 +61,8 @@ def fit_model(
         config: Model, training and seed.
         checkpoints: Where the state is saved after each epoch. A training that was cut off goes on from there, and
             ends with the numbers that it would have had; None saves nothing.
+        val_history: Is given the predictions of validation after each epoch; the model's facts then say how beats moved
+            between right and wrong. None keeps neither.
         show_progress: Whether to show a bar, and each epoch in the log.
 
     Returns:
@@ -70,13 +75,13 @@ def fit_model(
     """
     # Weights, dropout and the order of beats come from the seed alone, and the caller's generator is left as it was.
     with torch.random.fork_rng():
-        training = new_training(train, val, config)
+        training = new_training(train, val, config, val_history)
         n_parameters = sum(p.numel() for p in training.network.parameters())
         if show_progress:
             log.info(
                 "Training %s with %s parameters on %s beats", config.model.use, f"{n_parameters:,}", f"{len(train.y):,}"
             )
-        key = training_key(train, val, config)
+        key = training_key(train, val, config, with_val_history=val_history is not None)
         training.run(checkpoints, key, show_progress)
     counts = np.bincount(train.y, minlength=len(train.spec.classes)).tolist()
     model = TrainedModel(
@@ -90,6 +95,9 @@ def fit_model(
             "best_epoch": training.best.epoch,
             "trained_on": dict(zip(train.spec.classes, counts, strict=True)),
             "val_fingerprint": val.fingerprint,
+            **(
+                {} if val_history is None else {"moves": count_moves(val.y, val_history.prediction, train.spec.classes)}
+            ),
         },
     )
     if checkpoints is not None:
@@ -97,13 +105,16 @@ def fit_model(
     return model, pd.DataFrame(training.rows)
 
 
-def new_training(train: TensorSet, val: TensorSet, config: FitConfig) -> Training:
+def new_training(
+    train: TensorSet, val: TensorSet, config: FitConfig, val_history: ValHistory | None = None
+) -> Training:
     """A training before its first epoch; seeds torch's generator.
 
     Args:
         train: Training part, resampled.
         val: Validation part.
         config: Model, training and seed.
+        val_history: Is given the predictions of validation after each epoch.
 
     Raises:
         BeatwiseError: If the tensors of the two parts were made differently.
@@ -122,13 +133,17 @@ def new_training(train: TensorSet, val: TensorSet, config: FitConfig) -> Trainin
         n_aux=train.aux.shape[1],
         **config.model.chosen(MODELS),
     ).to(device)
-    return Training(network, train, val, config.train, device)
+    return Training(network, train, val, config.train, device, val_history)
 
 
-def training_key(train: TensorSet, val: TensorSet, config: FitConfig) -> str:
-    """Names the one training that these settings and these beats make with these versions on this kind of device."""
+def training_key(train: TensorSet, val: TensorSet, config: FitConfig, *, with_val_history: bool = False) -> str:
+    """Names the one training that these settings and these beats make with these versions on this kind of device.
+
+    One that keeps its validation predictions has a name of its own: it cannot go on from a state without them.
+    """
     beats = [train.spec.to_dict(), train.fingerprint, val.fingerprint]
-    return key_of(_settings(config), beats, torch.__version__, _device().type)
+    kept = ["val_history"] if with_val_history else []
+    return key_of(_settings(config), beats, torch.__version__, _device().type, *kept)
 
 
 def _settings(config: FitConfig) -> dict[str, Any]:
@@ -156,7 +171,15 @@ class Best:
 class Training:
     """All that changes while a network is trained."""
 
-    def __init__(self, network: BeatModel, train: TensorSet, val: TensorSet, how: Train, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: BeatModel,
+        train: TensorSet,
+        val: TensorSet,
+        how: Train,
+        device: torch.device,
+        val_history: ValHistory | None = None,
+    ) -> None:
         """Put the tensors on the device and build all that training takes.
 
         Args:
@@ -165,8 +188,11 @@ class Training:
             val: Validation part.
             how: Parameters of the training.
             device: Where the tensors go.
+            val_history: Is given the predictions of validation after each epoch; None keeps none, as in trials and
+                rows, whose states are written by the hundred.
         """
         self.network, self.how, self.device = network, how, device
+        self.val_history = val_history
         self.x, self.aux, self.y = (torch.from_numpy(part).to(device) for part in (train.x, train.aux, train.y))
         self.val_x, self.val_aux = (torch.from_numpy(part).to(device) for part in (val.x, val.aux))
         self.val_y = val.y
@@ -315,6 +341,8 @@ class Training:
         self.schedule.after_epoch(monitored)
         if monitored > self.best.score:
             self.best = Best(epoch, monitored, copy.deepcopy(network.state_dict()))
+        if self.val_history is not None:
+            self.val_history.add(probability)
         self.rows.append(
             {
                 "epoch": epoch,
@@ -336,6 +364,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "learning_rate": self.how.learning_rate,
             "schedule": {k: v for k, v in self.schedule.scheduler.state_dict().items() if _is_plain(v)},
+            "val_history": None if self.val_history is None else self.val_history.state(),
             "generator": torch.get_rng_state(),
             "cuda_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
@@ -355,6 +384,8 @@ class Training:
             self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.scheduler.load_state_dict(state["schedule"])
+        if self.val_history is not None:
+            self.val_history.set_state(state["val_history"])
         if keep_settings:
             for group, settings in zip(self.optimizer.param_groups, self.own_groups, strict=True):
                 # The quotient of equal rates is 1, so that nothing is rounded.

@@ -81,7 +81,7 @@ def tensors(
 
 def train(
     train_tensors: TensorSet, val_tensors: TensorSet, config: dict[str, Any], checkpoints: Checkpoints
-) -> tuple[TrainedModel, pd.DataFrame]:
+) -> tuple[TrainedModel, pd.DataFrame, pd.DataFrame]:
     """Train the model; the test part is not among this node's inputs.
 
     Args:
@@ -91,8 +91,14 @@ def train(
         checkpoints: Where the state is saved after each epoch; a training that was cut off goes on from there.
 
     Returns:
-        The model with the weights of its best epoch, and its history.
+        The model with the weights of its best epoch; its history; and what was predicted of each validation beat after
+        each epoch, see :meth:`beatwise.training.val_history.ValHistory.table`.
     """
     from beatwise.training.loop import fit_model
+    from beatwise.training.val_history import ValHistory
 
-    return fit_model(train_tensors, val_tensors, FitConfig.model_validate(config), checkpoints)
+    val_history = ValHistory(val_tensors.y)
+    model, history = fit_model(
+        train_tensors, val_tensors, FitConfig.model_validate(config), checkpoints, val_history=val_history
+    )
+    return model, history, val_history.table()

@@ -51,7 +51,7 @@ def create_fit(namespace: str) -> Pipeline:
             Node(
                 nodes.train,
                 inputs=["train_tensors", "val_tensors", "config", "checkpoints"],
-                outputs=["model", "history"],
+                outputs=["model", "history", "val_history"],
                 name="train_model",
                 tags="train",
             ),

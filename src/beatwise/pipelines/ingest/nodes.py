@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise.evaluation import data_summary as summaries
-from beatwise.params import Ingest
+from beatwise.params import Ingest, Report
 from beatwise.splits import split_beats
 
 
@@ -59,3 +59,53 @@ def plot_data_summary(data_summary: dict[str, Any]) -> Figure:
     from beatwise import figures
 
     return figures.plot_data_summary(data_summary)
+
+
+def draw_data(
+    train_beats: pd.DataFrame,
+    val_beats: pd.DataFrame,
+    test_beats: pd.DataFrame,
+    data_summary: dict[str, Any],
+    report: Report,
+    classes: list[str],
+    sample_rate: float,
+    seed: int,
+) -> tuple[Any, Any]:
+    """Draw class shares and signals by class with plotly.
+
+    Args:
+        train_beats: Beats table of the training part.
+        val_beats: Beats table of the validation part.
+        test_beats: Beats table of the test part.
+        data_summary: Description of the parts.
+        report: How many beats of each class are drawn.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz).
+        seed: Seed of the draw.
+
+    Returns:
+        See :func:`beatwise.figures.interactive_data.class_shares` and
+        :func:`~beatwise.figures.interactive_data.example_signals`.
+    """
+    from beatwise.figures.interactive_data import class_shares, example_signals
+
+    parts = {"train": train_beats, "val": val_beats, "test": test_beats}
+    return class_shares(data_summary), example_signals(parts, classes, sample_rate, report.examples_per_class, seed)
+
+
+def render_page(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any], report: Report, source: str) -> str:
+    """Render the page of the data as one HTML file.
+
+    Args:
+        shares_plot: Class shares.
+        signals_plot: Signals by class.
+        data_summary: Description of the parts.
+        report: Notice.
+        source: Name of the data source.
+
+    Returns:
+        HTML.
+    """
+    from beatwise.report.html import render_data
+
+    return render_data(shares_plot, signals_plot, data_summary, notice=report.notice, source=source)

@@ -5,9 +5,40 @@ from kedro.pipeline import Node, Pipeline
 from beatwise.pipelines.ingest import nodes
 
 
-def create_pipeline() -> Pipeline:
-    """Raw beats into train, validation and test, with a summary."""
+def create_data_page() -> Pipeline:
+    """The three parts into interactive figures and a page that holds them."""
+    template = Pipeline(
+        [
+            Node(
+                nodes.draw_data,
+                inputs={
+                    **{name: name for name in ("train_beats", "val_beats", "test_beats", "data_summary")},
+                    **{name: f"params:{name}" for name in ("report", "classes", "sample_rate", "seed")},
+                },
+                outputs=["shares_plot", "signals_plot"],
+                name="draw_data",
+                tags="report",
+            ),
+            Node(
+                nodes.render_page,
+                inputs=["shares_plot", "signals_plot", "data_summary", "params:report", "params:source"],
+                outputs="page",
+                name="render_page",
+                tags="report",
+            ),
+        ]
+    )
     return Pipeline(
+        template,
+        namespace="data",
+        inputs={"train_beats", "val_beats", "test_beats", "data_summary"},
+        parameters={f"params:{name}" for name in ("report", "classes", "sample_rate", "seed", "source")},
+    )
+
+
+def create_pipeline() -> Pipeline:
+    """Raw beats into train, validation and test, with a summary and a page that shows them."""
+    split = Pipeline(
         [
             Node(
                 nodes.split,
@@ -39,3 +70,4 @@ def create_pipeline() -> Pipeline:
             ),
         ]
     )
+    return split + create_data_page()

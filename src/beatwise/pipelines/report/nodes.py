@@ -36,6 +36,17 @@ def plot_learning_curves(model: TrainedModel) -> Figure:
     return figures.plot_learning_curves(pd.DataFrame(model.history), model.facts["best_epoch"])
 
 
+def plot_forgetting(model: TrainedModel) -> tuple[Figure, Any]:
+    """Draw how validation beats moved between right and wrong over the epochs, as a picture and with plotly."""
+    from beatwise.figures import interactive_training
+
+    moves, best_epoch = model.facts.get("moves"), model.facts["best_epoch"]
+    if moves is None:
+        unknown = "How beats moved is not known: this model is older than the counts of it."
+        return new_note(unknown), interactive_training.note(unknown)
+    return figures.plot_forgetting(moves, best_epoch), interactive_training.forgetting(moves, best_epoch)
+
+
 def plot_confusion_matrices(metrics: dict[str, Any]) -> Figure:
     """Draw the confusion matrix of the test part, as shares of the truth and of the predictions."""
     return figures.plot_confusion_matrices(metrics)

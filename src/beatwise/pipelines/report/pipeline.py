@@ -7,6 +7,7 @@ from beatwise.pipelines.report import nodes
 # The figures of the report that are drawn in its own namespace.
 DRAWN = (
     *("class_counts", "example_beats", "learning_curves", "per_class", "confusion_matrices", "roc", "precision_recall"),
+    "forgetting",
     *("reliability", "reliability_by_class", "predictive_value", "risk_coverage", "mistakes"),
     *("errors_by_length", "errors_by_record", "errors_by_rr"),
     "architecture",
@@ -46,6 +47,13 @@ def create_report(namespace: str, *, searched: bool = False) -> Pipeline:
                 inputs="model",
                 outputs="learning_curves_figure",
                 name="plot_learning_curves",
+                tags="report",
+            ),
+            Node(
+                nodes.plot_forgetting,
+                inputs="model",
+                outputs=["forgetting_figure", "forgetting_plot"],
+                name="plot_forgetting",
                 tags="report",
             ),
             Node(
