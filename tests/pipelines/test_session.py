@@ -71,7 +71,7 @@ def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) ->
 def test_the_report_needs_no_other_file_and_says_that_its_data_is_synthetic(ran: Ran) -> None:
     html = ran.versions("08_reporting/test/baseline/report.html")[0].read_text(encoding="utf-8")
     assert "SYNTHETIC" in html
-    assert html.count("data:image/png;base64,") == 16
+    assert html.count("data:image/png;base64,") == 20
     for outside in ('src="http', 'href="http', "url(", "<script"):
         assert outside not in html
 

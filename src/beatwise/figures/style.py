@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 # Okabe & Ito 2008; in this order the first five stay apart under every common form of colour blindness.
 PALETTE: Final = ("#0072B2", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#F0E442", "#000000")
+# With the colours, so that a class is known in print without them too.
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "*", "X")
 PART_COLORS: Final = {"train": "#4D4D4D", "val": "#999999", "test": "#56B4E9"}
 GREY: Final = "#4D4D4D"
 # Between ticks are only steps that are easy to read.
@@ -22,6 +24,11 @@ DPI: Final = 150
 def class_colors(classes: Sequence[str]) -> dict[str, str]:
     """The colour of each class, by its place in the list."""
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(classes)}
+
+
+def class_markers(classes: Sequence[str]) -> dict[str, str]:
+    """The marker of each class, by its place in the list."""
+    return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(classes)}
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:

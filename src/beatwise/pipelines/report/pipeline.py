@@ -9,6 +9,7 @@ DRAWN = (
     *("class_counts", "example_beats", "learning_curves", "per_class", "confusion_matrices", "roc", "precision_recall"),
     *("reliability", "reliability_by_class", "predictive_value", "risk_coverage", "mistakes"),
     *("errors_by_length", "errors_by_record", "errors_by_rr"),
+    *("saliency", "explained_beats", "saliency_check", "embedding"),
 )
 
 
@@ -103,6 +104,7 @@ def create_report(namespace: str) -> Pipeline:
                     "model": "model",
                     "metrics": "metrics",
                     "assessment": "assessment",
+                    "explanation": "explanation",
                     "data_summary": "data_summary",
                     "run_card": "run_card",
                     "report": "params:report",

@@ -1,0 +1,56 @@
+"""Networks that were not trained, with beats, for tests of what explains them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+
+from beatwise.evaluation.predictions import predict
+from beatwise.models import MODELS, build_model
+from beatwise.params import Explain
+from beatwise.signals.representations import TensorSet, TensorSpec, build_tensors
+from beatwise.trained_model import TrainedModel
+from tests.conftest import CLASSES
+
+LENGTH = 48
+EXPLAIN = Explain(
+    beats_per_class=4,
+    steps=8,
+    random_networks=2,
+    check_beats_per_class=3,
+    embedding_beats=60,
+    projections={"use": ["pca"]},  # type: ignore[arg-type]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """A model, beats, and all that is made of them before anything is explained."""
+
+    model: TrainedModel
+    beats: pd.DataFrame
+    tensors: TensorSet
+    predictions: pd.DataFrame
+
+
+def explained(beats: pd.DataFrame, name: str = "cnn1d", **options: Any) -> Explained:
+    """A network with weights by chance, as a model that was trained on these beats would be stored.
+
+    Args:
+        beats: Beats table.
+        name: Name of the model.
+        **options: Its hyper-parameters.
+    """
+    use = MODELS[name].representation
+    spec = TensorSpec.fit(beats, use=use, options={}, classes=CLASSES)
+    tensors = build_tensors(beats, spec)
+    shape = tensors.x.shape[1:]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_model(name, input_shape=shape, n_classes=len(CLASSES), n_aux=tensors.aux.shape[1], **options)
+    config = {"model": {"use": name, name: options}, "train": {"loss": {"use": "cross_entropy"}}}
+    model = TrainedModel(network.eval(), shape, spec, config, [], {"val_fingerprint": tensors.fingerprint})
+    return Explained(model, beats, tensors, predict(model, tensors))
