@@ -10,7 +10,7 @@ from beatwise.explanation import sanity
 from beatwise.explanation.attribution import explain_beats
 from beatwise.explanation.sanity import check_saliency, randomised_network, rank_correlation
 from beatwise.explanation.summary import summarise_explanation
-from tests.explanation.cases import EXPLAIN, LENGTH, Explained, explained
+from tests.explanation.cases import EXPLAIN, LENGTH, Explained, explained, waves
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ def test_rank_correlation_is_spearmans():
     assert np.isnan(rank_correlation(one, np.ones(40)))
 
 
-def test_random_weights_destroy_the_saliency(case):
+def test_random_weights_destroy_the_saliency_of_a_trained_network():
+    case = explained(waves(), steps=60)
     attributions, table, _ = checked(case)
     found = summary(case, attributions, table)["check"]
     assert found["integrated_gradients"]["lost"]
@@ -62,7 +63,7 @@ def test_a_saliency_that_does_not_hang_on_the_weights_is_found_out(case, monkeyp
 def test_what_lies_behind_a_beat_is_not_compared(case, monkeypatch):
     lengths = []
     monkeypatch.setattr(sanity, "rank_correlation", lambda one, other: float(lengths.append(len(one)) or 0))
-    attributions, table, _ = checked(case)
+    _, table, _ = checked(case)
     beats = signals(case.beats)[table["beat"]]
     assert lengths == [np.flatnonzero(beat)[-1] + 1 for beat in beats]
 

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from beatwise.evaluation.metrics import Floats
 from beatwise.explanation.methods import CAM, DEFLECTION, HIT, MEAN, MISTAKE, SIGNED, SIZE
-from beatwise.figures.style import class_colors, class_markers, light_grid, new_figure
+from beatwise.figures.style import STEPS, class_colors, class_markers, light_grid, new_figure
 
 # Blue against, red for; both ends are pale enough for a black trace, and differ for colour-blind readers.
 FOR_OR_AGAINST: Final = LinearSegmentedColormap.from_list("for_or_against", ["#4393C3", "#FFFFFF", "#E8735C"])
@@ -126,6 +127,7 @@ def plot_saliency_check(
         for index, ax in enumerate(axes[row]):
             beat = table[(table["of"] == HIT) & (table["target"] == index)]
             _draw_beat(ax, beat, SIGNED, sample_rate)
+            ax.xaxis.set_major_locator(MaxNLocator(3, steps=STEPS))
             if beat.empty:
                 ax.text(0.5, 0.5, "no hit", transform=ax.transAxes, ha="center", va="center", fontsize=8)
                 ax.set_xticks([])
@@ -191,6 +193,7 @@ def _draw_beat(ax: Axes, beat: pd.DataFrame, method: str, sample_rate: float) ->
     ax.imshow(_scaled(beat[method].to_numpy(np.float64))[None], extent=extent, zorder=0, **style)
     ax.plot(time, trace, color="black", linewidth=1.1)
     ax.set_ylim(low, high)
+    ax.yaxis.set_major_locator(MaxNLocator(3, steps=STEPS))
 
 
 def _scaled(values: Floats) -> Floats:
