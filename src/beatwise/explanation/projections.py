@@ -6,6 +6,7 @@ Parameters name this module, which Kedro reads at start: so importing it must no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, Final
 
@@ -38,7 +39,7 @@ def project_tsne(features: Array, *, seed: int, perplexity: Annotated[float, Fie
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     few = PCA(min(DIMENSIONS, *features.shape), random_state=seed).fit_transform(features)
     at_most = max((len(features) - 1) / 3, 1.0)
@@ -57,10 +58,9 @@ def project_umap(
 ) -> Array:
     """UMAP (McInnes, Healy & Melville, arXiv 1802.03426), ``float32 [n, 2]``; needs umap-learn."""
     check_installed("umap")
-    from umap import UMAP
-
     n_neighbors = min(n_neighbors, len(features) - 1)
-    return UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed, n_jobs=1).fit_transform(features)
+    projection = import_module("umap").UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed, n_jobs=1)
+    return projection.fit_transform(features)
 
 
 def check_installed(projection: str) -> None:

@@ -115,9 +115,7 @@ def plot_saliency_check(
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
-    figure, axes = new_figure(
-        7.5, 5.2, 3, len(classes), squeeze=False, gridspec_kw={"height_ratios": [1, 1, 2.2]}, sharey="row"
-    )
+    figure, axes = new_figure(7.5, 5.2, 3, len(classes), squeeze=False, gridspec_kw={"height_ratios": [1, 1, 2.2]})
     grid = axes[0, 0].get_gridspec()
     for ax in axes[2]:
         ax.remove()
