@@ -262,7 +262,7 @@ class Projections(Choices):
     """
 
     registry = PROJECTIONS
-    use: Annotated[list[str], Field(min_length=1)] = ["pca", "tsne"]  # type: ignore[assignment]
+    use: Annotated[list[str], Field(min_length=1)] = ["pca", "tsne"]
 
     @field_validator("use")
     @classmethod

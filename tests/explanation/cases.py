@@ -25,7 +25,7 @@ EXPLAIN = Explain(
     random_networks=2,
     check_beats_per_class=3,
     embedding_beats=60,
-    projections={"use": ["pca"]},  # type: ignore[arg-type]
+    projections={"use": ["pca"]},
 )
 
 

@@ -162,7 +162,8 @@ def test_a_representation_that_cannot_be_traced_back_is_refused():
 def test_grad_cam_of_one_filter_is_the_signal_itself_where_it_speaks_for_the_class():
     x, _, _ = made("signal")
     network = Convolution(nn.Conv1d(1, 1, 1, bias=False))
-    network.body[0].weight.data.fill_(1.0)
+    for weight in network.body.parameters():
+        weight.data.fill_(1.0)
     network.head.linear.weight.data = torch.tensor([[2.0], [-1.0], [0.0]])
     layer = last_time_layer(network, x, no_aux(x))
     assert layer is not None

@@ -17,7 +17,6 @@ from beatwise.evaluation.mistakes import surest_mistakes
 from beatwise.evaluation.predictions import probabilities
 from beatwise.explanation.methods import AUX, DRAWN, HIT, MEAN, MISTAKE
 from beatwise.explanation.saliency import (
-    Array,
     Attributions,
     baseline_inputs,
     grad_cam,
@@ -26,7 +25,7 @@ from beatwise.explanation.saliency import (
     to_samples,
 )
 from beatwise.params import Explain
-from beatwise.signals.representations import TensorSet, beat_mask
+from beatwise.signals.representations import Array, TensorSet, beat_mask
 from beatwise.trained_model import TrainedModel
 
 Rows = npt.NDArray[np.int64]
@@ -171,14 +170,12 @@ def saliency_table(chosen: pd.DataFrame, values: Signals, trace: Array, cam: Arr
         parts.append(_rows(facts, kept, counts[kept], *means))
     for place in np.flatnonzero(of != DRAWN):
         (kept,) = np.nonzero(mask[place])
-        facts = chosen.iloc[place][["of", "target", "explained", "beat"]].to_dict()
+        facts = {name: chosen[name].iloc[place] for name in ("of", "target", "explained", "beat")}
         parts.append(_rows(facts, kept, np.ones_like(kept), *(part[place, kept] for part in (values, trace, cam))))
-    nothing = np.zeros(0, np.int64)
-    return (
-        pd.concat(parts, ignore_index=True)
-        if parts
-        else _rows({"of": MEAN, "target": 0, "explained": 0, "beat": -1}, nothing, nothing, *[nothing] * 3)
-    )
+    if not parts:
+        nobody, nothing = np.zeros(0, np.int64), np.zeros(0)
+        parts.append(_rows({"of": MEAN, "target": 0, "explained": 0, "beat": -1}, nobody, nobody, *[nothing] * 3))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _rows(facts: dict[str, Any], sample: Rows, beats: Rows, *parts: Floats) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from torch import nn
 from beatwise.beats import signals
 from beatwise.explanation.attribution import explain_rows, saliency_table
 from beatwise.explanation.methods import CAM, DEFLECTION, DRAWN, HIT, RANDOM, SIGNED, SIZE
-from beatwise.explanation.saliency import Array, flat_beats, to_samples
+from beatwise.explanation.saliency import flat_beats, to_samples
 from beatwise.params import Explain
-from beatwise.signals.representations import TensorSet, beat_mask
+from beatwise.signals.representations import Array, TensorSet, beat_mask
 from beatwise.trained_model import TrainedModel
 
 

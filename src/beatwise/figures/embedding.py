@@ -37,7 +37,8 @@ def plot_embedding(embedding: pd.DataFrame, projections: Sequence[Mapping[str, A
             by_class.scatter(own[x], own[y], s=11, alpha=0.65, **style)
         right, wrong = embedding[~is_wrong], embedding[is_wrong]
         by_error.scatter(right[x], right[y], s=9, color="#BBBBBB", alpha=0.6, linewidth=0)
-        for index, own in wrong.groupby("target"):
+        for index in sorted(wrong["target"].unique()):
+            own = wrong[wrong["target"] == index]
             by_error.scatter(
                 own[x], own[y], s=34, c=colors[index], marker=markers[index], edgecolor="black", linewidth=0.7
             )

@@ -147,7 +147,7 @@ def embedding(table: pd.DataFrame, projections: Sequence[Mapping[str, Any]], cla
     )
 
 
-def _hover(row: Mapping[str, Any], classes: Sequence[str]) -> str:
+def _hover(row: Mapping[Any, Any], classes: Sequence[str]) -> str:
     lines = [
         f"validation beat {row['beat']:,}",
         f"class {classes[row['target']]}, predicted {classes[row['prediction']]} ({row['probability']:.1%})",
