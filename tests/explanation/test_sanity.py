@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -8,6 +11,7 @@ from scipy.stats import spearmanr
 from beatwise.beats import signals
 from beatwise.explanation import sanity
 from beatwise.explanation.attribution import explain_beats
+from beatwise.explanation.embedding import embed_beats
 from beatwise.explanation.sanity import check_saliency, randomised_network, rank_correlation
 from beatwise.explanation.summary import summarise_explanation
 from tests.explanation.cases import EXPLAIN, LENGTH, Explained, explained, waves
@@ -18,14 +22,12 @@ def case(make_beats) -> Explained:
     return explained(make_beats((30, 6, 5, 4, 6), length=LENGTH))
 
 
-def checked(case):
+def checked(case: Explained) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     _, attributions = explain_beats(case.model, case.tensors, case.beats, case.predictions, EXPLAIN, 0)
     return attributions, *check_saliency(case.model, case.tensors, case.beats, attributions, EXPLAIN, 0)
 
 
-def summary(case, attributions, table):
-    from beatwise.explanation.embedding import embed_beats
-
+def summary(case: Explained, attributions: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     embedding, projections = embed_beats(case.model, case.tensors, case.predictions, [("pca", {})], 60, 0)
     return summarise_explanation(
         case.model, case.tensors, attributions, table, embedding, projections, EXPLAIN, sample_rate=120.0
@@ -61,11 +63,10 @@ def test_a_saliency_that_does_not_hang_on_the_weights_is_found_out(case, monkeyp
 
 
 def test_what_lies_behind_a_beat_is_not_compared(case, monkeypatch):
-    lengths = []
-    monkeypatch.setattr(sanity, "rank_correlation", lambda one, other: float(lengths.append(len(one)) or 0))
+    monkeypatch.setattr(sanity, "rank_correlation", lambda one, other: float(len(one)))
     _, table, _ = checked(case)
     beats = signals(case.beats)[table["beat"]]
-    assert lengths == [np.flatnonzero(beat)[-1] + 1 for beat in beats]
+    assert table["rank_correlation"].tolist() == [np.flatnonzero(beat)[-1] + 1 for beat in beats]
 
 
 def test_random_networks_have_the_architecture_and_other_weights_by_their_seed(case):

@@ -55,7 +55,7 @@ def test_colours_behind_the_mean_beat_are_its_mean_saliency_in_milliseconds():
     (image,), (line,) = ax.images, ax.lines
     expected = mean["integrated_gradients"] / mean["integrated_gradients"].abs().max()
     np.testing.assert_allclose(np.asarray(image.get_array())[0], expected, atol=1e-6)
-    np.testing.assert_allclose(line.get_xdata(), mean["sample"] / RATE * 1000)
+    np.testing.assert_allclose(np.asarray(line.get_xdata()), mean["sample"] / RATE * 1000)
     assert image.get_extent()[:2] == pytest.approx([-500 / RATE, (len(mean) - 0.5) * 1000 / RATE])
 
 
@@ -85,6 +85,6 @@ def test_mistakes_are_marked_in_the_colour_of_their_true_class():
     by_error = FIGURES["embedding"](of).axes[1]
     wrong = of["table"][of["table"]["prediction"] != of["table"]["target"]]
     grey, *marked = by_error.collections
-    assert len(grey.get_offsets()) == len(of["table"]) - len(wrong)
+    assert len(np.asarray(grey.get_offsets())) == len(of["table"]) - len(wrong)
     expected = [list(class_colors(CLASSES).values())[index] for index in sorted(wrong["target"].unique())]
-    assert [to_hex(points.get_facecolor()[0]).upper() for points in marked] == expected
+    assert [to_hex(np.asarray(points.get_facecolor())[0].tolist()).upper() for points in marked] == expected

@@ -107,7 +107,7 @@ def _within(values: Array, mask: npt.NDArray[np.bool_]) -> Iterator[Array]:
     return (row[within] for row, within in zip(values, mask, strict=True))
 
 
-def rank_correlation(one: Array, other: Array) -> float:
+def rank_correlation(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     """Spearman's rank correlation, NaN where one of the two is constant."""
     from scipy.stats import rankdata
 
