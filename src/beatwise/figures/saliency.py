@@ -95,7 +95,7 @@ def plot_explained_beats(
     for ax in axes[-1]:
         ax.set_xlabel(TIME, fontsize=8)
     figure.supylabel(AMPLITUDE, fontsize=8)
-    _add_scale(figure, axes, SIGNED)
+    _add_scale(figure, axes, SIGNED, of="predicted class")
     return figure
 
 
@@ -200,11 +200,11 @@ def _scaled(values: Floats) -> Floats:
     return values / largest if largest > 0 else np.zeros_like(values)
 
 
-def _add_scale(figure: Figure, axes: Any, method: str) -> None:
+def _add_scale(figure: Figure, axes: Any, method: str, of: str = "class") -> None:
     _, colors, lowest = MAPS[method]
     drawn = ScalarMappable(Normalize(lowest, 1.0), colors)
     bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.7, aspect=35, pad=0.01)
-    ends = ["against the class", "0", "for the class"] if lowest < 0 else ["none", "most"]
+    ends = [f"against the {of}", "0", f"for the {of}"] if lowest < 0 else ["none", "most"]
     bar.set_ticks(np.linspace(lowest, 1, len(ends)).tolist(), labels=ends)
     bar.ax.tick_params(labelsize=7.5, length=2)
     bar.outline.set_linewidth(0.5)
