@@ -32,32 +32,33 @@ def real_data() -> Path:
     return Path(folder).absolute()
 
 
+def random_beats(
+    counts: tuple[int, ...] = (60, 12, 14, 10, 12), *, length: int = 24, seed: int = 0, records: bool = False
+) -> pd.DataFrame:
+    """A small random beats table with beats of every class."""
+    rng = np.random.default_rng(seed)
+    target = np.repeat(np.arange(len(counts)), counts)
+    values = rng.uniform(0, 1, size=(len(target), length)).astype(np.float32)
+    # Classes differ, so that neighbours are mostly of one class; beats end in padding, as real ones do.
+    values = ((values + target[:, None]) / len(counts)).astype(np.float32)
+    for row, padding in enumerate(rng.integers(0, length // 2, size=len(target))):
+        values[row, length - padding :] = 0
+    table = beats_table(values, target)
+    if records:
+        rr = {name: rng.uniform(0.5, 1.2, len(target)).astype(np.float32) for name in RR_COLUMNS}
+        table = table.assign(
+            record=[f"r{i:02d}" for i in rng.integers(0, 12, len(target))],
+            sample=np.arange(len(target)) * 300,
+            lead="MLII",
+            **rr,
+        )
+    return table.sample(frac=1, random_state=seed).reset_index(drop=True)
+
+
 @pytest.fixture
 def make_beats() -> Callable[..., pd.DataFrame]:
-    """A function that makes a small random beats table with beats of every class."""
-
-    def make(
-        counts: tuple[int, ...] = (60, 12, 14, 10, 12), *, length: int = 24, seed: int = 0, records: bool = False
-    ) -> pd.DataFrame:
-        rng = np.random.default_rng(seed)
-        target = np.repeat(np.arange(len(counts)), counts)
-        values = rng.uniform(0, 1, size=(len(target), length)).astype(np.float32)
-        # Classes differ, so that neighbours are mostly of one class; beats end in padding, as real ones do.
-        values = ((values + target[:, None]) / len(counts)).astype(np.float32)
-        for row, padding in enumerate(rng.integers(0, length // 2, size=len(target))):
-            values[row, length - padding :] = 0
-        table = beats_table(values, target)
-        if records:
-            rr = {name: rng.uniform(0.5, 1.2, len(target)).astype(np.float32) for name in RR_COLUMNS}
-            table = table.assign(
-                record=[f"r{i:02d}" for i in rng.integers(0, 12, len(target))],
-                sample=np.arange(len(target)) * 300,
-                lead="MLII",
-                **rr,
-            )
-        return table.sample(frac=1, random_state=seed).reset_index(drop=True)
-
-    return make
+    """The function that makes a small random beats table."""
+    return random_beats
 
 
 def example_card(**facts: Any) -> RunCard:

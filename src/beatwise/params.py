@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import OverallMetric
+from beatwise.explanation.projections import PROJECTIONS, check_installed
 from beatwise.registry import Registry, describe_validation, unknown_name
 from beatwise.resampling import STRATEGIES
 from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
@@ -150,11 +151,11 @@ class TrainingChoice(Choice):
     """A choice of the training loop; its options are checked in ``configure``, because its registry needs torch."""
 
 
-class Augment(Choice):
-    """Augmentations of the training batches (:mod:`beatwise.augment`), checked in ``configure``.
+class Choices(Choice):
+    """A block that chooses any number of entries of a registry by name.
 
     Attributes:
-        use: Names of the augmentations in the order in which they are applied; on the command line joined by ``+``.
+        use: Names of the chosen entries in order; on the command line joined by ``+``.
     """
 
     use: list[str] = []  # type: ignore[assignment]
@@ -180,6 +181,10 @@ class Augment(Choice):
         """As for every block."""
         given = self.model_extra or {}
         return {"use": "+".join(self.use), **{name: given.get(name) or {} for name in self.use}}
+
+
+class Augment(Choices):
+    """Augmentations of the training batches (:mod:`beatwise.augment`), applied in order; checked in ``configure``."""
 
 
 class Train(Block):
@@ -247,6 +252,45 @@ class Evaluate(Block):
     wanted_recall: Share = 0.95
     coverages: Annotated[list[Share], Field(min_length=1)] = [0.99, 0.95, 0.9, 0.8]
     mistakes_per_class: Annotated[int, Field(ge=1, le=8)] = 4
+
+
+class Projections(Choices):
+    """How the space of the last layer is laid onto a plane (:mod:`beatwise.explanation.projections`), one or more.
+
+    Attributes:
+        use: Names of the projections; the last is the one that the interactive figure begins with.
+    """
+
+    registry = PROJECTIONS
+    use: Annotated[list[str], Field(min_length=1)] = ["pca", "tsne"]
+
+    @field_validator("use")
+    @classmethod
+    def _check_installed(cls, use: list[str]) -> list[str]:
+        # Rather before anything runs than behind a training.
+        for name in use:
+            check_installed(name)
+        return use
+
+
+class Explain(Block):
+    """Explaining what was learned, on validation beats.
+
+    Attributes:
+        beats_per_class: Beats of each class over which saliency is averaged, at most.
+        steps: Steps of integrated gradients.
+        random_networks: Networks with random weights with which the saliency is compared.
+        check_beats_per_class: Beats of each class on which it is compared, of those over which it is averaged.
+        embedding_beats: Beats that are projected, at most; rare classes are taken whole.
+        projections: How the space of the last layer is laid onto a plane.
+    """
+
+    beats_per_class: Annotated[int, Field(ge=1)] = 32
+    steps: Annotated[int, Field(ge=1)] = 20
+    random_networks: Annotated[int, Field(ge=1)] = 3
+    check_beats_per_class: Annotated[int, Field(ge=1)] = 4
+    embedding_beats: Annotated[int, Field(ge=20)] = 3000
+    projections: Projections = Projections()
 
 
 class RaySettings(Block):
@@ -527,6 +571,7 @@ class Parameters(Block):
     model: Model
     train: Train
     evaluate: Evaluate
+    explain: Explain
     compare: Comparison
     tune: Tune
     ray: RaySettings

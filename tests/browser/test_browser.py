@@ -149,7 +149,7 @@ def test_the_report_shows_all_its_figures_and_nothing_overflows(browser: Any, pr
     (report, *_) = (project_with_runs / "data/08_reporting/test/baseline/report.html").glob("*/report.html")
     browser.get(report.as_uri())
     widths = browser.execute_script("return [...document.images].map(i => i.complete ? i.naturalWidth : 0)")
-    assert len(widths) == 18
+    assert len(widths) == 22
     assert min(widths) > 300
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     cut = "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).length"

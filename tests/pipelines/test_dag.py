@@ -19,6 +19,7 @@ NAMES = {
     "train",
     "tune",
     "evaluate",
+    "explain",
     "ingest",
     "fit",
     "report",
@@ -120,7 +121,7 @@ def test_kedro_viz_has_a_preview_of_every_dataset_but_records_and_folders(pipeli
 
 def test_every_node_has_a_verb_for_a_name_and_a_stage_for_a_tag(pipelines) -> None:
     stages = {"ingest", "configure", "resample", "tensors", "train", "evaluate", "report"}
-    stages |= {"segment", "synthesise", "provenance", "download"}
+    stages |= {"explain", "segment", "synthesise", "provenance", "download"}
     for node in {n for p in pipelines.values() for n in p.nodes}:
         assert "_" in node.short_name, f"{node.short_name}: verb_object"
         assert len(node.tags & stages) == 1
@@ -139,6 +140,19 @@ def test_training_never_sees_the_test_part(pipelines) -> None:
 def test_nothing_but_the_evaluation_predicts_the_test_part(pipelines) -> None:
     readers = {n.short_name for n in pipelines["train"].nodes if "baseline.test_tensors" in n.inputs}
     assert readers == {"predict_beats"}
+
+
+def test_the_explanation_never_sees_the_test_part(pipelines) -> None:
+    explained = pipelines["explain"]
+    assert explained.inputs() == {
+        *("baseline.model", "baseline.val_predictions", "val_beats"),
+        *(f"params:{name}" for name in ("explain", "seed", "classes", "sample_rate")),
+    }
+    for name in ("train", "evaluate", "tune"):
+        assert {n.name for n in explained.nodes} - {"baseline.rebuild_val_tensors"} <= {
+            n.name for n in pipelines[name].nodes
+        }
+    assert "tuned.explain_beats" in {n.name for n in pipelines["tune"].nodes}
 
 
 def test_the_evaluation_trains_nothing(pipelines) -> None:

@@ -16,7 +16,7 @@ from kedro.runner import SequentialRunner
 
 from beatwise.datasets.contracts import BeatsContract
 from beatwise.errors import BeatwiseError
-from beatwise.params import Evaluate, Ingest, Model, Report, Resample, Tensors, Train
+from beatwise.params import Evaluate, Explain, Ingest, Model, Report, Resample, Tensors, Train
 from beatwise.pipelines import evaluate, ingest, train
 from beatwise.resampling import STRATEGIES
 from beatwise.signals.representations import REPRESENTATIONS
@@ -39,6 +39,14 @@ def parameters(**changed: Any) -> dict[str, Any]:
         "model": Model(use="mlp", mlp={"width": 8, "layers": 1}),
         "train": Train(epochs=2, batch_size=32),
         "evaluate": Evaluate(bootstrap_draws=10),
+        "explain": Explain(
+            beats_per_class=3,
+            steps=4,
+            random_networks=1,
+            check_beats_per_class=1,
+            embedding_beats=60,
+            projections={"use": ["pca"]},
+        ),
         "report": Report(examples_per_class=2),
     }
     return {f"params:{name}": value for name, value in {**blocks, **changed}.items()}
@@ -78,7 +86,7 @@ def raw_beats(make_beats: MakeBeats) -> pd.DataFrame:
 def test_raw_beats_become_a_report(raw_beats: pd.DataFrame) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     assert made["baseline.report"].lstrip().lower().startswith("<!doctype html>")
-    assert made["baseline.report"].count("data:image/png;base64,") == 18
+    assert made["baseline.report"].count("data:image/png;base64,") == 22
     for words in ("Run card", "kedro run --pipeline=train", "0123456789", "torch 2.13.0", "1,234.57 s"):
         assert words in made["baseline.report"]
     assert len(made["baseline.predictions"]) == (raw_beats["part"] == "test").sum()

@@ -75,7 +75,7 @@ def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) ->
 def test_the_report_needs_no_other_file_and_says_that_its_data_is_synthetic(ran: Ran) -> None:
     html = ran.versions("08_reporting/test/baseline/report.html")[0].read_text(encoding="utf-8")
     assert "SYNTHETIC" in html
-    assert html.count("data:image/png;base64,") == 18
+    assert html.count("data:image/png;base64,") == 22
     for outside in ('src="http', 'href="http', "url(", "<script ", "<link"):
         assert outside not in html
 
@@ -105,7 +105,7 @@ def test_the_report_is_printed_page_by_page_with_its_title_page_and_every_sectio
         for page in document
         for image in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE])
     ]
-    assert len(images) == 18
+    assert len(images) == 22
     for (width, height), (left, bottom, right, top) in images:
         assert 0 < left < right < width
         assert 0 < bottom < top < height

@@ -7,6 +7,7 @@ from beatwise.figures.comparison import plot_leaderboard
 from beatwise.figures.curves import plot_precision_recall_curves, plot_roc_curves
 from beatwise.figures.data import plot_class_counts, plot_data_summary
 from beatwise.figures.forgetting import plot_forgetting
+from beatwise.figures.embedding import plot_embedding
 from beatwise.figures.mistakes import (
     plot_errors_by_length,
     plot_errors_by_record,
@@ -15,6 +16,7 @@ from beatwise.figures.mistakes import (
 )
 from beatwise.figures.prevalence import plot_predictive_value
 from beatwise.figures.reject import plot_risk_coverage
+from beatwise.figures.saliency import plot_explained_beats, plot_saliency, plot_saliency_check
 from beatwise.figures.scores import plot_confusion_matrices, plot_per_class
 from beatwise.figures.search import plot_importance, plot_parallel, plot_search, plot_slices, plot_trial_curves
 from beatwise.figures.training import plot_learning_curves
@@ -25,11 +27,13 @@ __all__ = [
     "plot_class_counts",
     "plot_confusion_matrices",
     "plot_data_summary",
+    "plot_embedding",
     "plot_errors_by_length",
     "plot_errors_by_record",
     "plot_errors_by_rr",
     "plot_example_beats",
     "plot_forgetting",
+    "plot_explained_beats",
     "plot_importance",
     "plot_leaderboard",
     "plot_learning_curves",
@@ -41,6 +45,8 @@ __all__ = [
     "plot_reliability_by_class",
     "plot_risk_coverage",
     "plot_roc_curves",
+    "plot_saliency",
+    "plot_saliency_check",
     "plot_search",
     "plot_slices",
     "plot_surest_mistakes",

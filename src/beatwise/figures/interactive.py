@@ -1,15 +1,17 @@
-"""Interactive figures of searches, as plotly draws them; kedro-viz shows them too."""
+"""Interactive figures, as plotly draws them; kedro-viz shows them too."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
+from beatwise.figures.embedding import LABELS as LABELS_OF_PROJECTIONS
 from beatwise.figures.search import STATUS, best_so_far
-from beatwise.figures.style import GREY
+from beatwise.figures.style import GREY, class_colors
 
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -97,3 +99,60 @@ def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Fig
             opacity=0.7,
         )
     return figure.update_layout(xaxis_title="epoch", yaxis_title=f"{LABELS[metric]}, validation", **LAYOUT)
+
+
+def embedding(table: pd.DataFrame, projections: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> go.Figure:
+    """The projections of the beats, of which buttons choose one; a point says which beat it is, and errors are marked.
+
+    Args:
+        table: What :func:`beatwise.explanation.embedding.embed_beats` returned first.
+        projections: What it returned second.
+        classes: Class names in the order of their indices.
+    """
+    names = [facts["name"] for facts in projections]
+    figure, parts = go.Figure(), []
+    is_wrong = table["prediction"] != table["target"]
+    for index, (name, color) in enumerate(class_colors(classes).items()):
+        for wrong in (False, True):
+            own = table[(table["target"] == index) & (is_wrong == wrong)]
+            if own.empty:
+                continue
+            parts.append(own)
+            marker = {"color": color, "size": 10, "symbol": "x", "line": {"color": "black", "width": 1}}
+            figure.add_scatter(
+                x=own[f"{names[-1]}_1"],
+                y=own[f"{names[-1]}_2"],
+                mode="markers",
+                name=f"{name}, wrong" if wrong else name,
+                marker=marker if wrong else {"color": color, "size": 6, "opacity": 0.7},
+                text=[_hover(row, classes) for row in own.to_dict("records")],
+                hoverinfo="text",
+            )
+    buttons = [
+        {
+            "label": LABELS_OF_PROJECTIONS.get(name, name),
+            "method": "restyle",
+            "args": [{axis: [own[f"{name}_{place}"] for own in parts] for axis, place in (("x", 1), ("y", 2))}],
+        }
+        for name in names
+    ]
+    hidden = {"showticklabels": False, "zeroline": False}
+    menu = {"type": "buttons", "direction": "right", "buttons": buttons, "active": len(names) - 1}
+    return figure.update_layout(
+        xaxis=hidden,
+        yaxis=hidden,
+        updatemenus=[{**menu, "x": 0, "xanchor": "left", "y": 1.12, "yanchor": "top"}] if len(names) > 1 else [],
+        legend_title_text="true class",
+        **LAYOUT,
+    )
+
+
+def _hover(row: Mapping[Any, Any], classes: Sequence[str]) -> str:
+    lines = [
+        f"validation beat {row['beat']:,}",
+        f"class {classes[row['target']]}, predicted {classes[row['prediction']]} ({row['probability']:.1%})",
+        f"{row['same_class']:.0%} of its nearest are of its class",
+    ]
+    if "record" in row:
+        lines.append(f"record {row['record']}, sample {row['sample']:,.0f}")
+    return "<br>".join(lines)

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 # Okabe & Ito 2008; in this order the first five stay apart under every common form of colour blindness.
 PALETTE: Final = ("#0072B2", "#E69F00", "#D55E00", "#CC79A7", "#009E73", "#56B4E9", "#F0E442", "#000000")
+# With the colours, so that a class is known in print without them too.
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "*", "X")
 PART_COLORS: Final = {"train": "#4D4D4D", "val": "#999999", "test": "#56B4E9"}
 PART_NAMES: Final = {"val": "validation"}
 GREY: Final = "#4D4D4D"
@@ -35,6 +37,11 @@ def color_on(background: str) -> str:
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     # Equal contrast with both where (1 + .05) / (l + .05) is (l + .05) / .05.
     return "white" if luminance < 0.179 else "black"
+
+
+def class_markers(classes: Sequence[str]) -> dict[str, str]:
+    """The marker of each class, by its place in the list."""
+    return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(classes)}
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:

@@ -25,6 +25,7 @@ from beatwise.report.tables import (
     changes_table,
     cost_table,
     ec57_tables,
+    explanation_table,
     leaderboard_table,
     overall_table,
     paired_table,
@@ -81,6 +82,7 @@ def render_report(
     model: Mapping[str, Any],
     metrics: Mapping[str, Any],
     assessment: Mapping[str, Any],
+    explanation: Mapping[str, Any],
     data_summary: Mapping[str, Any],
     run_card: RunCard,
     journal: Mapping[str, Entry],
@@ -95,6 +97,7 @@ def render_report(
         model: ``TrainedModel.to_dict()``.
         metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
         assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+        explanation: What :func:`beatwise.explanation.summary.summarise_explanation` returned.
         data_summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
         run_card: The card of the run that makes the report, as far as it is known.
         journal: Entries of the journal by ID, the oldest first.
@@ -122,6 +125,8 @@ def render_report(
         calibration=calibration_table(assessment),
         rejections=rejections_table(assessment),
         metrics=metrics,
+        explanation=explanation,
+        explained=explanation_table(explanation),
         data=data_summary,
         parts=parts_table(data_summary),
         shared=shared_table(data_summary),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from beatwise.comparison.leaderboard import row_labels
 from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
+from beatwise.explanation.methods import AUX
 from beatwise.figures.search import eligible_trials
 from beatwise.figures.style import PART_NAMES
 from beatwise.params import Evaluate
@@ -467,3 +468,31 @@ def _behind(row: Mapping[Any, Any], name: str) -> str:
         return "the best"
     low, high = (short(row[f"behind_{name}_{end}"]) for end in ("low", "high"))
     return f"{short(row[f'behind_{name}'])} [{low}, {high}]"
+
+
+def explanation_table(explanation: Mapping[str, Any]) -> Table:
+    """What the logit of each class hangs on, and how far the class lies apart from the others.
+
+    Args:
+        explanation: What :func:`beatwise.explanation.summary.summarise_explanation` returned.
+    """
+    known = [found["attributed"] for found in explanation["classes"].values() if found["attributed"]]
+    rr = [name for name in known[0] if name.startswith(AUX)] if known else []
+    rows = []
+    for name, found in explanation["classes"].items():
+        attributed, apart = found["attributed"], found["same_class"]
+        numbers = ["–"] * (2 + bool(rr))
+        if attributed:
+            of_rr = [sum(attributed[feature] for feature in rr)] if rr else []
+            numbers = [f"{value:+.2f}" for value in (attributed["difference"], attributed["trace"], *of_rr)]
+        apart = "–" if apart is None else f"{apart:.0%}"
+        counts = [f"{found[count]:,}" for count in ("beats", "drawn", "projected")]
+        rows.append([name, *counts, *numbers, apart])
+    caption = (
+        "What the logit of a class is higher on average for its own beats than for a flat line"
+        + (" with mean RR intervals, and what of it falls to the trace and to the RR features" if rr else "")
+        + ". Last, the share of a beat's 15 nearest neighbours in the last layer that are of its class: for a rare"
+        " class it can be small because there are few."
+    )
+    columns = ["class", "validation beats", "explained", "projected", "logit above baseline", "by the trace"]
+    return Table(caption, [*columns, *(["by RR features"] if rr else []), "neighbours of its class"], rows)

@@ -30,7 +30,7 @@ def rebuild_tensors(
         BeatwiseError: If the beats have been split differently since the model was trained: what is test now may have
             been trained on.
     """
-    _check_split(model, fingerprint(val_beats))
+    check_split(model, fingerprint(val_beats))
     return build_tensors(val_beats, model.spec), build_tensors(test_beats, model.spec)
 
 
@@ -47,7 +47,7 @@ def predict(model: TrainedModel, val_tensors: TensorSet, test_tensors: TensorSet
     """
     from beatwise.evaluation.predictions import predict as predict_beats
 
-    _check_split(model, val_tensors.fingerprint)
+    check_split(model, val_tensors.fingerprint)
     return predict_beats(model, val_tensors), predict_beats(model, test_tensors)
 
 
@@ -120,7 +120,16 @@ def find_mistakes(
     )
 
 
-def _check_split(model: TrainedModel, val_fingerprint: str) -> None:
+def check_split(model: TrainedModel, val_fingerprint: str) -> None:
+    """Refuse beats that have been split differently since a model was trained.
+
+    Args:
+        model: The model.
+        val_fingerprint: Fingerprint of today's validation beats.
+
+    Raises:
+        BeatwiseError: If they are not those of then.
+    """
     if val_fingerprint != model.facts["val_fingerprint"]:
         raise BeatwiseError(
             "The beats have been split differently since this model was trained, so today's test beats may be among "

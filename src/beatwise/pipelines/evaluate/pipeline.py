@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from beatwise.pipelines.evaluate import nodes
+from beatwise.pipelines.explain.pipeline import create_explanation
 from beatwise.pipelines.report.pipeline import create_report
 
 
@@ -74,4 +75,5 @@ def create_rebuild(namespace: str) -> Pipeline:
 
 def create_pipeline() -> Pipeline:
     """Measure the stored baseline again, the latest version or one given by ``--load-versions``; nothing is trained."""
-    return create_rebuild("baseline") + create_evaluation("baseline") + create_report("baseline")
+    measured = create_rebuild("baseline") + create_evaluation("baseline")
+    return measured + create_explanation("baseline") + create_report("baseline")

@@ -105,6 +105,7 @@ def render(
     model: TrainedModel,
     metrics: dict[str, Any],
     assessment: dict[str, Any],
+    explanation: dict[str, Any],
     data_summary: dict[str, Any],
     run_card: dict[str, Any],
     journal: dict[str, Any],
@@ -122,6 +123,7 @@ def render(
         model: The model, with what it was fitted with.
         metrics: Its metrics.
         assessment: What else was measured of it.
+        explanation: What its explanation came to.
         data_summary: Description of the data.
         run_card: The card of this run, as far as it is known: a :class:`beatwise.run_card.RunCard` as plain data.
         journal: Entries of the journal by ID: each a :class:`beatwise.journal.Entry` as plain data.
@@ -137,12 +139,17 @@ def render(
         HTML.
 
     Raises:
-        BeatwiseError: If the metrics are those of another model.
+        BeatwiseError: If the metrics or the explanation are those of another model.
     """
     if metrics["model"] != model.fingerprint:
         raise BeatwiseError(
             "The latest metrics are not those of the model that is loaded. Measure it first: `kedro run "
             "--pipeline=evaluate`, with the same --load-versions if you give any."
+        )
+    if explanation["model"] != model.fingerprint:
+        raise BeatwiseError(
+            "The latest explanation is not that of the model that is loaded. Explain it first: `kedro run "
+            "--pipeline=explain`, with the same --load-versions if you give any."
         )
     search = None
     if plan is not None and trials is not None and space is not None and against_baseline is not None:
@@ -153,6 +160,7 @@ def render(
         model=model.to_dict(),
         metrics=metrics,
         assessment=assessment,
+        explanation=explanation,
         data_summary=data_summary,
         run_card=RunCard.model_validate(run_card),
         journal={id: Entry.model_validate(entry) for id, entry in journal.items()},

@@ -10,6 +10,7 @@ DRAWN = (
     "forgetting",
     *("reliability", "reliability_by_class", "predictive_value", "risk_coverage", "mistakes"),
     *("errors_by_length", "errors_by_record", "errors_by_rr"),
+    *("saliency", "explained_beats", "saliency_check", "embedding"),
     "architecture",
 )
 # What all namespaces share, and what the report of a model that came of a search is told of that.
@@ -125,6 +126,7 @@ def create_report(namespace: str, *, searched: bool = False) -> Pipeline:
                     "model": "model",
                     "metrics": "metrics",
                     "assessment": "assessment",
+                    "explanation": "explanation",
                     "data_summary": "data_summary",
                     "run_card": "run_card",
                     "journal": "journal",

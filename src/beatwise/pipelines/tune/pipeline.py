@@ -5,6 +5,7 @@ from typing import Any
 from kedro.pipeline import Node, Pipeline
 
 from beatwise.pipelines.evaluate.pipeline import create_evaluation
+from beatwise.pipelines.explain.pipeline import create_explanation
 from beatwise.pipelines.fit.pipeline import CONFIGURED, create_fit
 from beatwise.pipelines.report.pipeline import create_report
 from beatwise.pipelines.train import create_pipeline as create_train
@@ -112,5 +113,6 @@ def create_search_report() -> Pipeline:
 
 def create_pipeline() -> Pipeline:
     """Raw beats to the reports of the baseline and of the best that was found."""
-    tuned = create_fit("tuned") + create_evaluation("tuned") + create_report("tuned", searched=True)
+    tuned = create_fit("tuned") + create_evaluation("tuned") + create_explanation("tuned")
+    tuned += create_report("tuned", searched=True)
     return create_train() + create_search() + tuned + create_search_report()

@@ -1,0 +1,204 @@
+"""Saliency of many beats: which are explained, what each is worth, and the mean of every class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch import nn
+
+from beatwise.beats import Labels, Signals, fingerprint, signals
+from beatwise.errors import BeatwiseError
+from beatwise.evaluation.metrics import Floats, ratio
+from beatwise.evaluation.mistakes import surest_mistakes
+from beatwise.evaluation.predictions import probabilities
+from beatwise.explanation.methods import AUX, DRAWN, HIT, MEAN, MISTAKE
+from beatwise.explanation.saliency import (
+    Attributions,
+    baseline_inputs,
+    grad_cam,
+    integrated_gradients,
+    last_time_layer,
+    to_samples,
+)
+from beatwise.params import Explain
+from beatwise.signals.representations import Array, TensorSet, beat_mask
+from beatwise.trained_model import TrainedModel
+
+Rows = npt.NDArray[np.int64]
+# Predictions of one model by two machines differ by less.
+TOLERANCE: Final = 1e-3
+
+
+def explain_beats(
+    model: TrainedModel,
+    tensors: TensorSet,
+    beats: pd.DataFrame,
+    predictions: pd.DataFrame,
+    explain: Explain,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Explain beats of each class: some drawn by chance, and the surest hit and the surest mistake.
+
+    Of a drawn beat the logit of its true class is explained, whether it is predicted or not; of a hit or a mistake that
+    of the predicted class.
+
+    Args:
+        model: A trained model.
+        tensors: Tensors of the beats, made by the model's own specification.
+        beats: Beats table.
+        predictions: Predictions table of the same beats.
+        explain: Beats of each class that are drawn, and steps of the integral.
+        seed: Seed of the draw.
+
+    Returns:
+        The saliency, one row a sample: ``of`` (``mean`` of the drawn beats of a class, ``hit`` or ``mistake``),
+        ``target`` and ``explained`` (class indices), ``beat`` (row in the beats table, -1 for a mean), ``beats`` (how
+        many have this sample), ``sample`` (from the beat's first), ``amplitude``, ``integrated_gradients`` (in units
+        of the logit), ``grad_cam`` (missing where it is not defined). Samples behind a beat are left out, and those
+        of a mean that fewer than half of its beats have.
+
+        The beats, one row each: ``of`` (``drawn``, ``hit`` or ``mistake``), ``beat``, ``target``, ``prediction``,
+        ``probability`` (of the prediction), ``explained``; ``difference`` of the logit to that of the baseline, what of
+        it falls to the ``trace`` and to each auxiliary feature (``aux_<name>``), and the ``gap`` that is left; and
+        ``record`` and ``sample`` where they are known.
+
+    Raises:
+        BeatwiseError: If beats, tensors, predictions and model do not belong together.
+    """
+    chosen = choose_beats(predictions, explain.beats_per_class, seed)
+    _check_origin(model, tensors, beats, predictions, chosen["beat"].to_numpy())
+    rows, explained = chosen["beat"].to_numpy(np.int64), chosen["explained"].to_numpy(np.int64)
+    values = signals(beats)[rows]
+    attributed, cam = explain_rows(model.network, tensors, values, rows, explained, explain.steps)
+    trace = to_samples(attributed.x, tensors.spec)
+    by_aux = {f"{AUX}{name}": attributed.aux[:, i] for i, name in enumerate(tensors.spec.aux_names)}
+    total = attributed.x.reshape(len(rows), -1).sum(axis=1)
+    gap = attributed.difference - total - attributed.aux.sum(axis=1)
+    numbers = {"difference": attributed.difference, "trace": total, **by_aux, "gap": gap}
+    known = {name: predictions[name].to_numpy()[rows] for name in ("record", "sample") if name in predictions}
+    return saliency_table(chosen, values, trace, cam), chosen.assign(**numbers, **known)
+
+
+def choose_beats(predictions: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
+    """The beats that are explained.
+
+    Args:
+        predictions: Predictions table.
+        per_class: Beats of each class that are drawn, at most.
+        seed: Seed of the draw.
+
+    Returns:
+        One row each: ``of``, ``beat``, ``target``, ``prediction``, ``probability`` and ``explained``, as
+        :func:`explain_beats` says; drawn beats first, then the hit and the mistake of each class that has one.
+    """
+    target, prediction = (predictions[name].to_numpy(np.int64) for name in ("target", "prediction"))
+    probability = probabilities(predictions)
+    rng = np.random.default_rng(seed)
+    drawn = [
+        np.sort(rng.choice(members, min(per_class, len(members)), replace=False))
+        for members in (np.flatnonzero(target == index) for index in range(probability.shape[1]))
+    ]
+    surest = probability[np.arange(len(target)), prediction]
+    hits = [
+        members[[surest[members].argmax()]]
+        for members in (np.flatnonzero((target == k) & (prediction == k)) for k in range(probability.shape[1]))
+        if len(members)
+    ]
+    mistakes = surest_mistakes(predictions, 1)["beat"].to_numpy(np.int64)
+    places = {DRAWN: np.concatenate(drawn), HIT: np.concatenate([*hits, np.empty(0, np.int64)]), MISTAKE: mistakes}
+    beat = np.concatenate(list(places.values()))
+    of = np.repeat(list(places), [len(rows) for rows in places.values()])
+    return pd.DataFrame(
+        {
+            "of": of,
+            "beat": beat,
+            "target": target[beat],
+            "prediction": prediction[beat],
+            "probability": surest[beat],
+            "explained": np.where(of == DRAWN, target[beat], prediction[beat]),
+        }
+    )
+
+
+def explain_rows(
+    network: nn.Module, tensors: TensorSet, values: Signals, rows: Rows, explained: Labels, steps: int
+) -> tuple[Attributions, Array | None]:
+    """Integrated gradients and Grad-CAM of some beats.
+
+    Args:
+        network: The network that is asked.
+        tensors: Tensors of all beats.
+        values: The signals of those that are explained, ``float32 [n, t]``.
+        rows: Where they stand among the tensors.
+        explained: Class whose logit is explained, of each.
+        steps: Steps of the integral.
+
+    Returns:
+        Attributions; and Grad-CAM at every sample, ``float32 [n, t]``, None where it is not defined.
+    """
+    x, aux = tensors.x[rows], tensors.aux[rows]
+    baseline = baseline_inputs(values, tensors.spec)
+    attributed = integrated_gradients(network, x, aux, baseline, explained, steps=steps)
+    layer = last_time_layer(network, x, aux)
+    return attributed, None if layer is None else grad_cam(network, x, aux, explained, layer)
+
+
+def saliency_table(chosen: pd.DataFrame, values: Signals, trace: Array, cam: Array | None) -> pd.DataFrame:
+    """The means of the drawn beats and the single beats, one row a sample, as :func:`explain_beats` says.
+
+    Args:
+        chosen: What :func:`choose_beats` returned.
+        values: Their signals, ``float32 [n, t]``.
+        trace: Integrated gradients of each sample, ``float32 [n, t]``.
+        cam: Grad-CAM of each sample, or None.
+    """
+    mask = beat_mask(values)
+    cam = np.full_like(trace, np.nan) if cam is None else cam
+    of, target = chosen["of"].to_numpy(), chosen["target"].to_numpy()
+    parts = []
+    for index in np.unique(target[of == DRAWN]):
+        members = (of == DRAWN) & (target == index)
+        within = mask[members]
+        counts = within.sum(axis=0)
+        (kept,) = np.nonzero(counts >= max(members.sum() / 2, 1))
+        facts = {"of": MEAN, "target": index, "explained": index, "beat": -1}
+        means = [_mean_within(part[members], within)[kept] for part in (values, trace, cam)]
+        parts.append(_rows(facts, kept, counts[kept], *means))
+    for place in np.flatnonzero(of != DRAWN):
+        (kept,) = np.nonzero(mask[place])
+        facts = {name: chosen[name].iloc[place] for name in ("of", "target", "explained", "beat")}
+        parts.append(_rows(facts, kept, np.ones_like(kept), *(part[place, kept] for part in (values, trace, cam))))
+    if not parts:
+        nobody, nothing = np.zeros(0, np.int64), np.zeros(0)
+        parts.append(_rows({"of": MEAN, "target": 0, "explained": 0, "beat": -1}, nobody, nobody, *[nothing] * 3))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _rows(facts: dict[str, Any], sample: Rows, beats: Rows, *parts: Floats) -> pd.DataFrame:
+    names: Sequence[str] = ("amplitude", "integrated_gradients", "grad_cam")
+    columns = {name: part.astype(np.float32) for name, part in zip(names, parts, strict=True)}
+    return pd.DataFrame({**facts, "beats": beats, "sample": sample, **columns}, index=range(len(sample)))
+
+
+def _mean_within(values: Array, within: npt.NDArray[np.bool_]) -> Floats:
+    return ratio(np.where(within, values, 0).sum(axis=0, dtype=np.float64), within.sum(axis=0))
+
+
+def _check_origin(
+    model: TrainedModel, tensors: TensorSet, beats: pd.DataFrame, predictions: pd.DataFrame, rows: Rows
+) -> None:
+    """Refuse predictions that are not the model's own of these very beats."""
+    same_beats = tensors.fingerprint == fingerprint(beats) and predictions["target"].tolist() == tensors.y.tolist()
+    if same_beats:
+        some = TensorSet(tensors.x[rows], tensors.aux[rows], tensors.y[rows], tensors.spec, tensors.fingerprint)
+        difference = np.abs(model.probabilities(some) - probabilities(predictions)[rows])
+        if difference.max(initial=0) < TOLERANCE:
+            return
+    raise BeatwiseError(
+        "The latest validation predictions are not those of the model that is loaded and of today's validation beats. "
+        "Measure the model first: `kedro run --pipeline=evaluate`, with the same --load-versions if you give any."
+    )

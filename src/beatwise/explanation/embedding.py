@@ -1,0 +1,138 @@
+"""The space in which a network tells classes apart: the input of its last linear map, projected onto a plane."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from beatwise.beats import Labels
+from beatwise.evaluation.predictions import probabilities
+from beatwise.explanation.projections import PROJECTIONS
+from beatwise.signals.representations import Array, TensorSet
+from beatwise.trained_model import TrainedModel
+
+# Neighbours of a beat that are looked at.
+NEIGHBOURS: Final = 15
+
+
+def embed_beats(
+    model: TrainedModel,
+    tensors: TensorSet,
+    predictions: pd.DataFrame,
+    projections: list[tuple[str, dict[str, Any]]],
+    at_most: int,
+    seed: int,
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """Project what the last linear map is given of each beat.
+
+    Args:
+        model: A trained model.
+        tensors: Tensors of the beats, made by the model's own specification.
+        predictions: Predictions table of the same beats.
+        projections: Name and options of each projection.
+        at_most: Beats that are projected, at most.
+        seed: Seed of the draw and of the projections.
+
+    Returns:
+        One row a beat: ``beat`` (row in the beats table), ``target``, ``prediction``, ``probability`` (of the
+        prediction), ``same_class`` (share of the 15 nearest of these beats in the whole space that are of its class),
+        ``<projection>_1`` and ``<projection>_2``, and ``record`` and ``sample`` where they are known.
+
+        Of each projection: ``name``, ``options``, ``trustworthiness`` (Venna & Kaski 2001: 1 where no beat is near in
+        the plane that is not near in the space), ``variance`` (share that the plane holds, of a projection that is
+        linear, else None).
+    """
+    rows = draw_beats(tensors.y, at_most, seed)
+    features = penultimate_features(model, tensors, rows)
+    prediction = predictions["prediction"].to_numpy(np.int64)[rows]
+    table = pd.DataFrame(
+        {
+            "beat": rows,
+            "target": tensors.y[rows],
+            "prediction": prediction,
+            "probability": probabilities(predictions)[rows, prediction],
+            "same_class": same_class_share(features, tensors.y[rows]),
+        }
+    )
+    facts = []
+    for name, options in projections:
+        points = PROJECTIONS[name](features, seed=seed, **options)
+        table = table.assign(**{f"{name}_1": points[:, 0], f"{name}_2": points[:, 1]})
+        linear = name == "pca"
+        facts.append(
+            {
+                "name": name,
+                "options": options,
+                "trustworthiness": _trustworthiness(features, points),
+                "variance": float(points.var(axis=0).sum() / features.var(axis=0).sum()) if linear else None,
+            }
+        )
+    known = {name: predictions[name].to_numpy()[rows] for name in ("record", "sample") if name in predictions}
+    return table.assign(**known), facts
+
+
+def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]:
+    """Beats of all classes: equally many of each as far as it has them, what rare classes leave goes to the others.
+
+    Args:
+        target: Class indices ``[n]``.
+        at_most: Beats in all, at most.
+        seed: Seed of the draw.
+
+    Returns:
+        Their rows, in order.
+    """
+    rng = np.random.default_rng(seed)
+    classes, counts = np.unique(target, return_counts=True)
+    left, drawn = at_most, []
+    for place, index in enumerate(np.argsort(counts, kind="stable")):
+        share = min(counts[index], left // (len(classes) - place))
+        drawn.append(rng.choice(np.flatnonzero(target == classes[index]), share, replace=False))
+        left -= share
+    return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def penultimate_features(model: TrainedModel, tensors: TensorSet, rows: npt.NDArray[np.int64]) -> Array:
+    """What the last linear map is given, auxiliary features included, ``float32 [n, n_features]``.
+
+    Args:
+        model: A trained model.
+        tensors: Tensors of all beats.
+        rows: Those that are wanted.
+    """
+    import torch
+
+    from beatwise.models.predicting import predict_probabilities
+
+    kept: list[Array] = []
+    handle = model.network.get_submodule("head.linear").register_forward_pre_hook(
+        lambda module, given: kept.append(given[0].float().cpu().numpy())
+    )
+    try:
+        predict_probabilities(model.network, torch.from_numpy(tensors.x[rows]), torch.from_numpy(tensors.aux[rows]))
+    finally:
+        handle.remove()
+    return np.concatenate(kept)
+
+
+def same_class_share(features: Array, target: Labels) -> npt.NDArray[np.float64]:
+    """The share of each beat's nearest neighbours, itself left out, that are of its class, ``float [n]``.
+
+    Args:
+        features: ``float32 [n, d]``.
+        target: Class indices ``[n]``.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(features) - 1)).fit(features).kneighbors()[1]
+    return (target[neighbours] == target[:, None]).mean(axis=1)
+
+
+def _trustworthiness(features: Array, points: Array) -> float:
+    from sklearn.manifold import trustworthiness
+
+    # It is defined for fewer neighbours than half of the beats.
+    return float(trustworthiness(features, points, n_neighbors=min(NEIGHBOURS, (len(features) - 1) // 2)))

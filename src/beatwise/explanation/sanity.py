@@ -1,0 +1,116 @@
+"""Whether a saliency owes anything to what was learned: random weights must destroy it.
+
+After Adebayo et al., NeurIPS 2018, with all weights drawn anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch import nn
+
+from beatwise.beats import signals
+from beatwise.explanation.attribution import explain_rows, saliency_table
+from beatwise.explanation.methods import CAM, DEFLECTION, DRAWN, HIT, RANDOM, SIGNED, SIZE
+from beatwise.explanation.saliency import flat_beats, to_samples
+from beatwise.params import Explain
+from beatwise.signals.representations import Array, TensorSet, beat_mask
+from beatwise.trained_model import TrainedModel
+
+
+def randomised_network(model: TrainedModel, seed: int) -> nn.Module:
+    """The model's own architecture with fresh weights, as they are before any training.
+
+    Args:
+        model: A trained model.
+        seed: Seed of the weights.
+    """
+    import torch
+
+    from beatwise.models import build_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_model(
+            model.name,
+            input_shape=model.input_shape,
+            n_classes=len(model.spec.classes),
+            n_aux=len(model.spec.aux_names),
+            **(model.config["model"].get(model.name) or {}),
+        )
+    return network.to(next(model.network.parameters()).device).eval()
+
+
+def check_saliency(
+    model: TrainedModel,
+    tensors: TensorSet,
+    beats: pd.DataFrame,
+    attributions: pd.DataFrame,
+    explain: Explain,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare the saliency of the trained network with that of networks with random weights, on the same beats.
+
+    Args:
+        model: A trained model.
+        tensors: Tensors of the beats, made by the model's own specification.
+        beats: Beats table.
+        attributions: The beats that were explained, see :func:`beatwise.explanation.attribution.explain_beats`.
+        explain: Beats of each class that are compared, random networks, and steps of the integral.
+        seed: Seed of the first random network; the others follow.
+
+    Returns:
+        One row a comparison: ``method`` (``integrated_gradients``; ``integrated_gradients_size``, the same without its
+        sign; ``grad_cam`` where it is defined), ``against`` (``random weights``; or ``deflection``, the distance of the
+        trace from its mean, with which the size is compared because the method multiplies by it), ``network`` (its
+        seed, -1 against the deflection), ``beat``, ``target``, and ``rank_correlation``, Spearman's, over the samples
+        within the beat; missing where a saliency is the same at all of them.
+
+        The saliency of the surest hit of each class under the first random network, laid out as that of the trained
+        one.
+    """
+    drawn = attributions[attributions["of"] == DRAWN].groupby("target").head(explain.check_beats_per_class)
+    target, rows = drawn["target"].to_numpy(), drawn["beat"].to_numpy(np.int64)
+    values = signals(beats)
+    mask = beat_mask(values[rows])
+
+    def saliency(network: nn.Module, chosen: pd.DataFrame) -> dict[str, Array]:
+        beat, explained = (chosen[name].to_numpy(np.int64) for name in ("beat", "explained"))
+        attributed, cam = explain_rows(network, tensors, values[beat], beat, explained, explain.steps)
+        trace = to_samples(attributed.x, tensors.spec)
+        return {SIGNED: trace, SIZE: np.abs(trace), **({} if cam is None else {CAM: cam})}
+
+    def compared(one: Array, other: Array, **facts: Any) -> pd.DataFrame:
+        correlation = [rank_correlation(*both) for both in zip(_within(one, mask), _within(other, mask), strict=True)]
+        return pd.DataFrame({**facts, "beat": rows, "target": target, "rank_correlation": correlation})
+
+    trained = saliency(model.network, drawn)
+    tables = []
+    for number in range(seed, seed + explain.random_networks):
+        random = saliency(randomised_network(model, number), drawn)
+        facts = {"against": RANDOM, "network": number}
+        tables += [compared(trained[method], random[method], method=method, **facts) for method in trained]
+    deflection = np.abs(values - flat_beats(values))[rows]
+    tables.append(compared(trained[SIZE], deflection, method=SIZE, against=DEFLECTION, network=-1))
+    hits = attributions[attributions["of"] == HIT]
+    random = saliency(randomised_network(model, seed), hits) if len(hits) else {SIGNED: values[:0]}
+    of_hits = saliency_table(hits, values[hits["beat"].to_numpy(np.int64)], random[SIGNED], random.get(CAM))
+    return pd.concat(tables, ignore_index=True), of_hits
+
+
+def _within(values: Array, mask: npt.NDArray[np.bool_]) -> Iterator[Array]:
+    """The samples of each row that are within the beat."""
+    return (row[within] for row, within in zip(values, mask, strict=True))
+
+
+def rank_correlation(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """Spearman's rank correlation, NaN where one of the two is constant."""
+    from scipy.stats import rankdata
+
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])

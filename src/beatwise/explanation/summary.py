@@ -1,0 +1,110 @@
+"""What the explanation of a model came to, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from beatwise.explanation.methods import AUX, DEFLECTION, DRAWN, METHODS, RANDOM, SIZE
+from beatwise.explanation.saliency import last_time_layer
+from beatwise.params import Explain
+from beatwise.signals.representations import TensorSet
+from beatwise.trained_model import TrainedModel
+
+# A mean rank correlation below this is called lost: what two saliencies share is then less than a tenth of the variance
+# of their ranks.
+LOST: Final = 0.3
+
+
+def summarise_explanation(
+    model: TrainedModel,
+    tensors: TensorSet,
+    attributions: pd.DataFrame,
+    saliency_check: pd.DataFrame,
+    embedding: pd.DataFrame,
+    projections: list[dict[str, Any]],
+    explain: Explain,
+    sample_rate: float,
+) -> dict[str, Any]:
+    """Sum up what was explained, how exact it is, whether it stands the check, and how far classes lie apart.
+
+    Args:
+        model: The model that was explained.
+        tensors: Tensors of the validation part.
+        attributions: The beats that were explained (:func:`beatwise.explanation.attribution.explain_beats`).
+        saliency_check: Rank correlations (:func:`beatwise.explanation.sanity.check_saliency`).
+        embedding: The beats that were projected (:func:`beatwise.explanation.embedding.embed_beats`).
+        projections: Facts of the projections, from there too.
+        explain: Settings.
+        sample_rate: Samples per second (Hz).
+
+    Returns:
+        ``model``, its fingerprint; ``representation``; ``features``, how many numbers the last layer is given;
+        ``steps`` of the integral; ``gap``: the mean of its size over the beats, relative to that of the difference;
+        ``grad_cam``: None where it is not defined, else the ``layer``, its ``steps``, and their distance ``step_ms``.
+
+        ``classes``: of each its ``beats`` in validation, those ``drawn`` and ``projected``; ``attributed``: the means
+        over the drawn beats of the logit's ``difference``, of what falls to the ``trace`` and to each auxiliary
+        feature, None where there are no beats; ``same_class``, the mean share of neighbours of the same class.
+
+        ``check``: of each method the ``mean`` rank correlation with random weights, the 2.5th and the 97.5th
+        percentile (``low``, ``high``), how many ``comparisons`` there were, how many more are ``undefined``, and
+        whether the saliency is ``lost``. ``deflection``: the mean rank correlation of the size of integrated gradients
+        with the deflection. ``projections``, as they were given.
+    """
+    layer = last_time_layer(model.network, tensors.x, tensors.aux)
+    random = saliency_check[saliency_check["against"] == RANDOM]
+    size = saliency_check[(saliency_check["against"] == DEFLECTION) & (saliency_check["method"] == SIZE)]
+    drawn = attributions[attributions["of"] == DRAWN]
+    return {
+        "model": model.fingerprint,
+        "representation": tensors.spec.use,
+        "features": model.network.get_submodule("head.linear").in_features,
+        "steps": explain.steps,
+        "gap": float(attributions["gap"].abs().mean() / attributions["difference"].abs().mean()),
+        "grad_cam": layer
+        and {"layer": layer.name, "steps": layer.length, "step_ms": layer.stride / sample_rate * 1000},
+        "classes": {
+            name: {
+                "beats": int((tensors.y == index).sum()),
+                "drawn": int((drawn["target"] == index).sum()),
+                "projected": int((embedding["target"] == index).sum()),
+                "attributed": _mean_attributed(drawn[drawn["target"] == index]),
+                "same_class": _mean(embedding.loc[embedding["target"] == index, "same_class"]),
+            }
+            for index, name in enumerate(tensors.spec.classes)
+        },
+        "check": {
+            method: _summarise_correlations(random.loc[random["method"] == method, "rank_correlation"])
+            for method in METHODS
+            if (random["method"] == method).any()
+        },
+        "deflection": _mean(size["rank_correlation"]),
+        "projections": projections,
+    }
+
+
+def _mean_attributed(drawn: pd.DataFrame) -> dict[str, float] | None:
+    names = ["difference", "trace", *(name for name in map(str, drawn) if name.startswith(AUX))]
+    return None if drawn.empty else {name: float(drawn[name].mean()) for name in names}
+
+
+def _summarise_correlations(correlations: pd.Series) -> dict[str, Any]:
+    known = correlations.dropna().to_numpy(np.float64)
+    low, high = np.percentile(known, [2.5, 97.5]).tolist() if len(known) else (None, None)
+    mean = _mean(correlations)
+    return {
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "comparisons": len(known),
+        "undefined": len(correlations) - len(known),
+        "lost": None if mean is None else abs(mean) < LOST,
+    }
+
+
+def _mean(values: pd.Series) -> float | None:
+    known = values.dropna()
+    return float(known.mean()) if len(known) else None
