@@ -302,25 +302,23 @@ IDS = [
     *(f"TEL-{name}" for name in ["E1", "P1", "P2", "P3"]),
     *(f"CELL-{i}" for i in range(1, 14)),
 ]
-# Rows that wait for what is being made in parallel.
-WAITING = "<!-- colleague -->"
 
 
-def inventory_rows() -> Iterator[tuple[str, list[str], bool]]:
-    """Name, what the column "here" names, and whether it is still to come."""
+def inventory_rows() -> Iterator[tuple[str, list[str]]]:
+    """Name, and what the column "here" names."""
     for line in INVENTORY.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if line.startswith("| ") and len(cells) >= 3 and cells[0] not in ("row", "project"):
-            yield cells[0], re.findall(r"`([^`]+)`", cells[2]), WAITING in line
+            yield cells[0], re.findall(r"`([^`]+)`", cells[2])
 
 
 ROWS = list(inventory_rows())
 
 
 def test_the_inventory_has_every_row_once_and_says_of_each_where_it_is() -> None:
-    named = [row for row, _, _ in ROWS]
+    named = [row for row, _ in ROWS]
     assert [row for row in named if re.fullmatch(r"(FP|EX|MAP|TEL|CELL)-\w+", row)] == sorted(IDS, key=named.index)
-    assert all(here for _, here, _ in ROWS)
+    assert all(here for _, here in ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -390,15 +388,11 @@ def settable(given: str, parameters: dict[str, Any]) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("row", "here", "waits"), ROWS, ids=[row for row, _, _ in ROWS])
+@pytest.mark.parametrize(("row", "here"), ROWS, ids=[row for row, _ in ROWS])
 def test_what_the_inventory_names_exists(
-    row: str, here: list[str], waits: bool, names: set[str], parameters: dict[str, Any]
+    row: str, here: list[str], names: set[str], parameters: dict[str, Any]
 ) -> None:
-    missing = [token for token in here if not exists(token, names, parameters)]
-    if waits:
-        assert missing, f"{row}: everything is there now; take the mark {WAITING} away"
-    else:
-        assert missing == []
+    assert [token for token in here if not exists(token, names, parameters)] == []
 
 
 def test_a_name_that_does_not_exist_is_found_out(names: set[str], parameters: dict[str, Any]) -> None:

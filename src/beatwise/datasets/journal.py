@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import JSONPreview
 
 from beatwise.journal import Journal
 from beatwise.runs import JOURNAL
@@ -32,6 +34,10 @@ class JournalDataset(AbstractDataset[NoReturn, dict[str, Any]]):
         """
         project = self._path.parents[len(JOURNAL.parts) - 1]
         return {id: entry.model_dump(mode="json") for id, entry in Journal(project).entries().items()}
+
+    def preview(self) -> JSONPreview:
+        """All entries, for kedro-viz."""
+        return JSONPreview(json.dumps(self.load()))
 
     def save(self, data: NoReturn) -> None:
         """Refused: entries change under the journal's own lock.

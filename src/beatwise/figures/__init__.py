@@ -6,8 +6,8 @@ from beatwise.figures.calibration import plot_reliability, plot_reliability_by_c
 from beatwise.figures.comparison import plot_leaderboard
 from beatwise.figures.curves import plot_precision_recall_curves, plot_roc_curves
 from beatwise.figures.data import plot_class_counts, plot_data_summary
-from beatwise.figures.forgetting import plot_forgetting
 from beatwise.figures.embedding import plot_embedding
+from beatwise.figures.forgetting import plot_forgetting
 from beatwise.figures.mistakes import (
     plot_errors_by_length,
     plot_errors_by_record,
@@ -32,8 +32,8 @@ __all__ = [
     "plot_errors_by_record",
     "plot_errors_by_rr",
     "plot_example_beats",
-    "plot_forgetting",
     "plot_explained_beats",
+    "plot_forgetting",
     "plot_importance",
     "plot_leaderboard",
     "plot_learning_curves",

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 Detail = Literal["node", "stage", "namespace"]
 
 # Tags that say what a node does; others say for whom.
-STAGES: Final = ("configure", "resample", "tensors", "train", "evaluate", "report")
+STAGES: Final = ("configure", "resample", "tensors", "train", "evaluate", "explain", "report")
 # Stores of work that is not finished, and what a run knows of itself: they go everywhere and explain nothing.
 LEFT_OUT: Final = ("checkpoints", "finished_rows", "searches", "run_card")
 # Names that one item shows.

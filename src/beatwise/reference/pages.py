@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
-from beatwise.params import Augment, Block, Choice, Globals, Parameters, Presets
+from beatwise.params import Block, Choice, Choices, Globals, Parameters, Presets
 from beatwise.reference.flow import Detail, Flow, flow, mermaid, svg
 from beatwise.registry import Registry
 
@@ -242,7 +242,7 @@ def _row(
     can = allowed(field.annotation, field.metadata)
     if name == "use" and block is not None and issubclass(block, Choice):
         can = f"[a name]({_choices_of(prefix, block)})" + (
-            ", several joined by `+`" if issubclass(block, Augment) else ""
+            ", several joined by `+`" if issubclass(block, Choices) else ""
         )
     if name == "use" and block is not None and issubclass(block, Presets):
         can = "a name of those below it"
@@ -284,6 +284,7 @@ def choices() -> list[tuple[str, type[Choice] | None, str]]:
         ("Search algorithms", params.Algorithm, "tune.<search>.algorithm"),
         ("Trial schedulers", params.TrialScheduler, "tune.<search>.scheduler"),
         ("Segmentation rules", params.SegmentRule, "segment.rule"),
+        ("Projections", params.Projections, "explain.projections"),
         ("References", None, "compare.<comparison>.models.<name>.reference"),
     ]
 
@@ -292,6 +293,7 @@ def registries() -> dict[str, Registry[Any]]:
     """All registries, by their section on the page."""
     from beatwise.augment import AUGMENTATIONS
     from beatwise.comparison.reference import REFERENCES
+    from beatwise.explanation.projections import PROJECTIONS
     from beatwise.models import MODELS
     from beatwise.resampling import STRATEGIES
     from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
@@ -315,6 +317,7 @@ def registries() -> dict[str, Registry[Any]]:
         "Search algorithms": ALGORITHMS,
         "Trial schedulers": SCHEDULERS,
         "Segmentation rules": RULES,
+        "Projections": PROJECTIONS,
         "References": REFERENCES,
     }
 
