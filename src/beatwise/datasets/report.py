@@ -18,8 +18,9 @@ class ReportDataset(WholeHTMLDataset):
         """Write the HTML, then print it."""
         from beatwise.report.pdf import as_pdf
 
-        super().save(data)
+        # Where a version is saved may be asked only before it is there.
         html = Path(str(self._get_save_path()))
+        super().save(data)
         pdf = html.with_suffix(".pdf")
         # That of another report is worse than none.
         pdf.unlink(missing_ok=True)
