@@ -270,8 +270,8 @@ PARAMETERS: list[tuple[str, object, str]] = [
         "trian.epochs",
         3,
         "trian: Unknown parameter 'trian'. Did you mean 'train'? Known: classes, compare, download, evaluate, "
-        "hypothesis, ingest, model, ray, report, resample, sample_rate, seed, segment, source, synthesise, tensors, "
-        "train, tune.",
+        "explain, hypothesis, ingest, model, ray, report, resample, sample_rate, seed, segment, source, synthesise, "
+        "tensors, train, tune.",
     ),
     (
         "train.epoch",

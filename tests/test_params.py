@@ -11,12 +11,14 @@ from pydantic import BaseModel
 
 from beatwise.augment import AUGMENTATIONS
 from beatwise.errors import BeatwiseError
+from beatwise.explanation.projections import PROJECTIONS
 from beatwise.models import MODELS
 from beatwise.params import (
     Algorithm,
     Augment,
     Block,
     Choice,
+    Choices,
     Model,
     Parameters,
     TrainingChoice,
@@ -41,6 +43,7 @@ CHOICES: dict[str, Registry[Any]] = {
     "resample": STRATEGIES,
     "tensors": REPRESENTATIONS,
     "segment.rule": RULES,
+    "explain.projections": PROJECTIONS,
 }
 # Checked before a run by `check_fit`, because these registries need torch.
 LATER: dict[str, Registry[Any]] = {
@@ -314,8 +317,9 @@ def test_every_choice_of_the_configuration_is_covered_here():
     found = {name for name in blocks(Parameters) if name in {*CHOICES, *LATER}}
     assert found == {*CHOICES, *LATER}
     # Several blocks are of the kind TrainingChoice, all others of a kind of their own; a search has two more.
+    kinds = ({*Choice.__subclasses__()} - {Choices}) | {*Choices.__subclasses__()}
     of_searches = {Algorithm, TrialScheduler}
-    assert len({*Choice.__subclasses__()} - of_searches) - 1 + len(TRAINING_CHOICES) == len(found)
+    assert len(kinds - of_searches) - 1 + len(TRAINING_CHOICES) == len(found)
 
 
 def test_mappings_are_merged_all_the_way_down_and_everything_else_is_replaced() -> None:

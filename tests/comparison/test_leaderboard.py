@@ -352,7 +352,7 @@ def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFra
         assert words in html
     assert "&lt;b&gt;wild&lt;/b&gt;, graft, seed 7</b>: it diverged &amp; fell over" in html
     assert html.count("data:image/png;base64,") == 1
-    for outside in ('src="http', 'href="http', "url(", "<script"):
+    for outside in ('src="http', 'href="http', "url(", "<script "):
         assert outside not in html
 
 
