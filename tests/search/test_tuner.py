@@ -95,6 +95,7 @@ def fitted_score(searched: SearchPlan, values: Mapping[str, Any], beats: Beats) 
 # --- whole searches
 
 
+@pytest.mark.slow
 def test_a_search_is_run_and_gone_on_with(ray: Any, folders: Folders) -> None:
     searched = plan(trials=4, epochs=3)
     records = folders.run(searched)
