@@ -27,8 +27,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: install  ## Raw beats to report, on the bundled synthetic sample
 	$(BIN)/kedro run
 
+# Files with few tests, of which some take longest, are not left to the end.
 test: install  ## All quick tests; needs nothing but Python
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.dashboard  ## What `make test` leaves out: slow tests, tests on real data, tests in a browser
 	PYTHON=$(BIN)/python tests/test_all.sh
