@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from beatwise.errors import BeatwiseError
 from beatwise.models.blocks import (
+    BatchNorm1d,
+    Conv1d,
     Depth,
     Dropout,
     Head,
@@ -51,7 +53,7 @@ class CNN1d(BeatModel):
         sizes = [needs_series("cnn1d", input_shape), *widths]
         self.convolutions = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv1d(before, after, kernel_size), nn.ReLU(), nn.MaxPool1d(pool))
+                nn.Sequential(Conv1d(before, after, kernel_size), nn.ReLU(), nn.MaxPool1d(pool))
                 for before, after in pairwise(sizes)
             ),
             nn.Flatten(),
@@ -79,11 +81,9 @@ class ConvBlock1d(nn.Module):
         super().__init__()
         self.stride = stride
         self.layers = nn.Sequential(
-            nn.Conv1d(
-                before, after, kernel_size, stride=stride, padding=kernel_size // 2 * dilation, dilation=dilation
-            ),
+            Conv1d(before, after, kernel_size, stride=stride, padding=kernel_size // 2 * dilation, dilation=dilation),
             nn.ReLU(),
-            nn.BatchNorm1d(after),
+            BatchNorm1d(after),
             nn.Dropout(dropout),
         )
 

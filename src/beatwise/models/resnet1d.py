@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from beatwise.models.blocks import (
+    BatchNorm1d,
+    Conv1d,
     Depth,
     Dropout,
     Head,
@@ -39,8 +41,8 @@ def residual_stages(
         Maps ``[n, channels, t]`` to ``[n, widths[-1]]``.
     """
     layers: list[nn.Module] = [
-        nn.Conv1d(channels, widths[0], kernel_size, padding=kernel_size // 2, bias=False),
-        nn.BatchNorm1d(widths[0]),
+        Conv1d(channels, widths[0], kernel_size, padding=kernel_size // 2, bias=False),
+        BatchNorm1d(widths[0]),
         nn.ReLU(),
         nn.MaxPool1d(3, stride=2, padding=1),
     ]

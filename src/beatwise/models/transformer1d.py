@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from beatwise.errors import BeatwiseError
 from beatwise.models.blocks import (
+    BatchNorm1d,
+    Conv1d,
     Depth,
     Dropout,
     Expansion,
@@ -40,7 +42,7 @@ class Tokens(nn.Module):
     def __init__(self, channels: int, width: int, kernel_size: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.convolution = nn.Conv1d(channels, width, kernel_size, stride=stride, padding=kernel_size // 2)
+        self.convolution = Conv1d(channels, width, kernel_size, stride=stride, padding=kernel_size // 2)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map ``[n, channels, t]`` to ``[n, width, t / stride]``; the mask is that of the output."""
@@ -103,10 +105,10 @@ class MultiScaleStem(nn.Module):
         widths = [width // len(kernel_sizes)] * len(kernel_sizes)
         widths[0] += width - sum(widths)
         self.scales = nn.ModuleList(
-            nn.Conv1d(channels, part, size, stride=2, padding=size // 2, bias=False)
+            Conv1d(channels, part, size, stride=2, padding=size // 2, bias=False)
             for part, size in zip(widths, kernel_sizes, strict=True)
         )
-        self.norm = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU())
+        self.norm = nn.Sequential(BatchNorm1d(width), nn.ReLU())
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map ``[n, channels, t]`` to ``[n, width, t / 2]``."""
