@@ -54,7 +54,7 @@ def test_biases_and_normalisation_are_not_decayed(model, name):
     assert len(decay) == len(list(network.parameters()))
     for module in network.modules():
         for key, parameter in module.named_parameters(recurse=False):
-            plain = key == "bias" or isinstance(module, nn.BatchNorm1d)
+            plain = key == "bias" or isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))
             assert decay[id(parameter)] == (0.0 if plain else 0.1)
 
 
