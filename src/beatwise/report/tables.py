@@ -383,13 +383,13 @@ def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table
         f"{paired['n']:,} test beats. In brackets the {paired['confidence']:.0%} interval of the difference from "
         f"{paired['bootstrap_draws']:,} bootstrap draws, the same beats for both: one that holds 0 cannot tell the two "
         f"apart. Only the baseline is right on {mcnemar['first_only']:,} beats, only the tuned model on "
-        f"{mcnemar['second_only']:,} (McNemar's exact test: p = {_p_value(mcnemar['p'])})."
+        f"{mcnemar['second_only']:,} (McNemar's exact test: {_p_value(mcnemar['p'])})."
     )
     return Table(caption, ["", "baseline", "tuned", "difference"], rows)
 
 
 def _p_value(p: float) -> str:
-    return "below .001" if p < 0.001 else short(p)
+    return "p < .001" if p < 0.001 else f"p = {short(p)}"
 
 
 def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, shown: int = 10) -> Table:
