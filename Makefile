@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: install  ## Raw beats to report, on the bundled synthetic sample
 	$(BIN)/kedro run
 
-# Files with few tests, of which some take longest, are not left to the end.
+# In the order of tests/conftest.py: files that take longest go first.
 test: install  ## All quick tests; needs nothing but Python
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 

@@ -23,6 +23,15 @@ ROOT = Path(__file__).parents[1]
 CLASSES = ["N", "S", "V", "F", "Q"]
 
 
+# They take longest, and go first: no worker is to be left alone with one of them at the end.
+LONGEST = ("test_bad_input.py", "test_compare.py", "test_tune.py", "test_session.py", "test_journal_runs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of the real data; tests that need it are marked ``real_data``."""
