@@ -49,9 +49,9 @@ class Conv1d(nn.Conv1d):
         if x.device.type != "cpu":
             return super().forward(x)
         kernel = self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        stride, padding, dilation = self.stride[0], self.padding[0], self.dilation[0]
-        assert not isinstance(padding, str)
-        out = nn.functional.conv2d(x.unsqueeze(2), kernel, self.bias, (1, stride), (0, padding), (1, dilation))
+        assert not isinstance(self.padding, str)
+        how = ((1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups)
+        out = nn.functional.conv2d(x.unsqueeze(2), kernel, self.bias, *how)
         # Of a single channel, the layout cannot be told, and the kernel may have chosen the other one.
         return out.contiguous(memory_format=torch.channels_last).squeeze(2)
 

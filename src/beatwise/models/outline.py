@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from beatwise.models.blocks import BatchNorm1d, Conv1d, SqueezeExcite
+from beatwise.models.blocks import SqueezeExcite
 
 Shape = tuple[int, ...]
 
@@ -112,9 +112,9 @@ def _traced(network: nn.Module, modules: Iterable[nn.Module], input_shape: Shape
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """Whether a module is one of torch's own that holds no others, or stands for one."""
-    own = type(module).__module__.startswith("torch.nn") or isinstance(module, Conv1d | BatchNorm1d)
-    return own and not list(module.children())
+    """Whether a module is a layer of torch's, or one made from it, that holds no others."""
+    kinds = set(type(module).__mro__) - set(nn.Module.__mro__)
+    return any(kind.__module__.startswith("torch.nn") for kind in kinds) and not list(module.children())
 
 
 def _grouped(calls: list[_Call]) -> Iterator[list[_Call]]:
