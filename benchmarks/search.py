@@ -8,6 +8,9 @@ The same sixteen configurations of an mlp, each trained by the same loop on the 
 
 Ray is started once and not measured; each way begins its processes itself. The three are timed in turn, round by round,
 so that whatever else the machine does befalls all; the ratio of the medians counts.
+
+`--starts` measures the start of a trial in Beatwise's search instead: how long a process has nothing to train, from the
+last epoch of one trial to the first of the next. That is all that Ray, the search and a new network take.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import optuna
@@ -33,10 +37,11 @@ from rich.table import Table
 
 from beatwise.beats import beats_table
 from beatwise.params import Model, RaySettings, Resample, Tensors, Train, Tune
+from beatwise.search import tuner
 from beatwise.search.plan import SearchPlan, plan_search
 from beatwise.search.trial import TensorCache, Trial
 from beatwise.search.trials import Searches
-from beatwise.search.tuner import run_search
+from beatwise.search.tuner import TrialTrainable, run_search
 from beatwise.training.checkpoint import Checkpoints
 
 CLASSES = ["N", "S", "V", "F", "Q"]
@@ -83,6 +88,30 @@ def with_beatwise(plan: SearchPlan, beats: Beats) -> int:
         return len(run_search(plan, "fixed", begun, beats, searches, checkpoints, RaySettings()))
 
 
+def start_times(plan: SearchPlan, beats: Beats) -> list[float]:
+    """How long each trial's start takes in a process that has run one before (s)."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        class Timed(TrialTrainable):
+            """Notes in a file of its process when it trained, and what."""
+
+            def step(self) -> dict[str, Any]:
+                began = time.time()
+                result = super().step()
+                with (Path(folder) / f"{os.getpid()}").open("a") as file:
+                    file.write(f"{self.trial_id} {began} {time.time()}\n")
+                return result
+
+        with patch.object(tuner, "TrialTrainable", Timed):
+            with_beatwise(plan, beats)
+        starts = []
+        for path in Path(folder).iterdir():
+            steps = pd.read_csv(path, sep=" ", names=["trial", "began", "ended"], dtype={"trial": str})
+            is_next = steps["trial"] != steps["trial"].shift(fill_value=steps["trial"].iloc[0])
+            starts += (steps["began"] - steps["ended"].shift())[is_next].tolist()
+        return starts
+
+
 def recipe(config: dict[str, Any], plan: SearchPlan, beats: Beats) -> None:
     """A trial as Ray's documentation writes one."""
     torch.set_num_threads(1)
@@ -97,7 +126,7 @@ def recipe(config: dict[str, Any], plan: SearchPlan, beats: Beats) -> None:
 def with_rays_recipe(plan: SearchPlan, beats: Beats) -> int:
     """A function that reports, with Ray's defaults."""
     with tempfile.TemporaryDirectory() as folder:
-        tuner = tune.Tuner(
+        search = tune.Tuner(
             tune.with_parameters(recipe, plan=plan, beats=beats),
             param_space={
                 "model.mlp.width": tune.grid_search(WIDTHS),
@@ -106,7 +135,7 @@ def with_rays_recipe(plan: SearchPlan, beats: Beats) -> int:
             tune_config=tune.TuneConfig(metric="score", mode="max"),
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         )
-        return len(tuner.fit())
+        return len(search.fit())
 
 
 def with_optuna(plan: SearchPlan, beats: Beats) -> int:
@@ -136,6 +165,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--beats", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--starts", action="store_true")
     given = parser.parse_args()
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
@@ -149,6 +179,11 @@ def main() -> None:
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
+        if given.starts:
+            starts = [start for _ in range(given.rounds) for start in start_times(plan, beats)]
+            low, median, high = np.quantile(starts, (0, 0.5, 1))
+            print(f"{len(starts)} starts after a process's first, s: median {median:.3f} ({low:.3f} to {high:.3f})")
+            return
         for _ in range(given.rounds):
             for name, job in jobs.items():
                 started = time.perf_counter()

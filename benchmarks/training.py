@@ -28,6 +28,7 @@ from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from beatwise.models import build_model, list_models
+from beatwise.models.blocks import BatchNorm1d, Conv1d
 from beatwise.params import FitConfig
 from beatwise.signals.representations import TensorSet, TensorSpec
 from beatwise.training.loop import can_be_trimmed, fit_model
@@ -478,6 +480,17 @@ def _epoch_of_worker(model: str) -> float:
     return _WORKER["epochs"][model]()
 
 
+def with_torchs_layers(epoch: Epoch) -> Epoch:
+    """The same with torch's own convolutions and batch normalisation over time, not those with channels last."""
+
+    def run() -> float:
+        norm = {name: getattr(nn.BatchNorm1d, name) for name in ("forward", "_check_input_dim")}
+        with patch.multiple(Conv1d, forward=nn.Conv1d.forward), patch.multiple(BatchNorm1d, **norm):
+            return epoch()
+
+    return run
+
+
 def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dict[str, Epoch], dict[str, str]]:
     """The bare loop, and with one lever pulled at a time.
 
@@ -499,6 +512,8 @@ def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dic
     jobs[f"threads: {other}"] = with_threads(other, bare_loop(model, beats))
     jobs["two processes"] = partial(pair.epoch, model)
     remarks["two processes"] = "of 1 thread each"
+
+    jobs["torch's layers"] = with_torchs_layers(bare_loop(model, beats))
 
     name = "cut to longest"
     if trimmable(model):
@@ -522,15 +537,13 @@ def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dic
 
 
 def pull_layouts() -> dict[str, Epoch]:
-    """Two convolutions of 64 channels over 94 samples, forward and backward, 20 batches: over time, and as images."""
+    """Two convolutions of 64 channels over 94 samples, forward and backward, 20 batches: torch's and Beatwise's."""
 
-    def block(convolution: type[nn.Module], norm: type[nn.Module], kernel: Any, padding: Any) -> nn.Module:
+    def steps(convolution: type[nn.Module], norm: type[nn.Module]) -> Epoch:
         def once() -> list[nn.Module]:
-            return [convolution(64, 64, kernel, padding=padding, bias=False), norm(64), nn.ReLU()]
+            return [convolution(64, 64, 5, padding=2, bias=False), norm(64), nn.ReLU()]
 
-        return nn.Sequential(*once(), *once())
-
-    def steps(network: nn.Module, x: Tensor) -> Epoch:
+        network, x = nn.Sequential(*once(), *once()), torch.rand(BATCH, 64, 94)
         # The input asks for its gradient too, as it does within a network.
         wanted = [x.requires_grad_(), *network.parameters()]
 
@@ -540,17 +553,7 @@ def pull_layouts() -> dict[str, Epoch]:
 
         return lambda: seconds(train)
 
-    x = torch.rand(BATCH, 64, 94)
-    last = torch.channels_last
-    return {
-        "1D": steps(block(nn.Conv1d, nn.BatchNorm1d, 5, 2), x.clone()),
-        "2D": steps(block(nn.Conv2d, nn.BatchNorm2d, (1, 5), (0, 2)), x[:, :, None].clone()),
-        "2D, channels last": steps(
-            # The types of torch leave this out.
-            block(nn.Conv2d, nn.BatchNorm2d, (1, 5), (0, 2)).to(memory_format=last),  # type: ignore[call-overload]
-            x[:, :, None].clone(memory_format=last),
-        ),
-    }
+    return {"torch's layers": steps(nn.Conv1d, nn.BatchNorm1d), "channels last": steps(Conv1d, BatchNorm1d)}
 
 
 def compare_levers(console: Console, models: list[str], beats: Beats, rounds: int) -> None:
