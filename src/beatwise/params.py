@@ -315,11 +315,14 @@ class Rows(Block):
             ``resample`` and ``train``; or ``reference``, the name of a classifier that is no network.
         strategies: By name: what each changes, over what the model changes.
         seeds: Seeds.
+        ensembles: By the name they are to have in the leaderboard: the models whose probabilities are averaged, over
+            all seeds, once a strategy.
     """
 
     models: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     strategies: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = {"none": {}}
     seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], Field(min_length=1)] = [42]
+    ensembles: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
 
 
 class Presets(Block):

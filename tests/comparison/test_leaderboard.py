@@ -338,25 +338,26 @@ def test_the_figure_grows_with_the_rows_and_shows_no_deviation_where_there_is_on
 
 def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFrame) -> None:
     rows: list[dict[str, Any]] = [
-        {"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None},
+        {"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None, "members": []},
         {
             "model": "<b>wild</b>",
             "strategy": "graft",
             "seed": 7,
             "changes": {"train.epochs": 3},
             "failure": "it diverged & fell over",
+            "members": [],
         },
     ]
     html = render_leaderboard(board, plot_leaderboard(board), rows, evaluate=EVALUATE, notice="Beware!", source="here")
     for words in ("Beware!", "2 fits on <b>here</b>, 1 of which failed", ".850 ± .071\n[.810, .890]", "the best"):
         assert words in html
-    assert "&lt;b&gt;wild&lt;/b&gt;, graft, seed 7</b>: it diverged &amp; fell over" in html
+    assert "&lt;b&gt;wild&lt;/b&gt; · graft · seed 7</b>: it diverged &amp; fell over" in html
     assert html.count("data:image/png;base64,") == 1
     for outside in ('src="http', 'href="http', "url(", "<script "):
         assert outside not in html
 
 
 def test_the_page_says_nothing_of_failures_where_there_are_none(board: pd.DataFrame) -> None:
-    rows = [{"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None}]
+    rows = [{"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None, "members": []}]
     html = render_leaderboard(board, plot_leaderboard(board), rows, evaluate=EVALUATE, notice="", source="here")
     assert "ailed" not in html

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from beatwise.beats import fingerprints_of
+from beatwise.comparison.leaderboard import row_name
 from beatwise.comparison.plan import plan_rows, row_key
 from beatwise.errors import BeatwiseError
 from beatwise.params import Comparison, FitConfig, Model, Resample, Tensors, Train, check_parameters
@@ -18,10 +19,19 @@ Rows = list[dict[str, Any]]
 
 
 def plan(
-    models: dict[str, Any], strategies: dict[str, Any] | None = None, seeds: tuple[int, ...] = (1,), **base: Any
+    models: dict[str, Any],
+    strategies: dict[str, Any] | None = None,
+    seeds: tuple[int, ...] = (1,),
+    ensembles: dict[str, list[str]] | None = None,
+    **base: Any,
 ) -> Rows:
     """The rows of a preset `p`, over a base that is an mlp trained for 7 epochs."""
-    preset = {"models": models, "strategies": strategies or {"none": {}}, "seeds": list(seeds)}
+    preset = {
+        "models": models,
+        "strategies": strategies or {"none": {}},
+        "seeds": list(seeds),
+        "ensembles": ensembles or {},
+    }
     blocks = {
         "resample": Resample(use="none"),
         "tensors": Tensors(use="auto"),
@@ -129,7 +139,35 @@ def test_a_reference_takes_the_strategy_and_the_signal_whatever_the_base_is_made
     assert row["config"]["tensors"]["use"] == "signal"
 
 
+def test_an_ensemble_is_one_row_a_strategy_after_all_fits_and_averages_all_seeds() -> None:
+    rows = plan({"a": {}, "b": {}}, {"x": {}, "y": {}}, seeds=(1, 2), ensembles={"one": ["b"], "two": ["b", "a"]})
+    assert [row["members"] for row in rows[:8]] == [[]] * 8
+    found = [(row["model"], row["strategy"], row["members"], row["changes"]) for row in rows[8:]]
+    assert found == [
+        ("one", "x", [4, 5], {"ensemble": ["b"]}),
+        ("one", "y", [6, 7], {"ensemble": ["b"]}),
+        ("two", "x", [0, 1, 4, 5], {"ensemble": ["b", "a"]}),
+        ("two", "y", [2, 3, 6, 7], {"ensemble": ["b", "a"]}),
+    ]
+    assert [row_name(row) for row in (rows[0], rows[8])] == ["a · x · seed 1", "one · x"]
+
+
 # --- mistakes
+
+ENSEMBLES: dict[str, tuple[dict[str, list[str]], str]] = {
+    "a single fit": ({"e": ["a"]}, "compare.p.ensembles.e averages a single fit. Name more models in it, or seeds"),
+    "unknown model": ({"e": ["a", "aa"]}, "compare.p.ensembles.e: Unknown model of this comparison 'aa'. Did you mean"),
+    "name of a model": ({"a": ["a", "b"]}, "compare.p.ensembles.a: a model has that name already."),
+}
+
+
+@pytest.mark.parametrize("mistake", ENSEMBLES)
+def test_an_ensemble_that_cannot_be_is_refused(mistake: str) -> None:
+    ensembles, words = ENSEMBLES[mistake]
+    with pytest.raises(BeatwiseError) as caught:
+        plan({"a": {}, "b": {}}, ensembles=ensembles)
+    assert str(caught.value).startswith(words)
+
 
 MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "unknown block": ({"a": {"modle": {"use": "mlp"}}}, {}, "modle cannot be changed here; allowed: resample, tensors"),
@@ -202,6 +240,7 @@ def test_a_seed_that_stands_there_twice_is_refused_because_it_would_make_the_dev
         ({"use": "quick", "quick": {"models": {"a": None}}}, r"compare\.quick\.models\.a: "),
         ({"use": "quick", "quick": {"models": {"a": {}}, "seeds": []}}, r"compare\.quick\.seeds: "),
         ({"use": "quick", "quick": {"models": {"a": {}}, "seeds": [-1]}}, r"compare\.quick\.seeds\.0: "),
+        ({"use": "quick", "quick": {"models": {"a": {}}, "ensembles": {"e": []}}}, r"compare\.quick\.ensembles\.e: "),
         ({"use": "quick", "quick": {"model": {"a": {}}}}, r"compare\.quick\.model"),
         ({"use": "quick", "quick": {"models": {"a": {}}}, "other": {"models": 3}}, r"compare\.other\.models: "),
     ],

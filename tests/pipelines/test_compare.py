@@ -35,6 +35,7 @@ MODELS: dict[str, Any] = {
     "small mlp": {"model": {"use": "mlp", "mlp": {"width": 16, "layers": 1}}},
     "cnn1d": {"model": {"use": "cnn1d"}},
 }
+ENSEMBLES = {"both": ["small mlp", "cnn1d"]}
 DIVERGES = {"wild": {"model": {"use": "cnn1d"}, "train": {"learning_rate": 1e30, "gradient_clip": None}}}
 
 
@@ -88,7 +89,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory, ray: Any) -> Iterator[Com
     import rich
 
     folder = copy_project(tmp_path_factory.mktemp("project"))
-    given = {**preset({**MODELS, **DIVERGES}, STRATEGIES), "train": {"steps_per_epoch": 4}}
+    given = {**preset({**MODELS, **DIVERGES}, STRATEGIES, ensembles=ENSEMBLES), "train": {"steps_per_epoch": 4}}
     shown = []
     with chdir(folder):
         for _ in range(2):
@@ -102,16 +103,19 @@ def compared(tmp_path_factory: pytest.TempPathFactory, ray: Any) -> Iterator[Com
 
 def test_the_leaderboard_has_a_row_for_every_model_and_strategy_best_first(compared: Compared) -> None:
     board = compared.leaderboard()
-    assert set(zip(board["model"], board["strategy"], strict=True)) == {(m, s) for m in MODELS for s in STRATEGIES}
+    assert set(zip(board["model"], board["strategy"], strict=True)) == {
+        (m, s) for m in (*MODELS, *ENSEMBLES) for s in STRATEGIES
+    }
     assert board["rank_macro_f1"].is_monotonic_increasing
     assert board["macro_f1"].is_monotonic_decreasing
-    assert (board["seeds"] == 2).all()
+    assert (board["seeds"] == board["model"].isin([*MODELS]) + 1).all()
 
 
 def test_the_leaderboard_holds_metrics_with_intervals_and_deviations_and_what_each_row_cost(compared: Compared) -> None:
     board = compared.leaderboard()
     for name in COMPARED:
-        assert board[[name, f"{name}_sd", f"{name}_low", f"{name}_high"]].notna().all(axis=None)
+        assert board[[name, f"{name}_low", f"{name}_high"]].notna().all(axis=None)
+        assert (board[f"{name}_sd"].isna() == board["model"].isin([*ENSEMBLES])).all()
         assert (board[f"{name}_low"] <= board[f"{name}_high"]).all()
     assert set(board[board["model"] == "cnn1d"]["n_parameters"]) == {4813}
     assert (board["seconds"] > 0).all()
@@ -131,10 +135,10 @@ def test_the_figure_is_drawn_and_the_page_holds_it_with_all_tables(compared: Com
 
 def test_a_row_that_fails_is_listed_with_its_reason_and_the_others_stand(compared: Compared) -> None:
     html = compared.html()
-    assert "12 fits on <b>test</b>, 4 of which failed" in html
+    assert "12 fits and 2 ensembles of them on <b>test</b>, 4 of which failed" in html
     for strategy in STRATEGIES:
         for seed in (1, 2):
-            assert f"<b>wild, {strategy}, seed {seed}</b>: The training loss is" in html
+            assert f"<b>wild · {strategy} · seed {seed}</b>: The training loss is" in html
     assert "wild" not in set(compared.leaderboard()["model"])
     assert len(compared.stored) == 8
 
@@ -143,20 +147,23 @@ def test_the_leaderboard_and_the_path_of_the_page_are_shown_at_the_end(compared:
     page = compared.versions("report.html")[0]
     for words in ("Leaderboard", "cnn1d · oversampled", "macro F1", str(page.relative_to(compared.folder))):
         assert words in compared.shown[0]
-    assert "wild, none, seed 1 failed" in " ".join(compared.shown[0].split())
+    assert "wild · none · seed 1 failed" in " ".join(compared.shown[0].split())
 
 
 def test_the_run_card_has_the_scores_of_every_row_that_did_not_fail(compared: Compared) -> None:
     card = read_card(compared.versions("run_card.json", "")[0])
-    assert set(card.scores) == {f"{m} · {s} · seed {seed}" for m in MODELS for s in STRATEGIES for seed in (1, 2)}
+    fits = {f"{m} · {s} · seed {seed}" for m in MODELS for s in STRATEGIES for seed in (1, 2)}
+    assert set(card.scores) == fits | {f"both · {s}" for s in STRATEGIES}
     assert card.seeds == [1, 2, 42]
 
 
 def test_every_row_is_an_mlflow_run_below_that_of_the_command(compared: Compared) -> None:
     rows = compared.rows_of(0)
-    names = {f"{m}, {s}, seed {seed}" for m in (*MODELS, "wild") for s in STRATEGIES for seed in (1, 2)}
+    names = {f"{m} · {s} · seed {seed}" for m in (*MODELS, "wild") for s in STRATEGIES for seed in (1, 2)}
+    names |= {f"both · {s}" for s in STRATEGIES}
     assert set(rows["tags.mlflow.runName"]) == names
     assert len(rows) == len(names)
+    assert set(rows[rows["tags.model"] == "both"]["params.ensemble"]) == {str(ENSEMBLES["both"])}
     failed = rows["tags.model"] == "wild"
     assert set(rows[~failed]["status"]) == {"FINISHED"}
     assert set(rows[failed]["status"]) == {"FAILED"}
@@ -166,7 +173,7 @@ def test_every_row_is_an_mlflow_run_below_that_of_the_command(compared: Compared
 
 def test_the_run_of_a_row_has_its_parameters_its_scores_and_its_history(compared: Compared) -> None:
     rows = compared.rows_of(0).set_index("tags.mlflow.runName")
-    run = rows.loc["small mlp, oversampled, seed 2"]
+    run = rows.loc["small mlp · oversampled · seed 2"]
     expected = {"model.use": "mlp", "model.mlp.width": "16", "resample.use": "full_oversampling", "seed": "2"}
     assert {name: run[f"params.{name}"] for name in expected} == expected
     assert run["params.train.steps_per_epoch"] == "4"
@@ -299,6 +306,31 @@ def test_networks_and_references_stand_side_by_side(fit) -> None:
     rows, predictions = fit({"mlp": {}, "boosting": boosting}, seeds=[1])
     assert [row["facts"]["n_parameters"] is None for row in rows] == [False, True]
     assert predictions["row"].value_counts().to_dict() == {0: 216, 1: 216}
+
+
+def test_an_ensemble_averages_the_probabilities_of_all_seeds_of_its_models_for_each_strategy(fit) -> None:
+    rows, predictions = fit(
+        {"mlp": {}, "cnn": {"model": {"use": "cnn1d"}}}, STRATEGIES, ensembles={"all": ["cnn", "mlp"]}
+    )
+    assert [row["model"] for row in rows[-2:]] == ["all", "all"]
+    probability = [name for name in predictions if name.startswith("probability_")]
+    by_row = {row: table.reset_index(drop=True) for row, table in predictions.groupby("row")}
+    for row in rows[-2:]:
+        members = [other for other in rows[:-2] if other["strategy"] == row["strategy"]]
+        assert row["members"] == [other["row"] for other in members]
+        assert len(members) == 4
+        mean = sum(by_row[other["row"]][probability] for other in members) / 4
+        pd.testing.assert_frame_equal(by_row[row["row"]][probability], mean, check_dtype=False, rtol=1e-5)
+        winner = by_row[row["row"]][probability].to_numpy().argmax(axis=1)
+        assert by_row[row["row"]]["prediction"].tolist() == winner.tolist()
+        assert by_row[row["row"]]["target"].tolist() == by_row[0]["target"].tolist()
+        assert row["facts"]["n_parameters"] == sum(other["facts"]["n_parameters"] for other in members)
+
+
+def test_an_ensemble_of_which_a_fit_failed_fails_and_says_which(fit) -> None:
+    rows, predictions = fit({"mlp": {}, **DIVERGES}, ensembles={"all": ["mlp", "wild"]})
+    assert rows[-1]["failure"] == "of what it averages, wild · none · seed 1 and wild · none · seed 2 failed"
+    assert set(predictions["row"]) == {0, 1}
 
 
 # --- interruption

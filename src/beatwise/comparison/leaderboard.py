@@ -63,6 +63,12 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
     return board.sort_values("rank_macro_f1", kind="stable", ignore_index=True)
 
 
+def row_name(row: Mapping[str, Any]) -> str:
+    """What to call a row: its model, its strategy, and the seed of a fit."""
+    named = f"{row['model']} · {row['strategy']}"
+    return named if row["members"] else f"{named} · seed {row['seed']}"
+
+
 def row_labels(leaderboard: pd.DataFrame) -> list[str]:
     """What to call each row in a word: the model, and the strategy where there are several."""
     several = len(set(leaderboard["strategy"])) > 1

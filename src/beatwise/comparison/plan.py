@@ -1,14 +1,15 @@
-"""The rows of a comparison: every model with every strategy and every seed, each a fit of its own."""
+"""The rows of a comparison: every model with every strategy and every seed, each a fit of its own; and ensembles."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beatwise.comparison.reference import REFERENCES
 from beatwise.comparison.rows import own_config
 from beatwise.errors import BeatwiseError
-from beatwise.params import Comparison, FitConfig, Model, Resample, Tensors, Train, flatten, merged
+from beatwise.params import Comparison, FitConfig, Model, Resample, Rows, Tensors, Train, flatten, merged
+from beatwise.registry import unknown_name
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_block, changed_fit, fit_blocks
 
@@ -28,11 +29,13 @@ def plan_rows(
 
     Returns:
         One mapping a row: ``model`` and ``strategy`` (what they are called), ``seed``, ``reference`` (whether it is
-        one), ``changes`` (what model and strategy change, by full name), and ``config``, a
-        :class:`beatwise.params.FitConfig` as plain data.
+        one), ``changes`` (what model and strategy change, by full name), ``config``, a
+        :class:`beatwise.params.FitConfig` as plain data, and ``members``. Ensembles come last; an ensemble has no seed
+        and no configuration, but members, the numbers of the rows that it averages.
 
     Raises:
-        BeatwiseError: If a model or strategy changes what is no parameter, or to a value that is not allowed.
+        BeatwiseError: If a model or strategy changes what is no parameter, or to a value that is not allowed, or an
+            ensemble averages what is no model of the comparison, or a single fit.
     """
     chosen, key = comparison.rows, f"compare.{comparison.use}"
     if len(set(chosen.seeds)) < len(chosen.seeds):
@@ -54,9 +57,40 @@ def plan_rows(
                         "reference": is_reference,
                         "changes": flatten(changes),
                         "config": {**config.model_dump(mode="json"), "seed": seed},
+                        "members": [],
                     }
                 )
-    return plan
+    return plan + _ensembles(chosen, plan, key)
+
+
+def _ensembles(chosen: Rows, fits: Sequence[Mapping[str, Any]], key: str) -> list[dict[str, Any]]:
+    """One row for each ensemble and strategy."""
+    rows = []
+    for name, models in chosen.ensembles.items():
+        here = f"{key}.ensembles.{name}"
+        if name in chosen.models:
+            raise BeatwiseError(f"{here}: a model has that name already. Give the ensemble another one.")
+        for model in models:
+            if model not in chosen.models:
+                raise BeatwiseError(f"{here}: {unknown_name('model of this comparison', model, chosen.models)}")
+        for strategy in chosen.strategies:
+            members = [
+                number for number, fit in enumerate(fits) if fit["model"] in models and fit["strategy"] == strategy
+            ]
+            if len(members) < 2:
+                raise BeatwiseError(f"{here} averages a single fit. Name more models in it, or seeds in {key}.seeds.")
+            rows.append(
+                {
+                    "model": name,
+                    "strategy": strategy,
+                    "seed": None,
+                    "reference": False,
+                    "changes": {"ensemble": models},
+                    "config": {},
+                    "members": members,
+                }
+            )
+    return rows
 
 
 def _config(

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,14 @@ import pandas as pd
 from beatwise.beats import PART, TARGET
 from beatwise.comparison.reference import REFERENCES
 from beatwise.evaluation.intervals import draw_scores
-from beatwise.evaluation.predictions import clusters_of, measure_predictions, predict, prediction_table, probabilities
+from beatwise.evaluation.predictions import (
+    PREFIX,
+    clusters_of,
+    measure_predictions,
+    predict,
+    prediction_table,
+    probabilities,
+)
 from beatwise.files import written_whole
 from beatwise.params import Evaluate, FitConfig
 from beatwise.training.checkpoint import Checkpoints
@@ -110,6 +117,32 @@ def fit_row(
 def _without_nan(epoch: Mapping[str, float]) -> dict[str, float | None]:
     """An epoch of a history for JSON, which has no word for what is no number."""
     return {name: value if math.isfinite(value) else None for name, value in epoch.items()}
+
+
+def average_rows(
+    outcomes: Sequence[tuple[dict[str, Any], pd.DataFrame]],
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """An ensemble of finished rows: the mean of their probabilities.
+
+    Args:
+        outcomes: What :func:`fit_row` returned for each, from the same beats.
+
+    Returns:
+        The same of the ensemble; parameters and seconds are those of all members together.
+    """
+    facts, tables = zip(*outcomes, strict=True)
+    columns = [name for name in tables[0].columns if name.startswith(PREFIX)]
+    mean = np.mean([table[columns].to_numpy(np.float32) for table in tables], axis=0)
+    averaged = tables[0].assign(prediction=mean.argmax(axis=1))
+    averaged[columns] = mean
+    sizes = [fact["n_parameters"] for fact in facts]
+    together = {
+        "n_parameters": None if None in sizes else sum(sizes),
+        "best_epoch": None,
+        "seconds": sum(fact["seconds"] for fact in facts),
+        "history": [],
+    }
+    return together, averaged
 
 
 def measure_row(predictions: pd.DataFrame, settings: tuple[Evaluate, int]) -> tuple[dict[str, Any], pd.DataFrame]:

@@ -108,6 +108,7 @@ class RunCardHooks:
         """Note which beats the run made, and what it measured."""
         if self._card is None:
             return
+        from beatwise.comparison.leaderboard import row_name
         from beatwise.evaluation.predictions import flatten_scores
 
         self._note_beats(self._card, dataset_name, data)
@@ -115,8 +116,7 @@ class RunCardHooks:
             self._card.scores[dataset_name.removesuffix(".metrics")] = flatten_scores(data)
         elif dataset_name == "comparison.scores":
             for row in data:
-                named = f"{row['model']} · {row['strategy']} · seed {row['seed']}"
-                self._card.scores[named] = flatten_scores(row["metrics"])
+                self._card.scores[row_name(row)] = flatten_scores(row["metrics"])
         elif dataset_name == "search.records":
             best = _best(data, self._catalog.load("search.plan"))
             self._catalog[CARD].begun = self._card = self._card.model_copy(update={"search": best})

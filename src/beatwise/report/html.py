@@ -10,6 +10,7 @@ from typing import Any, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
+from beatwise.comparison.leaderboard import row_name
 from beatwise.figures.style import DPI, to_png
 from beatwise.journal import Entry
 from beatwise.params import Evaluate, Report
@@ -168,7 +169,9 @@ def render_leaderboard(
         title="Beatwise leaderboard",
         notice=notice,
         source=source,
-        n_fits=len(rows),
+        n_fits=sum(not row["members"] for row in rows),
+        n_ensembles=sum(bool(row["members"]) for row in rows),
+        row_name=row_name,
         scores=leaderboard_table(leaderboard, evaluate),
         behind=behind_table(leaderboard, evaluate.confidence),
         cost=cost_table(leaderboard),

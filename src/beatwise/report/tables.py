@@ -343,7 +343,10 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
         ]
         for row in leaderboard.to_dict("records")
     ]
-    caption = "Means over the seeds. Seconds of training and validation on one thread, beside other rows."
+    caption = (
+        "Means over the seeds; of an ensemble, all its fits together. Seconds of training and validation on one "
+        "thread, beside other rows."
+    )
     return Table(caption, ["model", "strategy", "parameters", "best epoch", "seconds"], rows, labels=2)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from beatwise import figures
 from beatwise.beats import fingerprints_of
-from beatwise.comparison.leaderboard import rank_rows
+from beatwise.comparison.leaderboard import rank_rows, row_name
 from beatwise.comparison.rows import FinishedRows
 from beatwise.errors import BeatwiseError
 from beatwise.params import Comparison, Evaluate, Model, RaySettings, Report, Resample, Tensors, Train
@@ -71,14 +71,15 @@ def fit(
         BeatwiseError: If every row failed.
     """
     from beatwise.comparison.plan import row_key
-    from beatwise.comparison.rows import fit_row
+    from beatwise.comparison.rows import average_rows, fit_row
     from beatwise.search.engine import Failure, run_jobs
 
     parts = (train_beats, val_beats, test_beats)
     fingerprints = fingerprints_of(*parts)
-    keys = [row_key(row, fingerprints) for row in plan]
+    fits = [row for row in plan if not row["members"]]
+    keys = [row_key(row, fingerprints) for row in fits]
     # Rows may be called differently and yet be the same training.
-    distinct = dict(zip(keys, plan, strict=True))
+    distinct = dict(zip(keys, fits, strict=True))
     finished = {key: found for key in distinct if (found := finished_rows.load(key)) is not None}
     todo = {key: row for key, row in distinct.items() if key not in finished}
     log.info("%d rows to train; %d of %d are finished already", len(todo), len(finished), len(distinct))
@@ -88,7 +89,7 @@ def fit(
         closing(run_jobs(fit_row, todo, (*parts, checkpoints), ray)) as outcomes,
     ):
         for key, outcome in outcomes:
-            named = f"{todo[key]['model']}, {todo[key]['strategy']}, seed {todo[key]['seed']}"
+            named = row_name(todo[key])
             if isinstance(outcome, Failure):
                 failures[key] = outcome.reason
                 log.warning("%s failed: %s", named, outcome.reason)
@@ -97,14 +98,20 @@ def fit(
                 finished[key] = outcome
                 log.info("%s: finished in %.0f s", named, outcome[0]["seconds"])
             advance()
+    if not finished:
+        raise BeatwiseError(f"Every row of the comparison failed. The first: {next(iter(failures.values()))}")
     rows, tables = [], []
-    for number, (key, row) in enumerate(zip(keys, plan, strict=True)):
-        facts, predictions = finished.get(key, ({}, None))
-        rows.append({"row": number, **row, "facts": facts, "failure": failures.get(key)})
+    for number, row in enumerate(plan):
+        if row["members"]:
+            lost = [row_name(plan[member]) for member in row["members"] if keys[member] not in finished]
+            failure = f"of what it averages, {' and '.join(lost)} failed" if lost else None
+            outcome = None if lost else average_rows([finished[keys[member]] for member in row["members"]])
+        else:
+            failure, outcome = failures.get(keys[number]), finished.get(keys[number])
+        facts, predictions = outcome or ({}, None)
+        rows.append({"row": number, **row, "facts": facts, "failure": failure})
         if predictions is not None:
             tables.append(predictions.assign(row=number))
-    if not tables:
-        raise BeatwiseError(f"Every row of the comparison failed. The first: {next(iter(failures.values()))}")
     return rows, pd.concat(tables, ignore_index=True)
 
 
