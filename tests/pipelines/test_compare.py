@@ -310,7 +310,7 @@ def test_networks_and_references_stand_side_by_side(fit) -> None:
 
 def test_an_ensemble_averages_the_probabilities_of_all_seeds_of_its_models_for_each_strategy(fit) -> None:
     rows, predictions = fit(
-        {"mlp": {}, "cnn": {"model": {"use": "cnn1d"}}}, STRATEGIES, ensembles={"all": ["cnn", "mlp"]}
+        {"mlp": {}, "cnn": {"model": {"use": "cnn1d"}}}, strategies=STRATEGIES, ensembles={"all": ["cnn", "mlp"]}
     )
     assert [row["model"] for row in rows[-2:]] == ["all", "all"]
     probability = [name for name in predictions if name.startswith("probability_")]

@@ -386,7 +386,9 @@ def test_a_card_has_the_scores_of_every_row_of_a_comparison_and_its_seeds(
     manager.hook.before_pipeline_run(run_params=run_params, pipeline=compare.create_pipeline(), catalog=catalog)
     measured = {"overall": {"kappa": {"value": 0.5}}, "per_class": {}}
     metrics = {"classes": [], **dict.fromkeys(("test", "val", "recall_first"), measured)}
-    rows = [{"model": "mlp", "strategy": "none", "seed": seed, "metrics": metrics, "members": []} for seed in (1, 2)]
+    rows: list[dict[str, Any]] = [
+        {"model": "mlp", "strategy": "none", "seed": seed, "metrics": metrics, "members": []} for seed in (1, 2)
+    ]
     manager.hook.after_dataset_saved(dataset_name="comparison.scores", data=rows, node=None)
     card = RunCard.model_validate(catalog.load("run_card"))
     assert set(card.scores) == {"mlp · none · seed 1", "mlp · none · seed 2"}

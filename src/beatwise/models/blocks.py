@@ -7,7 +7,7 @@ behind a beat never change what is computed within it.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import torch
 from pydantic import AfterValidator, Field
@@ -35,6 +35,8 @@ ImagePooling = Literal["flatten", Pooling]
 # Heads of attention; 0 where attention is an option that can be left out.
 Heads = Annotated[int, Field(ge=1)]
 OptionalHeads = Annotated[int, Field(ge=0)]
+# Hidden units of a head in which auxiliary features meet those of the network.
+MIXED: Final = 64
 
 
 class Conv1d(nn.Conv1d):
@@ -65,16 +67,22 @@ class BatchNorm1d(nn.BatchNorm2d):
 
 
 class Head(nn.Module):
-    """The last layer: dropout, auxiliary features put beside the network's own, one linear map to logits."""
+    """The end of a network: dropout, a linear map to logits; before it, auxiliary features meet the network's own.
+
+    Where there are auxiliary features, they are put beside the network's own and go through a hidden layer of
+    :data:`MIXED` units. A linear map alone could only add the two up, and an S beat is one that comes early *and*
+    looks like N (docs/results.md).
+    """
 
     def __init__(self, n_features: int, n_aux: int, n_classes: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(n_features + n_aux, n_classes)
+        self.mix = nn.Sequential(nn.Linear(n_features + n_aux, MIXED), nn.ReLU()) if n_aux else nn.Identity()
+        self.linear = nn.Linear(MIXED if n_aux else n_features, n_classes)
 
     def forward(self, features: Tensor, aux: Tensor) -> Tensor:
         """Map ``[n, n_features]`` and ``[n, n_aux]`` to logits ``[n, n_classes]``."""
-        return self.linear(torch.cat([self.dropout(features), aux], dim=1))
+        return self.linear(self.mix(torch.cat([self.dropout(features), aux], dim=1)))
 
 
 def needs_series(model: str, input_shape: tuple[int, ...]) -> int:
