@@ -30,10 +30,11 @@ class Linear(nn.Module):
     def __init__(self, shape: tuple[int, ...], n_aux: int = 0) -> None:
         super().__init__()
         self.shape = shape
-        self.head = Head(int(np.prod(shape)), n_aux, len(CLASSES), 0.0)
+        self.head = Head(int(np.prod(shape)) + n_aux, 0, len(CLASSES), 0.0)
 
     def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        return self.head(x.flatten(1), aux)
+        # Features of the head's own would go through its hidden layer.
+        return self.head(torch.cat([x.flatten(1), aux], dim=1), aux[:, :0])
 
 
 class Convolution(nn.Module):

@@ -49,7 +49,8 @@ def made(name: str) -> Case:
     }[name]()
 
 
-CASES = ("usual", "an absent class", "perfect", "always wrong", "useless")
+CASES = ("usual", "an absent class")
+EDGES = ("perfect", "always wrong", "useless")
 
 
 def waves(beats: Case) -> pd.DataFrame:
@@ -110,7 +111,11 @@ FIGURES: dict[str, Callable[[Case], Figure]] = {
 
 @pytest.mark.parametrize(
     ("beats", "name"),
-    [*product(CASES, FIGURES), *product(("many records", "one record"), ("errors_by_record", "errors_by_rr"))],
+    [
+        *product(CASES, FIGURES),
+        *(pytest.param(*which, marks=pytest.mark.slow) for which in product(EDGES, FIGURES)),
+        *product(("many records", "one record"), ("errors_by_record", "errors_by_rr")),
+    ],
 )
 def test_a_figure_is_drawn_with_everything_in_it_and_nothing_written_over_another(beats, name):
     check_layout(FIGURES[name](made(beats)))

@@ -293,6 +293,7 @@ def test_weights_come_from_the_global_generator(name):
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
 
+@pytest.mark.slow
 # PyTorch notes that the weights of its own recurrent layers are no buffers.
 @pytest.mark.filterwarnings("ignore:The tensor attributes .*_flat_weights")
 @EVERY_MODEL

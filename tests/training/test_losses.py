@@ -373,7 +373,7 @@ def test_the_effective_number_is_that_of_the_paper():
 @pytest.mark.parametrize("name", LOSSES.names())
 @pytest.mark.parametrize("weights", CLASS_WEIGHTS.names())
 def test_every_loss_learns_with_every_kind_of_weights(parts: Parts, name, weights):
-    how = config(epochs=25, patience=25, options={"width": 64}, loss={"use": name}, class_weights={"use": weights})
+    how = config(epochs=40, patience=40, options={"width": 64}, loss={"use": name}, class_weights={"use": weights})
     _, history = loop.fit_model(*parts, how)
     assert history["train_loss"].iloc[-1] < 0.6 * history["train_loss"].iloc[0]
     assert history["val_macro_recall"].max() > 0.75
