@@ -510,13 +510,13 @@ def test_where_there_is_a_tuned_model_that_is_the_result() -> None:
         assert (result[0], result[1]["test.kappa"]) == ("tuned", 0.2)
 
 
-def test_the_result_of_a_comparison_is_its_first_row_with_means_over_the_seeds() -> None:
+def test_the_result_of_a_comparison_is_its_first_row_that_is_no_ensemble_with_means_over_the_seeds() -> None:
     def row(model: str, value: float, **test: float) -> dict[str, Any]:
         return {"model": model, "strategy": "none", "metrics": measured(value, **test)}
 
     undefined: Any = None
-    scores = [row("mlp", 0.1), row("cnn1d", 0.6, mcc=undefined), row("cnn1d", 0.7)]
-    board = pd.DataFrame({"model": ["cnn1d", "mlp"], "strategy": ["none", "none"]})
+    scores = [row("mlp", 0.1), row("cnn1d", 0.6, mcc=undefined), row("cnn1d", 0.7), row("both", 0.8)]
+    board = pd.DataFrame({"model": ["both", "cnn1d", "mlp"], "strategy": ["none"] * 3, "averaged": [3, 0, 0]})
     result = result_of({"comparison.scores": scores, "comparison.leaderboard": board})
     assert result is not None
     assert result[0] == "cnn1d · none"

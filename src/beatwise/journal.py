@@ -396,7 +396,7 @@ def is_result(dataset: str) -> bool:
 
 
 def result_of(saved: Mapping[str, Any]) -> tuple[str, dict[str, float]] | None:
-    """What a run came to: the tuned model, or the best row of a comparison, or the only model that there is.
+    """What a run came to: the tuned model, or the best model of a comparison, or the only model that there is.
 
     Args:
         saved: The datasets that the run saved, by name.
@@ -409,7 +409,8 @@ def result_of(saved: Mapping[str, Any]) -> tuple[str, dict[str, float]] | None:
     scores: list[dict[str, Any]]
     measured = sorted(name for name in saved if name.endswith(".metrics"))
     if "tuned.metrics" not in saved and {"comparison.leaderboard", "comparison.scores"} <= set(saved):
-        best = saved["comparison.leaderboard"].iloc[0]
+        board = saved["comparison.leaderboard"]
+        best = board[board["averaged"] == 0].iloc[0]
         rows = saved["comparison.scores"]
         scores = [
             row["metrics"] for row in rows if (row["model"], row["strategy"]) == (best["model"], best["strategy"])

@@ -308,7 +308,7 @@ class RaySettings(Block):
 
 
 class Rows(Block):
-    """What a comparison compares: every model with every strategy and every seed.
+    """What a comparison compares: every model with every strategy and every seed, and ensembles of them.
 
     Attributes:
         models: By the name they are to have in the leaderboard: what each changes in the blocks ``model``, ``tensors``,

@@ -49,6 +49,7 @@ class Board:
         seed: int = 1,
         spread: Sequence[float] | np.ndarray[Any, Any] = AROUND,
         facts: dict[str, Any] | None = None,
+        members: Sequence[int] = (),
     ) -> Board:
         """A row whose draws are its metrics plus the spread."""
 
@@ -64,7 +65,7 @@ class Board:
         }
         known = {"n_parameters": 1234, "best_epoch": 3, "seconds": 10.0, "history": []}
         self.scores.append(
-            {"row": row, "model": model, "strategy": strategy, "seed": seed, "metrics": metrics}
+            {"row": row, "model": model, "strategy": strategy, "seed": seed, "metrics": metrics, "members": [*members]}
             | {"facts": known if facts is None else facts}
         )
         drawn = {name: test[name] + np.asarray(spread) for name in COMPARED}
@@ -281,6 +282,15 @@ def test_the_table_of_differences_shows_the_best_and_how_far_behind_it_the_other
 def test_a_negative_end_of_an_interval_keeps_its_sign() -> None:
     rows = Board().add("a", 0.80, 0.6).add("b", 0.79, 0.6, spread=AROUND[::-1]).rank()
     assert behind_table(rows, 0.8).rows[1][2] == ".010 [-.070, .090]"
+
+
+def test_an_ensemble_says_how_many_fits_it_averages_and_has_no_deviation() -> None:
+    board = Board().add("a", 0.8, 0.6, seed=1).add("a", 0.7, 0.6, seed=2).add("all", 0.9, 0.7, members=[0, 1]).rank()
+    assert board[["model", "seeds", "averaged"]].to_numpy().tolist() == [["all", 1, 2], ["a", 2, 0]]
+    ensemble, fits = leaderboard_table(board, EVALUATE).rows
+    assert (ensemble[2], fits[2]) == ("2 averaged", "2")
+    assert "±" in fits[3]
+    assert "±" not in ensemble[3]
 
 
 def test_the_table_of_costs_leaves_open_what_a_reference_does_not_have(board: pd.DataFrame) -> None:

@@ -144,10 +144,10 @@ def test_an_ensemble_is_one_row_a_strategy_after_all_fits_and_averages_all_seeds
     assert [row["members"] for row in rows[:8]] == [[]] * 8
     found = [(row["model"], row["strategy"], row["members"], row["changes"]) for row in rows[8:]]
     assert found == [
-        ("one", "x", [4, 5], {"ensemble": ["b"]}),
-        ("one", "y", [6, 7], {"ensemble": ["b"]}),
-        ("two", "x", [0, 1, 4, 5], {"ensemble": ["b", "a"]}),
-        ("two", "y", [2, 3, 6, 7], {"ensemble": ["b", "a"]}),
+        ("one", "x", [4, 5], {"ensemble": "b"}),
+        ("one", "y", [6, 7], {"ensemble": "b"}),
+        ("two", "x", [0, 1, 4, 5], {"ensemble": "b + a"}),
+        ("two", "y", [2, 3, 6, 7], {"ensemble": "b + a"}),
     ]
     assert [row_name(row) for row in (rows[0], rows[8])] == ["a · x · seed 1", "one · x"]
 
@@ -157,6 +157,7 @@ def test_an_ensemble_is_one_row_a_strategy_after_all_fits_and_averages_all_seeds
 ENSEMBLES: dict[str, tuple[dict[str, list[str]], str]] = {
     "a single fit": ({"e": ["a"]}, "compare.p.ensembles.e averages a single fit. Name more models in it, or seeds"),
     "unknown model": ({"e": ["a", "aa"]}, "compare.p.ensembles.e: Unknown model of this comparison 'aa'. Did you mean"),
+    "a model twice": ({"e": ["a", "b", "a"]}, "compare.p.ensembles.e: ['a', 'b', 'a'] names a model twice."),
     "name of a model": ({"a": ["a", "b"]}, "compare.p.ensembles.a: a model has that name already."),
 }
 

@@ -14,7 +14,7 @@ from beatwise.comparison.rows import COMPARED, PREDICTIONS, RESULT, FinishedRows
 from beatwise.errors import BeatwiseError
 from beatwise.evaluation.metrics import point_scores
 from beatwise.evaluation.predictions import measure_predictions, probabilities
-from beatwise.models.blocks import MIXED
+from beatwise.models.blocks import HEAD_WIDTH
 from beatwise.params import Comparison, Evaluate, FitConfig, Model, Resample, Tensors, Train
 from beatwise.pipelines.evaluate import nodes as evaluate_nodes
 from beatwise.pipelines.fit import nodes as fit_nodes
@@ -66,7 +66,7 @@ def test_a_row_predicts_every_beat_of_validation_and_test(changes: dict[str, Any
 def test_a_row_of_a_network_says_what_it_cost_and_how_it_went(parts: Parts) -> None:
     facts, _ = fit_row(row(), parts)
     # 24 samples to 8, 8 with the RR features to the hidden layer of the head, and that to 5 classes.
-    assert facts["n_parameters"] == 24 * 8 + 8 + (8 + len(RR_FEATURES) + 1) * MIXED + (MIXED + 1) * 5
+    assert facts["n_parameters"] == 24 * 8 + 8 + (8 + len(RR_FEATURES) + 1) * HEAD_WIDTH + (HEAD_WIDTH + 1) * 5
     assert facts["best_epoch"] in (1, 2)
     assert facts["seconds"] > 0
     assert [epoch["epoch"] for epoch in facts["history"]] == [1, 2]

@@ -9,7 +9,7 @@ from sklearn.manifold import trustworthiness
 from beatwise.errors import BeatwiseError
 from beatwise.explanation.embedding import draw_beats, embed_beats, penultimate_features, same_class_share
 from beatwise.explanation.projections import PROJECTIONS, check_installed
-from beatwise.models.blocks import MIXED
+from beatwise.models.blocks import HEAD_WIDTH
 from beatwise.params import Projections
 from tests.explanation.cases import LENGTH, Explained, explained
 
@@ -27,7 +27,7 @@ def test_the_last_linear_map_makes_the_logits_of_the_features(case):
         logits = case.model.network(torch.from_numpy(case.tensors.x[rows]), torch.from_numpy(case.tensors.aux[rows]))
         np.testing.assert_allclose(head(torch.from_numpy(features)), logits, atol=1e-6)
     # Behind the layer in which RR features meet the network's own.
-    assert features.shape == (3, MIXED)
+    assert features.shape == (3, HEAD_WIDTH)
 
 
 def test_rare_classes_are_drawn_whole_and_the_rest_is_shared():

@@ -109,6 +109,7 @@ def test_the_leaderboard_has_a_row_for_every_model_and_strategy_best_first(compa
     assert board["rank_macro_f1"].is_monotonic_increasing
     assert board["macro_f1"].is_monotonic_decreasing
     assert (board["seeds"] == board["model"].isin([*MODELS]) + 1).all()
+    assert (board["averaged"] == 4 * board["model"].isin([*ENSEMBLES])).all()
 
 
 def test_the_leaderboard_holds_metrics_with_intervals_and_deviations_and_what_each_row_cost(compared: Compared) -> None:
@@ -135,7 +136,7 @@ def test_the_figure_is_drawn_and_the_page_holds_it_with_all_tables(compared: Com
 
 def test_a_row_that_fails_is_listed_with_its_reason_and_the_others_stand(compared: Compared) -> None:
     html = compared.html()
-    assert "12 fits and 2 ensembles of them on <b>test</b>, 4 of which failed" in html
+    assert "12 fits on <b>test</b>, 4 of which failed; 2 ensembles of them" in html
     for strategy in STRATEGIES:
         for seed in (1, 2):
             assert f"<b>wild · {strategy} · seed {seed}</b>: The training loss is" in html
@@ -163,7 +164,7 @@ def test_every_row_is_an_mlflow_run_below_that_of_the_command(compared: Compared
     names |= {f"both · {s}" for s in STRATEGIES}
     assert set(rows["tags.mlflow.runName"]) == names
     assert len(rows) == len(names)
-    assert set(rows[rows["tags.model"] == "both"]["params.ensemble"]) == {str(ENSEMBLES["both"])}
+    assert set(rows[rows["tags.model"] == "both"]["params.ensemble"]) == {" + ".join(ENSEMBLES["both"])}
     failed = rows["tags.model"] == "wild"
     assert set(rows[~failed]["status"]) == {"FINISHED"}
     assert set(rows[failed]["status"]) == {"FAILED"}

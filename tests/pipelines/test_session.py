@@ -21,7 +21,7 @@ from tests.conftest import ROOT, copy_project, run_session, tracked_runs
 
 @dataclass(frozen=True)
 class Ran:
-    """A project in which `train` has run twice, the second time with another learning rate."""
+    """A project in which `train` has run twice, the second time with another learning rate and no figures."""
 
     folder: Path
     shown: str
@@ -51,7 +51,7 @@ def test_everything_a_source_makes_lies_under_its_own_name(ran: Ran) -> None:
             assert [source.name for source in layer.iterdir()] == ["test"], layer
 
 
-def test_model_history_predictions_metrics_and_report_keep_every_version(ran: Ran) -> None:
+def test_model_history_predictions_and_metrics_keep_every_version(ran: Ran) -> None:
     for path in (
         "06_models/test/baseline/model",
         "06_models/test/baseline/history.parquet",

@@ -27,8 +27,9 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
         confidence: Of the intervals.
 
     Returns:
-        One row for each model and strategy, best macro F1 first: ``model``, ``strategy``, ``seeds``, ``n_parameters``,
-        ``best_epoch``, ``seconds`` (means over the seeds); of each compared metric ``<metric>``, ``<metric>_sd`` (NaN
+        One row for each model and strategy, best macro F1 first: ``model``, ``strategy``, ``seeds``, ``averaged`` (how
+        many fits an ensemble averages, 0 otherwise), ``n_parameters``, ``best_epoch``, ``seconds`` (means over the
+        seeds); of each compared metric ``<metric>``, ``<metric>_sd`` (NaN
         for a single seed), ``<metric>_low``, ``<metric>_high``; the validation's ``val_macro_recall`` and
         ``val_macro_f1``; ``recall_first_macro_recall``, ``recall_first_accuracy``; ``rank_<metric>`` and
         ``behind_<metric>``, ``behind_<metric>_low``, ``behind_<metric>_high``: how far it lies behind the first.
@@ -37,7 +38,8 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
     by_row = {row: group.sort_values("draw") for row, group in draws.groupby("row")}
     table, drawn = [], []
     for (model, strategy), group in pd.DataFrame(list(scores)).groupby(["model", "strategy"], sort=False):
-        entry: dict[str, Any] = {"model": model, "strategy": strategy, "seeds": len(group)}
+        averaged = max(len(row.get("members", [])) for row in group.to_dict("records"))
+        entry: dict[str, Any] = {"model": model, "strategy": strategy, "seeds": len(group), "averaged": averaged}
         for fact in ("n_parameters", "best_epoch", "seconds"):
             known = [facts[fact] for facts in group["facts"] if facts[fact] is not None]
             entry[fact] = float(np.mean(known)) if known else np.nan
@@ -63,10 +65,15 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
     return board.sort_values("rank_macro_f1", kind="stable", ignore_index=True)
 
 
+def is_ensemble(row: Mapping[str, Any]) -> bool:
+    """Whether a row averages others; rows that were stored before there were ensembles do not."""
+    return bool(row.get("members"))
+
+
 def row_name(row: Mapping[str, Any]) -> str:
     """What to call a row: its model, its strategy, and the seed of a fit."""
     named = f"{row['model']} · {row['strategy']}"
-    return named if row["members"] else f"{named} · seed {row['seed']}"
+    return named if is_ensemble(row) else f"{named} · seed {row['seed']}"
 
 
 def row_labels(leaderboard: pd.DataFrame) -> list[str]:

@@ -70,6 +70,8 @@ def _ensembles(chosen: Rows, fits: Sequence[Mapping[str, Any]], key: str) -> lis
         here = f"{key}.ensembles.{name}"
         if name in chosen.models:
             raise BeatwiseError(f"{here}: a model has that name already. Give the ensemble another one.")
+        if len(set(models)) < len(models):
+            raise BeatwiseError(f"{here}: {models} names a model twice. Each may stand there once.")
         for model in models:
             if model not in chosen.models:
                 raise BeatwiseError(f"{here}: {unknown_name('model of this comparison', model, chosen.models)}")
@@ -85,7 +87,7 @@ def _ensembles(chosen: Rows, fits: Sequence[Mapping[str, Any]], key: str) -> lis
                     "strategy": strategy,
                     "seed": None,
                     "reference": False,
-                    "changes": {"ensemble": models},
+                    "changes": {"ensemble": " + ".join(models)},
                     "config": {},
                     "members": members,
                 }

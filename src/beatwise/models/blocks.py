@@ -35,8 +35,8 @@ ImagePooling = Literal["flatten", Pooling]
 # Heads of attention; 0 where attention is an option that can be left out.
 Heads = Annotated[int, Field(ge=1)]
 OptionalHeads = Annotated[int, Field(ge=0)]
-# Hidden units of a head in which auxiliary features meet those of the network.
-MIXED: Final = 64
+# Units of the hidden layer in which auxiliary features meet those of the network.
+HEAD_WIDTH: Final = 64
 
 
 class Conv1d(nn.Conv1d):
@@ -70,19 +70,19 @@ class Head(nn.Module):
     """The end of a network: dropout, a linear map to logits; before it, auxiliary features meet the network's own.
 
     Where there are auxiliary features, they are put beside the network's own and go through a hidden layer of
-    :data:`MIXED` units. A linear map alone could only add the two up, and an S beat is one that comes early *and*
-    looks like N (docs/results.md).
+    :data:`HEAD_WIDTH` units. A linear map alone could only add the two up, and an S beat is one that comes early *and*
+    looks like N.
     """
 
     def __init__(self, n_features: int, n_aux: int, n_classes: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.mix = nn.Sequential(nn.Linear(n_features + n_aux, MIXED), nn.ReLU()) if n_aux else nn.Identity()
-        self.linear = nn.Linear(MIXED if n_aux else n_features, n_classes)
+        self.hidden = nn.Sequential(nn.Linear(n_features + n_aux, HEAD_WIDTH), nn.ReLU()) if n_aux else nn.Identity()
+        self.linear = nn.Linear(HEAD_WIDTH if n_aux else n_features, n_classes)
 
     def forward(self, features: Tensor, aux: Tensor) -> Tensor:
         """Map ``[n, n_features]`` and ``[n, n_aux]`` to logits ``[n, n_classes]``."""
-        return self.linear(self.mix(torch.cat([self.dropout(features), aux], dim=1)))
+        return self.linear(self.hidden(torch.cat([self.dropout(features), aux], dim=1)))
 
 
 def needs_series(model: str, input_shape: tuple[int, ...]) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beatwise.comparison.leaderboard import row_name
+from beatwise.comparison.leaderboard import is_ensemble, row_name
 from beatwise.figures.style import DPI, to_png
 from beatwise.journal import Entry
 from beatwise.params import Evaluate, Report
@@ -164,13 +164,15 @@ def render_leaderboard(
     Returns:
         HTML that needs no other file and no network.
     """
+    fits = [row for row in rows if not is_ensemble(row)]
     return _render(
         "leaderboard.html",
         title="Beatwise leaderboard",
         notice=notice,
         source=source,
-        n_fits=sum(not row["members"] for row in rows),
-        n_ensembles=sum(bool(row["members"]) for row in rows),
+        n_fits=len(fits),
+        n_failed=sum(row["failure"] is not None for row in fits),
+        n_ensembles=len(rows) - len(fits),
         row_name=row_name,
         scores=leaderboard_table(leaderboard, evaluate),
         behind=behind_table(leaderboard, evaluate.confidence),

@@ -276,7 +276,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
     rows = [
         [
             *_labels(row),
-            str(row["seeds"]),
+            f"{row['averaged']} averaged" if row["averaged"] else str(row["seeds"]),
             *(_with_sd(row, name) for name in names),
             f"{short(row['recall_first_macro_recall'])} at {short(row['recall_first_accuracy'])}",
             f"{row['rank_macro_f1']} / {row['rank_macro_recall']}",
@@ -285,7 +285,8 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
     ]
     caption = (
         f"Test. ± is the deviation over seeds; in brackets the {evaluate.confidence:.0%} bootstrap interval of the "
-        "mean over the seeds. Recall first: macro recall at its accuracy, with factors of the classes chosen on "
+        "mean over the seeds; an ensemble averages the probabilities of its fits and has one score. Recall first: "
+        "macro recall at its accuracy, with factors of the classes chosen on "
         f"validation for an accuracy of {evaluate.accuracy_floor} there. Ranks by macro F1 / macro recall."
     )
     return Table(caption, ["model", "strategy", "seeds", *_heads(names), "recall first", "rank"], rows, labels=2)
@@ -361,7 +362,10 @@ def changes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         [*labels, ", ".join(f"{key}={value}" for key, value in row["changes"].items()) or "nothing"]
         for labels, row in distinct.items()
     ]
-    caption = "Everything else is as the parameters say; reference: a classifier that is no network of the zoo."
+    caption = (
+        "Everything else is as the parameters say; reference: a classifier that is no network of the zoo; ensemble: "
+        "the mean of the probabilities of these models."
+    )
     return Table(caption, ["model", "strategy", "changes"], cells, labels=3)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from beatwise import figures
 from beatwise.beats import fingerprints_of
-from beatwise.comparison.leaderboard import rank_rows, row_name
+from beatwise.comparison.leaderboard import is_ensemble, rank_rows, row_name
 from beatwise.comparison.rows import FinishedRows
 from beatwise.errors import BeatwiseError
 from beatwise.params import Comparison, Evaluate, Model, RaySettings, Report, Resample, Tensors, Train
@@ -76,7 +76,7 @@ def fit(
 
     parts = (train_beats, val_beats, test_beats)
     fingerprints = fingerprints_of(*parts)
-    fits = [row for row in plan if not row["members"]]
+    fits = [row for row in plan if not is_ensemble(row)]
     keys = [row_key(row, fingerprints) for row in fits]
     # Rows may be called differently and yet be the same training.
     distinct = dict(zip(keys, fits, strict=True))
@@ -102,7 +102,7 @@ def fit(
         raise BeatwiseError(f"Every row of the comparison failed. The first: {next(iter(failures.values()))}")
     rows, tables = [], []
     for number, row in enumerate(plan):
-        if row["members"]:
+        if is_ensemble(row):
             lost = [row_name(plan[member]) for member in row["members"] if keys[member] not in finished]
             failure = f"of what it averages, {' and '.join(lost)} failed" if lost else None
             outcome = None if lost else average_rows([finished[keys[member]] for member in row["members"]])
