@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from beatwise.figures import plot_architecture
-from beatwise.models import list_models
 from beatwise.models.outline import ROWS_AT_MOST, OutlineBlock, outline_network
 from tests.layout import check_layout, texts
-from tests.models.test_models import VARIANTS, build
+from tests.models.test_models import DEFAULTS, VARIANTS, build
 
 # A4 less its margins and the lines of a caption, in inches.
 PAGE = (7.0, 9.0)
@@ -16,10 +15,7 @@ PAGE = (7.0, 9.0)
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [
-        *((name, {}) for name in list_models()),
-        *(pytest.param(*variant, marks=pytest.mark.slow) for variant in VARIANTS),
-    ],
+    [*DEFAULTS, *(pytest.param(*variant, marks=pytest.mark.slow) for variant in VARIANTS)],
 )
 def test_every_network_is_drawn_with_all_its_parameters_and_nothing_is_cut_off(
     name: str, options: dict[str, Any]

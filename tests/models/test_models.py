@@ -82,7 +82,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 EVERY_MODEL = pytest.mark.parametrize("name", list_models())
 EVERY_VARIANT = pytest.mark.parametrize(("name", "options"), VARIANTS)
-DEFAULTS_AND_VARIANTS: list[tuple[str, dict[str, Any]]] = [*((name, {}) for name in list_models()), *VARIANTS]
+DEFAULTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in list_models()]
+DEFAULTS_AND_VARIANTS = [*DEFAULTS, *VARIANTS]
 EVERY_MODEL_AND_VARIANT = pytest.mark.parametrize(("name", "options"), DEFAULTS_AND_VARIANTS)
 EVERY_ONE_THAT_IGNORES_PADDING = pytest.mark.parametrize(
     ("name", "options"), [(name, options) for name, options in DEFAULTS_AND_VARIANTS if MODELS[name].ignores_padding]

@@ -193,6 +193,8 @@ def test_a_given_version_is_measured_again_without_training(ran: Ran) -> None:
     again = ran.versions("07_model_output/test/baseline/metrics.json")[2:]
     assert [json.loads(path.read_text(encoding="utf-8")) for path in again] == [first, second]
     assert len(ran.versions("06_models/test/baseline/model")) == 2
+    # One of the first training, and one of each evaluation.
+    assert len(ran.versions("08_reporting/test/baseline/report.html")) == 3
 
 
 def test_the_same_seed_gives_the_same_numbers_bit_for_bit(ran: Ran) -> None:

@@ -29,16 +29,17 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
     Returns:
         One row for each model and strategy, best macro F1 first: ``model``, ``strategy``, ``seeds``, ``averaged`` (how
         many fits an ensemble averages, 0 otherwise), ``n_parameters``, ``best_epoch``, ``seconds`` (means over the
-        seeds); of each compared metric ``<metric>``, ``<metric>_sd`` (NaN
-        for a single seed), ``<metric>_low``, ``<metric>_high``; the validation's ``val_macro_recall`` and
-        ``val_macro_f1``; ``recall_first_macro_recall``, ``recall_first_accuracy``; ``rank_<metric>`` and
-        ``behind_<metric>``, ``behind_<metric>_low``, ``behind_<metric>_high``: how far it lies behind the first.
+        seeds); of each compared metric ``<metric>``, ``<metric>_sd`` (NaN for a single seed), ``<metric>_low``,
+        ``<metric>_high``; the validation's ``val_macro_recall`` and ``val_macro_f1``; ``recall_first_macro_recall``,
+        ``recall_first_accuracy``; ``rank_<metric>`` and ``behind_<metric>``, ``behind_<metric>_low``,
+        ``behind_<metric>_high``: how far it lies behind the first.
     """
     ends = interval_ends(confidence)
     by_row = {row: group.sort_values("draw") for row, group in draws.groupby("row")}
     table, drawn = [], []
     for (model, strategy), group in pd.DataFrame(list(scores)).groupby(["model", "strategy"], sort=False):
-        averaged = max(len(row.get("members", [])) for row in group.to_dict("records"))
+        # An ensemble is the only row of its name.
+        averaged = len(group.iloc[0].get("members", []))
         entry: dict[str, Any] = {"model": model, "strategy": strategy, "seeds": len(group), "averaged": averaged}
         for fact in ("n_parameters", "best_epoch", "seconds"):
             known = [facts[fact] for facts in group["facts"] if facts[fact] is not None]

@@ -18,6 +18,7 @@ from beatwise.comparison.reference import REFERENCES
 from beatwise.evaluation.intervals import draw_scores
 from beatwise.evaluation.predictions import (
     PREFIX,
+    class_names,
     clusters_of,
     measure_predictions,
     predict,
@@ -131,10 +132,9 @@ def average_rows(
         The same of the ensemble; parameters and seconds are those of all members together.
     """
     facts, tables = zip(*outcomes, strict=True)
-    columns = [name for name in tables[0].columns if name.startswith(PREFIX)]
-    mean = np.mean([table[columns].to_numpy(np.float32) for table in tables], axis=0)
+    mean = np.mean([probabilities(table) for table in tables], axis=0)
     averaged = tables[0].assign(prediction=mean.argmax(axis=1))
-    averaged[columns] = mean
+    averaged[[PREFIX + name for name in class_names(averaged)]] = mean
     sizes = [fact["n_parameters"] for fact in facts]
     together = {
         "n_parameters": None if None in sizes else sum(sizes),
