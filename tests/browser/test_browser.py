@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -82,9 +83,12 @@ def project_with_everything(project_with_search: Path) -> Path:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on, below those a system hands out by itself: kedro-viz takes none above 49151."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("not one of 100 ports between 20000 and 32000 is free")
 
 
 def is_up(address: str) -> bool:
@@ -96,35 +100,36 @@ def is_up(address: str) -> bool:
 @contextmanager
 def serving(folder: Path, *command: str) -> Iterator[str]:
     """A server of the project's folder, by a command that ends before its port; ends with the test."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DO_NOT_TRACK": "1"}
-    # kedro-viz asks the network for its newest version as it starts, and now and then never gets past that.
-    for _ in range(4):
-        port = free_port()
-        address = f"http://127.0.0.1:{port}"
-        with (folder / "server.log").open("a") as log:
-            process = subprocess.Popen(
-                [*command, str(port)],
-                cwd=folder,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-            try:
-                until = time.monotonic() + 60
-                while time.monotonic() < until and not is_up(address):
-                    time.sleep(0.5)
-                if is_up(address):
-                    yield address
-                    return
-            finally:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DO_NOT_TRACK": "1",
+        # kedro-viz asks for its newest version before it starts: refused at once, instead of half a minute's wait.
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+    }
+    with (folder / "server.log").open("a+") as log:
+        begin = log.tell()
+        process = subprocess.Popen(
+            [*command, str(port)], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            until = time.monotonic() + 120
+            while not is_up(address):
+                if process.poll() is not None or time.monotonic() > until:
+                    log.seek(begin)
+                    raise AssertionError(f"{' '.join(command)} {port} did not start:\n{log.read()}")
+                time.sleep(0.5)
+            yield address
+        finally:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait(5)
-    raise AssertionError(f"{' '.join(command)} did not start: see {folder / 'server.log'}")
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(5)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 40) -> Any:
