@@ -404,12 +404,13 @@ def test_a_refined_search_is_narrowed_around_an_earlier_one(
     assert found.space.ranges["model.use"].given == ("cnn1d",)
     assert found.space.ranges["model.cnn1d.widths"].given == ([4],)
     assert found.space.ranges["train.batch_size"] == Range("randint", (8, 19))
-    assert found.space.ranges["model.mlp.width"] == wider.space.ranges["model.mlp.width"]
+    assert "model.mlp.width" not in found.space.ranges
     assert found.space.constants == {"train": {"patience": 3}}
     assert (found.seed, found.search.trials, found.base) == (wider.seed, wider.search.trials, wider.base)
     assert SearchPlan.from_plain(json.loads(json.dumps(found.plain()))) == found
     assert found.key([]) != wider.key([])
     assert "refined: train.batch_size from 1 … 199 to 8 … 18" in caplog.text
+    assert "refined: model.mlp.width is searched no more" in caplog.text
 
 
 def test_a_search_refined_by_its_own_name_is_the_same_one_however_often_it_is_started(

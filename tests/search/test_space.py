@@ -232,6 +232,26 @@ def test_a_list_may_be_written_with_a_plus_as_on_the_command_line(use: Any) -> N
     assert {"train.augment.shift.max_samples", "train.augment.noise.sd"} <= set(space.draw(first))
 
 
+@pytest.mark.parametrize(
+    ("use", "out_of_reach"),
+    [
+        ({"choice": ["mlp", "cnn1d"]}, set()),
+        ({"choice": ["cnn1d"]}, {"model.mlp.width"}),
+        ("cnn1d", {"model.mlp.width"}),
+        ({"choice": ["gru"]}, {"model.mlp.width", "model.cnn1d.kernel_size", "model.cnn1d.dropout"}),
+    ],
+)
+def test_what_no_choice_calls_for_is_out_of_reach(use: Any, out_of_reach: set[str]) -> None:
+    space = space_of({"model": {**MODELS["model"], "use": use}, "train": MODELS["train"]})
+    assert {name for name in space.ranges if not space.is_within_reach(name)} == out_of_reach
+
+
+@pytest.mark.parametrize(("use", "out_of_reach"), [([[], ["shift"]], "noise.sd"), (["noise", ""], "shift.max_samples")])
+def test_what_no_list_names_is_out_of_reach(use: list[Any], out_of_reach: str) -> None:
+    space = space_of({"train": {"augment": {**AUGMENTED["train"]["augment"], "use": {"choice": use}}}})
+    assert [name for name in space.ranges if not space.is_within_reach(name)] == [f"train.augment.{out_of_reach}"]
+
+
 # --- grids
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -204,9 +204,18 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
         raise BeatwiseError(f"tune.refine: nothing that the search {name} has searched is searched by {plan.name}.")
     for key, to in ranges.items():
         log.info("refined: %s from %s to %s", key, plan.space.ranges[key], to)
-    every = {**plan.space.ranges, **ranges}
-    space = merged(plan.space.constants, nested({key: within.plain() for key, within in every.items()}))
-    return replace(plan, name=f"{name}_refined", search=plan.search.model_copy(update={"space": space}))
+    space = _searching(plan, {**plan.space.ranges, **ranges}).space
+    reached = {key: within for key, within in space.ranges.items() if space.is_within_reach(key)}
+    for key in space.ranges:
+        if key not in reached:
+            log.info("refined: %s is searched no more: no choice that is left calls for it", key)
+    return replace(_searching(plan, reached), name=f"{name}_refined")
+
+
+def _searching(plan: SearchPlan, ranges: Mapping[str, Range]) -> SearchPlan:
+    """The same search over other ranges."""
+    space = merged(plan.space.constants, nested({key: within.plain() for key, within in ranges.items()}))
+    return replace(plan, search=plan.search.model_copy(update={"space": space}))
 
 
 def narrowed(space: Space, records: Sequence[TrialRecord]) -> dict[str, Range]:

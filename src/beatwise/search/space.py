@@ -201,12 +201,20 @@ class Space:
 
     def is_called_for(self, name: str, drawn: Mapping[str, Any]) -> bool:
         """Whether a hyper-parameter is an option of what is chosen, all the way up."""
+        return all(_calls_for(option, drawn.get(use, settled)) for use, settled, option in self._above(name))
+
+    def is_within_reach(self, name: str) -> bool:
+        """Whether any choice that can be drawn calls for a hyper-parameter."""
+        return all(
+            any(_calls_for(option, chosen) for chosen in (self.ranges[use].given if use in self.ranges else [settled]))
+            for use, settled, option in self._above(name)
+        )
+
+    def _above(self, name: str) -> Iterator[tuple[str, Any, str]]:
+        """Each choice above a hyper-parameter: its full name, what it is settled on, the option that leads on."""
         parts = name.split(".")
         for depth in range(1, len(parts) - 1):
-            chosen = drawn.get(".".join([*parts[:depth], "use"]), self._chosen(parts[:depth]))
-            if chosen is not None and parts[depth] not in _names(chosen):
-                return False
-        return True
+            yield ".".join([*parts[:depth], "use"]), self._chosen(parts[:depth]), parts[depth]
 
     def _chosen(self, path: Sequence[str]) -> Any:
         """What a choice is settled on where it is not drawn; None where the path leads to no choice."""
@@ -239,12 +247,11 @@ class Space:
                 yield name, merged(self._choosing(name), nested({name: value}))
 
     def _choosing(self, name: str) -> dict[str, Any]:
-        parts = name.split(".")
-        chosen = {}
-        for depth in range(1, len(parts) - 1):
-            settled = self._chosen(parts[:depth])
-            if settled is not None:
-                chosen[".".join([*parts[:depth], "use"])] = parts[depth] if isinstance(settled, str) else [parts[depth]]
+        chosen = {
+            use: option if isinstance(settled, str) else [option]
+            for use, settled, option in self._above(name)
+            if settled is not None
+        }
         return merged(self.constants, nested(chosen))
 
 
@@ -253,9 +260,10 @@ def _turn(name: str) -> tuple[bool, int]:
     return (False, name.count(".")) if name.endswith(".use") else (True, 0)
 
 
-def _names(chosen: str | Sequence[str]) -> Sequence[str]:
-    """What is chosen by name; several may be joined, see :class:`beatwise.params.Augment`."""
-    return [name.strip() for name in chosen.split("+")] if isinstance(chosen, str) else chosen
+def _calls_for(option: str, chosen: str | Sequence[str] | None) -> bool:
+    """Whether an option is among the chosen ones; several may be joined, see :class:`beatwise.params.Augment`."""
+    names = [name.strip() for name in chosen.split("+")] if isinstance(chosen, str) else chosen
+    return names is None or option in names
 
 
 def with_model_spaces(
