@@ -109,8 +109,8 @@ def serving(folder: Path, *command: str) -> Iterator[str]:
         # kedro-viz asks for its newest version before it starts: refused at once, instead of half a minute's wait.
         "HTTPS_PROXY": "http://127.0.0.1:9",
     }
-    with (folder / "server.log").open("a+") as log:
-        begin = log.tell()
+    shown = folder / "server.log"
+    with shown.open("w") as log:
         process = subprocess.Popen(
             [*command, str(port)], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
         )
@@ -118,8 +118,7 @@ def serving(folder: Path, *command: str) -> Iterator[str]:
             until = time.monotonic() + 120
             while not is_up(address):
                 if process.poll() is not None or time.monotonic() > until:
-                    log.seek(begin)
-                    raise AssertionError(f"{' '.join(command)} {port} did not start:\n{log.read()}")
+                    raise AssertionError(f"{' '.join(command)} {port} did not start:\n{shown.read_text('utf-8')}")
                 time.sleep(0.5)
             yield address
         finally:

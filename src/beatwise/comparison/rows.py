@@ -17,13 +17,12 @@ from beatwise.beats import PART, TARGET
 from beatwise.comparison.reference import REFERENCES
 from beatwise.evaluation.intervals import draw_scores
 from beatwise.evaluation.predictions import (
-    PREFIX,
-    class_names,
     clusters_of,
     measure_predictions,
     predict,
     prediction_table,
     probabilities,
+    probability_columns,
 )
 from beatwise.files import written_whole
 from beatwise.params import Evaluate, FitConfig
@@ -134,7 +133,7 @@ def average_rows(
     facts, tables = zip(*outcomes, strict=True)
     mean = np.mean([probabilities(table) for table in tables], axis=0)
     averaged = tables[0].assign(prediction=mean.argmax(axis=1))
-    averaged[[PREFIX + name for name in class_names(averaged)]] = mean
+    averaged[probability_columns(averaged)] = mean
     sizes = [fact["n_parameters"] for fact in facts]
     together = {
         "n_parameters": None if None in sizes else sum(sizes),

@@ -51,14 +51,19 @@ def prediction_table(tensors: TensorSet, probability: npt.NDArray[np.float32]) -
     return table
 
 
+def probability_columns(predictions: pd.DataFrame) -> list[str]:
+    """Names of the probability columns, in the order of the classes' indices."""
+    return [name for name in predictions.columns if name.startswith(PREFIX)]
+
+
 def class_names(predictions: pd.DataFrame) -> list[str]:
     """Class names, read off the probability columns, in the order of their indices."""
-    return [name.removeprefix(PREFIX) for name in predictions.columns if name.startswith(PREFIX)]
+    return [name.removeprefix(PREFIX) for name in probability_columns(predictions)]
 
 
 def probabilities(predictions: pd.DataFrame) -> Floats:
     """The probability columns, ``float32 [n, n_classes]``."""
-    return predictions[[PREFIX + name for name in class_names(predictions)]].to_numpy(np.float32)
+    return predictions[probability_columns(predictions)].to_numpy(np.float32)
 
 
 def clusters_of(predictions: pd.DataFrame) -> Clusters:

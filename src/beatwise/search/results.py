@@ -175,7 +175,8 @@ def space_table(records: Sequence[TrialRecord], plan: SearchPlan) -> pd.DataFram
 def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
     """A search whose ranges are narrowed around the best trials of an earlier one, and say how in the log.
 
-    It has a name of its own, so that it goes on with its own trials where it is started again.
+    Options that no choice left calls for are searched no more. The search has a name of its own, so that it goes on
+    with its own trials where it is started again.
 
     Args:
         plan: What would be searched otherwise.
