@@ -35,14 +35,17 @@ from ray import tune
 from rich.console import Console
 from rich.table import Table
 
-from beatwise.beats import beats_table
-from beatwise.params import Model, RaySettings, Resample, Tensors, Train, Tune
+from beatwise.data.examples import beats_table
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
 from beatwise.search import tuner
 from beatwise.search.plan import SearchPlan, plan_search
+from beatwise.search.settings import RaySettings, Tune
 from beatwise.search.trial import TensorCache, Trial
 from beatwise.search.trials import Searches
 from beatwise.search.tuner import TrialTrainable, run_search
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import Train
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 RATES = [3e-4, 1e-3, 3e-3, 1e-2]

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from beatwise.datasets.records import RecordsDataset
-from beatwise.signals.segmentation import RULES, segment_records
+from beatwise.ecg.segmentation import RULES, segment_records
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 AAMI = {"N": list("NLRej"), "S": list("AaJS"), "V": list("VE"), "F": ["F"], "Q": list("/fQ")}

@@ -39,11 +39,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from beatwise.models import build_model, list_models
-from beatwise.models.blocks import BatchNorm1d, Conv1d
-from beatwise.params import FitConfig
-from beatwise.signals.representations import TensorSet, TensorSpec
+from beatwise.data.representations import TensorSet, TensorSpec
+from beatwise.networks.blocks import BatchNorm1d, Conv1d
+from beatwise.networks.zoo import build_model, list_models
 from beatwise.training.loop import can_be_trimmed, fit_model
+from beatwise.training.settings import FitConfig
 
 # Size and shares of the classes of the training part of the Kaggle MIT-BIH set.
 BEATS, SAMPLES = 87_554, 187

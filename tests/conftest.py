@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.beats import RR_COLUMNS, beats_table
-from beatwise.run_card import RunCard
-from beatwise.runs import Hardware
+from beatwise.data.examples import RR_COLUMNS, beats_table
+from beatwise.runs.card import RunCard
+from beatwise.runs.metadata import Hardware
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["N", "S", "V", "F", "Q"]
@@ -72,7 +72,7 @@ def make_beats() -> Callable[..., pd.DataFrame]:
     return random_beats
 
 
-def example_card(**facts: Any) -> RunCard:
+def example_card(**metadata: Any) -> RunCard:
     """The card of a run that trained for two epochs and measured one model."""
     known: dict[str, Any] = {
         "began": datetime(2026, 3, 1, 9, 30, tzinfo=UTC),
@@ -92,7 +92,7 @@ def example_card(**facts: Any) -> RunCard:
         "nodes": {"split_beats": 0.5, "baseline.train_model": 1234.567},
         "scores": {"baseline": {"test.macro_recall": 0.9, "test.macro_f1": 0.8, "val.recall.S": 0.75}},
     }
-    return RunCard(**{**known, **facts})
+    return RunCard(**{**known, **metadata})
 
 
 def copy_project(folder: Path) -> Path:

@@ -24,17 +24,17 @@ from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 from safetensors import safe_open
 
-from beatwise.augment import AUGMENTATIONS
 from beatwise.cli import run
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.registry import Registry
+from beatwise.data.augmentations import AUGMENTATIONS
+from beatwise.data.resampling import STRATEGIES, resample_beats
+from beatwise.data.splits import SPLITS
 from beatwise.datasets.records import RecordsDataset
-from beatwise.errors import BeatwiseError
-from beatwise.models import MODELS
-from beatwise.registry import Registry
-from beatwise.resampling import STRATEGIES, resample_beats
-from beatwise.signals.segmentation import RULES
-from beatwise.signals.synthetic import SyntheticSettings, synthesise_records
-from beatwise.splits import SPLITS
-from beatwise.training.losses import CLASS_WEIGHTS
+from beatwise.ecg.segmentation import RULES
+from beatwise.networks.zoo import MODELS
+from beatwise.synthesis.records import SyntheticSettings, synthesise_records
+from beatwise.tasks.classification.losses import CLASS_WEIGHTS
 from tests.conftest import ROOT
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]

@@ -20,16 +20,17 @@ from kedro.inspection import get_project_snapshot
 from omegaconf import OmegaConf
 
 from beatwise.cli import cli
-from beatwise.evaluation.metrics import OVERALL, PER_CLASS
-from beatwise.models import MODELS, build_model
-from beatwise.params import Parameters, check_parameters, flatten, merged
-from beatwise.reference.__main__ import main
-from beatwise.reference.flow import LEFT_OUT, flow, mermaid, svg
-from beatwise.reference.pages import DRAWN, all_pages, registries, with_flow
-from beatwise.reference.site import LINK, with_site_links
-from beatwise.resampling import STRATEGIES
+from beatwise.core.nested import flatten, merged
+from beatwise.data.resampling import STRATEGIES
+from beatwise.networks.zoo import MODELS, build_model
+from beatwise.params import Parameters, check_parameters
 from beatwise.settings import CONFIG_LOADER_ARGS
+from beatwise.tasks.classification.metrics import OVERALL, PER_CLASS
 from tests.conftest import ROOT, git
+from tools.reference.__main__ import main
+from tools.reference.flow import LEFT_OUT, flow, mermaid, svg
+from tools.reference.pages import DRAWN, all_pages, registries, with_flow
+from tools.reference.site import LINK, with_site_links
 
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -99,7 +100,7 @@ def test_links_out_of_the_documentation_become_links_within_the_site() -> None:
 def test_the_pages_that_are_made_are_those_that_the_code_makes(snapshot: Any) -> None:
     for name, text in all_pages(ROOT, snapshot).items():
         assert (ROOT / name).read_text(encoding="utf-8") == text, (
-            f"{name}: run `.venv/bin/python -m beatwise.reference --write`"
+            f"{name}: run `.venv/bin/python -m tools.reference --write`"
         )
 
 
@@ -114,7 +115,7 @@ def test_a_page_that_differs_is_named_and_written(
     page.write_text("old", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     # What Kedro is asked for takes seconds.
-    monkeypatch.setattr("beatwise.reference.__main__.get_project_snapshot", lambda _: snapshot)
+    monkeypatch.setattr("tools.reference.__main__.get_project_snapshot", lambda _: snapshot)
     assert main([]) == 1
     assert capsys.readouterr().out == "docs/reference/catalog.md differs\n"
     assert page.read_text(encoding="utf-8") == "old"
@@ -237,7 +238,7 @@ def example(page: str) -> str:
 def test_the_model_of_the_how_to_can_be_built_and_trained_from_its_name() -> None:
     import torch
 
-    from beatwise.models import cnn1d
+    from beatwise.networks import cnn1d
 
     try:
         exec(compile(example("add-a-model.md"), "example", "exec", dont_inherit=True), vars(cnn1d).copy())
@@ -250,7 +251,7 @@ def test_the_model_of_the_how_to_can_be_built_and_trained_from_its_name() -> Non
 
 
 def test_the_strategy_of_the_how_to_thins_the_largest_class(make_beats: Any) -> None:
-    from beatwise.resampling import strategies
+    from beatwise.data import resampling as strategies
 
     beats = make_beats((60, 12, 14, 10, 12), records=True)
     try:
@@ -396,7 +397,7 @@ def test_what_the_inventory_names_exists(
 
 
 def test_a_name_that_does_not_exist_is_found_out(names: set[str], parameters: dict[str, Any]) -> None:
-    from beatwise.errors import BeatwiseError
+    from beatwise.core.errors import BeatwiseError
 
     wrong = (
         "train.epoch",

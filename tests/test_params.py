@@ -9,32 +9,23 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from pydantic import BaseModel
 
-from beatwise.augment import AUGMENTATIONS
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import flatten, merged, nested
+from beatwise.core.registry import Registry
+from beatwise.core.settings import Block, Choice, Choices
+from beatwise.data.augmentations import AUGMENTATIONS
+from beatwise.data.representations import REPRESENTATIONS
+from beatwise.data.resampling import STRATEGIES
+from beatwise.data.splits import SPLITS
+from beatwise.ecg.segmentation import RULES
 from beatwise.explanation.projections import PROJECTIONS
-from beatwise.models import MODELS
-from beatwise.params import (
-    Algorithm,
-    Augment,
-    Block,
-    Choice,
-    Choices,
-    Model,
-    Parameters,
-    TrainingChoice,
-    TrialScheduler,
-    check_parameters,
-    flatten,
-    merged,
-    nested,
-)
-from beatwise.registry import Registry
-from beatwise.resampling import STRATEGIES
+from beatwise.networks.settings import Model
+from beatwise.networks.zoo import MODELS
+from beatwise.params import Parameters, check_parameters
+from beatwise.search.settings import Algorithm, TrialScheduler
 from beatwise.settings import CONFIG_LOADER_ARGS
-from beatwise.signals.representations import REPRESENTATIONS
-from beatwise.signals.segmentation import RULES
-from beatwise.splits import SPLITS
 from beatwise.training.options import CHOICES as TRAINING_CHOICES
+from beatwise.training.settings import Augment, TrainingChoice
 
 CONF = Path(__file__).parents[1] / "conf"
 ENVIRONMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir())

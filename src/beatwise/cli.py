@@ -28,16 +28,16 @@ from kedro.validation.exceptions import ParameterValidationError
 from rich import get_console
 
 from beatwise import pipelines
-from beatwise.beats import fingerprints_of
-from beatwise.errors import BeatwiseError, in_own_words, led_to
-from beatwise.files import written_whole
-from beatwise.journal import HOW_TO_PROPOSE, WAITING, Journal
-from beatwise.registry import unknown_name
+from beatwise.core.errors import BeatwiseError, in_own_words, led_to
+from beatwise.core.files import written_whole
+from beatwise.core.registry import unknown_name
+from beatwise.data.examples import fingerprints_of
 from beatwise.report.journal import as_markdown, entries_table, on_terminal
 from beatwise.report.run_card import repetition_table, verdict
 from beatwise.report.terminal import as_rich
-from beatwise.run_card import Difference, RunCard, changed_beats, compare_scores, differences, read_card
-from beatwise.runs import git_state, hardware, package_versions
+from beatwise.runs.card import Difference, RunCard, changed_beats, compare_scores, differences, read_card
+from beatwise.runs.journal import HOW_TO_PROPOSE, WAITING, Journal
+from beatwise.runs.metadata import git_state, hardware, package_versions
 
 __all__ = ["cli", "run"]
 

@@ -11,13 +11,13 @@ import pandas as pd
 import plotly.express as px
 import streamlit as st
 
-from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER, OVERALL
+from beatwise.core.errors import BeatwiseError
 from beatwise.figures import interactive
 from beatwise.figures.search import eligible_trials
 from beatwise.search.plan import SearchPlan
 from beatwise.search.results import histories_table, trials_table
 from beatwise.search.trials import Searches, TrialRecord
+from beatwise.tasks.classification.metrics import LABELS, LESS_IS_BETTER, OVERALL
 
 HOW = "Run one: `kedro run --pipeline=tune`. It appears here as soon as its first trial has begun."
 

@@ -16,7 +16,7 @@ from mlflow.models import ModelSignature, set_model
 from mlflow.types import ColSpec, Schema
 
 if TYPE_CHECKING:
-    from beatwise.trained_model import TrainedModel
+    from beatwise.training.trained_model import TrainedModel
 
 # Without a list, MLflow runs the model to find out what it imports, which takes seconds.
 REQUIREMENTS = ("numpy", "pandas", "pydantic", "pywavelets", "safetensors", "torch")
@@ -27,7 +27,7 @@ class BeatsClassifier(mlflow.pyfunc.PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Read the model."""
-        from beatwise.trained_model import read_model
+        from beatwise.training.trained_model import read_model
 
         self._model = read_model(Path(context.artifacts["model"]))
 
@@ -42,7 +42,7 @@ class BeatsClassifier(mlflow.pyfunc.PythonModel):
         Returns:
             One probability a class and row, float32.
         """
-        from beatwise.signals.representations import build_tensors
+        from beatwise.data.representations import build_tensors
 
         beats = model_input.assign(target=0)
         probability = self._model.probabilities(build_tensors(beats, self._model.spec))
@@ -57,7 +57,7 @@ def log_model(name: str, folder: Path, model: TrainedModel) -> None:
         folder: Where the model was saved.
         model: The model.
     """
-    from beatwise.beats import RR_COLUMNS
+    from beatwise.data.examples import RR_COLUMNS
 
     columns = [str(i) for i in range(model.spec.beat_length)]
     if model.spec.aux_names:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beatwise.errors import BeatwiseError
-from beatwise.files import written_whole
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
 
 
 def require(catalog: Any, *names: str, run: str = "kedro run") -> None:

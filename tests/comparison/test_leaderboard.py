@@ -11,10 +11,8 @@ from matplotlib.figure import Figure
 
 from beatwise.comparison.leaderboard import rank_rows, row_labels
 from beatwise.comparison.rows import COMPARED, measure_row
-from beatwise.evaluation.predictions import PREFIX
 from beatwise.figures import plot_leaderboard
 from beatwise.figures.style import to_png
-from beatwise.params import Evaluate
 from beatwise.report.html import render_leaderboard
 from beatwise.report.tables import (
     behind_table,
@@ -23,6 +21,8 @@ from beatwise.report.tables import (
     leaderboard_table,
     short_leaderboard_table,
 )
+from beatwise.tasks.classification.predictions import PREFIX
+from beatwise.tasks.settings import Evaluate
 from tests.conftest import CLASSES
 
 MakeBeats = Callable[..., pd.DataFrame]
@@ -48,7 +48,7 @@ class Board:
         strategy: str = "none",
         seed: int = 1,
         spread: Sequence[float] | np.ndarray[Any, Any] = AROUND,
-        facts: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
         members: Sequence[int] = (),
     ) -> Board:
         """A row whose draws are its metrics plus the spread."""
@@ -66,7 +66,7 @@ class Board:
         known = {"n_parameters": 1234, "best_epoch": 3, "seconds": 10.0, "history": []}
         self.scores.append(
             {"row": row, "model": model, "strategy": strategy, "seed": seed, "metrics": metrics, "members": [*members]}
-            | {"facts": known if facts is None else facts}
+            | {"metadata": known if metadata is None else metadata}
         )
         drawn = {name: test[name] + np.asarray(spread) for name in COMPARED}
         self.draws.append(pd.DataFrame({**drawn, "row": row, "draw": range(len(spread))}))
@@ -117,13 +117,14 @@ def test_a_higher_confidence_makes_a_wider_interval() -> None:
 
 
 def test_parameters_epochs_and_seconds_are_means_over_the_seeds() -> None:
-    facts: list[dict[str, Any]] = [{"n_parameters": 100, "best_epoch": n, "seconds": 10.0 * n} for n in (1, 4)]
-    row = entry(Board().add("a", 0.8, 0.6, facts=facts[0]).add("a", 0.8, 0.6, seed=2, facts=facts[1]).rank(), "a")
+    metadata: list[dict[str, Any]] = [{"n_parameters": 100, "best_epoch": n, "seconds": 10.0 * n} for n in (1, 4)]
+    board = Board().add("a", 0.8, 0.6, metadata=metadata[0]).add("a", 0.8, 0.6, seed=2, metadata=metadata[1])
+    row = entry(board.rank(), "a")
     assert (row["n_parameters"], row["best_epoch"], row["seconds"]) == (100, 2.5, 25)
 
 
 def test_a_reference_has_seconds_and_neither_parameters_nor_epochs() -> None:
-    row = entry(Board().add("a", 0.8, 0.6).add("gb", 0.9, 0.7, facts=REFERENCE).rank(), "gb")
+    row = entry(Board().add("a", 0.8, 0.6).add("gb", 0.9, 0.7, metadata=REFERENCE).rank(), "gb")
     assert row["seconds"] == 9
     assert math.isnan(row["n_parameters"])
     assert math.isnan(row["best_epoch"])
@@ -216,7 +217,7 @@ def ranked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for row, (model, table) in enumerate(tables.items()):
         metrics, drawn = measure_row(table, (settings, 42))
         scores.append(
-            {"row": row, "model": model, "strategy": "none", "seed": 1, "facts": REFERENCE, "metrics": metrics}
+            {"row": row, "model": model, "strategy": "none", "seed": 1, "metadata": REFERENCE, "metrics": metrics}
         )
         draws.append(drawn.rename_axis("draw").reset_index().assign(row=row))
     return rank_rows(scores, pd.concat(draws), settings.confidence)
@@ -255,7 +256,7 @@ def board() -> pd.DataFrame:
         .add("cnn", 0.9, 0.5, seed=1)
         .add("cnn", 0.8, 0.6, seed=2)
         .add("cnn", 0.7, 0.9, strategy="graft")
-        .add("boosting", 0.6, 0.4, facts=REFERENCE)
+        .add("boosting", 0.6, 0.4, metadata=REFERENCE)
         .rank()
     )
 

@@ -7,11 +7,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from beatwise.beats import fingerprints_of
 from beatwise.comparison.leaderboard import row_name
 from beatwise.comparison.plan import plan_rows, row_key
-from beatwise.errors import BeatwiseError
-from beatwise.params import Comparison, FitConfig, Model, Resample, Tensors, Train, check_parameters
+from beatwise.comparison.settings import Comparison
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import fingerprints_of
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
+from beatwise.params import check_parameters
+from beatwise.training.settings import FitConfig, Train
 from tests.conftest import CLASSES
 
 MakeBeats = Callable[..., pd.DataFrame]

@@ -11,15 +11,19 @@ import pytest
 
 from beatwise.comparison.plan import plan_rows
 from beatwise.comparison.rows import COMPARED, PREDICTIONS, RESULT, FinishedRows, fit_row, measure_row
-from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import point_scores
-from beatwise.evaluation.predictions import measure_predictions, probabilities
-from beatwise.models.blocks import HEAD_WIDTH
-from beatwise.params import Comparison, Evaluate, FitConfig, Model, Resample, Tensors, Train
+from beatwise.comparison.settings import Comparison
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.settings import Resample, Tensors
+from beatwise.ecg.rr import RR_FEATURES
+from beatwise.networks.blocks import HEAD_WIDTH
+from beatwise.networks.settings import Model
 from beatwise.pipelines.evaluate import nodes as evaluate_nodes
 from beatwise.pipelines.fit import nodes as fit_nodes
-from beatwise.signals.rr import RR_FEATURES
+from beatwise.tasks.classification.metrics import point_scores
+from beatwise.tasks.classification.predictions import measure_predictions, probabilities
+from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import FitConfig, Train
 from tests.conftest import CLASSES
 
 MakeBeats = Callable[..., pd.DataFrame]
@@ -64,19 +68,19 @@ def test_a_row_predicts_every_beat_of_validation_and_test(changes: dict[str, Any
 
 
 def test_a_row_of_a_network_says_what_it_cost_and_how_it_went(parts: Parts) -> None:
-    facts, _ = fit_row(row(), parts)
+    metadata, _ = fit_row(row(), parts)
     # 24 samples to 8, 8 with the RR features to the hidden layer of the head, and that to 5 classes.
-    assert facts["n_parameters"] == 24 * 8 + 8 + (8 + len(RR_FEATURES) + 1) * HEAD_WIDTH + (HEAD_WIDTH + 1) * 5
-    assert facts["best_epoch"] in (1, 2)
-    assert facts["seconds"] > 0
-    assert [epoch["epoch"] for epoch in facts["history"]] == [1, 2]
-    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert metadata["n_parameters"] == 24 * 8 + 8 + (8 + len(RR_FEATURES) + 1) * HEAD_WIDTH + (HEAD_WIDTH + 1) * 5
+    assert metadata["best_epoch"] in (1, 2)
+    assert metadata["seconds"] > 0
+    assert [epoch["epoch"] for epoch in metadata["history"]] == [1, 2]
+    assert json.loads(json.dumps(metadata, allow_nan=False)) == metadata
 
 
 def test_a_row_of_a_reference_took_time_and_has_neither_parameters_nor_epochs(parts: Parts) -> None:
-    facts, _ = fit_row(row(BOOSTING), parts)
-    assert facts["seconds"] > 0
-    assert (facts["n_parameters"], facts["best_epoch"], facts["history"]) == (None, None, [])
+    metadata, _ = fit_row(row(BOOSTING), parts)
+    assert metadata["seconds"] > 0
+    assert (metadata["n_parameters"], metadata["best_epoch"], metadata["history"]) == (None, None, [])
 
 
 @pytest.mark.parametrize("changes", [{}, BOOSTING, {"model": {"use": "cnn1d"}}], ids=["mlp", "reference", "cnn1d"])
@@ -96,12 +100,12 @@ def test_a_row_predicts_what_the_fit_template_predicts_with_the_same_settings(pa
     model, history, _ = fit_nodes.train(train_tensors, val_tensors, config, Checkpoints(tmp_path / "other"))
     expected = dict(zip(("val", "test"), evaluate_nodes.predict(model, val_tensors, test_tensors), strict=True))
 
-    facts, predictions = fit_row(planned, parts)
+    metadata, predictions = fit_row(planned, parts)
     for part, table in expected.items():
         ours = predictions[predictions["part"] == part].drop(columns="part").reset_index(drop=True)
         pd.testing.assert_frame_equal(ours, table.drop(columns="sample"), check_exact=True)
-    assert [epoch["val_macro_f1"] for epoch in facts["history"]] == history["val_macro_f1"].tolist()
-    assert facts["n_parameters"] == model.facts["n_parameters"]
+    assert [epoch["val_macro_f1"] for epoch in metadata["history"]] == history["val_macro_f1"].tolist()
+    assert metadata["n_parameters"] == model.metadata["n_parameters"]
 
 
 def test_the_test_part_has_no_say_in_what_is_fitted(parts: Parts, make_beats: MakeBeats) -> None:
@@ -164,8 +168,8 @@ def test_a_row_that_was_cut_off_goes_on_from_its_checkpoint_to_the_same_predicti
 
 def test_a_machine_that_does_not_share_the_project_s_folder_keeps_no_checkpoints(parts: Parts, tmp_path: Path) -> None:
     elsewhere = Checkpoints(tmp_path / "project of another machine" / "checkpoints")
-    facts, _ = fit_row(row(), (*parts[:3], elsewhere))
-    assert len(facts["history"]) == 2
+    metadata, _ = fit_row(row(), (*parts[:3], elsewhere))
+    assert len(metadata["history"]) == 2
     assert not elsewhere.folder.parent.exists()
 
 
@@ -225,11 +229,11 @@ def test_a_finished_row_comes_back_as_it_was_saved(finished: FinishedRows) -> No
 
 def test_what_a_fit_gives_can_be_stored(finished: FinishedRows, parts: Parts) -> None:
     for changes in ({}, BOOSTING):
-        facts, predictions = fit_row(row(changes), parts)
-        finished.save("key", facts, predictions)
+        metadata, predictions = fit_row(row(changes), parts)
+        finished.save("key", metadata, predictions)
         found = finished.load("key")
         assert found is not None
-        assert found[0] == facts
+        assert found[0] == metadata
         pd.testing.assert_frame_equal(found[1], predictions, check_exact=True)
 
 

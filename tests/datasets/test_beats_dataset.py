@@ -9,9 +9,9 @@ import pytest
 from kedro.io import DatasetError
 from pandas.testing import assert_frame_equal
 
-from beatwise.beats import PART
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import PART
 from beatwise.datasets.beats import BeatsDataset
-from beatwise.errors import BeatwiseError
 
 PARQUET = {"train": "train.parquet", "test": "test.parquet"}
 CSV = {"train": "train.csv", "test": "test.csv"}

@@ -13,17 +13,17 @@ from kedro.io import DatasetError
 from kedro.io.core import Version
 from matplotlib.figure import Figure
 
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
+from beatwise.data.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
 from beatwise.datasets.figure import FigureDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.datasets.records import RecordsDataset
 from beatwise.datasets.tensors import TensorsDataset
 from beatwise.datasets.whole import WholeHTMLDataset
-from beatwise.errors import BeatwiseError
-from beatwise.files import written_whole
-from beatwise.models import MODELS, build_model, list_models
-from beatwise.signals.records import Record
-from beatwise.signals.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
-from beatwise.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
+from beatwise.ecg.records import Record
+from beatwise.networks.zoo import MODELS, build_model, list_models
+from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 PNG = b"\x89PNG\r\n\x1a\n"

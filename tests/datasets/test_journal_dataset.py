@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from kedro.io import DatasetError
 
+from beatwise.core.errors import in_own_words
 from beatwise.datasets.journal import JournalDataset
-from beatwise.errors import in_own_words
-from beatwise.journal import Entry, Journal
+from beatwise.runs.journal import Entry, Journal
 
 
 def test_what_is_loaded_is_the_journal_of_the_project_as_plain_data(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import pytest
 from kedro.io import DatasetError
 from kedro.io.core import Version
 
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.representations import TensorSpec
 from beatwise.datasets.model import BEST, ModelDataset
-from beatwise.errors import BeatwiseError
-from beatwise.models import build_model
-from beatwise.signals.representations import TensorSpec
-from beatwise.trained_model import CONFIG, TrainedModel
+from beatwise.networks.zoo import build_model
+from beatwise.training.trained_model import CONFIG, TrainedModel
 from tests.conftest import CLASSES
 
 FIRST, SECOND, THIRD = (f"2024-01-0{day}T00.00.00.000Z" for day in (1, 2, 3))
@@ -26,7 +26,7 @@ def model(*recalls: float, best_epoch: int | None = None) -> TrainedModel:
         spec=TensorSpec("signal", {}, tuple(CLASSES), 6),
         config={"classes": CLASSES, "seed": 1, "model": {"use": "mlp", "mlp": options}},
         history=[{"epoch": i, "val_macro_recall": recall} for i, recall in enumerate(recalls, start=1)],
-        facts={"best_epoch": len(recalls) if best_epoch is None else best_epoch},
+        metadata={"best_epoch": len(recalls) if best_epoch is None else best_epoch},
     )
 
 
@@ -40,7 +40,7 @@ def store(folder: Path, **models: TrainedModel) -> None:
 
 
 def recall(trained: TrainedModel) -> Any:
-    return trained.history[trained.facts["best_epoch"] - 1]["val_macro_recall"]
+    return trained.history[trained.metadata["best_epoch"] - 1]["val_macro_recall"]
 
 
 def test_the_best_version_is_the_one_with_the_highest_macro_recall_on_validation(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_where_there_is_no_version_none_is_the_best(tmp_path: Path) -> None:
         dataset(tmp_path, BEST).load()
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", '{"history": [], "facts": {"best_epoch": 1}}', "[]"])
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"history": [], "metadata": {"best_epoch": 1}}', "[]"])
 def test_a_version_that_cannot_be_read_is_named_rather_than_passed_over(tmp_path: Path, content: str) -> None:
     store(tmp_path, **{FIRST: model(0.5), SECOND: model(0.8)})
     damaged = tmp_path / "model" / SECOND / "model"

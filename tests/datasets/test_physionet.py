@@ -19,9 +19,9 @@ from kedro.io import DatasetError
 from wfdb.io import _url
 from wfdb.io import download as wfdb_download
 
+from beatwise.core.errors import BeatwiseError
 from beatwise.datasets import physionet
 from beatwise.datasets.physionet import DownloadRequest, PhysioNetDataset
-from beatwise.errors import BeatwiseError
 from tests.conftest import run_session
 
 DATABASE = "mitdb/1.0.0"

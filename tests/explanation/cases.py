@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from beatwise.beats import beats_table
-from beatwise.evaluation.predictions import predict
-from beatwise.models import MODELS, build_model
-from beatwise.params import Explain
-from beatwise.signals.representations import TensorSet, TensorSpec, build_tensors
-from beatwise.trained_model import TrainedModel
+from beatwise.data.examples import beats_table
+from beatwise.data.representations import TensorSet, TensorSpec, build_tensors
+from beatwise.explanation.settings import Explain
+from beatwise.networks.zoo import MODELS, build_model
+from beatwise.tasks.classification.predictions import predict
+from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 
 LENGTH = 48

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.beats import signals
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import signals
+from beatwise.data.representations import beat_mask
 from beatwise.explanation.attribution import choose_beats, explain_beats
-from beatwise.signals.representations import beat_mask
 from tests.conftest import random_beats
 from tests.explanation.cases import EXPLAIN, LENGTH, Explained, explained
 

@@ -6,11 +6,11 @@ import torch
 from pydantic import ValidationError
 from sklearn.manifold import trustworthiness
 
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
 from beatwise.explanation.embedding import draw_beats, embed_beats, penultimate_features, same_class_share
 from beatwise.explanation.projections import PROJECTIONS, check_installed
-from beatwise.models.blocks import HEAD_WIDTH
-from beatwise.params import Projections
+from beatwise.explanation.settings import Projections
+from beatwise.networks.blocks import HEAD_WIDTH
 from tests.explanation.cases import LENGTH, Explained, explained
 
 
@@ -62,15 +62,15 @@ def test_the_share_of_neighbours_leaves_the_beat_itself_out():
 
 
 def test_a_row_a_beat_with_what_the_projections_are_worth(case):
-    table, (facts,) = embed_beats(case.model, case.tensors, case.predictions, [("pca", {})], 40, 0)
+    table, (metadata,) = embed_beats(case.model, case.tensors, case.predictions, [("pca", {})], 40, 0)
     assert len(table) == 40
     assert (case.tensors.y[table["beat"]] == table["target"]).all()
     assert (case.predictions["record"][table["beat"]].to_numpy() == table["record"].to_numpy()).all()
     features = penultimate_features(case.model, case.tensors, table["beat"].to_numpy())
     points = table[["pca_1", "pca_2"]].to_numpy()
-    assert facts["trustworthiness"] == pytest.approx(trustworthiness(features, points, n_neighbors=15), abs=1e-6)
+    assert metadata["trustworthiness"] == pytest.approx(trustworthiness(features, points, n_neighbors=15), abs=1e-6)
     scales = np.linalg.svd(features - features.mean(axis=0), compute_uv=False) ** 2
-    assert facts["variance"] == pytest.approx(scales[:2].sum() / scales.sum(), rel=1e-3)
+    assert metadata["variance"] == pytest.approx(scales[:2].sum() / scales.sum(), rel=1e-3)
 
 
 def test_umap_without_its_package_is_refused_before_anything_runs(monkeypatch):

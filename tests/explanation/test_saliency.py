@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.representations import REPRESENTATIONS, TensorSpec
 from beatwise.explanation.saliency import (
     baseline_inputs,
     flat_beats,
@@ -16,9 +17,8 @@ from beatwise.explanation.saliency import (
     last_time_layer,
     to_samples,
 )
-from beatwise.models import MODELS, build_model, list_models
-from beatwise.models.blocks import Head
-from beatwise.signals.representations import REPRESENTATIONS, TensorSpec
+from beatwise.networks.blocks import Head
+from beatwise.networks.zoo import MODELS, build_model, list_models
 
 LENGTH = 48
 CLASSES = ("N", "S", "V")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from beatwise.beats import signals
+from beatwise.data.examples import signals
 from beatwise.explanation import sanity
 from beatwise.explanation.attribution import explain_beats
 from beatwise.explanation.embedding import embed_beats

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from beatwise.figures import plot_architecture
-from beatwise.models.outline import ROWS_AT_MOST, OutlineBlock, outline_network
+from beatwise.networks.outline import ROWS_AT_MOST, OutlineBlock, outline_network
 from tests.layout import check_layout, texts
-from tests.models.test_models import DEFAULTS, VARIANTS, build
+from tests.networks.test_models import DEFAULTS, VARIANTS, build
 
 # A4 less its margins and the lines of a caption, in inches.
 PAGE = (7.0, 9.0)

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from beatwise import figures
-from beatwise.evaluation.average_beats import average_beats
+from beatwise.ecg.average_beats import average_beats
 from beatwise.figures.style import class_colors
 from tests.conftest import CLASSES
 from tests.layout import check_layout

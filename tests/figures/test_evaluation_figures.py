@@ -12,16 +12,21 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.beats import beats_table
-from beatwise.evaluation.calibration import measure_calibration
-from beatwise.evaluation.curves import measure_curves
-from beatwise.evaluation.intervals import draw_scores, measure
-from beatwise.evaluation.mistakes import errors_by_length, errors_by_record, errors_by_rr, surest_mistakes
-from beatwise.evaluation.prevalence import measure_predictive_value
-from beatwise.evaluation.reject import coverage_threshold, measure_rejection, measure_risk_coverage
+from beatwise.data.examples import beats_table
 from beatwise.figures.style import class_colors, to_png
-from tests.evaluation.cases import CLASSES, SAMPLE_RATE, Case, case
+from beatwise.tasks.classification.calibration import measure_calibration
+from beatwise.tasks.classification.curves import measure_curves
+from beatwise.tasks.classification.intervals import draw_scores, measure
+from beatwise.tasks.classification.mistakes import (
+    errors_by_length,
+    errors_by_record,
+    errors_by_rr,
+    most_confident_mistakes,
+)
+from beatwise.tasks.classification.prevalence import measure_predictive_value
+from beatwise.tasks.classification.reject import coverage_threshold, measure_rejection, measure_risk_coverage
 from tests.layout import check_layout
+from tests.tasks.classification.cases import CLASSES, SAMPLE_RATE, Case, case
 
 OPTIONS: dict[str, Any] = {"draws": 20, "seed": 0, "confidence": 0.95}
 
@@ -103,8 +108,8 @@ FIGURES: dict[str, Callable[[Case], Figure]] = {
         errors_by_length(beats.table, beats.lengths, SAMPLE_RATE, 0.95)
     ),
     "errors_by_rr": lambda beats: figures.plot_errors_by_rr(errors_by_rr(beats.table, beats.beats, 0.95)),
-    "surest_mistakes": lambda beats: figures.plot_surest_mistakes(
-        surest_mistakes(beats.table, 3), waves(beats), CLASSES, SAMPLE_RATE
+    "most_confident_mistakes": lambda beats: figures.plot_most_confident_mistakes(
+        most_confident_mistakes(beats.table, 3), waves(beats), CLASSES, SAMPLE_RATE
     ),
 }
 
@@ -187,8 +192,8 @@ def test_records_beyond_those_that_fit_are_counted_below():
 
 def test_a_mistake_is_drawn_in_milliseconds_and_without_its_padding():
     beats = made("usual")
-    mistakes = surest_mistakes(beats.table, 2)
-    figure = figures.plot_surest_mistakes(mistakes, waves(beats), CLASSES, SAMPLE_RATE)
+    mistakes = most_confident_mistakes(beats.table, 2)
+    figure = figures.plot_most_confident_mistakes(mistakes, waves(beats), CLASSES, SAMPLE_RATE)
     first = mistakes.iloc[0]
     *_, line = figure.axes[0].lines
     time, wave = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
@@ -200,7 +205,7 @@ def test_a_mistake_is_drawn_in_milliseconds_and_without_its_padding():
 
 
 def test_where_nothing_is_mistaken_it_is_said():
-    assert [text.get_text() for text in FIGURES["surest_mistakes"](made("perfect")).texts] == ["no mistakes"]
+    assert [text.get_text() for text in FIGURES["most_confident_mistakes"](made("perfect")).texts] == ["no mistakes"]
 
 
 def test_equal_figures_are_equal_files():

@@ -27,9 +27,9 @@ def made(name: str) -> dict[str, Any]:
     saliency, attributions = explain_beats(case.model, case.tensors, case.beats, case.predictions, EXPLAIN, 0)
     check, random = check_saliency(case.model, case.tensors, case.beats, attributions, EXPLAIN, 0)
     projections: list[tuple[str, dict[str, Any]]] = [("pca", {}), ("tsne", {})]
-    table, facts = embed_beats(case.model, case.tensors, case.predictions, projections, 60, 0)
+    table, metadata = embed_beats(case.model, case.tensors, case.predictions, projections, 60, 0)
     return {"saliency": saliency, "attributions": attributions, "check": check, "random": random, "table": table} | {
-        "facts": facts
+        "metadata": metadata
     }
 
 
@@ -37,7 +37,7 @@ FIGURES = {
     "saliency": lambda of: figures.plot_saliency(of["saliency"], CLASSES, RATE),
     "explained_beats": lambda of: figures.plot_explained_beats(of["saliency"], of["attributions"], CLASSES, RATE),
     "saliency_check": lambda of: figures.plot_saliency_check(of["check"], of["saliency"], of["random"], CLASSES, RATE),
-    "embedding": lambda of: figures.plot_embedding(of["table"], of["facts"], CLASSES),
+    "embedding": lambda of: figures.plot_embedding(of["table"], of["metadata"], CLASSES),
 }
 
 
@@ -67,7 +67,7 @@ def test_where_grad_cam_is_not_defined_there_is_no_column_of_it_and_an_absent_cl
 
 def test_the_interactive_embedding_has_every_beat_once_in_its_class_colour():
     of = made("cnn1d")
-    figure = draw_embedding(of["table"], of["facts"], CLASSES)
+    figure = draw_embedding(of["table"], of["metadata"], CLASSES)
     assert sum(len(trace.x) for trace in figure.data) == len(of["table"])
     colors = class_colors(CLASSES)
     for trace in figure.data:

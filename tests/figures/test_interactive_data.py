@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beatwise.beats import signals
-from beatwise.evaluation.average_beats import average_beats
-from beatwise.evaluation.data_summary import summarise_data
+from beatwise.data.examples import signals
+from beatwise.data.summary import summarise_data
+from beatwise.ecg.average_beats import average_beats
 from beatwise.figures.interactive_data import EXAMPLES, MEAN, PARTS, class_shares, example_signals
 from beatwise.figures.style import class_colors
 from tests.conftest import CLASSES

@@ -9,12 +9,12 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import StepPatch
 
 from beatwise import figures
-from beatwise.evaluation.forgetting import count_moves
 from beatwise.figures.forgetting import FORGOTTEN, MOST, OFTEN, shares_of_moves, shares_of_times
 from beatwise.figures.interactive_training import forgetting
 from beatwise.figures.style import class_colors
 from beatwise.pipelines.report.nodes import plot_forgetting
-from beatwise.trained_model import TrainedModel
+from beatwise.tasks.classification.forgetting import count_moves
+from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 from tests.layout import check_layout
 
@@ -82,7 +82,7 @@ def test_the_interactive_figure_shows_the_same(case: str) -> None:
 
 
 def test_of_a_model_that_is_older_than_the_counts_it_is_said_that_they_are_not_known() -> None:
-    old = cast("TrainedModel", SimpleNamespace(facts={"best_epoch": 1}))
+    old = cast("TrainedModel", SimpleNamespace(metadata={"best_epoch": 1}))
     picture, interactive = plot_forgetting(old)
     assert "not known" in picture.texts[0].get_text()
     assert "not known" in interactive.layout.annotations[0].text

@@ -19,13 +19,17 @@ import pytest
 import yaml
 
 from beatwise.comparison.rows import COMPARED, FinishedRows
-from beatwise.errors import BeatwiseError
-from beatwise.params import Comparison, Model, RaySettings, Resample, Tensors, Train
+from beatwise.comparison.settings import Comparison
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
 from beatwise.pipelines.compare import nodes
-from beatwise.run_card import read_card
+from beatwise.runs.card import read_card
 from beatwise.search.engine import started_ray
-from beatwise.trained_model import CONFIG, read_model
+from beatwise.search.settings import RaySettings
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import Train
+from beatwise.training.trained_model import CONFIG, read_model
 from tests.conftest import CLASSES, copy_project, kedro_run, run_session, tracked_runs
 
 MakeBeats = Callable[..., pd.DataFrame]
@@ -183,10 +187,10 @@ def test_the_run_of_a_row_has_its_parameters_its_scores_and_its_history(compared
     scores = json.loads((compared.folder / "data/07_model_output/test/comparison/scores.json").read_text("utf-8"))
     (stored,) = (s for s in scores if (s["model"], s["strategy"], s["seed"]) == ("small mlp", "oversampled", 2))
     assert run["metrics.test.macro_f1"] == stored["metrics"]["test"]["overall"]["macro_f1"]["value"]
-    assert run["metrics.n_parameters"] == stored["facts"]["n_parameters"]
+    assert run["metrics.n_parameters"] == stored["metadata"]["n_parameters"]
     history = mlflow.MlflowClient().get_metric_history(run["run_id"], "fit.epoch.val_macro_f1")
     assert [(point.step, point.value) for point in history] == [
-        (epoch["epoch"], epoch["val_macro_f1"]) for epoch in stored["facts"]["history"]
+        (epoch["epoch"], epoch["val_macro_f1"]) for epoch in stored["metadata"]["history"]
     ]
 
 
@@ -305,7 +309,7 @@ def test_a_comparison_of_which_every_row_failed_is_refused_with_the_first_reason
 def test_networks_and_references_stand_side_by_side(fit) -> None:
     boosting = {"reference": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 3}}}
     rows, predictions = fit({"mlp": {}, "boosting": boosting}, seeds=[1])
-    assert [row["facts"]["n_parameters"] is None for row in rows] == [False, True]
+    assert [row["metadata"]["n_parameters"] is None for row in rows] == [False, True]
     assert predictions["row"].value_counts().to_dict() == {0: 216, 1: 216}
 
 
@@ -325,7 +329,7 @@ def test_an_ensemble_averages_the_probabilities_of_all_seeds_of_its_models_for_e
         winner = by_row[row["row"]][probability].to_numpy().argmax(axis=1)
         assert by_row[row["row"]]["prediction"].tolist() == winner.tolist()
         assert by_row[row["row"]]["target"].tolist() == by_row[0]["target"].tolist()
-        assert row["facts"]["n_parameters"] == sum(other["facts"]["n_parameters"] for other in members)
+        assert row["metadata"]["n_parameters"] == sum(other["metadata"]["n_parameters"] for other in members)
 
 
 def test_an_ensemble_of_which_a_fit_failed_fails_and_says_which(fit) -> None:

@@ -11,8 +11,8 @@ from kedro.framework.project import pipelines as registered
 from kedro.framework.startup import bootstrap_project
 from kedro.inspection import get_project_snapshot
 
+from beatwise.data.resampling import STRATEGIES
 from beatwise.params import Parameters
-from beatwise.resampling import STRATEGIES
 from tests.conftest import ROOT
 
 NAMES = {
@@ -171,7 +171,7 @@ HEAVY = ("torch", "ray", "sklearn", "imblearn", "matplotlib.pyplot", "pywt", "wf
     "statement",
     [
         "from kedro.framework.project import configure_project, pipelines as p; configure_project('beatwise'); dict(p)",
-        "import beatwise.params, beatwise.splits, beatwise.resampling, beatwise.signals.representations",
+        "import beatwise.params, beatwise.data.splits, beatwise.data.resampling, beatwise.data.representations",
     ],
 )
 def test_the_pipeline_registry_loads_without_heavy_libraries(statement: str) -> None:
@@ -181,7 +181,7 @@ def test_the_pipeline_registry_loads_without_heavy_libraries(statement: str) -> 
 
 
 KEDRO_USERS = (
-    *("datasets", "pipelines", "hooks", "reference"),
+    *("datasets", "pipelines", "hooks"),
     *("cli.py", "settings.py", "pipeline_registry.py", "__main__.py"),
 )
 

@@ -14,14 +14,19 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
-from beatwise.datasets.contracts import BeatsContract
-from beatwise.errors import BeatwiseError
-from beatwise.params import Evaluate, Explain, Ingest, Model, Report, Resample, Tensors, Train
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.contracts import BeatsContract
+from beatwise.data.representations import REPRESENTATIONS
+from beatwise.data.resampling import STRATEGIES
+from beatwise.data.settings import Ingest, Resample, Tensors
+from beatwise.data.splits import SPLITS
+from beatwise.explanation.settings import Explain
+from beatwise.networks.settings import Model
 from beatwise.pipelines import evaluate, ingest, train
-from beatwise.resampling import STRATEGIES
-from beatwise.signals.representations import REPRESENTATIONS
-from beatwise.splits import SPLITS
+from beatwise.report.settings import Report
+from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import Train
 from tests.conftest import CLASSES, example_card
 
 MakeBeats = Callable[..., pd.DataFrame]

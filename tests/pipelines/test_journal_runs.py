@@ -21,11 +21,11 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from beatwise.cli import cli
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
 from beatwise.hooks import JournalHooks, TrackingHooks
-from beatwise.journal import Entry, Journal
-from beatwise.params import Tune
 from beatwise.pipelines import compare, evaluate, fit, ingest, train, tune
+from beatwise.runs.journal import Entry, Journal
+from beatwise.search.settings import Tune
 from tests.conftest import copy_project
 
 EXPECTED = "macro_recall >= 0 and val.kappa > 0.999"
@@ -280,9 +280,9 @@ class Process:
         search = {"space": {}, "trials": 1, "epochs": 1, "algorithm": {"use": algorithm}}
         searches = Tune.model_validate({"use": "s", "s": search})
         parameters = {"params:hypothesis": hypothesis, "params:source": "demo", "params:tune": searches}
-        facts = {"project_path": str(self.folder), "env": None, "pipeline_names": [name]}
+        metadata = {"project_path": str(self.folder), "env": None, "pipeline_names": [name]}
         self.hooks.before_pipeline_run(
-            run_params={**facts, "runtime_params": params or {}},
+            run_params={**metadata, "runtime_params": params or {}},
             pipeline=pipeline or PIPELINES[name],
             catalog=DataCatalog({key: MemoryDataset(value) for key, value in parameters.items()}),
         )
@@ -296,8 +296,8 @@ class Process:
 
     def fail(self, error: Exception) -> None:
         """Let it fail."""
-        facts = {"project_path": str(self.folder)}
-        self.hooks.on_pipeline_error(error=error, run_params=facts, pipeline=None, catalog=None)
+        metadata = {"project_path": str(self.folder)}
+        self.hooks.on_pipeline_error(error=error, run_params=metadata, pipeline=None, catalog=None)
 
     def states(self) -> list[str]:
         return [entry.state for entry in entries(self.folder)]

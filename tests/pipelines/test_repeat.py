@@ -22,18 +22,18 @@ from kedro.framework.hooks import _create_hook_manager
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog, MemoryDataset
 
-from beatwise.beats import fingerprint
 from beatwise.cli import cli
+from beatwise.core.nested import flatten
+from beatwise.data.examples import fingerprint
 from beatwise.datasets.folder import FolderDataset
 from beatwise.datasets.run_card import RunCardDataset
 from beatwise.hooks import RepetitionHooks, RunCardHooks, TrackingHooks
 from beatwise.hooks.repetition import repeating
 from beatwise.hooks.run_card import measures, trains
-from beatwise.journal import Journal
-from beatwise.params import flatten
 from beatwise.pipelines import compare, evaluate, fit, ingest, report, segment, train, tune
-from beatwise.run_card import RunCard, read_card
-from beatwise.runs import package_versions
+from beatwise.runs.card import RunCard, read_card
+from beatwise.runs.journal import Journal
+from beatwise.runs.metadata import package_versions
 from beatwise.search.trials import Searches
 from beatwise.training.checkpoint import Checkpoints
 from tests.conftest import ROOT, copy_project, example_card, git
@@ -239,8 +239,8 @@ def test_a_repetition_says_what_differs_and_which_score_does_not_agree(ran: Ran,
     scores = {"baseline": {**card.scores["baseline"], "val.kappa": card.scores["baseline"]["val.kappa"] + 0.25}}
     data = {**card.data, "raw_beats": "0" * 64, "val_beats": "1" * 64}
     versions = {**card.versions, "torch": "2.0.0"}
-    facts = {"scores": scores, "data": data, "versions": versions, "git_sha": "2" * 40, "nodes": {}}
-    result = kedro("repeat", doctored(ran, tmp_path / "card.json", **facts))
+    metadata = {"scores": scores, "data": data, "versions": versions, "git_sha": "2" * 40, "nodes": {}}
+    result = kedro("repeat", doctored(ran, tmp_path / "card.json", **metadata))
     assert result.exit_code == 1
     assert not isinstance(result.exception, Exception)
     assert "Traceback" not in result.output

@@ -14,8 +14,8 @@ import pandas as pd
 import pypdfium2
 import pytest
 
-from beatwise.beats import signals
-from beatwise.run_card import read_card
+from beatwise.data.examples import signals
+from beatwise.runs.card import read_card
 from tests.conftest import ROOT, copy_project, run_session, tracked_runs
 
 

@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from beatwise.evaluation.paired import compare_paired
-from beatwise.evaluation.predictions import clusters_of, probabilities
-from beatwise.params import RaySettings
-from beatwise.run_card import read_card
+from beatwise.runs.card import read_card
 from beatwise.search.engine import started_ray
+from beatwise.search.settings import RaySettings
+from beatwise.tasks.classification.paired import compare_paired
+from beatwise.tasks.classification.predictions import clusters_of, probabilities
 from tests.conftest import copy_project, kedro_run, run_session, tracked_runs
 
 SPACE = {

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.beats import PART, labels, signals
+from beatwise.data.examples import PART, labels, signals
+from beatwise.data.resampling import STRATEGIES, resample_beats
 from beatwise.datasets.records import RecordsDataset
-from beatwise.resampling import STRATEGIES, resample_beats
-from beatwise.signals.provenance import recover_provenance, summarise_provenance
-from beatwise.signals.records import Record
-from beatwise.signals.segmentation import RULES, segment_records
+from beatwise.ecg.provenance import recover_provenance, summarise_provenance
+from beatwise.ecg.records import Record
+from beatwise.ecg.segmentation import RULES, segment_records
 
 pytestmark = pytest.mark.real_data
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from beatwise.evaluation.assessment import assess_predictions
-from beatwise.evaluation.predictions import measure_predictions
-from beatwise.params import Evaluate
 from beatwise.report.field import FIELD, field_table
 from beatwise.report.tables import Table
+from beatwise.tasks.classification.assessment import assess_predictions
+from beatwise.tasks.classification.predictions import measure_predictions
+from beatwise.tasks.settings import Evaluate
 from tests.conftest import ROOT
-from tests.evaluation.cases import case
+from tests.tasks.classification.cases import case
 
 EVALUATE = Evaluate(bootstrap_draws=20, accuracy_floor=0.5)
 

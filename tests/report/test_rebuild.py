@@ -5,13 +5,17 @@ from typing import Any
 import pytest
 import yaml
 
-from beatwise.params import Augment, Model, Resample, Tensors, Train, check_parameters, merged
+from beatwise.core.nested import merged
+from beatwise.data.representations import TensorSpec
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
+from beatwise.params import check_parameters
 from beatwise.report.rebuild import fit_as_yaml, network_as_python
-from beatwise.signals.representations import TensorSpec
-from beatwise.trained_model import TrainedModel
 from beatwise.training.fit import fit_config
+from beatwise.training.settings import Augment, Train
+from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
-from tests.models.test_models import DEFAULTS_AND_VARIANTS, build
+from tests.networks.test_models import DEFAULTS_AND_VARIANTS, build
 from tests.test_params import load
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from beatwise.evaluation.predictions import measure_predictions
-from beatwise.params import Evaluate
 from beatwise.report.summary import findings
-from tests.evaluation.cases import case
+from beatwise.tasks.classification.predictions import measure_predictions
+from beatwise.tasks.settings import Evaluate
+from tests.tasks.classification.cases import case
 
 DATA: dict[str, Any] = {
     "parts": {"test": {"records": 20}},

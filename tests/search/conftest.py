@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beatwise.params import Model, Resample, Tensors, Train, Tune
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
 from beatwise.search.plan import SearchPlan, plan_search
+from beatwise.search.settings import Tune
 from beatwise.search.space import Space
 from beatwise.search.trials import TrialRecord
 from beatwise.training.fit import fit_blocks
+from beatwise.training.settings import Train
 from tests.conftest import CLASSES
 
 LEARNING_RATE: dict[str, Any] = {"train": {"learning_rate": {"loguniform": [1e-4, 1e-1]}}}
@@ -48,7 +51,7 @@ def record(
     *scores: float,
     status: str = "finished",
     metric: str = "macro_recall",
-    **facts: Any,
+    **metadata: Any,
 ) -> TrialRecord:
     """A trial with these scores, epoch by epoch; a score is the best so far."""
     epochs: Sequence[dict[str, Any]] = [
@@ -64,5 +67,5 @@ def record(
         for epoch, score in enumerate(scores, start=1)
     ]
     own = {"started": "2026-01-01T00:00:00+00:00", "n_parameters": 99 if scores else None}
-    given = {"key": f"key{number}", "status": status, "epochs": list(epochs), **own, **facts}
+    given = {"key": f"key{number}", "status": status, "epochs": list(epochs), **own, **metadata}
     return TrialRecord(number=number, values=dict(values), **given)

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import ray.cloudpickle
 
-from beatwise.params import RaySettings
+from beatwise.search.settings import RaySettings
 from beatwise.search.engine import run_jobs
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from beatwise.errors import BeatwiseError
-from beatwise.params import RaySettings
+from beatwise.core.errors import BeatwiseError
 from beatwise.search import engine
 from beatwise.search.engine import Failure, check_address, run_jobs, started_ray
+from beatwise.search.settings import RaySettings
 
 HERE = RaySettings(cpus=2)
 

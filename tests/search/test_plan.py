@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from beatwise.errors import BeatwiseError
-from beatwise.models import MODELS
-from beatwise.params import Model, Parameters, Train, check_parameters
+from beatwise.core.errors import BeatwiseError
+from beatwise.networks.settings import Model
+from beatwise.networks.zoo import MODELS
+from beatwise.params import Parameters, check_parameters
 from beatwise.search.plan import SearchPlan, plan_search
 from beatwise.settings import CONFIG_LOADER_ARGS
+from beatwise.training.settings import Train
 from tests.conftest import CLASSES
 from tests.search.conftest import LEARNING_RATE, plan
 

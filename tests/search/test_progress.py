@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from rich.progress import Progress
 
-from beatwise.params import RaySettings
 from beatwise.search import progress
 from beatwise.search.progress import announce, seconds_per_epoch, shown
+from beatwise.search.settings import RaySettings
 from beatwise.search.trials import TrialRecord
 from tests.search.conftest import plan, record
 from tests.training.conftest import MakeBeats

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.errors import BeatwiseError
-from beatwise.params import FitConfig
+from beatwise.core.errors import BeatwiseError
 from beatwise.report.tables import best_trials_table
 from beatwise.search.plan import SearchPlan
 from beatwise.search.results import (
@@ -28,6 +27,7 @@ from beatwise.search.results import (
 )
 from beatwise.search.space import Range, label, parse_range
 from beatwise.search.trials import Searches, TrialRecord
+from beatwise.training.settings import FitConfig
 from tests.search.conftest import plan, record, space_of
 
 SPACE: dict[str, Any] = {

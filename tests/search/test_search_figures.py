@@ -15,16 +15,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from beatwise import figures
-from beatwise.evaluation.metrics import LESS_IS_BETTER
 from beatwise.figures.interactive import history
 from beatwise.figures.search import best_so_far
 from beatwise.figures.style import PALETTE, to_png
-from beatwise.models import MODELS
+from beatwise.networks.zoo import MODELS
 from beatwise.search.plan import SearchPlan
 from beatwise.search.population import draw
 from beatwise.search.results import histories_table, space_table, trials_table
 from beatwise.search.space import label
 from beatwise.search.trials import TrialRecord
+from beatwise.tasks.classification.metrics import LESS_IS_BETTER
 from tests.layout import check_layout
 from tests.search.conftest import plan, record
 

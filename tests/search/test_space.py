@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from beatwise.errors import BeatwiseError
-from beatwise.params import flatten
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import flatten
 from beatwise.search.space import KINDS, Range, Space, label, parse_range, with_model_spaces
 from beatwise.training.fit import fit_blocks
 from tests.search.conftest import BASE, space_of

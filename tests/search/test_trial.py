@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from beatwise.params import FitConfig
 from beatwise.search import trial as module
 from beatwise.search.trial import KEPT, TensorCache, Trial
-from beatwise.trained_model import TrainedModel
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.fit import fit_tensors, resample_train
 from beatwise.training.loop import Training, fit_model
+from beatwise.training.settings import FitConfig
+from beatwise.training.trained_model import TrainedModel
 from tests.search.conftest import plan
 from tests.training.conftest import CLOCK, MakeBeats, choose, config
 
@@ -94,7 +94,7 @@ def test_a_trial_has_the_history_and_the_weights_of_a_fit_to_the_last_bit(
     ours = pd.DataFrame(results)[[name for name in history if name not in CLOCK]]
     pd.testing.assert_frame_equal(ours, history.drop(columns=CLOCK), check_exact=True)
     assert same(weights_of(trial._trainings[0]), model.network.state_dict())
-    assert trial.n_parameters == model.facts["n_parameters"]
+    assert trial.n_parameters == model.metadata["n_parameters"]
     best = history[f"val_{given.train.monitor}"]
     assert results[-1]["score"] == (best.min() if given.train.monitor == "log_loss" else best.max())
     assert [result["over"] for result in results] == [False] * (len(history) - 1) + [True]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
 from beatwise.search.trials import VALUES, Searches, TrialRecord
 from tests.search.conftest import record
 

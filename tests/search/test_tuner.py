@@ -14,18 +14,19 @@ import pandas as pd
 import pytest
 from ray.tune.schedulers import pbt
 
-from beatwise.params import RaySettings, Train
 from beatwise.search import tuner
 from beatwise.search.algorithms import SCHEDULERS
 from beatwise.search.engine import started_ray
 from beatwise.search.plan import SearchPlan
 from beatwise.search.population import FACTORS
+from beatwise.search.settings import RaySettings
 from beatwise.search.trial import TensorCache, Trial
 from beatwise.search.trials import Searches, TrialRecord
 from beatwise.search.tuner import TrialTrainable, _EpochBudget, _Past, _remind, run_search
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.fit import fit_tensors
 from beatwise.training.loop import Training, fit_model
+from beatwise.training.settings import Train
 from tests.search.conftest import plan, record
 from tests.training.conftest import MakeBeats
 

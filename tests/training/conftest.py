@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from beatwise.models import build_model
-from beatwise.params import FitConfig
-from beatwise.signals.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
-from beatwise.trained_model import TrainedModel
+from beatwise.data.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
+from beatwise.networks.zoo import build_model
 from beatwise.training.loop import Training
+from beatwise.training.settings import FitConfig
+from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 
 Parts = tuple[TensorSet, TensorSet]

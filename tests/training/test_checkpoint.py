@@ -16,12 +16,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from beatwise.errors import BeatwiseError
-from beatwise.params import FitConfig
-from beatwise.trained_model import TrainedModel
+from beatwise.core.errors import BeatwiseError
 from beatwise.training import loop
 from beatwise.training.checkpoint import Checkpoints, State
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
+from beatwise.training.settings import FitConfig
+from beatwise.training.trained_model import TrainedModel
 from tests.training.conftest import CLOCK, SIZES, Parts, choose, config, same, training
 
 # --- what is stored
@@ -233,7 +233,7 @@ def cut_off(parts: Parts, how: FitConfig, folder: Path, after: int) -> None:
 
 def assert_the_same(one: tuple[TrainedModel, pd.DataFrame], two: tuple[TrainedModel, pd.DataFrame]) -> None:
     assert same(one[0], two[0])
-    assert one[0].facts == two[0].facts
+    assert one[0].metadata == two[0].metadata
     assert one[0].fingerprint == two[0].fingerprint
     pd.testing.assert_frame_equal(one[1].drop(columns=CLOCK), two[1].drop(columns=CLOCK), check_exact=True)
     assert list(one[1].columns) == list(two[1].columns)
@@ -341,7 +341,7 @@ def test_patience_goes_on_where_it_was(tmp_path, parts: Parts):
     # A rate so high that nothing gets better for long.
     how = config("resnet1d", epochs=30, patience=3, learning_rate=0.05, seed=2)
     whole = loop.fit_model(*parts, how)
-    stopped, best = len(whole[1]), whole[0].facts["best_epoch"]
+    stopped, best = len(whole[1]), whole[0].metadata["best_epoch"]
     assert 3 < stopped < 30
     for after in (best, best + 1, stopped):
         cut_off(parts, how, tmp_path / str(after), after)

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from beatwise.augment import AUGMENTATIONS, Batch
-from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import LESS_IS_BETTER, OVERALL, point_scores
-from beatwise.models import MODELS, build_model
-from beatwise.models.predicting import predict_probabilities
-from beatwise.padding import beat_lengths
-from beatwise.params import FitConfig, Train
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.augmentations import AUGMENTATIONS, Batch
+from beatwise.data.padding import beat_lengths
+from beatwise.networks.predict import predict_probabilities
+from beatwise.networks.zoo import MODELS, build_model
+from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES
+from beatwise.tasks.classification.metrics import LESS_IS_BETTER, OVERALL, point_scores
 from beatwise.training import loop
 from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, Training
-from beatwise.training.losses import CLASS_WEIGHTS, LOSSES
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
+from beatwise.training.settings import FitConfig, Train
 from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, same, tensors, training
 
 N = 108  # beats of the training part
@@ -123,9 +123,9 @@ def test_training_learns(parts: Parts):
 
 def test_facts_say_what_the_model_was_trained_on(parts: Parts):
     model, _ = loop.fit_model(*parts, config())
-    assert model.facts["trained_on"] == {"N": 60, "S": 12, "V": 14, "F": 10, "Q": 12}
-    assert model.facts["val_fingerprint"] == parts[1].fingerprint
-    assert model.facts["n_parameters"] == sum(p.numel() for p in model.network.parameters())
+    assert model.metadata["trained_on"] == {"N": 60, "S": 12, "V": 14, "F": 10, "Q": 12}
+    assert model.metadata["val_fingerprint"] == parts[1].fingerprint
+    assert model.metadata["n_parameters"] == sum(p.numel() for p in model.network.parameters())
     assert (model.name, model.input_shape, model.spec) == ("mlp", (1, 24), parts[0].spec)
     assert not model.network.training
 
@@ -169,7 +169,7 @@ def test_the_weights_of_the_best_epoch_come_back(parts: Parts, monitor):
     # A rate so high that the last epoch is not the best.
     how = config("resnet1d", epochs=6, patience=6, learning_rate=0.05, monitor=monitor, seed=2)
     model, history = loop.fit_model(*parts, how)
-    best = model.facts["best_epoch"]
+    best = model.metadata["best_epoch"]
     column = history[f"val_{monitor}"]
     assert best == 1 + (column.argmin() if monitor in LESS_IS_BETTER else column.argmax())
     scores = point_scores(parts[1].y, model.probabilities(parts[1]))
@@ -187,26 +187,26 @@ def test_training_stops_when_patience_ends(parts: Parts, monkeypatch):
     scripted(monkeypatch, [0.2, 0.5, 0.4, 0.5, 0.3, 0.9, 0.9])
     model, history = loop.fit_model(*parts, config(epochs=7, patience=3))
     assert len(history) == 5
-    assert model.facts["best_epoch"] == 2
+    assert model.metadata["best_epoch"] == 2
 
 
 def test_a_better_epoch_starts_patience_anew(parts: Parts, monkeypatch):
     scripted(monkeypatch, [0.2, 0.1, 0.3, 0.2, 0.4, 0.1])
     model, history = loop.fit_model(*parts, config(epochs=6, patience=2))
     assert len(history) == 6
-    assert model.facts["best_epoch"] == 5
+    assert model.metadata["best_epoch"] == 5
 
 
 def test_without_patience_training_goes_on_to_the_last_epoch(parts: Parts, monkeypatch):
     scripted(monkeypatch, [0.5] + [0.1] * 29)
     model, history = loop.fit_model(*parts, config(epochs=30, patience=None, steps_per_epoch=1))
     assert len(history) == 30
-    assert model.facts["best_epoch"] == 1
+    assert model.metadata["best_epoch"] == 1
 
 
 def test_of_equal_epochs_the_first_is_kept(parts: Parts, monkeypatch):
     scripted(monkeypatch, [0.5, 0.5, 0.5])
-    assert loop.fit_model(*parts, config())[0].facts["best_epoch"] == 1
+    assert loop.fit_model(*parts, config())[0].metadata["best_epoch"] == 1
 
 
 @pytest.mark.parametrize("monitor", LESS_IS_BETTER)
@@ -214,7 +214,7 @@ def test_less_is_better_where_a_metric_is_a_loss(parts: Parts, monkeypatch, moni
     scripted(monkeypatch, [0.5, 0.3, 0.4, 0.4, 0.1], monitor)
     model, history = loop.fit_model(*parts, config(epochs=5, patience=2, monitor=monitor))
     assert len(history) == 4
-    assert model.facts["best_epoch"] == 2
+    assert model.metadata["best_epoch"] == 2
 
 
 @pytest.mark.parametrize(("minutes", "epochs"), [(0.4, 2), (1.0, 3), (1.01, 4), (60, 6)])
@@ -495,7 +495,7 @@ def test_augmentations_are_applied_to_training_batches_in_their_order_and_to_not
         assert sorted(seen) == sorted(padded(torch.from_numpy(parts[0].x), 24))
         assert all((batch.target.sum(dim=1) == 1).all() for batch, _ in epoch)
     scores = point_scores(parts[1].y, model.probabilities(parts[1]))
-    assert scores["log_loss"] == pytest.approx(history["val_log_loss"].iloc[model.facts["best_epoch"] - 1])
+    assert scores["log_loss"] == pytest.approx(history["val_log_loss"].iloc[model.metadata["best_epoch"] - 1])
 
 
 def test_augmented_beats_that_got_longer_are_not_cut(long_parts: Parts):

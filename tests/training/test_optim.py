@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from beatwise.models import build_model
+from beatwise.networks.zoo import build_model
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES, Schedule, build_optimizer
 
 HIGHEST = 2.0

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
-from beatwise.augment import AUGMENTATIONS, OF_ANY_SERIES, OF_THE_SIGNAL
-from beatwise.errors import BeatwiseError
-from beatwise.models import MODELS
-from beatwise.params import Augment, FitConfig, Model, Resample, Tensors, Train, TrainingChoice
-from beatwise.registry import Registry
-from beatwise.signals.representations import REPRESENTATIONS
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.registry import Registry
+from beatwise.data.augmentations import AUGMENTATIONS, OF_ANY_SERIES, OF_THE_SIGNAL
+from beatwise.data.representations import REPRESENTATIONS
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
+from beatwise.networks.zoo import MODELS
 from beatwise.training.fit import fit_config
 from beatwise.training.options import CHOICES, check_fit, chosen_training, representation
+from beatwise.training.settings import Augment, FitConfig, Train, TrainingChoice
 from tests.conftest import CLASSES
 
 REGISTRIES: dict[str, Registry[Any]] = {**CHOICES, "augment": AUGMENTATIONS}

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.evaluation.forgetting import count_moves
-from beatwise.models.predicting import predict_probabilities
+from beatwise.networks.predict import predict_probabilities
+from beatwise.tasks.classification.forgetting import count_moves
 from beatwise.training import loop
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.val_history import ValHistory
@@ -47,13 +47,13 @@ def test_every_epoch_says_what_its_network_predicted_of_every_validation_beat(pa
 def test_the_best_epoch_holds_the_predictions_of_the_model_that_is_kept(parts: Parts) -> None:
     model, table = fitted(parts)
     predicted = model.probabilities(parts[1]).argmax(axis=1)
-    assert of_epoch(table, model.facts["best_epoch"])["prediction"].tolist() == predicted.tolist()
+    assert of_epoch(table, model.metadata["best_epoch"])["prediction"].tolist() == predicted.tolist()
 
 
 def test_the_model_says_how_beats_moved(parts: Parts) -> None:
     model, table = fitted(parts)
     predicted = table.pivot_table(index="epoch", columns="beat", values="prediction").to_numpy()
-    assert model.facts["moves"] == count_moves(parts[1].y, predicted, CLASSES)
+    assert model.metadata["moves"] == count_moves(parts[1].y, predicted, CLASSES)
 
 
 @pytest.mark.parametrize("after", [1, 2, 4, 5])
@@ -71,7 +71,7 @@ def test_keeping_the_predictions_changes_nothing_else(parts: Parts) -> None:
     model, _ = fitted(parts)
     without, _ = loop.fit_model(*parts, HOW, show_progress=False)
     assert same(without, model)
-    assert without.facts == {name: fact for name, fact in model.facts.items() if name != "moves"}
+    assert without.metadata == {name: fact for name, fact in model.metadata.items() if name != "moves"}
 
 
 def test_a_state_takes_four_bytes_a_beat_and_epoch_and_none_where_nothing_is_kept(parts: Parts) -> None:

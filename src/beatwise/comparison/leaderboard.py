@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from beatwise.comparison.rows import COMPARED
-from beatwise.evaluation.intervals import interval_ends
+from beatwise.tasks.classification.intervals import interval_ends
 
 RANKED = ("macro_recall", "macro_f1")
 
@@ -22,8 +22,8 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
     shows in the deviation over seeds, not in the intervals.
 
     Args:
-        scores: A mapping a row: ``row``, ``model``, ``strategy``, ``seed``, ``facts`` and ``metrics``.
-        draws: Columns ``row``, ``draw`` and :data:`~beatwise.comparison.rows.COMPARED`.
+        scores: A mapping a row: ``row``, ``model``, ``strategy``, ``seed``, ``metadata`` and ``metrics``.
+        draws: Columns ``row``, ``draw`` and ``COMPARED``.
         confidence: Of the intervals.
 
     Returns:
@@ -42,7 +42,7 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
         averaged = len(group.iloc[0].get("members", []))
         entry: dict[str, Any] = {"model": model, "strategy": strategy, "seeds": len(group), "averaged": averaged}
         for fact in ("n_parameters", "best_epoch", "seconds"):
-            known = [facts[fact] for facts in group["facts"] if facts[fact] is not None]
+            known = [metadata[fact] for metadata in group["metadata"] if metadata[fact] is not None]
             entry[fact] = float(np.mean(known)) if known else np.nan
         mean_draws = {name: np.mean([by_row[row][name] for row in group["row"]], axis=0) for name in COMPARED}
         for name in COMPARED:

@@ -7,11 +7,15 @@ from typing import Any
 
 from beatwise.comparison.reference import REFERENCES
 from beatwise.comparison.rows import own_config
-from beatwise.errors import BeatwiseError
-from beatwise.params import Comparison, FitConfig, Model, Resample, Rows, Tensors, Train, flatten, merged
-from beatwise.registry import unknown_name
+from beatwise.comparison.settings import Comparison, Rows
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import flatten, merged
+from beatwise.core.registry import unknown_name
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_block, changed_fit, fit_blocks
+from beatwise.training.settings import FitConfig, Train
 
 
 def plan_rows(
@@ -30,7 +34,7 @@ def plan_rows(
     Returns:
         One mapping a row: ``model`` and ``strategy`` (what they are called), ``seed``, ``reference`` (whether it is
         one), ``changes`` (what model and strategy change, by full name), ``config``, a
-        :class:`beatwise.params.FitConfig` as plain data, and ``members``. Ensembles come last; an ensemble has no seed
+        ``FitConfig`` as plain data, and ``members``. Ensembles come last; an ensemble has no seed
         and no configuration, but members, the numbers of the rows that it averages.
 
     Raises:
@@ -124,6 +128,6 @@ def row_key(row: Mapping[str, Any], fingerprints: list[str]) -> str:
 
     Args:
         row: A row of the plan.
-        fingerprints: Of the parts, see :func:`beatwise.beats.fingerprints_of`.
+        fingerprints: Of the parts, see ``fingerprints_of``.
     """
     return key_of([own_config(row), row["reference"]], fingerprints)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from beatwise.registry import Registry
-from beatwise.signals.representations import TensorSet
+from beatwise.core.registry import Registry
+from beatwise.data.representations import TensorSet
 
 Probabilities = npt.NDArray[np.float32]
 REFERENCES: Registry[Callable[..., Callable[[TensorSet], Probabilities]]] = Registry("reference", supplied=["seed"])

@@ -13,10 +13,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from beatwise.beats import PART, TARGET
 from beatwise.comparison.reference import REFERENCES
-from beatwise.evaluation.intervals import draw_scores
-from beatwise.evaluation.predictions import (
+from beatwise.core.files import written_whole
+from beatwise.data.examples import PART, TARGET
+from beatwise.tasks.classification.intervals import draw_scores
+from beatwise.tasks.classification.predictions import (
     clusters_of,
     measure_predictions,
     predict,
@@ -24,9 +25,9 @@ from beatwise.evaluation.predictions import (
     probabilities,
     probability_columns,
 )
-from beatwise.files import written_whole
-from beatwise.params import Evaluate, FitConfig
+from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import FitConfig
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +47,20 @@ class FinishedRows:
         """Facts and predictions of a row, or None where it is not finished or cannot be read."""
         folder = self.folder / key
         try:
-            facts = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-            return facts, pd.read_parquet(folder / PREDICTIONS)
+            metadata = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            return metadata, pd.read_parquet(folder / PREDICTIONS)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             log.warning("The finished row in %s cannot be read (%s); it is trained again.", folder, error)
             return None
 
-    def save(self, key: str, facts: Mapping[str, Any], predictions: pd.DataFrame) -> None:
+    def save(self, key: str, metadata: Mapping[str, Any], predictions: pd.DataFrame) -> None:
         """Store a row, in whole or not at all."""
         with written_whole(self.folder / key) as folder:
             folder.mkdir()
             predictions.to_parquet(folder / PREDICTIONS)
-            (folder / RESULT).write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
+            (folder / RESULT).write_text(json.dumps(metadata, allow_nan=False), encoding="utf-8")
 
 
 def own_config(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def fit_row(
         name = config.model.use
         fitted = REFERENCES[name](train, val, seed=config.seed, **config.model.chosen(REFERENCES))
         tables = {part: prediction_table(tensors, fitted(tensors)) for part, tensors in (("val", val), ("test", test))}
-        facts: dict[str, Any] = {
+        metadata: dict[str, Any] = {
             "n_parameters": None,
             "best_epoch": None,
             "seconds": time.perf_counter() - started,
@@ -104,14 +105,14 @@ def fit_row(
         kept = checkpoints if checkpoints.folder.parent.is_dir() else None
         model, history = fit_model(train, val, config, kept, show_progress=False)
         tables = {part: predict(model, tensors) for part, tensors in (("val", val), ("test", test))}
-        facts = {
-            "n_parameters": model.facts["n_parameters"],
-            "best_epoch": model.facts["best_epoch"],
+        metadata = {
+            "n_parameters": model.metadata["n_parameters"],
+            "best_epoch": model.metadata["best_epoch"],
             "seconds": float(history["seconds"].sum() + history["val_seconds"].sum()),
             "history": [_without_nan(epoch) for epoch in model.history],
         }
     together = pd.concat([table.assign(**{PART: part}) for part, table in tables.items()], ignore_index=True)
-    return facts, together.drop(columns="sample", errors="ignore")
+    return metadata, together.drop(columns="sample", errors="ignore")
 
 
 def _without_nan(epoch: Mapping[str, float]) -> dict[str, float | None]:
@@ -130,15 +131,15 @@ def average_rows(
     Returns:
         The same of the ensemble; parameters and seconds are those of all members together.
     """
-    facts, tables = zip(*outcomes, strict=True)
+    metadata, tables = zip(*outcomes, strict=True)
     mean = np.mean([probabilities(table) for table in tables], axis=0)
     averaged = tables[0].assign(prediction=mean.argmax(axis=1))
     averaged[probability_columns(averaged)] = mean
-    sizes = [fact["n_parameters"] for fact in facts]
+    sizes = [fact["n_parameters"] for fact in metadata]
     together = {
         "n_parameters": None if None in sizes else sum(sizes),
         "best_epoch": None,
-        "seconds": sum(fact["seconds"] for fact in facts),
+        "seconds": sum(fact["seconds"] for fact in metadata),
         "history": [],
     }
     return together, averaged
@@ -153,7 +154,7 @@ def measure_row(predictions: pd.DataFrame, settings: tuple[Evaluate, int]) -> tu
             each.
 
     Returns:
-        What :func:`beatwise.evaluation.predictions.measure_predictions` returns, and the draws on test: one row each,
+        What ``measure_predictions`` returns, and the draws on test: one row each,
         a column a metric of :data:`COMPARED`.
     """
     evaluate, seed = settings

@@ -10,8 +10,8 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
-from beatwise.beats import PART, TARGET
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import PART, TARGET
 
 Layout = dict[str, list[Path]]
 

@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
-from beatwise.files import written_whole
+from beatwise.core.files import written_whole
 
 
 class FigureDataset(AbstractDataset[Figure, bytes]):

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import JSONPreview
 
-from beatwise.journal import Journal
-from beatwise.runs import JOURNAL
+from beatwise.runs.journal import Journal
+from beatwise.runs.metadata import JOURNAL
 
 
 class JournalDataset(AbstractDataset[NoReturn, dict[str, Any]]):
@@ -27,7 +27,7 @@ class JournalDataset(AbstractDataset[NoReturn, dict[str, Any]]):
         self.metadata = metadata
 
     def load(self) -> dict[str, Any]:
-        """A :class:`~beatwise.journal.Entry` by ID, in the order in which they were proposed.
+        """A ``Entry`` by ID, in the order in which they were proposed.
 
         Raises:
             BeatwiseError: If a file cannot be used.

@@ -9,16 +9,16 @@ from typing import Any
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
-from beatwise.errors import BeatwiseError
-from beatwise.files import written_whole
-from beatwise.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
+from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 # The version to load that had the highest macro recall on validation.
 BEST = "best"
 
 
 class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
-    """A :class:`~beatwise.trained_model.TrainedModel`, versioned; the version ``best`` is looked up among all."""
+    """A ``TrainedModel``, versioned; the version ``best`` is looked up among all."""
 
     def __init__(
         self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
@@ -62,7 +62,7 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
     def preview(self) -> JSONPreview:
         """What it is and how it was made, without its history, for kedro-viz."""
         stored = json.loads((Path(str(self._get_load_path())) / CONFIG).read_text(encoding="utf-8"))
-        return JSONPreview(json.dumps({name: stored[name] for name in ("facts", "input_shape", "spec", "config")}))
+        return JSONPreview(json.dumps({name: stored[name] for name in ("metadata", "input_shape", "spec", "config")}))
 
     def resolve_load_version(self) -> str | None:
         """The version to load: the one asked for, the best on validation, or the latest."""
@@ -90,7 +90,7 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
 def _validation_recall(config: Path) -> float:
     try:
         stored = json.loads(config.read_text(encoding="utf-8"))
-        return float(stored["history"][stored["facts"]["best_epoch"] - 1]["val_macro_recall"])
+        return float(stored["history"][stored["metadata"]["best_epoch"] - 1]["val_macro_recall"])
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise BeatwiseError(
             f"Which version is the best cannot be told: the model in {config.parent} cannot be read "

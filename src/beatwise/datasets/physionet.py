@@ -18,7 +18,7 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from rich.progress import track
 
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
 
 LISTING = "SHA256SUMS.txt"
 RECORDS = "RECORDS"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from kedro.io import AbstractDataset, DatasetError
 
-from beatwise.errors import BeatwiseError
-from beatwise.files import written_whole
-from beatwise.signals.records import Record
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
+from beatwise.ecg.records import Record
 
 SUFFIXES = (".hea", ".dat", ".atr")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from beatwise.core.files import written_whole
 from beatwise.datasets.whole import WholeHTMLDataset
-from beatwise.files import written_whole
 
 
 class ReportDataset(WholeHTMLDataset):
     """A report: ``report.html``, which is what it loads, and ``report.pdf`` in the same folder.
 
-    Both are one version. Where the machine cannot print (:func:`beatwise.report.pdf.as_pdf`), there is the HTML alone.
+    Both are one version. Where the machine cannot print (``as_pdf``), there is the HTML alone.
     """
 
     def save(self, data: str) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from beatwise.datasets.whole import WholeJSONDataset
-from beatwise.run_card import RunCard
+from beatwise.runs.card import RunCard
 
 
 class RunCardDataset(WholeJSONDataset):
-    """A :class:`~beatwise.run_card.RunCard` as a JSON file, as plain data.
+    """A ``RunCard`` as a JSON file, as plain data.
 
     A node that loads it is handed the card of its own run, as far as it is known by then; everybody else, the version
     that is stored.

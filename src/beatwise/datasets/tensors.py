@@ -11,12 +11,12 @@ import numpy as np
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 
-from beatwise.files import written_whole
-from beatwise.signals.representations import TensorSet, TensorSpec
+from beatwise.core.files import written_whole
+from beatwise.data.representations import TensorSet, TensorSpec
 
 
 class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
-    """A :class:`~beatwise.signals.representations.TensorSet`: arrays as tensors, the rest as JSON in the header."""
+    """A ``TensorSet``: arrays as tensors, the rest as JSON in the header."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Name the file.
@@ -33,16 +33,16 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
         from safetensors import safe_open
 
         with safe_open(self._path, framework="numpy") as file:
-            facts = json.loads(file.metadata()["beatwise"])
+            metadata = json.loads(file.metadata()["beatwise"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         index = arrays.pop("record_index", None)
         return TensorSet(
             x=arrays["x"],
             aux=arrays["aux"],
             y=arrays["y"],
-            spec=TensorSpec.from_dict(facts["spec"]),
-            fingerprint=facts["fingerprint"],
-            record=None if index is None else np.asarray(facts["records"], dtype=str)[index],
+            spec=TensorSpec.from_dict(metadata["spec"]),
+            fingerprint=metadata["fingerprint"],
+            record=None if index is None else np.asarray(metadata["records"], dtype=str)[index],
             sample=arrays.get("sample"),
         )
 
@@ -51,14 +51,14 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
         from safetensors.numpy import save_file
 
         arrays = {"x": data.x, "aux": data.aux, "y": data.y}
-        facts: dict[str, Any] = {"spec": data.spec.to_dict(), "fingerprint": data.fingerprint}
+        metadata: dict[str, Any] = {"spec": data.spec.to_dict(), "fingerprint": data.fingerprint}
         if data.record is not None and data.sample is not None:
             # safetensors holds no text: record names stand in the header, their numbers beside the beats.
             records, index = np.unique(data.record, return_inverse=True)
             arrays |= {"record_index": index.astype(np.int32), "sample": data.sample}
-            facts["records"] = records.tolist()
+            metadata["records"] = records.tolist()
         with written_whole(self._path) as path:
-            save_file(arrays, path, metadata={"beatwise": json.dumps(facts)})
+            save_file(arrays, path, metadata={"beatwise": json.dumps(metadata)})
 
     def preview(self) -> ImagePreview:
         """A few waveforms of each class, for kedro-viz."""

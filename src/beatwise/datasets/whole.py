@@ -16,7 +16,7 @@ from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.text import TextDataset
 
-from beatwise.files import written_whole
+from beatwise.core.files import written_whole
 
 
 class WholeParquetDataset(ParquetDataset):

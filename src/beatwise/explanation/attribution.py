@@ -10,11 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from torch import nn
 
-from beatwise.beats import Labels, Signals, fingerprint, signals
-from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import Floats, ratio
-from beatwise.evaluation.mistakes import surest_mistakes
-from beatwise.evaluation.predictions import probabilities
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import Labels, Signals, fingerprint, signals
+from beatwise.data.representations import Array, TensorSet, beat_mask
 from beatwise.explanation.methods import AUX, DRAWN, HIT, MEAN, MISTAKE
 from beatwise.explanation.saliency import (
     Attributions,
@@ -24,9 +22,11 @@ from beatwise.explanation.saliency import (
     last_time_layer,
     to_samples,
 )
-from beatwise.params import Explain
-from beatwise.signals.representations import Array, TensorSet, beat_mask
-from beatwise.trained_model import TrainedModel
+from beatwise.explanation.settings import Explain
+from beatwise.tasks.classification.metrics import Floats, ratio
+from beatwise.tasks.classification.mistakes import most_confident_mistakes
+from beatwise.tasks.classification.predictions import probabilities
+from beatwise.training.trained_model import TrainedModel
 
 Rows = npt.NDArray[np.int64]
 # Predictions of one model by two machines differ by less.
@@ -41,7 +41,7 @@ def explain_beats(
     explain: Explain,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Explain beats of each class: some drawn by chance, and the surest hit and the surest mistake.
+    """Explain beats of each class: some drawn by chance, and the most confident hit and the most confident mistake.
 
     Of a drawn beat the logit of its true class is explained, whether it is predicted or not; of a hit or a mistake that
     of the predicted class.
@@ -102,13 +102,13 @@ def choose_beats(predictions: pd.DataFrame, per_class: int, seed: int) -> pd.Dat
         np.sort(rng.choice(members, min(per_class, len(members)), replace=False))
         for members in (np.flatnonzero(target == index) for index in range(probability.shape[1]))
     ]
-    surest = probability[np.arange(len(target)), prediction]
+    most_confident = probability[np.arange(len(target)), prediction]
     hits = [
-        members[[surest[members].argmax()]]
+        members[[most_confident[members].argmax()]]
         for members in (np.flatnonzero((target == k) & (prediction == k)) for k in range(probability.shape[1]))
         if len(members)
     ]
-    mistakes = surest_mistakes(predictions, 1)["beat"].to_numpy(np.int64)
+    mistakes = most_confident_mistakes(predictions, 1)["beat"].to_numpy(np.int64)
     places = {DRAWN: np.concatenate(drawn), HIT: np.concatenate([*hits, np.empty(0, np.int64)]), MISTAKE: mistakes}
     beat = np.concatenate(list(places.values()))
     of = np.repeat(list(places), [len(rows) for rows in places.values()])
@@ -118,7 +118,7 @@ def choose_beats(predictions: pd.DataFrame, per_class: int, seed: int) -> pd.Dat
             "beat": beat,
             "target": target[beat],
             "prediction": prediction[beat],
-            "probability": surest[beat],
+            "probability": most_confident[beat],
             "explained": np.where(of == DRAWN, target[beat], prediction[beat]),
         }
     )
@@ -165,23 +165,23 @@ def saliency_table(chosen: pd.DataFrame, values: Signals, trace: Array, cam: Arr
         within = mask[members]
         counts = within.sum(axis=0)
         (kept,) = np.nonzero(counts >= max(members.sum() / 2, 1))
-        facts = {"of": MEAN, "target": index, "explained": index, "beat": -1}
+        metadata = {"of": MEAN, "target": index, "explained": index, "beat": -1}
         means = [_mean_within(part[members], within)[kept] for part in (values, trace, cam)]
-        parts.append(_rows(facts, kept, counts[kept], *means))
+        parts.append(_rows(metadata, kept, counts[kept], *means))
     for place in np.flatnonzero(of != DRAWN):
         (kept,) = np.nonzero(mask[place])
-        facts = {name: chosen[name].iloc[place] for name in ("of", "target", "explained", "beat")}
-        parts.append(_rows(facts, kept, np.ones_like(kept), *(part[place, kept] for part in (values, trace, cam))))
+        metadata = {name: chosen[name].iloc[place] for name in ("of", "target", "explained", "beat")}
+        parts.append(_rows(metadata, kept, np.ones_like(kept), *(part[place, kept] for part in (values, trace, cam))))
     if not parts:
         nobody, nothing = np.zeros(0, np.int64), np.zeros(0)
         parts.append(_rows({"of": MEAN, "target": 0, "explained": 0, "beat": -1}, nobody, nobody, *[nothing] * 3))
     return pd.concat(parts, ignore_index=True)
 
 
-def _rows(facts: dict[str, Any], sample: Rows, beats: Rows, *parts: Floats) -> pd.DataFrame:
+def _rows(metadata: dict[str, Any], sample: Rows, beats: Rows, *parts: Floats) -> pd.DataFrame:
     names: Sequence[str] = ("amplitude", "integrated_gradients", "grad_cam")
     columns = {name: part.astype(np.float32) for name, part in zip(names, parts, strict=True)}
-    return pd.DataFrame({**facts, "beats": beats, "sample": sample, **columns}, index=range(len(sample)))
+    return pd.DataFrame({**metadata, "beats": beats, "sample": sample, **columns}, index=range(len(sample)))
 
 
 def _mean_within(values: Array, within: npt.NDArray[np.bool_]) -> Floats:

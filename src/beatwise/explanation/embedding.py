@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beatwise.beats import Labels
-from beatwise.evaluation.predictions import probabilities
+from beatwise.data.examples import Labels
+from beatwise.data.representations import Array, TensorSet
 from beatwise.explanation.projections import PROJECTIONS
-from beatwise.signals.representations import Array, TensorSet
-from beatwise.trained_model import TrainedModel
+from beatwise.tasks.classification.predictions import probabilities
+from beatwise.training.trained_model import TrainedModel
 
 # Neighbours of a beat that are looked at.
 NEIGHBOURS: Final = 15
@@ -57,12 +57,12 @@ def embed_beats(
             "same_class": same_class_share(features, tensors.y[rows]),
         }
     )
-    facts = []
+    metadata = []
     for name, options in projections:
         points = PROJECTIONS[name](features, seed=seed, **options)
         table = table.assign(**{f"{name}_1": points[:, 0], f"{name}_2": points[:, 1]})
         linear = name == "pca"
-        facts.append(
+        metadata.append(
             {
                 "name": name,
                 "options": options,
@@ -71,7 +71,7 @@ def embed_beats(
             }
         )
     known = {name: predictions[name].to_numpy()[rows] for name in ("record", "sample") if name in predictions}
-    return table.assign(**known), facts
+    return table.assign(**known), metadata
 
 
 def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]:
@@ -105,7 +105,7 @@ def penultimate_features(model: TrainedModel, tensors: TensorSet, rows: npt.NDAr
     """
     import torch
 
-    from beatwise.models.predicting import predict_probabilities
+    from beatwise.networks.predict import predict_probabilities
 
     kept: list[Array] = []
     handle = model.network.get_submodule("head.linear").register_forward_pre_hook(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-# Beats that are explained: drawn by chance, the surest hit, the surest mistake; and the mean of those drawn.
+# Explained beats: drawn at random, the most confident hit, the most confident mistake; and the mean of those drawn.
 DRAWN: Final = "drawn"
 HIT: Final = "hit"
 MISTAKE: Final = "mistake"

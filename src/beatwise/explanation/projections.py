@@ -12,9 +12,9 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from beatwise.errors import BeatwiseError
-from beatwise.registry import Registry
-from beatwise.signals.representations import Array
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.registry import Registry
+from beatwise.data.representations import Array
 
 PROJECTIONS: Registry[Callable[..., Array]] = Registry("projection", supplied=["seed"])
 # What libraries that are no dependency are called in Python and on the package index, by projection.

@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 from torch import nn
 
-from beatwise.beats import signals
+from beatwise.data.examples import signals
+from beatwise.data.representations import Array, TensorSet, beat_mask
 from beatwise.explanation.attribution import explain_rows, saliency_table
 from beatwise.explanation.methods import CAM, DEFLECTION, DRAWN, HIT, RANDOM, SIGNED, SIZE
 from beatwise.explanation.saliency import flat_beats, to_samples
-from beatwise.params import Explain
-from beatwise.signals.representations import Array, TensorSet, beat_mask
-from beatwise.trained_model import TrainedModel
+from beatwise.explanation.settings import Explain
+from beatwise.training.trained_model import TrainedModel
 
 
 def randomised_network(model: TrainedModel, seed: int) -> nn.Module:
@@ -31,7 +31,7 @@ def randomised_network(model: TrainedModel, seed: int) -> nn.Module:
     """
     import torch
 
-    from beatwise.models import build_model
+    from beatwise.networks.zoo import build_model
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -59,7 +59,7 @@ def check_saliency(
         model: A trained model.
         tensors: Tensors of the beats, made by the model's own specification.
         beats: Beats table.
-        attributions: The beats that were explained, see :func:`beatwise.explanation.attribution.explain_beats`.
+        attributions: The beats that were explained, see ``explain_beats``.
         explain: Beats of each class that are compared, random networks, and steps of the integral.
         seed: Seed of the first random network; the others follow.
 
@@ -70,8 +70,8 @@ def check_saliency(
         seed, -1 against the deflection), ``beat``, ``target``, and ``rank_correlation``, Spearman's, over the samples
         within the beat; missing where a saliency is the same at all of them.
 
-        The saliency of the surest hit of each class under the first random network, laid out as that of the trained
-        one.
+        The saliency of the most confident hit of each class under the first random network, laid out like that of the
+        trained one.
     """
     drawn = attributions[attributions["of"] == DRAWN].groupby("target").head(explain.check_beats_per_class)
     target, rows = drawn["target"].to_numpy(), drawn["beat"].to_numpy(np.int64)
@@ -84,16 +84,16 @@ def check_saliency(
         trace = to_samples(attributed.x, tensors.spec)
         return {SIGNED: trace, SIZE: np.abs(trace), **({} if cam is None else {CAM: cam})}
 
-    def compared(one: Array, other: Array, **facts: Any) -> pd.DataFrame:
+    def compared(one: Array, other: Array, **metadata: Any) -> pd.DataFrame:
         correlation = [rank_correlation(*both) for both in zip(_within(one, mask), _within(other, mask), strict=True)]
-        return pd.DataFrame({**facts, "beat": rows, "target": target, "rank_correlation": correlation})
+        return pd.DataFrame({**metadata, "beat": rows, "target": target, "rank_correlation": correlation})
 
     trained = saliency(model.network, drawn)
     tables = []
     for number in range(seed, seed + explain.random_networks):
         random = saliency(randomised_network(model, number), drawn)
-        facts = {"against": RANDOM, "network": number}
-        tables += [compared(trained[method], random[method], method=method, **facts) for method in trained]
+        metadata = {"against": RANDOM, "network": number}
+        tables += [compared(trained[method], random[method], method=method, **metadata) for method in trained]
     deflection = np.abs(values - flat_beats(values))[rows]
     tables.append(compared(trained[SIZE], deflection, method=SIZE, against=DEFLECTION, network=-1))
     hits = attributions[attributions["of"] == HIT]

@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from beatwise.data.representations import TensorSet
 from beatwise.explanation.methods import AUX, DEFLECTION, DRAWN, METHODS, RANDOM, SIZE
 from beatwise.explanation.saliency import last_time_layer
-from beatwise.params import Explain
-from beatwise.signals.representations import TensorSet
-from beatwise.trained_model import TrainedModel
+from beatwise.explanation.settings import Explain
+from beatwise.training.trained_model import TrainedModel
 
 # A mean rank correlation below this is called lost: what two saliencies share is then less than a tenth of the variance
 # of their ranks.
@@ -33,9 +33,9 @@ def summarise_explanation(
     Args:
         model: The model that was explained.
         tensors: Tensors of the validation part.
-        attributions: The beats that were explained (:func:`beatwise.explanation.attribution.explain_beats`).
-        saliency_check: Rank correlations (:func:`beatwise.explanation.sanity.check_saliency`).
-        embedding: The beats that were projected (:func:`beatwise.explanation.embedding.embed_beats`).
+        attributions: The beats that were explained (``explain_beats``).
+        saliency_check: Rank correlations (``check_saliency``).
+        embedding: The beats that were projected (``embed_beats``).
         projections: Facts of the projections, from there too.
         explain: Settings.
         sample_rate: Samples per second (Hz).

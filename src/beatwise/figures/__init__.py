@@ -12,7 +12,7 @@ from beatwise.figures.mistakes import (
     plot_errors_by_length,
     plot_errors_by_record,
     plot_errors_by_rr,
-    plot_surest_mistakes,
+    plot_most_confident_mistakes,
 )
 from beatwise.figures.prevalence import plot_predictive_value
 from beatwise.figures.reject import plot_risk_coverage
@@ -37,6 +37,7 @@ __all__ = [
     "plot_importance",
     "plot_leaderboard",
     "plot_learning_curves",
+    "plot_most_confident_mistakes",
     "plot_parallel",
     "plot_per_class",
     "plot_precision_recall_curves",
@@ -49,7 +50,6 @@ __all__ = [
     "plot_saliency_check",
     "plot_search",
     "plot_slices",
-    "plot_surest_mistakes",
     "plot_trial_curves",
     "plot_waveforms",
 ]

@@ -12,7 +12,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from beatwise.figures.style import GREY, SLATE, new_figure
 
 if TYPE_CHECKING:
-    from beatwise.models.outline import OutlineBlock
+    from beatwise.networks.outline import OutlineBlock
 
 # Letters of a line that fit into a box.
 LETTERS_AT_MOST: Final = 84
@@ -28,7 +28,7 @@ def plot_architecture(blocks: Sequence[OutlineBlock], input_shape: Sequence[int]
     """A box for every block, the shape of one beat between them, and where the parameters are.
 
     Args:
-        blocks: What :func:`beatwise.models.outline.outline_network` returned.
+        blocks: What ``outline_network`` returned.
         input_shape: Shape of one beat of the input, channels first.
     """
     total = sum(block.n_parameters for block in blocks)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beatwise.beats import Labels, Signals, labels, signals
+from beatwise.data.examples import Labels, Signals, labels, signals
 from beatwise.figures.style import class_colors, light_grid, new_figure
 
 # More classes than these in a row are too small on a page.
@@ -60,7 +60,7 @@ def plot_average_beats(averages: pd.DataFrame, classes: Sequence[str]) -> Figure
     """The mean beat of each class and the band that holds nine of ten beats.
 
     Args:
-        averages: What :func:`beatwise.evaluation.average_beats.average_beats` returned.
+        averages: What ``average_beats`` returned.
         classes: Class names in the order of their indices.
     """
     figure, axes = new_figure(2.1 * len(classes) + 0.6, 2.6, 1, len(classes), sharex=True, sharey=True, squeeze=False)

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise.comparison.leaderboard import row_labels
-from beatwise.evaluation.metrics import LABELS
 from beatwise.figures.style import PALETTE, light_grid, new_figure
+from beatwise.tasks.classification.metrics import LABELS
 
 SHOWN = ("macro_f1", "macro_recall")
 
@@ -18,7 +18,7 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
     A ring is the macro recall at the recall-first operating point.
 
     Args:
-        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        leaderboard: What ``rank_rows`` returned.
     """
     places = range(len(leaderboard))
     figure, axes = new_figure(9.0, 1.3 + 0.24 * len(leaderboard), 1, len(SHOWN), sharey=True)

@@ -18,7 +18,7 @@ def plot_embedding(embedding: pd.DataFrame, projections: Sequence[Mapping[str, A
     """Every projection twice: by class, and by right and wrong.
 
     Args:
-        embedding: What :func:`beatwise.explanation.embedding.embed_beats` returned first.
+        embedding: What ``embed_beats`` returned first.
         projections: What it returned second.
         classes: Class names in the order of their indices.
     """
@@ -27,9 +27,9 @@ def plot_embedding(embedding: pd.DataFrame, projections: Sequence[Mapping[str, A
     counts = embedding["target"].value_counts()
     colors, markers = list(class_colors(classes).values()), list(class_markers(classes).values())
     is_wrong = embedding["prediction"] != embedding["target"]
-    for (by_class, by_error), facts in zip(axes, projections, strict=True):
-        name = LABELS.get(facts["name"], facts["name"])
-        x, y = f"{facts['name']}_1", f"{facts['name']}_2"
+    for (by_class, by_error), metadata in zip(axes, projections, strict=True):
+        name = LABELS.get(metadata["name"], metadata["name"])
+        x, y = f"{metadata['name']}_1", f"{metadata['name']}_2"
         # The rarest lie on top.
         for index in counts.index:
             own = embedding[embedding["target"] == index]
@@ -42,7 +42,7 @@ def plot_embedding(embedding: pd.DataFrame, projections: Sequence[Mapping[str, A
             by_error.scatter(
                 own[x], own[y], s=34, c=colors[index], marker=markers[index], edgecolor="black", linewidth=0.7
             )
-        variance = f", {facts['variance']:.0%} of the variance" if facts["variance"] is not None else ""
+        variance = f", {metadata['variance']:.0%} of the variance" if metadata["variance"] is not None else ""
         by_class.set_title(f"{name}{variance}", fontsize=9)
         by_error.set_title(f"{name}: {is_wrong.sum():,} of {len(embedding):,} wrong", fontsize=9)
         by_class.set_ylabel(f"{name} 2", fontsize=8)

@@ -35,7 +35,7 @@ def shares_of_moves(moves: Mapping[str, Any]) -> dict[str, dict[str, npt.NDArray
     """The moves of each class as shares of its beats; a class without beats is left out.
 
     Args:
-        moves: What :func:`beatwise.evaluation.forgetting.count_moves` returned.
+        moves: What ``count_moves`` returned.
     """
     beats = {label: sum(counts[0] for counts in of_class.values()) for label, of_class in moves["moves"].items()}
     return {
@@ -49,7 +49,7 @@ def shares_of_times(moves: Mapping[str, Any]) -> dict[str, list[float]]:
     """What share of a class's beats was never learnt, and forgotten how often, as :data:`OFTEN` has it.
 
     Args:
-        moves: What :func:`beatwise.evaluation.forgetting.count_moves` returned.
+        moves: What ``count_moves`` returned.
     """
     shares = {}
     for label, times in moves["forgotten"].items():
@@ -79,7 +79,7 @@ def plot_forgetting(moves: Mapping[str, Any], best_epoch: int) -> Figure:
     """The share of beats that are wrong, forgotten and learnt in each epoch, and how often beats were forgotten.
 
     Args:
-        moves: What :func:`beatwise.evaluation.forgetting.count_moves` returned.
+        moves: What ``count_moves`` returned.
         best_epoch: The epoch whose weights were kept.
     """
     shares, colors = shares_of_moves(moves), class_colors(list(moves["moves"]))

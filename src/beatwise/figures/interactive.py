@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
 from beatwise.figures.embedding import LABELS as LABELS_OF_PROJECTIONS
 from beatwise.figures.search import STATUS, best_so_far
 from beatwise.figures.style import GREY, class_colors
+from beatwise.tasks.classification.metrics import LABELS, LESS_IS_BETTER
 
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -24,8 +24,8 @@ def parallel_coordinates(trials: pd.DataFrame, space: pd.DataFrame, metric: str)
     """Every trial with a score over its hyper-parameters; drag along an axis to choose trials.
 
     Args:
-        trials: What :func:`beatwise.search.results.trials_table` returned.
-        space: What :func:`beatwise.search.results.space_table` returned.
+        trials: What ``trials_table`` returned.
+        space: What ``space_table`` returned.
         metric: What was searched for.
     """
     scored = trials[trials["score"].notna()]
@@ -61,7 +61,7 @@ def history(trials: pd.DataFrame, metric: str) -> go.Figure:
     """The score of every trial and the best so far.
 
     Args:
-        trials: What :func:`beatwise.search.results.trials_table` returned.
+        trials: What ``trials_table`` returned.
         metric: What was searched for.
     """
     scored = trials[trials["score"].notna()]
@@ -81,8 +81,8 @@ def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Fig
     """The metric of every trial, epoch by epoch.
 
     Args:
-        histories: What :func:`beatwise.search.results.histories_table` returned.
-        trials: What :func:`beatwise.search.results.trials_table` returned.
+        histories: What ``histories_table`` returned.
+        trials: What ``trials_table`` returned.
         metric: What was searched for.
     """
     figure = go.Figure()
@@ -105,11 +105,11 @@ def embedding(table: pd.DataFrame, projections: Sequence[Mapping[str, Any]], cla
     """The projections of the beats, of which buttons choose one; a point says which beat it is, and errors are marked.
 
     Args:
-        table: What :func:`beatwise.explanation.embedding.embed_beats` returned first.
+        table: What ``embed_beats`` returned first.
         projections: What it returned second.
         classes: Class names in the order of their indices.
     """
-    names = [facts["name"] for facts in projections]
+    names = [metadata["name"] for metadata in projections]
     figure, parts = go.Figure(), []
     is_wrong = table["prediction"] != table["target"]
     for index, (name, color) in enumerate(class_colors(classes).items()):

@@ -10,11 +10,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from beatwise.beats import has_records, labels, signals
-from beatwise.evaluation.average_beats import average_beats
+from beatwise.data.examples import has_records, labels, signals
+from beatwise.data.representations import beat_mask
+from beatwise.ecg.average_beats import average_beats
 from beatwise.figures.interactive import LAYOUT
 from beatwise.figures.style import GREY, class_colors
-from beatwise.signals.representations import beat_mask
 
 PARTS: Final = {"train": "train", "val": "validation", "test": "test"}
 COLUMNS: Final = 3
@@ -26,7 +26,7 @@ def class_shares(summary: Mapping[str, Any]) -> go.Figure:
     """Beats of each class in each part; buttons change between beats, on a logarithmic scale, and shares.
 
     Args:
-        summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        summary: What ``summarise_data`` returned.
     """
     classes, parts = summary["classes"], summary["parts"]
     figure = make_subplots(

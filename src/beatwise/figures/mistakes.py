@@ -1,4 +1,4 @@
-"""Figures of mistakes: how many there are where, and what the surest ones look like."""
+"""Figures of mistakes: how many there are where, and what the most confident ones look like."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from beatwise.beats import Signals, labels, signals
-from beatwise.evaluation.metrics import Floats, ratio
-from beatwise.evaluation.mistakes import ERRORS
+from beatwise.data.examples import Signals, labels, signals
+from beatwise.data.representations import beat_mask
 from beatwise.figures.style import GREY, STEPS, class_colors, light_grid, new_figure
-from beatwise.signals.representations import beat_mask
+from beatwise.tasks.classification.metrics import Floats, ratio
+from beatwise.tasks.classification.mistakes import ERRORS
 
 # More records than these have no place in a figure; the ones with most errors do.
 RECORDS_AT_MOST: Final = 25
@@ -28,7 +28,7 @@ def plot_errors_by_record(errors: pd.DataFrame) -> Figure:
     """Errors of each record by true class, and the share of its beats that they are; most errors first.
 
     Args:
-        errors: What :func:`beatwise.evaluation.mistakes.errors_by_record` returned.
+        errors: What ``errors_by_record`` returned.
     """
     shown = errors.head(RECORDS_AT_MOST)
     place = np.arange(len(shown))
@@ -63,7 +63,7 @@ def plot_errors_by_length(errors: pd.DataFrame) -> Figure:
     """Errors by true class, and the share of beats that they are, over the beats' length.
 
     Args:
-        errors: What :func:`beatwise.evaluation.mistakes.errors_by_length` returned.
+        errors: What ``errors_by_length`` returned.
     """
     return _plot_errors(errors, "beat length without padding (ms)")
 
@@ -72,18 +72,18 @@ def plot_errors_by_rr(errors: pd.DataFrame) -> Figure:
     """Errors by true class, and the share of beats that they are, over the RR interval before the beat.
 
     Args:
-        errors: What :func:`beatwise.evaluation.mistakes.errors_by_rr` returned.
+        errors: What ``errors_by_rr`` returned.
     """
     return _plot_errors(errors, "RR interval before the beat / local mean (below 1: early)")
 
 
-def plot_surest_mistakes(
+def plot_most_confident_mistakes(
     mistakes: pd.DataFrame, beats: pd.DataFrame, classes: Sequence[str], sample_rate: float
 ) -> Figure:
-    """The surest mistakes of each true class over the means of the class they are of and of that they were taken for.
+    """The most confident mistakes of each true class, over the means of the true and of the predicted class.
 
     Args:
-        mistakes: What :func:`beatwise.evaluation.mistakes.surest_mistakes` returned.
+        mistakes: What ``most_confident_mistakes`` returned.
         beats: Beats table that was predicted.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).

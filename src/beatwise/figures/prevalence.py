@@ -15,7 +15,7 @@ def plot_predictive_value(values: Mapping[str, Any]) -> Figure:
     """Positive predictive value of each class over its prevalence; a dot is the test part.
 
     Args:
-        values: What :func:`beatwise.evaluation.prevalence.measure_predictive_value` returned.
+        values: What ``measure_predictive_value`` returned.
     """
     figure, ax = new_figure(7.0, 4.2)
     for label, color in class_colors(list(values["per_class"])).items():

@@ -13,9 +13,9 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from beatwise.evaluation.metrics import Floats
 from beatwise.explanation.methods import CAM, DEFLECTION, HIT, MEAN, MISTAKE, SIGNED, SIZE
 from beatwise.figures.style import STEPS, class_colors, class_markers, light_grid, new_figure
+from beatwise.tasks.classification.metrics import Floats
 
 # Blue against, red for; both ends are pale enough for a black trace, and differ for colour-blind readers.
 FOR_OR_AGAINST: Final = LinearSegmentedColormap.from_list("for_or_against", ["#4393C3", "#FFFFFF", "#E8735C"])
@@ -35,7 +35,7 @@ def plot_saliency(saliency: pd.DataFrame, classes: Sequence[str], sample_rate: f
     Every row has a scale of its own, up to its largest value.
 
     Args:
-        saliency: What :func:`beatwise.explanation.attribution.explain_beats` returned first.
+        saliency: What ``explain_beats`` returned first.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
@@ -65,10 +65,10 @@ def plot_saliency(saliency: pd.DataFrame, classes: Sequence[str], sample_rate: f
 def plot_explained_beats(
     saliency: pd.DataFrame, attributions: pd.DataFrame, classes: Sequence[str], sample_rate: float
 ) -> Figure:
-    """The surest hit and the surest mistake of each class, and behind them what the predicted class's logit hangs on.
+    """The most confident hit and mistake of each class, shaded by what the predicted class's logit depends on.
 
     Args:
-        saliency: What :func:`beatwise.explanation.attribution.explain_beats` returned first.
+        saliency: What ``explain_beats`` returned first.
         attributions: What it returned second.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
@@ -77,18 +77,18 @@ def plot_explained_beats(
     end = (saliency["sample"].max() + 1) / sample_rate * 1000
     for index, (row, (name, color)) in enumerate(zip(axes, class_colors(classes).items(), strict=True)):
         for ax, of in zip(row, (HIT, MISTAKE), strict=True):
-            facts = attributions[(attributions["of"] == of) & (attributions["target"] == index)]
-            head = f"surest {of}\n" if index == 0 else ""
+            metadata = attributions[(attributions["of"] == of) & (attributions["target"] == index)]
+            head = f"most confident {of}\n" if index == 0 else ""
             ax.set_title(head, fontsize=8)
             ax.set_xlim(0, end)
             ax.tick_params(labelsize=7)
-            if facts.empty:
+            if metadata.empty:
                 ax.text(0.5, 0.5, f"no {of} of {name}", transform=ax.transAxes, ha="center", va="center", fontsize=8)
                 ax.set_yticks([])
                 continue
-            chosen = facts.iloc[0]
+            chosen = metadata.iloc[0]
             _draw_beat(ax, saliency[(saliency["of"] == of) & (saliency["target"] == index)], SIGNED, sample_rate)
-            where = f"; {chosen['record']}, sample {chosen['sample']:,.0f}" if "record" in facts else ""
+            where = f"; {chosen['record']}, sample {chosen['sample']:,.0f}" if "record" in metadata else ""
             said = f"as {classes[chosen['prediction']]}, {chosen['probability']:.1%}{where}"
             ax.set_title(f"{head}{name} {said}", fontsize=8)
         row[0].set_ylabel(name, color=color, fontweight="bold", fontsize=9)
@@ -106,12 +106,12 @@ def plot_saliency_check(
     classes: Sequence[str],
     sample_rate: float,
 ) -> Figure:
-    """The surest hits under the trained network and under one with random weights, and all rank correlations.
+    """The most confident hits under the trained network and under one with random weights, and all rank correlations.
 
     Args:
-        saliency_check: What :func:`beatwise.explanation.sanity.check_saliency` returned first.
-        saliency: What :func:`beatwise.explanation.attribution.explain_beats` returned first.
-        random_saliency: What :func:`beatwise.explanation.sanity.check_saliency` returned second.
+        saliency_check: What ``check_saliency`` returned first.
+        saliency: What ``explain_beats`` returned first.
+        random_saliency: What ``check_saliency`` returned second.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
@@ -131,7 +131,7 @@ def plot_saliency_check(
                 ax.set_xticks([])
             ax.set_yticks([])
     for ax, (name, color) in zip(axes[0], class_colors(classes).items(), strict=True):
-        ax.set_title(f"surest hit of {name}", color=color, fontweight="bold", fontsize=8)
+        ax.set_title(f"most confident hit of {name}", color=color, fontweight="bold", fontsize=8)
     for ax in axes[1]:
         ax.set_xlabel("time (ms)", fontsize=7.5)
     return figure

@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
 from beatwise.figures.style import GREY, PALETTE, SLATE, STEPS, light_grid, new_figure
+from beatwise.tasks.classification.metrics import LABELS, LESS_IS_BETTER
 
 STATUS: Final = {
     "finished": ("o", PALETTE[0], "finished"),
@@ -39,7 +39,7 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
     Trials that failed before they had a score stand at the bottom.
 
     Args:
-        trials: What :func:`beatwise.search.results.trials_table` returned.
+        trials: What ``trials_table`` returned.
         metric: What was searched for.
     """
     figure, (left, right) = new_figure(9.0, 3.4, 1, 2, sharey=True, width_ratios=[3, 2])
@@ -71,7 +71,7 @@ def eligible_trials(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials that can be the best: they have a score and did not fail.
 
     Args:
-        trials: What :func:`beatwise.search.results.trials_table` returned.
+        trials: What ``trials_table`` returned.
     """
     return trials[trials["score"].notna() & (trials["status"] != "failed")]
 
@@ -80,7 +80,7 @@ def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
     """The best score from the first trial to each one; trials that failed cannot be the best.
 
     Args:
-        trials: What :func:`beatwise.search.results.trials_table` returned.
+        trials: What ``trials_table`` returned.
         metric: What was searched for.
 
     Returns:
@@ -94,8 +94,8 @@ def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str
     """The metric of every trial, epoch by epoch, the best trial in front; a triangle is where one was stopped.
 
     Args:
-        histories: What :func:`beatwise.search.results.histories_table` returned.
-        trials: What :func:`beatwise.search.results.trials_table` returned.
+        histories: What ``histories_table`` returned.
+        trials: What ``trials_table`` returned.
         metric: What was searched for.
     """
     figure, ax = new_figure(7.0, 3.6)
@@ -131,8 +131,8 @@ def plot_slices(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Figur
     """The score over each hyper-parameter, the most important first.
 
     Args:
-        trials: What :func:`beatwise.search.results.trials_table` returned.
-        space: What :func:`beatwise.search.results.space_table` returned.
+        trials: What ``trials_table`` returned.
+        space: What ``space_table`` returned.
         metric: What was searched for.
     """
     scored = trials[trials["score"].notna()]
@@ -164,7 +164,7 @@ def plot_importance(space: pd.DataFrame) -> Figure:
     """The share of the score's spread that each hyper-parameter explains, by permutation over a random forest.
 
     Args:
-        space: What :func:`beatwise.search.results.space_table` returned.
+        space: What ``space_table`` returned.
     """
     known = space[space["importance"].notna()]
     if known.empty:
@@ -191,8 +191,8 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
     A line leaves out the hyper-parameters that its trial does not have.
 
     Args:
-        trials: What :func:`beatwise.search.results.trials_table` returned.
-        space: What :func:`beatwise.search.results.space_table` returned.
+        trials: What ``trials_table`` returned.
+        space: What ``space_table`` returned.
         metric: What was searched for.
     """
     eligible = eligible_trials(trials)
@@ -294,7 +294,7 @@ def _order(value: Any) -> tuple[int, Any, str]:
 
 
 def _parsed(value: Any) -> Any:
-    """The value of a label, see :func:`beatwise.search.space.label`."""
+    """The value of a label, see ``label``."""
     try:
         return json.loads(value)
     except (TypeError, ValueError):

@@ -89,7 +89,7 @@ def draw_band(
     Args:
         ax: Where to draw.
         places: Places of its points on the x axis.
-        curve: ``value``, ``low`` and ``high``, lists, as :func:`beatwise.evaluation.intervals.band` gives them.
+        curve: ``value``, ``low`` and ``high``, lists, as ``band`` gives them.
         color: Of both.
         label: For the legend.
     """

@@ -8,15 +8,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from beatwise.evaluation.metrics import LABELS
 from beatwise.figures.style import FAINT, light_grid, new_figure
+from beatwise.tasks.classification.metrics import LABELS
 
 
 def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     """Loss of train and validation, and the validation metrics, over the epochs.
 
     Args:
-        history: One row an epoch, as :func:`beatwise.training.loop.fit_model` returns it.
+        history: One row an epoch, as ``fit_model`` returns it.
         best_epoch: The epoch whose weights were kept.
     """
     figure, (loss, metrics) = new_figure(8.0, 3.2, 1, 2)

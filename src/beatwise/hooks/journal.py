@@ -12,12 +12,12 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from beatwise.errors import BeatwiseError, in_own_words
+from beatwise.core.errors import BeatwiseError, in_own_words
 from beatwise.hooks.repetition import repeated_card
 from beatwise.hooks.run_card import measures, trains
 from beatwise.hooks.tracking import TrackingHooks
-from beatwise.journal import HOW_TO_PROPOSE, Attempt, Journal, Run, is_result
-from beatwise.runs import facts_of_run, without_paths
+from beatwise.runs.journal import HOW_TO_PROPOSE, Attempt, Journal, Run, is_result
+from beatwise.runs.metadata import run_metadata, without_paths
 
 
 class JournalHooks:
@@ -54,7 +54,7 @@ class JournalHooks:
         # What cannot be read is to stop the run before it is tracked.
         journal.entries()
         result = yield
-        run = Run(**facts_of_run(run_params, catalog.load("params:source"), self._tracking.run_id))
+        run = Run(**run_metadata(run_params, catalog.load("params:source"), self._tracking.run_id))
         self._attempt = journal.take_up(hypothesis, run)
         if self._attempt is not None:
             self._announce(self._attempt)

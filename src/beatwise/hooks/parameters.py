@@ -6,7 +6,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
 from beatwise.params import check_globals, check_parameters
 
 # Parameters that are taken from globals.yml, where the catalog takes them from as well.

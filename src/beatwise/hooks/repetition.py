@@ -15,11 +15,12 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.settings import checked
 from beatwise.datasets.folder import FolderDataset
-from beatwise.errors import BeatwiseError
 from beatwise.hooks.parameters import FIXED_BY_SOURCE
-from beatwise.params import Parameters, checked
-from beatwise.run_card import RunCard
+from beatwise.params import Parameters
+from beatwise.runs.card import RunCard
 from beatwise.search.trials import Searches
 
 

@@ -13,13 +13,13 @@ from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from beatwise.beats import fingerprints_of
+from beatwise.data.examples import fingerprints_of
 from beatwise.hooks.paths import saved_path, short_path
 from beatwise.hooks.tracking import TrackingHooks
-from beatwise.journal import is_result
 from beatwise.params import Parameters, check_parameters
-from beatwise.run_card import BEATS, RunCard, SearchBest
-from beatwise.runs import facts_of_run, hardware, now, package_versions, without_paths
+from beatwise.runs.card import BEATS, RunCard, SearchBest
+from beatwise.runs.journal import is_result
+from beatwise.runs.metadata import hardware, now, package_versions, run_metadata, without_paths
 
 CARD = "run_card"
 # Options of `kedro run` that choose nodes.
@@ -67,7 +67,7 @@ class RunCardHooks:
             return
         parameters = check_parameters(self._config["parameters"])
         self._card = RunCard(
-            **facts_of_run(run_params, parameters.source, self._tracking.run_id),
+            **run_metadata(run_params, parameters.source, self._tracking.run_id),
             selected=any(run_params[option] for option in SELECTING),
             parameters=_scrubbed(parameters.model_dump(mode="json"), Path(run_params["project_path"])),
             seeds=_seeds(parameters, pipeline),
@@ -109,7 +109,7 @@ class RunCardHooks:
         if self._card is None:
             return
         from beatwise.comparison.leaderboard import row_name
-        from beatwise.evaluation.predictions import flatten_scores
+        from beatwise.tasks.classification.predictions import flatten_scores
 
         self._note_beats(self._card, dataset_name, data)
         if dataset_name.endswith(".metrics"):

@@ -20,8 +20,9 @@ from kedro.pipeline import Pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow.entities import Metric, Param
 
+from beatwise.core.nested import flatten
+from beatwise.core.settings import Block
 from beatwise.hooks.paths import saved_path
-from beatwise.params import Block, flatten
 
 # The tag of a run that says which process on which machine it is of.
 PROCESS = "beatwise.process"
@@ -94,7 +95,7 @@ class TrackingHooks(MlflowHook):
             for file in (path, *beside):
                 mlflow.log_artifact(str(file), artifact_path=namespace or None)
         if kind == "metrics":
-            from beatwise.evaluation.predictions import flatten_scores
+            from beatwise.tasks.classification.predictions import flatten_scores
 
             mlflow.log_metrics({f"{namespace}.{key}": value for key, value in flatten_scores(data).items()})
         elif kind == "history":
@@ -135,14 +136,14 @@ def _is_alive(process: int) -> bool:
 
 def _log_rows(rows: list[dict[str, Any]]) -> None:
     """Log every row of a comparison as a run below the current one."""
-    from beatwise.evaluation.predictions import flatten_scores
+    from beatwise.tasks.classification.predictions import flatten_scores
 
     for row in rows:
         with _start_row(row):
-            facts = {key: row["facts"][key] for key in ("n_parameters", "best_epoch", "seconds")}
-            mlflow.log_metrics({key: value for key, value in facts.items() if value is not None})
+            metadata = {key: row["metadata"][key] for key in ("n_parameters", "best_epoch", "seconds")}
+            mlflow.log_metrics({key: value for key, value in metadata.items() if value is not None})
             mlflow.log_metrics(flatten_scores(row["metrics"]))
-            _log_history("fit", pd.DataFrame(row["facts"]["history"]))
+            _log_history("fit", pd.DataFrame(row["metadata"]["history"]))
 
 
 def _log_failed_rows(rows: list[dict[str, Any]]) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from beatwise.evaluation.metrics import LABELS
 from beatwise.report.tables import Table, with_interval
+from beatwise.tasks.classification.metrics import LABELS
 
 Row = dict[str, str]
 
@@ -204,8 +204,8 @@ def field_table(source: str, split: str, metrics: Mapping[str, Any], assessment:
     Args:
         source: Name of the data source.
         split: Name of the split.
-        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
-        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+        metrics: What ``measure_predictions`` returned.
+        assessment: What ``assess_predictions`` returned.
 
     Returns:
         None where nobody has published on this source and split.

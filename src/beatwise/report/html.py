@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 
 from beatwise.comparison.leaderboard import is_ensemble, row_name
 from beatwise.figures.style import DPI, to_png
-from beatwise.journal import Entry
-from beatwise.params import Evaluate, Report
 from beatwise.report.field import field_table
 from beatwise.report.journal import brief_entries
 from beatwise.report.rebuild import fit_as_yaml, network_as_python
-from beatwise.report.run_card import card_facts, cover_facts, node_seconds
+from beatwise.report.run_card import card_metadata, cover_metadata, node_seconds
+from beatwise.report.settings import Report
 from beatwise.report.summary import findings
 from beatwise.report.tables import (
     behind_table,
@@ -37,7 +36,9 @@ from beatwise.report.tables import (
     shared_table,
     thresholds_table,
 )
-from beatwise.run_card import RunCard
+from beatwise.runs.card import RunCard
+from beatwise.runs.journal import Entry
+from beatwise.tasks.settings import Evaluate
 
 # Earlier ones are in the journal.
 HYPOTHESES_AT_MOST: Final = 10
@@ -48,10 +49,10 @@ class SearchResult:
     """What a search found, and how the model that came of it does beside the baseline.
 
     Attributes:
-        plan: What was searched, see :meth:`beatwise.search.plan.SearchPlan.plain`.
-        trials: What :func:`beatwise.search.results.trials_table` returned.
-        space: What :func:`beatwise.search.results.space_table` returned.
-        paired: Baseline and tuned model on test, see :func:`beatwise.evaluation.paired.compare_paired`.
+        plan: What was searched, see ``SearchPlan.plain``.
+        trials: What ``trials_table`` returned.
+        space: What ``space_table`` returned.
+        paired: Baseline and tuned model on test, see ``compare_paired``.
     """
 
     plan: Mapping[str, Any]
@@ -96,10 +97,10 @@ def render_report(
         settings: Title, author, repository and notice.
         source: Name of the data source.
         model: ``TrainedModel.to_dict()``.
-        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
-        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
-        explanation: What :func:`beatwise.explanation.summary.summarise_explanation` returned.
-        data_summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        metrics: What ``measure_predictions`` returned.
+        assessment: What ``assess_predictions`` returned.
+        explanation: What ``summarise_explanation`` returned.
+        data_summary: What ``summarise_data`` returned.
         run_card: The card of the run that makes the report, as far as it is known.
         journal: Entries of the journal by ID, the oldest first.
         figures: Figures by name, as drawn or as PNG.
@@ -114,7 +115,7 @@ def render_report(
         title=settings.title,
         notice=settings.notice,
         source=source,
-        cover=cover_facts(run_card, settings.author, settings.repository),
+        cover=cover_metadata(run_card, settings.author, settings.repository),
         config=model["config"],
         model=model,
         findings=findings(metrics, data_summary),
@@ -136,7 +137,7 @@ def render_report(
         network_python=network_as_python(model),
         hypotheses=hypotheses[-HYPOTHESES_AT_MOST:],
         earlier=max(len(hypotheses) - HYPOTHESES_AT_MOST, 0),
-        run=card_facts(run_card),
+        run=card_metadata(run_card),
         nodes=node_seconds(run_card),
         figures={name: _embed(figure) for name, figure in figures.items()},
     )
@@ -154,7 +155,7 @@ def render_leaderboard(
     """Render the leaderboard of a comparison.
 
     Args:
-        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        leaderboard: What ``rank_rows`` returned.
         figure: Its figure, as drawn or as PNG.
         rows: All rows of the comparison, with those that failed.
         evaluate: Confidence of the intervals, and the accuracy floor.
@@ -211,9 +212,9 @@ def render_data(shares: Any, signals: Any, data_summary: Mapping[str, Any], *, n
     """Render the page of the data, whose figures are interactive.
 
     Args:
-        shares: What :func:`beatwise.figures.interactive_data.class_shares` returned.
-        signals: What :func:`beatwise.figures.interactive_data.example_signals` returned.
-        data_summary: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        shares: What ``class_shares`` returned.
+        signals: What ``example_signals`` returned.
+        data_summary: What ``summarise_data`` returned.
         notice: A sentence above everything else; empty for none.
         source: Name of the data source.
 

@@ -11,11 +11,11 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from beatwise.evaluation.metrics import OVERALL
-from beatwise.journal import COMPARED, PARTS, Entry, Run, compared_metrics, judge, read_expectation
-from beatwise.report.run_card import run_facts
+from beatwise.report.run_card import shown_metadata
 from beatwise.report.tables import Table
 from beatwise.report.terminal import as_rich
+from beatwise.runs.journal import COMPARED, PARTS, Entry, Run, compared_metrics, judge, read_expectation
+from beatwise.tasks.classification.metrics import OVERALL
 
 
 def entries_table(entries: Mapping[str, Entry]) -> Table:
@@ -58,10 +58,10 @@ def metrics_table(run: Run) -> Table:
     return Table("", ["", *PARTS], rows)
 
 
-def facts(run: Run) -> dict[str, str]:
+def metadata(run: Run) -> dict[str, str]:
     """What is known of a run, by what to call it; nothing that is not known."""
     known = {"took": run.ended and str(run.ended - run.began), "error": run.error}
-    return {**run_facts(run), **{name: fact for name, fact in known.items() if fact}}
+    return {**shown_metadata(run), **{name: fact for name, fact in known.items() if fact}}
 
 
 def on_terminal(id: str, entry: Entry) -> Group:
@@ -76,7 +76,7 @@ def _blocks(id: str, entry: Entry) -> Iterator[RenderableType]:
     yield Padding(_grid(proposed), (1, 0))
     for run in entry.runs:
         yield Text(f"Run of {_time(run.began)}: {run.outcome or 'running'}", style="bold")
-        yield Padding(_grid(facts(run)), (0, 0, 1, 0))
+        yield Padding(_grid(metadata(run)), (0, 0, 1, 0))
     if entry.runs and entry.runs[-1].metrics:
         yield as_rich(result_table(entry))
         yield as_rich(metrics_table(entry.runs[-1]))
@@ -104,7 +104,7 @@ def _paragraphs(id: str, entry: Entry) -> Iterator[str]:
     expected = f"Expected: `{entry.expect}`." if entry.expect else "Nothing in particular was expected."
     yield f"{expected} Outcome: **{entry.state}**. (`{id}`, proposed {_time(entry.proposed)})"
     for run in entry.runs:
-        known = "; ".join(f"{name}: {_code(fact)}" for name, fact in facts(run).items())
+        known = "; ".join(f"{name}: {_code(fact)}" for name, fact in metadata(run).items())
         yield f"Run of {_time(run.began)}, {run.outcome or 'running'}. {known}."
     if entry.runs and entry.runs[-1].metrics:
         table = result_table(entry)
@@ -127,7 +127,7 @@ def brief_entries(
         entries: All entries, the oldest first.
         source: Name of the data source.
         began: When the run of the report began: of an entry that this run tests there is no outcome yet.
-        metrics: What the report is about, see :func:`beatwise.evaluation.predictions.measure_predictions`.
+        metrics: What the report is about, see ``measure_predictions``.
 
     Returns:
         For each its ``hypothesis``, ``expect``, ``outcome``, ``scores`` (empty without a result) and ``reflections``.
@@ -149,7 +149,7 @@ def brief_entries(
 def _outcome(entry: Entry, began: datetime, metrics: Mapping[str, Any]) -> str:
     if entry.state != "running" or entry.runs[-1].began != began:
         return entry.state
-    from beatwise.evaluation.predictions import flatten_scores
+    from beatwise.tasks.classification.predictions import flatten_scores
 
     return f"tested by this run; by the scores of this report {judge(entry.expect, flatten_scores(dict(metrics)))}"
 

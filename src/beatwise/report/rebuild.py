@@ -15,7 +15,7 @@ def fit_as_yaml(config: Mapping[str, Any]) -> str:
     """What a model was fitted with, as the parameters of an environment that fit it again.
 
     Args:
-        config: A :class:`beatwise.params.FitConfig` as plain data.
+        config: A ``FitConfig`` as plain data.
     """
     blocks = {name: config[name] for name in BLOCKS}
     return yaml.safe_dump(blocks, sort_keys=False, allow_unicode=True, width=90, default_flow_style=None)
@@ -37,4 +37,4 @@ def network_as_python(model: Mapping[str, Any]) -> str:
     }
     arguments = [repr(chosen["use"]), *(f"{name}={value!r}" for name, value in options.items())]
     body = textwrap.indent(",\n".join(arguments), "    ")
-    return f"from beatwise.models import build_model\n\nnetwork = build_model(\n{body},\n)\n"
+    return f"from beatwise.networks.zoo import build_model\n\nnetwork = build_model(\n{body},\n)\n"

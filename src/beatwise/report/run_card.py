@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from beatwise.report.tables import Table
-from beatwise.run_card import SHORT, Repeated, RunCard, short_fingerprint
-from beatwise.runs import RunFacts
+from beatwise.runs.card import SHORT, Repeated, RunCard, short_fingerprint
+from beatwise.runs.metadata import RunMetadata
 
 # What the numbers depend on most, of the packages that a card knows.
 PACKAGES: Final = ("beatwise", "python", "torch", "numpy", "pandas", "scikit-learn", "kedro", "mlflow", "ray")
@@ -18,7 +18,7 @@ MOST_DIFFERING: Final = 20
 Scores = Mapping[tuple[str, str], Repeated]
 
 
-def run_facts(run: RunFacts) -> dict[str, str]:
+def shown_metadata(run: RunMetadata) -> dict[str, str]:
     """What is known of every run, by what to call it; nothing that is not known."""
     uncommitted = ", with uncommitted changes" if run.uncommitted else ""
     known = {
@@ -33,12 +33,12 @@ def run_facts(run: RunFacts) -> dict[str, str]:
     return {name: fact for name, fact in known.items() if fact}
 
 
-def card_facts(card: RunCard) -> dict[str, str]:
+def card_metadata(card: RunCard) -> dict[str, str]:
     """What a card knows when a report is made, by what to call it; nothing that is not known."""
     machine = card.hardware
     known = {
         "began": f"{card.began:%Y-%m-%d %H:%M:%S} UTC",
-        **run_facts(card),
+        **shown_metadata(card),
         "began from": _listed(card.load_versions),
         "seeds": ", ".join(map(str, card.seeds)),
         **{f"fingerprint of {name}": short_fingerprint(fingerprint) for name, fingerprint in card.data.items()},
@@ -51,7 +51,7 @@ def card_facts(card: RunCard) -> dict[str, str]:
     return {name: fact for name, fact in known.items() if fact}
 
 
-def cover_facts(card: RunCard, author: str, repository: str) -> dict[str, str]:
+def cover_metadata(card: RunCard, author: str, repository: str) -> dict[str, str]:
     """What stands on the title page, by what to call it; nothing that is not known.
 
     Args:
@@ -59,7 +59,7 @@ def cover_facts(card: RunCard, author: str, repository: str) -> dict[str, str]:
         author: Who hands the report in; empty for nobody.
         repository: Where the code is; empty for nowhere.
     """
-    run = run_facts(card)
+    run = shown_metadata(card)
     known = {
         "project": " ".join(["Beatwise", card.versions.get("beatwise", "")]).strip(),
         "author": author,
@@ -85,7 +85,7 @@ def repetition_table(scores: Scores) -> Table:
     """Scores then and now, below what was measured: the usual ones, and those that differ most.
 
     Args:
-        scores: What :func:`beatwise.run_card.compare_scores` returned.
+        scores: What ``compare_scores`` returned.
     """
     largest = _differing(scores)[:MOST_DIFFERING]
     rows: list[list[str]] = []
@@ -104,7 +104,7 @@ def verdict(scores: Scores) -> str:
     """Whether all scores agree, and if not, how many do not and which one least.
 
     Args:
-        scores: What :func:`beatwise.run_card.compare_scores` returned.
+        scores: What ``compare_scores`` returned.
     """
     differing = _differing(scores)
     if not differing:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from beatwise.evaluation.metrics import LABELS
 from beatwise.report.tables import majority_class, short, with_interval
+from beatwise.tasks.classification.metrics import LABELS
 
 NAMED = ("macro_recall", "macro_f1", "accuracy")
 
@@ -15,8 +15,8 @@ def findings(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
     """The scores in words, each number that of the metrics.
 
     Args:
-        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
-        data: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        metrics: What ``measure_predictions`` returned.
+        data: What ``summarise_data`` returned.
 
     Returns:
         One sentence, or two that belong together, an item.

@@ -10,11 +10,11 @@ from typing import Any, Final
 import pandas as pd
 
 from beatwise.comparison.leaderboard import row_labels
-from beatwise.evaluation.metrics import LABELS, LESS_IS_BETTER
 from beatwise.explanation.methods import AUX
 from beatwise.figures.search import eligible_trials
 from beatwise.figures.style import PART_NAMES
-from beatwise.params import Evaluate
+from beatwise.tasks.classification.metrics import LABELS, LESS_IS_BETTER
+from beatwise.tasks.settings import Evaluate
 
 # Metrics in the order in which tables show them.
 HEADLINE: Final = ("macro_recall", "macro_f1", "accuracy", "macro_auroc", "kappa")
@@ -78,7 +78,7 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL, shown:
     """Naive classifier and model, one metric a row.
 
     Args:
-        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+        metrics: What ``measure_predictions`` returned.
         names: Metrics to show.
         shown: Columns to show, of :data:`PARTS`.
     """
@@ -118,7 +118,7 @@ def per_class_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL_BY_CL
     """The model on test, one class a row.
 
     Args:
-        metrics: What :func:`beatwise.evaluation.predictions.measure_predictions` returned.
+        metrics: What ``measure_predictions`` returned.
         names: Metrics to show.
     """
     scores = metrics["test"]["per_class"]
@@ -133,7 +133,7 @@ def ec57_tables(assessment: Mapping[str, Any]) -> list[Table]:
     """The tables of ANSI/AAMI EC57, one with five classes and one without Q, where the classes are those.
 
     Args:
-        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+        assessment: What ``assess_predictions`` returned.
     """
     return [_ec57_table(table) for table in assessment["ec57"]]
 
@@ -157,7 +157,7 @@ def thresholds_table(assessment: Mapping[str, Any]) -> Table:
     """What a threshold for a wanted recall gives, each class against the rest.
 
     Args:
-        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+        assessment: What ``assess_predictions`` returned.
     """
     names = ("recall", "specificity", "precision")
     rows = [
@@ -180,7 +180,7 @@ def calibration_table(assessment: Mapping[str, Any]) -> Table:
     """Calibration before and after the temperature.
 
     Args:
-        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+        assessment: What ``assess_predictions`` returned.
     """
     calibration = assessment["calibration"]
     parts = [calibration[part] for part in ("before", "after")]
@@ -201,7 +201,7 @@ def rejections_table(assessment: Mapping[str, Any]) -> Table:
     """What is gained by leaving unsure beats to a person.
 
     Args:
-        assessment: What :func:`beatwise.evaluation.assessment.assess_predictions` returned.
+        assessment: What ``assess_predictions`` returned.
     """
     names = ("coverage", "error", "macro_recall")
     rows = [
@@ -225,7 +225,7 @@ def parts_table(data: Mapping[str, Any]) -> Table:
     """Beats of each class in each part, with their share, and what else there is to count.
 
     Args:
-        data: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        data: What ``summarise_data`` returned.
     """
     parts = data["parts"]
     rows = [
@@ -247,7 +247,7 @@ def shared_table(data: Mapping[str, Any]) -> Table:
     """What stands in two parts.
 
     Args:
-        data: What :func:`beatwise.evaluation.data_summary.summarise_data` returned.
+        data: What ``summarise_data`` returned.
     """
     known, shared = data["records"]["known"], data["records"]["shared"]
     rows = []
@@ -269,7 +269,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
     """Scores of every row of a comparison.
 
     Args:
-        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        leaderboard: What ``rank_rows`` returned.
         evaluate: Confidence of the intervals, and the accuracy floor.
     """
     names = ("macro_f1", "macro_recall", "accuracy", "macro_auroc")
@@ -296,7 +296,7 @@ def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
     """The leaderboard as wide as a terminal is.
 
     Args:
-        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        leaderboard: What ``rank_rows`` returned.
     """
     names = ("macro_f1", "macro_recall", "accuracy")
     rows = [
@@ -311,7 +311,7 @@ def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
     """How far every row lies behind the first, by paired bootstrap.
 
     Args:
-        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        leaderboard: What ``rank_rows`` returned.
         confidence: Of the intervals.
     """
     names = ("macro_f1", "macro_recall")
@@ -333,7 +333,7 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
     """Parameters, epochs and time of every row of a comparison.
 
     Args:
-        leaderboard: What :func:`beatwise.comparison.leaderboard.rank_rows` returned.
+        leaderboard: What ``rank_rows`` returned.
     """
     rows = [
         [
@@ -373,7 +373,7 @@ def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table
     """Baseline and tuned model on the same test beats.
 
     Args:
-        paired: What :func:`beatwise.evaluation.paired.compare_paired` returned, with ``confidence`` and
+        paired: What ``compare_paired`` returned, with ``confidence`` and
             ``bootstrap_draws``.
         names: Metrics to show.
     """
@@ -403,8 +403,8 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
     """The best trials of a search, with their values, the most important first.
 
     Args:
-        trials: What :func:`beatwise.search.results.trials_table` returned.
-        space: What :func:`beatwise.search.results.space_table` returned.
+        trials: What ``trials_table`` returned.
+        space: What ``space_table`` returned.
         metric: What was searched for.
         shown: How many.
     """
@@ -431,7 +431,7 @@ def searched_table(space: pd.DataFrame) -> Table:
     """What a search searched.
 
     Args:
-        space: What :func:`beatwise.search.results.space_table` returned.
+        space: What ``space_table`` returned.
     """
     rows = [
         [
@@ -481,7 +481,7 @@ def explanation_table(explanation: Mapping[str, Any]) -> Table:
     """What the logit of each class hangs on, and how far the class lies apart from the others.
 
     Args:
-        explanation: What :func:`beatwise.explanation.summary.summarise_explanation` returned.
+        explanation: What ``summarise_explanation`` returned.
     """
     known = [found["attributed"] for found in explanation["classes"].values() if found["attributed"]]
     rr = [name for name in known[0] if name.startswith(AUX)] if known else []

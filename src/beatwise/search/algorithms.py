@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from beatwise.registry import Registry
+from beatwise.core.registry import Registry
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
@@ -174,7 +174,7 @@ def pbt(
 
     Args:
         epochs: Not used.
-        space: The :class:`beatwise.search.space.Space`.
+        space: The ``Space``.
         seed: Seed of the changes.
         every_epochs: Epochs between two changes.
         quantile: Share of the population that is replaced, and that is copied.

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from beatwise.errors import BeatwiseError
-from beatwise.params import RaySettings
+from beatwise.core.errors import BeatwiseError
+from beatwise.search.settings import RaySettings
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from beatwise.errors import BeatwiseError
-from beatwise.evaluation.metrics import LESS_IS_BETTER
-from beatwise.params import FitConfig, Model, Resample, Search, Tensors, Train, Tune, flatten, merged, nested
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import flatten, merged, nested
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
 from beatwise.search.population import refuse_unsuitable
+from beatwise.search.settings import Search, Tune
 from beatwise.search.space import Space, with_model_spaces
+from beatwise.tasks.classification.metrics import LESS_IS_BETTER
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_fit, fit_blocks
+from beatwise.training.settings import FitConfig, Train
 
 # A grid of more combinations is a mistake.
 LARGEST_GRID = 10_000

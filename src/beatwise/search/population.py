@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
 from beatwise.search.space import Range, Space
 
 # By how much a number moves (Jaderberg et al., arXiv:1711.09846, section 4.1).

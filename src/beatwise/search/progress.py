@@ -14,14 +14,16 @@ import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from beatwise.evaluation.metrics import LABELS
-from beatwise.params import FitConfig, RaySettings, Resample
+from beatwise.data.settings import Resample
 from beatwise.search.plan import SearchPlan
 from beatwise.search.population import draw
 from beatwise.search.results import ranked
+from beatwise.search.settings import RaySettings
 from beatwise.search.trial import TensorCache
 from beatwise.search.trials import TrialRecord
+from beatwise.tasks.classification.metrics import LABELS
 from beatwise.training.loop import new_training
+from beatwise.training.settings import FitConfig
 
 log = logging.getLogger(__name__)
 

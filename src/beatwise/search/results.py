@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from beatwise.errors import BeatwiseError
-from beatwise.params import merged, nested
-from beatwise.registry import unknown_name
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import merged, nested
+from beatwise.core.registry import unknown_name
 from beatwise.search.plan import SearchPlan
 from beatwise.search.space import Range, Space, label
 from beatwise.search.trials import Searches, TrialRecord

@@ -16,9 +16,9 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from beatwise.errors import BeatwiseError
-from beatwise.params import merged, nested
-from beatwise.registry import unknown_name
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import merged, nested
+from beatwise.core.registry import unknown_name
 
 # How many numbers each kind of range is given by.
 NUMBERS: Final = {"uniform": 2, "loguniform": 2, "quniform": 3, "randint": 2, "lograndint": 2}
@@ -261,7 +261,7 @@ def _turn(name: str) -> tuple[bool, int]:
 
 
 def _calls_for(option: str, chosen: str | Sequence[str] | None) -> bool:
-    """Whether an option is among the chosen ones; several may be joined, see :class:`beatwise.params.Augment`."""
+    """Whether an option is among the chosen ones; several may be joined, see ``Augment``."""
     names = [name.strip() for name in chosen.split("+")] if isinstance(chosen, str) else chosen
     return names is None or option in names
 

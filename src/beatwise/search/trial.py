@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from beatwise.evaluation.metrics import LESS_IS_BETTER
-from beatwise.params import FitConfig
-from beatwise.signals.representations import TensorSet
+from beatwise.data.representations import TensorSet
+from beatwise.tasks.classification.metrics import LESS_IS_BETTER
 from beatwise.training.fit import fit_tensors, resample_train
 from beatwise.training.loop import Training, new_training
+from beatwise.training.settings import FitConfig
 
 # So many pairs of tensors stay in memory for the next trial: searches differ in the model more often than in the data.
 KEPT = 2
@@ -72,7 +72,7 @@ class Trial:
         """Train one epoch more; an epoch that a loaded state holds already is not trained again.
 
         Returns:
-            Means over the seeds of the history's columns (see :func:`beatwise.training.loop.fit_model`; ``seconds``
+            Means over the seeds of the history's columns (see ``fit_model``; ``seconds``
             holds validation too, and is the sum); ``score``, the best value of the metric so far, and ``score_sd`` over
             several seeds; ``trained``, whether the epoch was trained now; ``over``, whether there is nothing left to
             train.

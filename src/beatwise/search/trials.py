@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from beatwise.errors import BeatwiseError
-from beatwise.files import written_whole
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
 
 VALUES: Final = "config/values/"
 OF_AN_EPOCH: Final = ("epoch", "learning_rate", "train_loss", "seconds", "score", "score_sd")
@@ -34,7 +34,7 @@ class TrialRecord:
         failure: Why it failed.
         started: When it began, ISO 8601 in UTC; None before.
         n_parameters: Parameters of its network.
-        epochs: Its history: one mapping an epoch, see :meth:`beatwise.search.trial.Trial.step`.
+        epochs: Its history: one mapping an epoch, see ``Trial.step``.
     """
 
     number: int
@@ -94,7 +94,7 @@ class StoredSearch:
     Attributes:
         folder: Its folder, which has the name of its key.
         name: Its name in the parameters.
-        plan: What is searched, see :meth:`beatwise.search.plan.SearchPlan.plain`.
+        plan: What is searched, see ``SearchPlan.plain``.
     """
 
     folder: Path

@@ -19,11 +19,11 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.utils import flatten_dict
 
-from beatwise.params import RaySettings
 from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
 from beatwise.search.engine import one_line, one_thread, started_ray
 from beatwise.search.plan import SearchPlan
 from beatwise.search.searcher import SpaceSearcher
+from beatwise.search.settings import RaySettings
 from beatwise.search.trial import TensorCache, Trial
 from beatwise.search.trials import VALUES, Searches, TrialRecord
 from beatwise.training.checkpoint import Checkpoints

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import beatwise
-from beatwise.errors import BeatwiseError
-from beatwise.files import written_whole
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 State = dict[str, Any]
 
 
-def key_of(*facts: Any) -> str:
+def key_of(*metadata: Any) -> str:
     """A short hash of plain data and of Beatwise's version: names the one thing that is computed from them."""
-    named = json.dumps([*facts, beatwise.__version__], sort_keys=True)
+    named = json.dumps([*metadata, beatwise.__version__], sort_keys=True)
     return hashlib.sha256(named.encode()).hexdigest()[:20]
 
 

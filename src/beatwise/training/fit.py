@@ -8,13 +8,17 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
-from beatwise.errors import BeatwiseError
-from beatwise.models import MODELS
-from beatwise.params import Block, FitConfig, Model, Resample, Tensors, Train, merged
-from beatwise.registry import describe_validation
-from beatwise.resampling import resample_beats
-from beatwise.signals.representations import TensorSet, TensorSpec, build_tensors
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import merged
+from beatwise.core.registry import describe_validation
+from beatwise.core.settings import Block
+from beatwise.data.representations import TensorSet, TensorSpec, build_tensors
+from beatwise.data.resampling import resample_beats
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
+from beatwise.networks.zoo import MODELS
 from beatwise.training.options import check_fit, chosen_training, representation
+from beatwise.training.settings import FitConfig, Train
 
 B = TypeVar("B", bound=Block)
 

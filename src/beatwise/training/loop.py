@@ -16,20 +16,20 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from beatwise.augment import AUGMENTATIONS, Batch, augment
-from beatwise.errors import BeatwiseError
-from beatwise.evaluation.forgetting import count_moves
-from beatwise.evaluation.metrics import LESS_IS_BETTER, point_scores
-from beatwise.models import MODELS, BeatModel, build_model
-from beatwise.models.predicting import predict_probabilities
-from beatwise.padding import beat_lengths, without_common_padding
-from beatwise.params import FitConfig, Train
-from beatwise.signals.representations import TensorSet
-from beatwise.trained_model import TrainedModel
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.augmentations import AUGMENTATIONS, Batch, augment
+from beatwise.data.padding import beat_lengths, without_common_padding
+from beatwise.data.representations import TensorSet
+from beatwise.networks.predict import predict_probabilities
+from beatwise.networks.zoo import MODELS, Network, build_model
+from beatwise.tasks.classification.forgetting import count_moves
+from beatwise.tasks.classification.losses import LOSSES, class_weights
+from beatwise.tasks.classification.metrics import LESS_IS_BETTER, point_scores
 from beatwise.training.checkpoint import Checkpoints, State, key_of
-from beatwise.training.losses import LOSSES, class_weights
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
 from beatwise.training.options import CHOICES, chosen_training
+from beatwise.training.settings import FitConfig, Train
+from beatwise.training.trained_model import TrainedModel
 from beatwise.training.val_history import ValHistory
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def fit_model(
         spec=train.spec,
         config=_settings(config),
         history=training.rows,
-        facts={
+        metadata={
             "n_parameters": n_parameters,
             "best_epoch": training.best.epoch,
             "trained_on": dict(zip(train.spec.classes, counts, strict=True)),
@@ -173,7 +173,7 @@ class Training:
 
     def __init__(
         self,
-        network: BeatModel,
+        network: Network,
         train: TensorSet,
         val: TensorSet,
         how: Train,
@@ -324,7 +324,7 @@ class Training:
             raise _diverged(f"The training loss is {train_loss}", epoch)
         network = self.network
         if self.average is not None and self.average.has_begun():
-            network = cast("BeatModel", self.average.network.module)
+            network = cast("Network", self.average.network.module)
         link = how.loss.use
         probability = predict_probabilities(network, self.val_x, self.val_aux, loss=link)
         # The loss is that before the last step.
@@ -422,7 +422,7 @@ def _cut(order: Tensor, size: int) -> list[Tensor]:
     return batches
 
 
-def can_be_trimmed(network: BeatModel) -> bool:
+def can_be_trimmed(network: Network) -> bool:
     """Whether batches of like length, cut to their longest beat, teach the network the same as any others.
 
     Batch normalisation takes its means from the batch: over beats of one length they are not those of all beats, which
@@ -432,7 +432,7 @@ def can_be_trimmed(network: BeatModel) -> bool:
     return network.ignores_padding and not normalised
 
 
-def _set_bias(network: BeatModel, bias: Tensor) -> None:
+def _set_bias(network: Network, bias: Tensor) -> None:
     """Begin with the classes' shares as the prediction for every beat (Lin et al., ICCV 2017, section 3.3)."""
     head = network.get_submodule("head.linear")
     assert isinstance(head, nn.Linear)

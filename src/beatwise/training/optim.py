@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
-from beatwise.registry import Registry
+from beatwise.core.registry import Registry
 
 Groups = list[dict[str, Any]]
 Decay = Annotated[float, Field(ge=0)]

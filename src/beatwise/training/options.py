@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from beatwise.augment import AUGMENTATIONS, refuse_unsuitable
-from beatwise.errors import BeatwiseError
-from beatwise.models import MODELS
-from beatwise.params import Model, Tensors, Train
-from beatwise.registry import Registry
-from beatwise.training.losses import CLASS_WEIGHTS, LOSSES
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.registry import Registry
+from beatwise.data.augmentations import AUGMENTATIONS, refuse_unsuitable
+from beatwise.data.settings import Tensors
+from beatwise.networks.settings import Model
+from beatwise.networks.zoo import MODELS
+from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
+from beatwise.training.settings import Train
 
 CHOICES: dict[str, Registry[Any]] = {
     "optimizer": OPTIMIZERS,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from beatwise.beats import Labels
+from beatwise.data.examples import Labels
 
 
 class ValHistory:

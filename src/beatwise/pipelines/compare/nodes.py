@@ -11,13 +11,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.beats import fingerprints_of
 from beatwise.comparison.leaderboard import is_ensemble, rank_rows, row_name
 from beatwise.comparison.rows import FinishedRows
-from beatwise.errors import BeatwiseError
-from beatwise.params import Comparison, Evaluate, Model, RaySettings, Report, Resample, Tensors, Train
+from beatwise.comparison.settings import Comparison
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import fingerprints_of
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
 from beatwise.report.html import render_leaderboard
+from beatwise.report.settings import Report
+from beatwise.search.settings import RaySettings
+from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import Train
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ def plan(
         train: Likewise.
 
     Returns:
-        One mapping a row, see :func:`beatwise.comparison.plan.plan_rows`.
+        One mapping a row, see ``plan_rows``.
     """
     from beatwise.comparison.plan import plan_rows
 
@@ -64,7 +70,7 @@ def fit(
         ray: Where the rows are trained.
 
     Returns:
-        The rows with ``facts``, and with ``failure`` (a reason, or None); and the predictions of all rows, with a
+        The rows with ``metadata``, and with ``failure`` (a reason, or None); and the predictions of all rows, with a
         column ``row`` (its number) and a column ``part``.
 
     Raises:
@@ -108,8 +114,8 @@ def fit(
             outcome = None if lost else average_rows([finished[keys[member]] for member in row["members"]])
         else:
             failure, outcome = failures.get(keys[number]), finished.get(keys[number])
-        facts, predictions = outcome or ({}, None)
-        rows.append({"row": number, **row, "facts": facts, "failure": failure})
+        metadata, predictions = outcome or ({}, None)
+        rows.append({"row": number, **row, "metadata": metadata, "failure": failure})
         if predictions is not None:
             tables.append(predictions.assign(row=number))
     return rows, pd.concat(tables, ignore_index=True)
@@ -160,7 +166,7 @@ def rank(scores: list[dict[str, Any]], draws: pd.DataFrame, evaluate: Evaluate) 
         evaluate: Confidence of the intervals.
 
     Returns:
-        See :func:`beatwise.comparison.leaderboard.rank_rows`.
+        See ``rank_rows``.
     """
     return rank_rows(scores, draws, evaluate.confidence)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beatwise.datasets.physionet import DownloadRequest
-from beatwise.params import Download
+from beatwise.ecg.settings import Download
 
 
 def request(download: Download) -> DownloadRequest:

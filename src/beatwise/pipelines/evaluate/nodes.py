@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from beatwise.beats import fingerprint
-from beatwise.errors import BeatwiseError
-from beatwise.params import Evaluate
-from beatwise.signals.representations import TensorSet, build_tensors
-from beatwise.trained_model import TrainedModel
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import fingerprint
+from beatwise.data.representations import TensorSet, build_tensors
+from beatwise.tasks.settings import Evaluate
+from beatwise.training.trained_model import TrainedModel
 
 
 def rebuild_tensors(
@@ -45,7 +45,7 @@ def predict(model: TrainedModel, val_tensors: TensorSet, test_tensors: TensorSet
     Returns:
         Predictions of validation and of test, one row a beat.
     """
-    from beatwise.evaluation.predictions import predict as predict_beats
+    from beatwise.tasks.classification.predictions import predict as predict_beats
 
     check_split(model, val_tensors.fingerprint)
     return predict_beats(model, val_tensors), predict_beats(model, test_tensors)
@@ -64,9 +64,9 @@ def measure(
         seed: Seed of the bootstrap.
 
     Returns:
-        See :func:`beatwise.evaluation.predictions.measure_predictions`; and ``model``, the fingerprint of the model.
+        See ``measure_predictions``; and ``model``, the fingerprint of the model.
     """
-    from beatwise.evaluation.predictions import measure_predictions
+    from beatwise.tasks.classification.predictions import measure_predictions
 
     return {"model": model.fingerprint, **measure_predictions(val_predictions, predictions, evaluate, seed)}
 
@@ -81,9 +81,9 @@ def assess(val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: E
         seed: Seed of the bootstrap.
 
     Returns:
-        See :func:`beatwise.evaluation.assessment.assess_predictions`.
+        See ``assess_predictions``.
     """
-    from beatwise.evaluation.assessment import assess_predictions
+    from beatwise.tasks.classification.assessment import assess_predictions
 
     return assess_predictions(val_predictions, predictions, evaluate, seed)
 
@@ -91,7 +91,7 @@ def assess(val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: E
 def find_mistakes(
     predictions: pd.DataFrame, test_beats: pd.DataFrame, evaluate: Evaluate, sample_rate: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Find the surest mistakes of each class, and where errors are frequent.
+    """Find the most confident mistakes of each class, and where errors are frequent.
 
     Args:
         predictions: Predictions of the test part.
@@ -100,14 +100,14 @@ def find_mistakes(
         sample_rate: Samples per second (Hz).
 
     Returns:
-        See :func:`beatwise.evaluation.mistakes.surest_mistakes` and
-        :func:`beatwise.evaluation.assessment.find_errors`.
+        See ``most_confident_mistakes`` and
+        ``find_errors``.
 
     Raises:
         BeatwiseError: If the beats are not those that were predicted.
     """
-    from beatwise.evaluation.assessment import find_errors
-    from beatwise.evaluation.mistakes import surest_mistakes
+    from beatwise.tasks.classification.assessment import find_errors
+    from beatwise.tasks.classification.mistakes import most_confident_mistakes
 
     if not predictions["target"].equals(test_beats["target"].astype("int64")):
         raise BeatwiseError(
@@ -115,7 +115,7 @@ def find_mistakes(
             "--pipeline=evaluate`."
         )
     return (
-        surest_mistakes(predictions, evaluate.mistakes_per_class),
+        most_confident_mistakes(predictions, evaluate.mistakes_per_class),
         find_errors(predictions, test_beats, sample_rate, evaluate.confidence),
     )
 
@@ -130,7 +130,7 @@ def check_split(model: TrainedModel, val_fingerprint: str) -> None:
     Raises:
         BeatwiseError: If they are not those of then.
     """
-    if val_fingerprint != model.facts["val_fingerprint"]:
+    if val_fingerprint != model.metadata["val_fingerprint"]:
         raise BeatwiseError(
             "The beats have been split differently since this model was trained, so today's test beats may be among "
             "those it was trained on. Run `kedro run --pipeline=ingest` with the split and seed of the model's own "

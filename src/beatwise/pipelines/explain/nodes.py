@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.beats import fingerprint
-from beatwise.params import Explain
-from beatwise.signals.representations import TensorSet, build_tensors
-from beatwise.trained_model import TrainedModel
+from beatwise.data.examples import fingerprint
+from beatwise.data.representations import TensorSet, build_tensors
+from beatwise.explanation.settings import Explain
+from beatwise.training.trained_model import TrainedModel
 
 
 def rebuild_val_tensors(model: TrainedModel, val_beats: pd.DataFrame) -> TensorSet:
@@ -50,7 +50,7 @@ def explain(
         seed: Seed of the draw.
 
     Returns:
-        See :func:`beatwise.explanation.attribution.explain_beats`.
+        See ``explain_beats``.
     """
     from beatwise.explanation.attribution import explain_beats
 
@@ -76,7 +76,7 @@ def check(
         seed: Seed of the random weights.
 
     Returns:
-        See :func:`beatwise.explanation.sanity.check_saliency`.
+        See ``check_saliency``.
     """
     from beatwise.explanation.sanity import check_saliency
 
@@ -96,7 +96,7 @@ def embed(
         seed: Seed of the draw and of the projections.
 
     Returns:
-        See :func:`beatwise.explanation.embedding.embed_beats`.
+        See ``embed_beats``.
     """
     from beatwise.explanation.embedding import embed_beats
     from beatwise.explanation.projections import PROJECTIONS
@@ -115,7 +115,7 @@ def summarise(
     explain: Explain,
     sample_rate: float,
 ) -> dict[str, Any]:
-    """Sum up what the explanation came to; see :func:`beatwise.explanation.summary.summarise_explanation`."""
+    """Sum up what the explanation came to; see ``summarise_explanation``."""
     from beatwise.explanation.summary import summarise_explanation
 
     return summarise_explanation(
@@ -131,7 +131,7 @@ def plot_saliency(saliency: pd.DataFrame, classes: list[str], sample_rate: float
 def plot_explained_beats(
     saliency: pd.DataFrame, attributions: pd.DataFrame, classes: list[str], sample_rate: float
 ) -> Figure:
-    """Draw the surest hit and the surest mistake of each class over what the logit hangs on."""
+    """Draw the most confident hit and the most confident mistake of each class over what the logit hangs on."""
     return figures.plot_explained_beats(saliency, attributions, classes, sample_rate)
 
 

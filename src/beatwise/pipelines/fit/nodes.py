@@ -6,10 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from beatwise.params import FitConfig, Model, Resample, Tensors, Train
-from beatwise.signals.representations import TensorSet
-from beatwise.trained_model import TrainedModel
+from beatwise.data.representations import TensorSet
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import FitConfig, Train
+from beatwise.training.trained_model import TrainedModel
 
 
 def configure(
@@ -26,7 +28,7 @@ def configure(
         train: Training.
 
     Returns:
-        A :class:`beatwise.params.FitConfig` as plain data.
+        A ``FitConfig`` as plain data.
 
     Raises:
         BeatwiseError: If the model or one of its options is unknown, or a value is not allowed.
@@ -92,7 +94,7 @@ def train(
 
     Returns:
         The model with the weights of its best epoch; its history; and what was predicted of each validation beat after
-        each epoch, see :meth:`beatwise.training.val_history.ValHistory.table`.
+        each epoch, see ``ValHistory.table``.
     """
     from beatwise.training.loop import fit_model
     from beatwise.training.val_history import ValHistory

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beatwise.evaluation import data_summary as summaries
-from beatwise.params import Ingest, Report
-from beatwise.splits import split_beats
+from beatwise.data import summary as summaries
+from beatwise.data.settings import Ingest
+from beatwise.data.splits import split_beats
+from beatwise.report.settings import Report
 
 
 def split(raw_beats: pd.DataFrame, ingest: Ingest, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -48,7 +49,7 @@ def summarise(
         sample_rate: Samples per second (Hz) of the beats.
 
     Returns:
-        See :func:`beatwise.evaluation.data_summary.summarise_data`; and ``split``, its name.
+        See ``summarise_data``; and ``split``, its name.
     """
     parts = {"train": train_beats, "val": val_beats, "test": test_beats}
     return {"split": ingest.split.use, **summaries.summarise_data(parts, classes, sample_rate)}
@@ -84,8 +85,8 @@ def draw_data(
         seed: Seed of the draw.
 
     Returns:
-        See :func:`beatwise.figures.interactive_data.class_shares` and
-        :func:`~beatwise.figures.interactive_data.example_signals`.
+        See ``class_shares`` and
+        ``example_signals``.
     """
     from beatwise.figures.interactive_data import class_shares, example_signals
 

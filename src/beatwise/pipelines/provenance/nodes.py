@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from beatwise.beats import IDENTITY_COLUMNS, RR_COLUMNS
-from beatwise.signals.provenance import recover_provenance, summarise_provenance
+from beatwise.data.examples import IDENTITY_COLUMNS, RR_COLUMNS
+from beatwise.ecg.provenance import recover_provenance, summarise_provenance
 
 
 def recover(raw_beats: pd.DataFrame, beats: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -18,7 +18,7 @@ def recover(raw_beats: pd.DataFrame, beats: pd.DataFrame) -> tuple[pd.DataFrame,
         beats: Beats segmented from the records.
 
     Returns:
-        The provenance (one row a row, see :func:`beatwise.signals.provenance.recover_provenance`), the rows with
+        The provenance (one row a row, see ``recover_provenance``), the rows with
         record, sample, lead and RR columns beside them, and a summary.
     """
     provenance = recover_provenance(raw_beats, beats)

@@ -8,19 +8,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError
 from beatwise.figures.style import new_note
-from beatwise.journal import Entry
-from beatwise.params import Report
 from beatwise.report.html import SearchResult, render_report
-from beatwise.run_card import RunCard
-from beatwise.trained_model import TrainedModel
+from beatwise.report.settings import Report
+from beatwise.runs.card import RunCard
+from beatwise.runs.journal import Entry
+from beatwise.training.trained_model import TrainedModel
 
 
 def plot_class_counts(data_summary: dict[str, Any], model: TrainedModel) -> Figure:
     """Draw the class counts of the training part before and after resampling."""
     return figures.plot_class_counts(
-        data_summary["parts"]["train"]["counts"], model.facts["trained_on"], model.config["resample"]["use"]
+        data_summary["parts"]["train"]["counts"], model.metadata["trained_on"], model.config["resample"]["use"]
     )
 
 
@@ -33,14 +33,14 @@ def plot_example_beats(
 
 def plot_learning_curves(model: TrainedModel) -> Figure:
     """Draw loss and validation metrics by epoch."""
-    return figures.plot_learning_curves(pd.DataFrame(model.history), model.facts["best_epoch"])
+    return figures.plot_learning_curves(pd.DataFrame(model.history), model.metadata["best_epoch"])
 
 
 def plot_forgetting(model: TrainedModel) -> tuple[Figure, Any]:
     """Draw how validation beats moved between right and wrong over the epochs, as a picture and with plotly."""
     from beatwise.figures import interactive_training
 
-    moves, best_epoch = model.facts.get("moves"), model.facts["best_epoch"]
+    moves, best_epoch = model.metadata.get("moves"), model.metadata["best_epoch"]
     if moves is None:
         unknown = "How beats moved is not known: this model is older than the counts of it."
         return new_note(unknown), interactive_training.note(unknown)
@@ -79,13 +79,13 @@ def plot_risk_coverage(assessment: dict[str, Any]) -> Figure:
 
 
 def plot_mistakes(mistakes: pd.DataFrame, test_beats: pd.DataFrame, classes: list[str], sample_rate: float) -> Figure:
-    """Draw the surest mistakes of each class."""
-    return figures.plot_surest_mistakes(mistakes, test_beats, classes, sample_rate)
+    """Draw the most confident mistakes of each class."""
+    return figures.plot_most_confident_mistakes(mistakes, test_beats, classes, sample_rate)
 
 
 def plot_architecture(model: TrainedModel) -> Figure:
     """Draw the blocks of the network, with shapes and parameters."""
-    from beatwise.models.outline import outline_network
+    from beatwise.networks.outline import outline_network
 
     blocks = outline_network(model.network, model.input_shape, len(model.spec.aux_names))
     return figures.plot_architecture(blocks, model.input_shape)
@@ -125,8 +125,8 @@ def render(
         assessment: What else was measured of it.
         explanation: What its explanation came to.
         data_summary: Description of the data.
-        run_card: The card of this run, as far as it is known: a :class:`beatwise.run_card.RunCard` as plain data.
-        journal: Entries of the journal by ID: each a :class:`beatwise.journal.Entry` as plain data.
+        run_card: The card of this run, as far as it is known: a ``RunCard`` as plain data.
+        journal: Entries of the journal by ID: each a ``Entry`` as plain data.
         report: Title, author, repository and notice.
         source: Name of the data source.
         plan: What was searched; this and the next three where the model came of a search.

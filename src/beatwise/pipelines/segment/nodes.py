@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 import pandas as pd
 from rich.progress import Progress
 
-from beatwise.errors import BeatwiseError
-from beatwise.params import Segment
-from beatwise.signals.records import Record
-from beatwise.signals.segmentation import beat_rate, segment_records
+from beatwise.core.errors import BeatwiseError
+from beatwise.ecg.records import Record
+from beatwise.ecg.segmentation import beat_rate, segment_records
+from beatwise.ecg.settings import Segment
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from beatwise.beats import RR_COLUMNS, signal_columns
-from beatwise.params import Synthesise
-from beatwise.signals.records import Record
-from beatwise.signals.synthetic import SyntheticSettings, synthesise_records
-from beatwise.splits import split_stratified
+from beatwise.data.examples import RR_COLUMNS, signal_columns
+from beatwise.data.splits import split_stratified
+from beatwise.ecg.records import Record
+from beatwise.synthesis.records import SyntheticSettings, synthesise_records
+from beatwise.synthesis.settings import Synthesise
 
 NOTICE = (
     "SYNTHETIC heartbeats, made by Beatwise (kedro run --pipeline=synthesise) from a sum-of-Gaussians ECG model after "

@@ -11,11 +11,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.beats import TARGET, fingerprints_of
-from beatwise.params import Evaluate, Model, RaySettings, Report, Resample, Tensors, Train, Tune
+from beatwise.data.examples import TARGET, fingerprints_of
+from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.settings import Model
 from beatwise.report.html import SearchResult, render_search
+from beatwise.report.settings import Report
+from beatwise.search.settings import RaySettings, Tune
 from beatwise.search.trials import Searches, TrialRecord
+from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import Train
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +50,7 @@ def plan(
         searches: Where the trials of earlier searches are, for a refined one.
 
     Returns:
-        See :meth:`beatwise.search.plan.SearchPlan.plain`.
+        See ``SearchPlan.plain``.
 
     Raises:
         BeatwiseError: If a range leads to what is no parameter or to a value that is not allowed, or if there is no
@@ -77,7 +82,7 @@ def search(
         ray: Where the trials are trained.
 
     Returns:
-        The trials, :class:`beatwise.search.trials.TrialRecord` as plain data, by number.
+        The trials, ``TrialRecord`` as plain data, by number.
 
     Raises:
         BeatwiseError: If no trial got through an epoch.
@@ -106,7 +111,7 @@ def choose(records: Records, plan: dict[str, Any]) -> dict[str, Any]:
         plan: What was searched.
 
     Returns:
-        A :class:`beatwise.params.FitConfig` as plain data.
+        A ``FitConfig`` as plain data.
     """
     from beatwise.search.plan import SearchPlan
     from beatwise.search.results import best_trial
@@ -125,8 +130,8 @@ def tabulate(records: Records, plan: dict[str, Any]) -> tuple[pd.DataFrame, pd.D
         plan: What was searched.
 
     Returns:
-        See :func:`beatwise.search.results.trials_table`, :func:`~beatwise.search.results.histories_table` and
-        :func:`~beatwise.search.results.space_table`.
+        See ``trials_table``, ``histories_table`` and
+        ``space_table``.
     """
     from beatwise.search.plan import SearchPlan
     from beatwise.search.results import histories_table, space_table, trials_table
@@ -190,10 +195,10 @@ def compare(
         seed: Seed of the bootstrap.
 
     Returns:
-        See :func:`beatwise.evaluation.paired.compare_paired`; with ``confidence`` and ``bootstrap_draws``.
+        See ``compare_paired``; with ``confidence`` and ``bootstrap_draws``.
     """
-    from beatwise.evaluation.paired import compare_paired
-    from beatwise.evaluation.predictions import clusters_of, probabilities
+    from beatwise.tasks.classification.paired import compare_paired
+    from beatwise.tasks.classification.predictions import clusters_of, probabilities
 
     paired = compare_paired(
         tuned_predictions[TARGET].to_numpy(np.int64),

@@ -1,0 +1,1 @@
+"""Examples and what is done to them before they reach a network."""

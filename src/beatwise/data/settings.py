@@ -1,0 +1,54 @@
+"""Settings of what is done to examples before they reach a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.registry import Registry, unknown_name
+from beatwise.core.settings import Block, Choice
+from beatwise.data.representations import REPRESENTATIONS
+from beatwise.data.resampling import STRATEGIES
+from beatwise.data.splits import SPLITS
+
+
+class SplitChoice(Choice):
+    """Which beats are trained on, validated on, tested on (:mod:`beatwise.data.splits`)."""
+
+    registry = SPLITS
+
+
+class Ingest(Block):
+    """Cleaning and splitting.
+
+    Attributes:
+        split: The split.
+        drop_duplicates: Whether beats of train and validation that stand in a later part too are taken out.
+    """
+
+    split: SplitChoice
+    drop_duplicates: bool = False
+
+
+class Resample(Choice):
+    """The resampling strategy of the training part (:mod:`beatwise.data.resampling`)."""
+
+    registry = STRATEGIES
+
+
+class Tensors(Choice):
+    """The representation (:mod:`beatwise.data.representations`).
+
+    Attributes:
+        use: Name of the representation, or ``auto`` for the one that the model is made for.
+        rr: Whether to add RR features where the beats carry RR intervals.
+    """
+
+    registry = REPRESENTATIONS
+    rr: bool = True
+
+    def check(self, registry: Registry[Any], key: str = "") -> None:
+        """As for every choice; ``auto`` is known too."""
+        if self.use != "auto" and self.use not in registry:
+            raise BeatwiseError(unknown_name(registry.kind, self.use, [*registry.names(), "auto"]))
+        self._check_options(registry, key)

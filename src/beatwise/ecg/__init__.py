@@ -1,0 +1,1 @@
+"""Records, R peaks, beats and RR intervals."""

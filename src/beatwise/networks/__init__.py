@@ -1,0 +1,1 @@
+"""Networks: blocks, one family a file, chosen by name through the registry."""

@@ -1,0 +1,237 @@
+"""Recurrent networks that read a beat sample by sample and end where it ends, padding left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from beatwise.data.padding import beat_mask
+from beatwise.networks.base import MODELS, Network
+from beatwise.networks.blocks import (
+    Depth,
+    Dropout,
+    Head,
+    Heads,
+    OddKernel,
+    OptionalHeads,
+    Pool1d,
+    Pooling,
+    Width,
+    divisible,
+    needs_series,
+)
+from beatwise.networks.cnn1d import dilated_trunk
+
+Ending = Literal["last", Pooling]
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+class RecurrentLayers(nn.Module):
+    """Layers of one recurrent cell over the steps of a beat, forwards or both ways.
+
+    Nothing that a beat gives depends on its padding, as with PyTorch's packed sequences: forwards the padding comes
+    last, and backwards each beat is turned round by its own length. Plain tensors, unlike packed ones, can be
+    exported, and batches of like length cost the same.
+    """
+
+    def __init__(self, cell: str, before: int, width: int, layers: int, dropout: float, bidirectional: bool) -> None:
+        super().__init__()
+        self.directions = nn.ModuleList(
+            CELLS[cell](before, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+            for _ in range(1 + bidirectional)
+        )
+
+    def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
+        """Map ``[n, t, before]`` to ``[n, t, width]``, twice as wide both ways."""
+        forwards = self.directions[0](steps)[0]
+        if len(self.directions) == 1:
+            return forwards
+        backwards = turned(self.directions[1](turned(steps, mask))[0], mask)
+        return torch.cat([forwards, backwards], dim=2)
+
+
+def turned(steps: Tensor, mask: Tensor) -> Tensor:
+    """Each beat ``[t, c]`` of a batch in reverse, its padding left where it is."""
+    length = mask.sum(dim=1, keepdim=True)
+    position = torch.arange(steps.shape[1], device=steps.device)
+    origin = torch.where(mask, length - 1 - position, position)
+    return steps.gather(1, origin[:, :, None].expand_as(steps))
+
+
+class Ended(nn.Module):
+    """Steps into one vector: the last one within the beat, or a pooling over the beat."""
+
+    def __init__(self, how: Ending, width: int, bidirectional: bool = False) -> None:
+        super().__init__()
+        self.pool = None if how == "last" else Pool1d(how, width)
+        self.n_forwards = width // 2 if bidirectional else width
+
+    def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
+        """Map ``[n, t, c]`` to ``[n, c]``."""
+        if self.pool is not None:
+            return self.pool(steps.transpose(1, 2), mask)
+        last = mask.sum(dim=1) - 1
+        end = steps.gather(1, last[:, None, None].expand(-1, 1, steps.shape[2])).squeeze(1)
+        # What reads backwards ends at the first sample.
+        return torch.cat([end[:, : self.n_forwards], steps[:, 0, self.n_forwards :]], dim=1)
+
+
+class Recurrent(Network):
+    """Recurrent layers over real time steps, then the last step within the beat."""
+
+    ignores_padding = True
+    cell: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        width: Width = 64,
+        layers: Depth = 2,
+        samples_per_step: Depth = 2,
+        bidirectional: bool = False,
+        pooling: Ending = "last",
+        dropout: Dropout = 0.1,
+    ) -> None:
+        super().__init__()
+        channels = needs_series(self.cell, input_shape)
+        self.samples_per_step = samples_per_step
+        self.layers = RecurrentLayers(self.cell, channels * samples_per_step, width, layers, dropout, bidirectional)
+        features = width * (1 + bidirectional)
+        self.end = Ended(pooling, features, bidirectional)
+        self.head = Head(features, n_aux, n_classes, dropout)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to logits."""
+        steps, mask = in_steps(x, self.samples_per_step)
+        return self.head(self.end(self.layers(steps, mask), mask), aux)
+
+
+def in_steps(x: Tensor, samples_per_step: int) -> tuple[Tensor, Tensor]:
+    """Samples ``[n, c, t]`` in steps of a few, ``[n, t / samples_per_step, c · samples_per_step]``, and their mask."""
+    x = F.pad(x, (0, -x.shape[2] % samples_per_step))
+    n, channels, length = x.shape
+    steps = x.reshape(n, channels, length // samples_per_step, samples_per_step).permute(0, 2, 1, 3).flatten(2)
+    return steps, beat_mask(x)[:, ::samples_per_step]
+
+
+@MODELS.register("rnn")
+class RNN(Recurrent):
+    """Plain recurrent network over real time steps."""
+
+    source = "Elman, Cogn. Sci. 1990; CELL assignment"
+    cell = "rnn"
+
+
+@MODELS.register("gru")
+class GRU(Recurrent):
+    """Gated recurrent units over real time steps."""
+
+    source = "Cho et al., EMNLP 2014; FP-byte's MADS exam"
+    cell = "gru"
+
+
+@MODELS.register("lstm")
+class LSTM(Recurrent):
+    """Long short-term memory over real time steps."""
+
+    source = "Hochreiter & Schmidhuber, Neural Comput. 1997; MAP583 project"
+    cell = "lstm"
+
+
+class SelfAttention(nn.Module):
+    """Normalisation, multi-head self-attention within the beat, added to the input, normalisation."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+
+    def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
+        """Map ``[n, t, width]`` to the same shape."""
+        normal = self.before(steps)
+        attended = self.attention(normal, normal, normal, key_padding_mask=~mask, need_weights=False)[0]
+        return self.after(steps + attended)
+
+
+@MODELS.register("attention_gru")
+class AttentionGRU(Network):
+    """GRU, then multi-head self-attention over its steps, then the last step within the beat."""
+
+    source = "FP-byte's MADS exam"
+    ignores_padding = True
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        width: Width = 64,
+        layers: Depth = 1,
+        samples_per_step: Depth = 2,
+        heads: Heads = 4,
+        pooling: Ending = "last",
+        dropout: Dropout = 0.1,
+    ) -> None:
+        super().__init__()
+        channels = needs_series("attention_gru", input_shape)
+        divisible("attention_gru", width, heads)
+        self.samples_per_step = samples_per_step
+        self.layers = RecurrentLayers("gru", channels * samples_per_step, width, layers, dropout, bidirectional=False)
+        self.attention = SelfAttention(width, heads)
+        self.end = Ended(pooling, width)
+        self.head = Head(width, n_aux, n_classes, dropout)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to logits."""
+        steps, mask = in_steps(x, self.samples_per_step)
+        return self.head(self.end(self.attention(self.layers(steps, mask), mask), mask), aux)
+
+
+@MODELS.register("cnn_gru")
+class CNNGRU(Network):
+    """Dilated convolutions (and residual blocks), a GRU over what they give in time, attention if asked."""
+
+    source = "FP-byte's MADS exam, the GRU over the sequence instead of one step"
+    ignores_padding = True
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        width: Width = 64,
+        blocks: Depth = 2,
+        kernel_size: OddKernel = 3,
+        residual: bool = False,
+        gru_width: Width = 64,
+        bidirectional: bool = True,
+        heads: OptionalHeads = 0,
+        pooling: Ending = "last",
+        dropout: Dropout = 0.1,
+    ) -> None:
+        super().__init__()
+        channels = needs_series("cnn_gru", input_shape)
+        features = gru_width * (1 + bidirectional)
+        divisible("cnn_gru", features, heads)
+        self.trunk = dilated_trunk(channels, width, blocks, kernel_size, residual, dropout)
+        self.gru = RecurrentLayers("gru", width, gru_width, 1, 0.0, bidirectional)
+        self.attention = SelfAttention(features, heads) if heads else None
+        self.end = Ended(pooling, features, bidirectional)
+        self.head = Head(features, n_aux, n_classes, dropout)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to logits."""
+        x, mask = self.trunk(x, beat_mask(x))
+        steps = self.gru(x.transpose(1, 2), mask)
+        if self.attention is not None:
+            steps = self.attention(steps, mask)
+        return self.head(self.end(steps, mask), aux)

@@ -1,0 +1,128 @@
+"""1D residual networks (He et al., CVPR 2016, with convolutions over time)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from beatwise.networks.base import MODELS, Network
+from beatwise.networks.blocks import (
+    BatchNorm1d,
+    Conv1d,
+    Depth,
+    Dropout,
+    Head,
+    OddKernel,
+    ResidualBlock1d,
+    Widths,
+    needs_series,
+)
+
+
+def residual_stages(
+    channels: int,
+    widths: tuple[int, ...],
+    blocks_per_stage: int,
+    kernel_size: int,
+    *,
+    squeeze_excite: bool = False,
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """A stem that halves time, stages of residual blocks that halve it again from the second on, the mean over time.
+
+    Args:
+        channels: Channels of the input.
+        widths: Channels of each stage.
+        blocks_per_stage: Residual blocks in each.
+        kernel_size: Of every convolution.
+        squeeze_excite: Whether blocks weigh their channels.
+        dropout: Within blocks.
+
+    Returns:
+        Maps ``[n, channels, t]`` to ``[n, widths[-1]]``.
+    """
+    layers: list[nn.Module] = [
+        Conv1d(channels, widths[0], kernel_size, padding=kernel_size // 2, bias=False),
+        BatchNorm1d(widths[0]),
+        nn.ReLU(),
+        nn.MaxPool1d(3, stride=2, padding=1),
+    ]
+    before = widths[0]
+    for stage, after in enumerate(widths):
+        for block in range(blocks_per_stage):
+            stride = 2 if stage > 0 and block == 0 else 1
+            layers.append(
+                ResidualBlock1d(
+                    before, after, kernel_size, stride=stride, squeeze_excite=squeeze_excite, dropout=dropout
+                )
+            )
+            before = after
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten())
+
+
+@MODELS.register("resnet1d")
+class ResNet1d(Network):
+    """Stem, stages of residual blocks that halve time, mean over time.
+
+    With the defaults this has the layout of ``resnet1d_10`` of the MAP583 project; two blocks a stage make ``_18``, and
+    widths 32, 64, 128, 254 its ``v2``.
+    """
+
+    source = "He et al., CVPR 2016; MAP583 project"
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        widths: Widths = (32, 32, 32, 32),
+        blocks_per_stage: Depth = 1,
+        kernel_size: OddKernel = 5,
+        dropout: Dropout = 0.0,
+    ) -> None:
+        super().__init__()
+        self.body = residual_stages(needs_series("resnet1d", input_shape), widths, blocks_per_stage, kernel_size)
+        self.head = Head(widths[-1], n_aux, n_classes, dropout)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to logits."""
+        return self.head(self.body(x), aux)
+
+
+@MODELS.register("se_resnet1d")
+class SEResNet1d(Network):
+    """Residual network with squeeze-and-excitation that sees the padding mask as a channel of its own.
+
+    Goes beyond the earlier projects. The mean over all of time, padding included, tells how long a beat is, which a
+    mean within the beat forgets.
+    """
+
+    representation = "signal_with_mask"
+    source = "He et al., CVPR 2016; Hu et al., CVPR 2018"
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        widths: Widths = (32, 48, 64, 96),
+        blocks_per_stage: Depth = 1,
+        kernel_size: OddKernel = 7,
+        dropout: Dropout = 0.1,
+        block_dropout: Dropout = 0.0,
+    ) -> None:
+        super().__init__()
+        self.body = residual_stages(
+            needs_series("se_resnet1d", input_shape),
+            widths,
+            blocks_per_stage,
+            kernel_size,
+            squeeze_excite=True,
+            dropout=block_dropout,
+        )
+        self.head = Head(widths[-1], n_aux, n_classes, dropout)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map signals with their mask ``[n, 2, t]``, or any other series, to logits."""
+        return self.head(self.body(x), aux)

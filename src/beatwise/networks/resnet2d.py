@@ -1,0 +1,46 @@
+"""2D residual networks over a beat that is folded into an image."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from beatwise.networks.base import MODELS, Network
+from beatwise.networks.blocks import Depth, Dropout, Head, ImagePooling, PoolImage, ResidualBlock2d, Width, needs_image
+from beatwise.networks.cnn2d import halve_image, n_pixels_halved
+
+
+@MODELS.register("resnet2d")
+class ResNet2d(Network):
+    """Convolution, residual blocks at full resolution, one max-pool, a dense layer."""
+
+    representation = "image"
+    source = "He et al., CVPR 2016; FP-byte's MADS exam"
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        width: Width = 32,
+        blocks: Depth = 1,
+        squeeze_excite: bool = False,
+        pooling: ImagePooling = "flatten",
+        dropout: Dropout = 0.3,
+    ) -> None:
+        super().__init__()
+        channels, *size = needs_image("resnet2d", input_shape)
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.ReLU(),
+            nn.BatchNorm2d(width),
+            *(ResidualBlock2d(width, width, squeeze_excite=squeeze_excite) for _ in range(blocks)),
+            halve_image(),
+        )
+        self.pool = PoolImage(pooling, width, n_pixels_halved(*size))
+        self.dense = nn.Sequential(nn.Linear(self.pool.n_features, width), nn.ReLU())
+        self.head = Head(width, n_aux, n_classes, dropout)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to logits."""
+        return self.head(self.dense(self.pool(self.body(x))), aux)

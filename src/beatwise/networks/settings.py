@@ -1,0 +1,9 @@
+"""Settings of the choice of a model."""
+
+from __future__ import annotations
+
+from beatwise.core.settings import Choice
+
+
+class Model(Choice):
+    """The model (:mod:`beatwise.networks`); its options are checked in ``configure``."""

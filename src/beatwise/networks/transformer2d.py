@@ -1,0 +1,121 @@
+"""Transformers over the pixels or patches of a beat that is folded into an image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from beatwise.networks.base import MODELS, Network
+from beatwise.networks.blocks import (
+    Depth,
+    Dropout,
+    Expansion,
+    Head,
+    Heads,
+    Kernel,
+    Pool1d,
+    Pooling,
+    Positions,
+    ResidualBlock2d,
+    SqueezeExcite,
+    TransformerBlocks,
+    Width,
+    divisible,
+    needs_image,
+)
+from beatwise.networks.cnn2d import ConvBlock2d, Convolution2d, halve_image, n_pixels_halved
+
+
+@MODELS.register("transformer2d")
+class Transformer2d(Network):
+    """Convolutions that halve the image, a transformer over its pixels, pooling, a dense layer.
+
+    The image is halved by a strided convolution before residual blocks, or by a max-pool behind plain ones.
+    """
+
+    representation = "image"
+    source = "Vaswani et al., NeurIPS 2017; FP-byte's MADS exam"
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        width: Width = 32,
+        blocks: Depth = 1,
+        residual: bool = True,
+        squeeze_excite: bool = False,
+        heads: Heads = 4,
+        depth: Depth = 2,
+        expansion: Expansion = 2.0,
+        pooling: Pooling = "mean",
+        dropout: Dropout = 0.1,
+    ) -> None:
+        super().__init__()
+        channels, *size = needs_image("transformer2d", input_shape)
+        divisible("transformer2d", width, heads)
+        layers: list[nn.Module]
+        if residual:
+            layers = [Convolution2d(channels, width, 3, normalise=True, stride=2)]
+            layers += [ResidualBlock2d(width, width) for _ in range(blocks)]
+        else:
+            layers = [ConvBlock2d(width if block else channels, width, normalise=True) for block in range(blocks)]
+            layers.append(halve_image())
+        if squeeze_excite:
+            layers.append(SqueezeExcite(width))
+        self.tokens = nn.Sequential(*layers, nn.Flatten(2))
+        self.positions = Positions(n_pixels_halved(*size), width)
+        self.blocks = TransformerBlocks(width, heads, depth, expansion, dropout)
+        self.pool = Pool1d(pooling, width)
+        self.dense = nn.Sequential(nn.Linear(width, width), nn.ReLU())
+        self.head = Head(width, n_aux, n_classes, dropout)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to logits."""
+        tokens = self.blocks(self.positions(self.tokens(x).transpose(1, 2)))
+        return self.head(self.dense(self.pool(tokens.transpose(1, 2))), aux)
+
+
+@MODELS.register("vit")
+class VisionTransformer(Network):
+    """Patches of the image as tokens with learned positions, a transformer, pooling."""
+
+    representation = "image"
+    source = "Dosovitskiy et al., ICLR 2021; CELL assignment"
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        n_aux: int,
+        patch_height: Kernel = 4,
+        patch_width: Kernel = 3,
+        width: Width = 64,
+        heads: Heads = 4,
+        depth: Depth = 3,
+        expansion: Expansion = 4.0,
+        pooling: Pooling = "mean",
+        dropout: Dropout = 0.1,
+    ) -> None:
+        super().__init__()
+        channels, image_height, image_width = needs_image("vit", input_shape)
+        divisible("vit", width, heads)
+        # Zeros at the right and below, until the patches divide the image.
+        self.padding = (0, -image_width % patch_width, 0, -image_height % patch_height)
+        patch = (patch_height, patch_width)
+        self.patches = nn.Sequential(nn.Conv2d(channels, width, patch, stride=patch), nn.Flatten(2))
+        n_patches = -(-image_height // patch_height) * -(-image_width // patch_width)
+        self.positions = nn.Parameter(torch.empty(n_patches, width))
+        nn.init.normal_(self.positions, std=0.02)
+        self.blocks = TransformerBlocks(width, heads, depth, expansion, dropout)
+        self.pool = Pool1d(pooling, width)
+        self.head = Head(width, n_aux, n_classes, dropout)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to logits."""
+        tokens = self.patches(F.pad(x, self.padding)).transpose(1, 2)
+        tokens = self.blocks(tokens + self.positions)
+        return self.head(self.pool(tokens.transpose(1, 2)), aux)

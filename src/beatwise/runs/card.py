@@ -1,0 +1,181 @@
+"""The card of a run: all that it takes to run it again, and what it came to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pydantic import Field
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.settings import Block, checked
+from beatwise.runs.metadata import Hardware, RunMetadata
+
+# The tables whose beats a card names by their fingerprints.
+BEATS: Final = ("raw_beats", "train_beats", "val_beats", "test_beats")
+# Of a commit or a fingerprint, what tells it from others.
+SHORT: Final = 10
+# Hexadecimal digits of a whole fingerprint.
+SHA256: Final = 64
+
+
+class SearchBest(Block):
+    """The best trial of a search.
+
+    Attributes:
+        search: Name of the search.
+        metric: What was searched for, on validation.
+        trial: Its number.
+        score: Its score.
+        values: Its hyper-parameters by full name.
+    """
+
+    search: str
+    metric: str
+    trial: int
+    score: float
+    values: dict[str, Any]
+
+
+class RunCard(RunMetadata):
+    """What is written down of a run that trains or measures a model.
+
+    Attributes:
+        seconds: How long it took (s); None while it goes on.
+        selected: Whether it was told to run some nodes of the pipeline only.
+        load_versions: The versions of stored datasets that it began from, by dataset.
+        parameters: All parameters as they were in the end, ``Parameters`` as plain data.
+        seeds: Seeds of everything that was drawn.
+        data: Fingerprints of the beats tables that it saw, by dataset, see ``fingerprints_of``.
+        versions: Versions of Beatwise, of Python and of the packages that Beatwise requires.
+        hardware: The machine.
+        nodes: How long each node computed (s), without loading and saving, in the order in which they ended.
+        scores: Metrics of every model that it measured, see
+            ``flatten_scores``; by namespace, or by row of a comparison.
+        search: The best of the search; None without one.
+    """
+
+    seconds: float | None = None
+    selected: bool
+    load_versions: dict[str, str] = Field(default_factory=dict)
+    parameters: dict[str, Any]
+    seeds: list[int]
+    data: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str]
+    hardware: Hardware
+    nodes: dict[str, float] = Field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = Field(default_factory=dict)
+    search: SearchBest | None = None
+
+    @property
+    def measured(self) -> dict[tuple[str, str], float]:
+        """Every score by what was measured and by its metric, with the best of the search."""
+        flat = {(model, metric): value for model, scores in self.scores.items() for metric, value in scores.items()}
+        best = self.search
+        return flat if best is None else {**flat, (f"search {best.search}", f"val.{best.metric}"): best.score}
+
+
+def read_card(path: Path) -> RunCard:
+    """Read a card from its file.
+
+    Raises:
+        BeatwiseError: If there is no such file, or it is no run card.
+    """
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BeatwiseError(
+            f"The run card {path} cannot be read: {error.strerror}. Cards lie in "
+            "data/08_reporting/<source>/run_card.json/, one a run; or give the ID of an MLflow run."
+        ) from error
+    except ValueError as error:
+        raise BeatwiseError(f"{path} is no run card: it is not JSON ({error}).") from error
+    required = {name for name, field in RunCard.model_fields.items() if field.is_required()}
+    if not isinstance(given, dict) or (missing := sorted(required - given.keys())):
+        lacks = f" It lacks {', '.join(missing)}." if isinstance(given, dict) else ""
+        raise BeatwiseError(f"{path} is no run card.{lacks} Every run that trains or measures a model ends with one.")
+    return checked(RunCard, given, f"The run card {path} cannot be used:", kind="key")
+
+
+class Difference(NamedTuple):
+    """Something that is not as it was."""
+
+    what: str
+    then: str
+    now: str
+
+
+def differences(
+    card: RunCard,
+    git: tuple[str, bool] | tuple[None, None],
+    versions: Mapping[str, str],
+    hardware: Hardware,
+    data: Mapping[str, str],
+) -> Iterator[Difference]:
+    """What is not as a card says.
+
+    Args:
+        card: The card.
+        git: The commit that is checked out now, and whether anything differs from it.
+        versions: Versions of the packages now.
+        hardware: The machine now.
+        data: Fingerprints of beats tables now; of those that are not among them nothing is said.
+    """
+    git_sha, uncommitted = git
+    if card.git_sha != git_sha:
+        yield Difference("commit", _short(card.git_sha), _short(git_sha))
+    if card.uncommitted != uncommitted or uncommitted:
+        others = ", perhaps others" if card.uncommitted and uncommitted else ""
+        yield Difference("uncommitted changes", _yes_or_no(card.uncommitted), _yes_or_no(uncommitted) + others)
+    for name in dict.fromkeys([*card.versions, *versions]):
+        if card.versions.get(name) != versions.get(name):
+            yield Difference(name, card.versions.get(name, "none"), versions.get(name, "none"))
+    for name, value in hardware:
+        if (before := getattr(card.hardware, name)) != value:
+            yield Difference(name, str(before or "none"), str(value or "none"))
+    yield from changed_beats(card, data)
+
+
+def changed_beats(card: RunCard, data: Mapping[str, str]) -> Iterator[Difference]:
+    """Which beats tables are not those of a card, of those that both know."""
+    for name, fingerprint in data.items():
+        if name in card.data and card.data[name] != fingerprint:
+            yield Difference(name, short_fingerprint(card.data[name]), short_fingerprint(fingerprint))
+
+
+def short_fingerprint(fingerprint: str) -> str:
+    """The beginning of a fingerprint: of that of the beats and, where there are some, of that of the RR intervals."""
+    return " ".join(fingerprint[start : start + SHORT] for start in range(0, len(fingerprint), SHA256))
+
+
+def _short(name: str | None) -> str:
+    return "none" if name is None else name[:SHORT]
+
+
+def _yes_or_no(answer: bool | None) -> str:
+    return "not known" if answer is None else "yes" if answer else "no"
+
+
+class Repeated(NamedTuple):
+    """A score then and now; None where it was not measured, or is not defined."""
+
+    then: float | None
+    now: float | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is the same to the last digit."""
+        return self.then == self.now
+
+    @property
+    def difference(self) -> float:
+        """Now less then; infinite where there is only one of them."""
+        return float("inf") if self.then is None or self.now is None else self.now - self.then
+
+
+def compare_scores(then: RunCard, now: RunCard) -> dict[tuple[str, str], Repeated]:
+    """Every score of two runs, as :attr:`RunCard.measured` names it."""
+    first, second = then.measured, now.measured
+    return {name: Repeated(first.get(name), second.get(name)) for name in dict.fromkeys([*first, *second])}

@@ -1,0 +1,471 @@
+"""The journal: what a run was expected to show, what came of it, and what a person makes of that.
+
+An entry is one YAML file below ``docs/journal`` of the project, named by its ID, so that entries of two branches never
+meet in one file. It waits until a run takes it up; a run that fails or is stopped leaves it waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import re
+import statistics
+import textwrap
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from pydantic import AwareDatetime, Field, StringConstraints, field_validator
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
+from beatwise.core.registry import unknown_name
+from beatwise.core.settings import Block, checked
+from beatwise.runs.metadata import JOURNAL, RunMetadata, now
+from beatwise.tasks.classification.metrics import LESS_IS_BETTER, OVERALL
+
+log = logging.getLogger(__name__)
+
+# A lock is let go of however its process ends, so that it tells a run that goes on from one that was killed.
+LOCKS: Final = Path("data/09_tracking/journal")
+
+PARTS: Final = ("test", "recall_first", "val")
+METRICS: Final = tuple(f"{part}.{name}" for part in PARTS for name in OVERALL)
+UNBOUNDED: Final = ("log_loss", "brier")
+# What every run is compared in with the best before it, whatever was expected of it.
+COMPARED: Final = ("test.macro_recall", "test.macro_f1")
+# Finer than what a single beat more or less makes in the largest test part.
+DECIMALS: Final = 6
+WAITING: Final = ("waiting", "failed", "stopped")
+COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+SLUG_LENGTH: Final = 22
+HOW_TO_PROPOSE: Final = 'kedro journal propose "…" --expect "macro_recall > 0.9"'
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition of an expectation.
+
+    Attributes:
+        metric: One of :data:`METRICS`.
+        comparison: One of :data:`COMPARISONS`.
+        bound: What the metric is compared with.
+    """
+
+    metric: str
+    comparison: str
+    bound: float
+
+    def holds(self, metrics: Mapping[str, float]) -> bool:
+        """Whether measured metrics meet it."""
+        return COMPARISONS[self.comparison](metrics[self.metric], self.bound)
+
+
+def read_expectation(expect: str) -> list[Condition]:
+    """The conditions of an expectation such as ``macro_recall > 0.93 and val.accuracy >= 0.98``.
+
+    Args:
+        expect: Conditions joined by ``and``; a metric is of test where it does not say ``val.`` or ``recall_first.``.
+            Empty for no expectation.
+
+    Raises:
+        BeatwiseError: If it cannot be read, or a metric is unknown.
+    """
+    return [_read_condition(part) for part in re.split(r"\s+and\s+", expect.strip())] if expect.strip() else []
+
+
+def _read_condition(text: str) -> Condition:
+    found = re.fullmatch(r"([\w.]+)\s*(>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+))", text.strip())
+    if found is None:
+        raise BeatwiseError(
+            f"{text!r} cannot be read. Allowed: a metric, one of {' '.join(COMPARISONS)}, and a number, such as "
+            "'macro_recall > 0.93'; several of these joined by ' and '; all of it in quotes, because the shell takes > "
+            "for itself."
+        )
+    part, _, name = found[1].rpartition(".")
+    if name not in OVERALL:
+        raise BeatwiseError(unknown_name("metric", name, OVERALL))
+    if part not in ("", *PARTS):
+        raise BeatwiseError(f"{unknown_name('part', part, PARTS)} Without one, {name} is of test.")
+    bound = float(found[3])
+    if name not in UNBOUNDED and abs(bound) > 1:
+        raise BeatwiseError(f"{name} is never above 1; got {found[3]}.")
+    return Condition(f"{part or 'test'}.{name}", found[2], bound)
+
+
+def compared_metrics(expect: str) -> list[str]:
+    """The metrics that a run is compared in with the best before it: the usual ones, and those of its expectation."""
+    return list(dict.fromkeys([*COMPARED, *(condition.metric for condition in read_expectation(expect))]))
+
+
+Outcome = Literal["confirmed", "refuted", "open", "failed", "stopped"]
+
+
+def judge(expect: str, metrics: Mapping[str, float]) -> Literal["confirmed", "refuted", "open"]:
+    """Whether metrics are as expected; ``open`` where nothing was expected, or where it was not all measured."""
+    conditions = read_expectation(expect)
+    measured = [condition.holds(metrics) for condition in conditions if condition.metric in metrics]
+    if not all(measured):
+        return "refuted"
+    return "confirmed" if conditions and len(measured) == len(conditions) else "open"
+
+
+class Best(Block):
+    """The best value of a metric before a run.
+
+    Attributes:
+        value: The value.
+        entry: ID of the entry that it stands in.
+    """
+
+    value: float
+    entry: str
+
+
+class Run(RunMetadata):
+    """A run that tested a hypothesis.
+
+    Attributes:
+        outcome: Whether the expectation was met, or how else the run ended; None while it goes on.
+        error: The first line of the error that it failed with.
+        result: What was measured: a namespace, or the best row of a comparison.
+        metrics: Of :data:`METRICS`, those that are defined.
+        previous_best: Of the metrics that are compared, the best of the same source when the run began.
+    """
+
+    outcome: Outcome | None = None
+    error: str | None = None
+    result: str | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    previous_best: dict[str, Best] = Field(default_factory=dict)
+
+
+class Reflection(Block):
+    """What a person made of an outcome.
+
+    Attributes:
+        written: When.
+        text: What.
+    """
+
+    written: AwareDatetime
+    text: Words
+
+
+class Entry(Block):
+    """A hypothesis, the runs that tested it, and what people made of them.
+
+    Attributes:
+        hypothesis: What is supposed to be true.
+        expect: What the result has to be if it is, see :func:`read_expectation`; empty for nothing in particular.
+        proposed: When.
+        runs: The runs, all but the last of which failed or were stopped.
+        reflections: What people made of it.
+    """
+
+    hypothesis: Words
+    expect: str = ""
+    proposed: AwareDatetime
+    runs: list[Run] = Field(default_factory=list)
+    reflections: list[Reflection] = Field(default_factory=list)
+
+    @field_validator("expect")
+    @classmethod
+    def _can_be_read(cls, expect: str) -> str:
+        read_expectation(expect)
+        return expect.strip()
+
+    @property
+    def state(self) -> str:
+        """The outcome of the last run; ``running`` while it goes on, ``waiting`` where there is none."""
+        return (self.runs[-1].outcome or "running") if self.runs else "waiting"
+
+    def with_run(self, run: Run) -> Self:
+        """The entry with a run more, or with its last run as it has become."""
+        earlier = self.runs[:-1] if self.runs and self.runs[-1].began == run.began else self.runs
+        return self.model_copy(update={"runs": [*earlier, run]})
+
+
+class Journal:
+    """The entries of a project by ID, which is a date and the first words of the hypothesis."""
+
+    def __init__(self, project: Path) -> None:
+        """Name the project's folder; those of the journal are made when they are needed."""
+        self._folder, self._locks = project / JOURNAL, project / LOCKS
+        # Two processes that change entries at once would otherwise undo one another's change.
+        self._change = FileLock(self._locks / "journal.lock")
+
+    def entries(self) -> dict[str, Entry]:
+        """All entries by ID, in the order in which they were proposed.
+
+        Raises:
+            BeatwiseError: If a file cannot be used.
+        """
+        found = {path.stem: self._read(path.stem) for path in self._folder.glob("*.yml")}
+        return dict(sorted(found.items(), key=lambda item: (item[1].proposed, item[0])))
+
+    def find(self, asked: str) -> str:
+        """The ID that begins, or whose words begin, as asked; ``last`` for the entry that was proposed last.
+
+        Raises:
+            BeatwiseError: If there is none, or more than one.
+        """
+        ids = list(self.entries())
+        if not ids:
+            raise BeatwiseError("The journal has no entries yet; `kedro journal propose` makes one.")
+        if asked == "last":
+            return ids[-1]
+        meant = [id for id in ids if asked and (id.startswith(asked) or id[len("2026-01-31-") :].startswith(asked))]
+        if asked in meant:
+            return asked
+        if len(meant) > 1:
+            raise BeatwiseError(f"{asked!r} may be any of these entries: {', '.join(meant)}.")
+        if not meant:
+            raise BeatwiseError(unknown_name("entry", asked, ids))
+        return meant[0]
+
+    def path(self, id: str) -> Path:
+        """Where an entry is stored."""
+        return self._folder / f"{id}.yml"
+
+    def propose(self, hypothesis: str, expect: str = "") -> str:
+        """Add a hypothesis, which waits for a run, and give back its ID.
+
+        Raises:
+            BeatwiseError: If there are no words, or the expectation cannot be read.
+        """
+        given = {"hypothesis": hypothesis, "expect": expect, "proposed": now()}
+        entry = checked(Entry, given, "The hypothesis cannot be written down:")
+        with self._changing():
+            id = stem = f"{entry.proposed:%Y-%m-%d}-{_slug(entry.hypothesis)}"
+            number = 1
+            while self.path(id).exists():
+                number += 1
+                id = f"{stem}-{number}"
+            self._write(id, entry)
+        return id
+
+    def reflect(self, id: str, text: str) -> None:
+        """Add what a person makes of an entry.
+
+        Raises:
+            BeatwiseError: If there are no words.
+        """
+        given = {"written": now(), "text": text}
+        reflection = checked(Reflection, given, "The reflection cannot be written down:")
+        with self._changing():
+            entry = self._read(id)
+            self._write(id, entry.model_copy(update={"reflections": [*entry.reflections, reflection]}))
+
+    def take_up(self, hypothesis: str, run: Run) -> Attempt | None:
+        """Write a run that begins into the entry that it tests.
+
+        Args:
+            hypothesis: Its words, which are proposed unless they wait already; empty for the one that was proposed last
+                of those that wait.
+            run: What is known of the run.
+
+        Returns:
+            What the end of the run is to be told to; None where no hypothesis waits.
+        """
+        hypothesis = hypothesis.strip()
+        with self._changing():
+            entries = self.entries()
+            wanted = [id for id, entry in entries.items() if hypothesis in ("", entry.hypothesis)]
+            waiting = [id for id in wanted if entries[id].state in WAITING]
+            if not waiting and not hypothesis:
+                return None
+            id = waiting[-1] if waiting else self.propose(hypothesis)
+            entry = self._read(id)
+            lock = self._lock(id)
+            lock.acquire()
+            entry = entry.model_copy(update={"runs": [*entry.runs, run]})
+            self._write(id, entry)
+        return Attempt(self, id, entry, _best(entries, run.source, compared_metrics(entry.expect)), lock)
+
+    def end_run(self, id: str, entry: Entry) -> None:
+        """Write down how the last run of an entry ended.
+
+        Args:
+            id: The entry.
+            entry: The entry as it was when the run began, with the run as it has ended. What has been added to the file
+                in the meantime stays there; where the file has gone, for instance with another branch, it comes back.
+        """
+        with self._changing():
+            stored = self._read(id) if self.path(id).exists() else entry
+            self._write(id, stored.with_run(entry.runs[-1]))
+
+    def _read(self, id: str) -> Entry:
+        path = self.path(id)
+        try:
+            given = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise BeatwiseError(f"{path} is not YAML: {error}") from error
+        if not isinstance(given, dict):
+            raise BeatwiseError(f"{path} is no entry of the journal. Its keys are {', '.join(Entry.model_fields)}.")
+        entry = checked(Entry, given, f"{path} cannot be used:", kind="key")
+        if entry.state == "running" and not self._goes_on(id):
+            return entry.with_run(entry.runs[-1].model_copy(update={"outcome": "stopped"}))
+        return entry
+
+    def _write(self, id: str, entry: Entry) -> None:
+        with written_whole(self.path(id)) as path:
+            path.write_text(_as_yaml(entry.model_dump(exclude_defaults=True)), encoding="utf-8")
+
+    def _lock(self, id: str) -> FileLock:
+        return FileLock(self._locks / f"{id}.lock", thread_local=False)
+
+    def _goes_on(self, id: str) -> bool:
+        lock = self._lock(id)
+        if not Path(lock.lock_file).exists():
+            return False
+        try:
+            with lock.acquire(blocking=False):
+                return False
+        except Timeout:
+            return True
+
+    def _changing(self) -> AcquireReturnProxy[FileLock]:
+        self._locks.mkdir(parents=True, exist_ok=True)
+        return self._change.acquire()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run that tests a hypothesis, from its beginning to its end.
+
+    Attributes:
+        journal: The journal.
+        id: The entry.
+        entry: The entry as it was when the run began: what counts is what was expected then.
+        previous_best: The best values when the run began.
+        lock: Held while the run goes on.
+        saved: The datasets that the run has saved, by name; those of which :func:`is_result` is true are enough.
+    """
+
+    journal: Journal
+    id: str
+    entry: Entry
+    previous_best: dict[str, Best]
+    lock: FileLock
+    saved: dict[str, Any] = field(default_factory=dict)
+
+    def finish(self) -> Entry:
+        """Write down what the run came to, and give back the entry with the outcome."""
+        result = result_of(self.saved)
+        if result is None:
+            return self.fail("The run measured nothing.")
+        name, metrics = result
+        outcome = judge(self.entry.expect, metrics)
+        return self._end(outcome=outcome, result=name, metrics=metrics, previous_best=self.previous_best)
+
+    def fail(self, error: str) -> Entry:
+        """Write down that the run failed, and with which error."""
+        return self._end(outcome="failed", error=error)
+
+    def stop(self) -> Entry:
+        """Write down that somebody stopped the run."""
+        return self._end(outcome="stopped")
+
+    def _end(self, **metadata: Any) -> Entry:
+        run = self.entry.runs[-1].model_copy(update={"ended": now(), **metadata})
+        entry = self.entry.with_run(run)
+        try:
+            self.journal.end_run(self.id, entry)
+        except (BeatwiseError, OSError) as error:
+            # The run is over, and its results are stored: nothing is to stand in the way of showing them.
+            log.warning("The run's outcome (%s) could not be written into the journal: %s", run.outcome, error)
+        self.lock.release()
+        return entry
+
+
+def is_result(dataset: str) -> bool:
+    """Whether :func:`result_of` looks at a dataset of this name."""
+    return dataset.endswith(".metrics") or dataset in ("comparison.leaderboard", "comparison.scores")
+
+
+def result_of(saved: Mapping[str, Any]) -> tuple[str, dict[str, float]] | None:
+    """What a run came to: the tuned model, or the best model of a comparison, or the only model that there is.
+
+    Args:
+        saved: The datasets that the run saved, by name.
+
+    Returns:
+        What was measured, and its metrics (of a comparison, means over the seeds); None where nothing was.
+    """
+    from beatwise.tasks.classification.predictions import flatten_scores
+
+    scores: list[dict[str, Any]]
+    measured = sorted(name for name in saved if name.endswith(".metrics"))
+    if "tuned.metrics" not in saved and {"comparison.leaderboard", "comparison.scores"} <= set(saved):
+        board = saved["comparison.leaderboard"]
+        best = board[board["averaged"] == 0].iloc[0]
+        rows = saved["comparison.scores"]
+        scores = [
+            row["metrics"] for row in rows if (row["model"], row["strategy"]) == (best["model"], best["strategy"])
+        ]
+        result = f"{best['model']} · {best['strategy']}"
+    elif measured:
+        name = "tuned.metrics" if "tuned.metrics" in measured else measured[0]
+        scores, result = [saved[name]], name.removesuffix(".metrics")
+    else:
+        return None
+    flat = [flatten_scores(metrics) for metrics in scores]
+    means = {
+        name: round(statistics.fmean(values[name] for values in flat), DECIMALS)
+        for name in METRICS
+        if all(name in values for values in flat)
+    }
+    return result, means
+
+
+def _best(entries: Mapping[str, Entry], source: str, metrics: Iterable[str]) -> dict[str, Best]:
+    best = {}
+    for metric in metrics:
+        sign = -1 if metric.rpartition(".")[2] in LESS_IS_BETTER else 1
+        values = [
+            Best(value=run.metrics[metric], entry=id)
+            for id, entry in entries.items()
+            for run in entry.runs
+            if run.source == source and metric in run.metrics
+        ]
+        if values:
+            best[metric] = max(values, key=lambda known: sign * known.value)
+    return best
+
+
+def _slug(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    words = " ".join(re.findall(r"[a-z0-9]+", plain)) or "hypothesis"
+    return textwrap.wrap(words, SLUG_LENGTH)[0].replace(" ", "-")
+
+
+# Safe both, and the one in C is seven times as fast; not every build of PyYAML has it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes long texts as people read them, without quotes and escapes."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else ">" if len(text) > 80 else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _as_yaml(values: Mapping[str, Any]) -> str:
+    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -1,1 +1,0 @@
-"""Signals: records, their segmentation into beats, RR intervals, representations, synthetic ECG."""

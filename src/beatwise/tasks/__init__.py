@@ -1,0 +1,1 @@
+"""Tasks: what is predicted, and how predictions are measured."""

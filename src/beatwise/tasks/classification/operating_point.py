@@ -1,0 +1,152 @@
+"""Operating points: how far rare classes may be favoured while accuracy holds, and thresholds for a wanted recall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from beatwise.tasks.classification.intervals import bootstrap, interval, interval_ends
+from beatwise.tasks.classification.metrics import ROUNDING, Floats, confusion_scores, plain
+
+# The search goes over the logarithms of the factors: first along powers of the class shares, then class by class.
+POWERS = np.linspace(0, 1.5, 31)
+STEPS = np.linspace(-3, 3, 61)
+SWEEPS = 3
+
+
+def recall_first_factors(target: npt.NDArray[np.int64], probability: Floats, accuracy_floor: float) -> Floats:
+    """Factors of the classes' probabilities that give the highest macro recall at an accuracy that is high enough.
+
+    To be chosen on validation and applied to test: which class has the largest probability after multiplication.
+
+    Args:
+        target: Class indices of the validation part, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        accuracy_floor: Accuracy that must be kept. Where argmax alone does not reach it, all factors are 1.
+
+    Returns:
+        ``float64 [n_classes]``; the class with the most beats has factor 1.
+    """
+    n_classes = probability.shape[1]
+    counts = np.bincount(target, minlength=n_classes)
+    majority = int(counts.argmax())
+    exact = probability.astype(np.float64)
+
+    def gain(log_factors: Floats) -> tuple[float, float]:
+        """Macro recall and accuracy; no macro recall where the accuracy is too low."""
+        hit = (exact * np.exp(log_factors)).argmax(axis=1) == target
+        recall = np.bincount(target, weights=hit, minlength=n_classes)[counts > 0] / counts[counts > 0]
+        accuracy = float(hit.mean())
+        return (float(recall.mean()) if accuracy >= accuracy_floor else -1.0), accuracy
+
+    shares = np.maximum(counts, 1) / len(target)
+    best = np.zeros(n_classes)
+    best_gain = gain(best)
+    if best_gain[0] < 0:
+        return np.ones(n_classes)
+    for power in POWERS:
+        candidate = power * (np.log(shares[majority]) - np.log(shares))
+        if (found := gain(candidate)) > best_gain:
+            best, best_gain = candidate, found
+    others = [index for index in range(n_classes) if index != majority]
+    for _ in range(SWEEPS):
+        for index in others:
+            around = best
+            for step in STEPS:
+                candidate = around.copy()
+                candidate[index] += step
+                if (found := gain(candidate)) > best_gain:
+                    best, best_gain = candidate, found
+    return np.exp(best)
+
+
+def apply_factors(probability: Floats, factors: Floats) -> Floats:
+    """Probabilities times the factors of their classes, so that they add up to 1 again, ``float [n, n_classes]``."""
+    weighted = probability * factors
+    return weighted / weighted.sum(axis=1, keepdims=True)
+
+
+def recall_thresholds(target: npt.NDArray[np.int64], probability: Floats, recall: float) -> Floats:
+    """For each class against the rest, the highest threshold that reaches a wanted recall.
+
+    To be chosen on validation and applied to test: a beat whose probability of the class is the threshold or more is
+    called. A beat may be called several classes or none.
+
+    Args:
+        target: Class indices of the validation part, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        recall: The wanted recall, above 0 and up to 1.
+
+    Returns:
+        ``float64 [n_classes]``; NaN for a class without beats.
+    """
+    thresholds = np.full(probability.shape[1], np.nan)
+    for index in range(probability.shape[1]):
+        of_class = np.sort(probability[target == index, index])
+        if len(of_class):
+            needed = int(np.ceil(recall * len(of_class) * (1 - ROUNDING)))
+            thresholds[index] = of_class[len(of_class) - max(needed, 1)]
+    return thresholds
+
+
+def measure_thresholds(
+    target: npt.NDArray[np.int64],
+    probability: Floats,
+    classes: Sequence[str],
+    thresholds: Floats,
+    *,
+    draws: int,
+    seed: int,
+    confidence: float,
+    cluster: npt.NDArray[Any] | None = None,
+) -> dict[str, Any]:
+    """What the thresholds of :func:`recall_thresholds` give on a part: each class against the rest.
+
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        classes: Class names in the order of their indices.
+        thresholds: ``float64 [n_classes]``.
+        draws: Number of bootstrap samples.
+        seed: Their seed.
+        confidence: Share of the samples between the ends of an interval.
+        cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
+
+    Returns:
+        By class: ``threshold``, ``support``, ``called`` (beats at or above the threshold), and ``recall``,
+        ``specificity`` and ``precision``, each ``{value, low, high}``. What is not defined is None; without a threshold
+        all is.
+
+    Raises:
+        BeatwiseError: If the records cannot be drawn.
+    """
+    called = probability >= thresholds
+    truth = target[:, None] == np.arange(len(classes))
+    # Against the rest, four numbers: neither, called alone, class alone, both.
+    cells = np.concatenate([~truth & ~called, ~truth & called, truth & ~called, truth & called], axis=1)
+    cells = cells.astype(np.float32)
+
+    def scores(weights: Floats) -> dict[str, Floats]:
+        counts = (weights @ cells).astype(np.float64).reshape(-1, 2, 2, len(classes))
+        against_rest = counts.transpose(0, 3, 1, 2).reshape(-1, 2, 2)
+        return {name: of[:, 1].reshape(-1, len(classes)) for name, of in confusion_scores(against_rest)[1].items()}
+
+    point, drawn = bootstrap(scores, len(target), draws=draws, seed=seed, cluster=cluster)
+    ends = interval_ends(confidence)
+
+    def of_class(name: str, index: int) -> dict[str, float | None]:
+        value = np.nan if np.isnan(thresholds[index]) else point[name][index]
+        return interval(value, drawn[name][:, index], ends)
+
+    return {
+        label: {
+            "threshold": plain(thresholds)[index],
+            "support": int(truth[:, index].sum()),
+            "called": int(called[:, index].sum()),
+            **{name: of_class(name, index) for name in ("recall", "specificity", "precision")},
+        }
+        for index, label in enumerate(classes)
+    }

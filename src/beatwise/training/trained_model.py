@@ -1,0 +1,144 @@
+"""A trained model with all that is needed to use it on raw beats again.
+
+Nodes name this class in their signatures, which Kedro reads at start: so importing it must not import torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.representations import TensorSet, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A network, how it was made, and how to make its input: enough to use it on beats and to report on it.
+
+    Attributes:
+        network: The network with its trained weights.
+        input_shape: Shape of one beat of its input, ``(c, t)`` or ``(c, height, width)``.
+        spec: How beats become its input.
+        config: What it was fitted with, a ``FitConfig`` as plain data.
+        history: One row an epoch.
+        metadata: Best epoch, number of parameters, class counts that it was trained on, fingerprint of the validation
+            part; and, where they were counted, the ``moves`` of validation beats between right and wrong (see
+            ``count_moves``).
+    """
+
+    network: nn.Module
+    input_shape: tuple[int, ...]
+    spec: TensorSpec
+    config: dict[str, Any]
+    history: list[dict[str, float]]
+    metadata: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name in the registry."""
+        return self.config["model"]["use"]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights and configuration: tells whether metrics belong to this model."""
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        for name, weight in self.network.state_dict().items():
+            digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the weights, as plain data for JSON."""
+        return {
+            "input_shape": list(self.input_shape),
+            "spec": self.spec.to_dict(),
+            "config": self.config,
+            "history": self.history,
+            "metadata": self.metadata,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any], weights: dict[str, torch.Tensor]) -> TrainedModel:
+        """The inverse of :meth:`to_dict`, with the weights.
+
+        Raises:
+            RuntimeError: If the weights are not those of the model.
+        """
+        import torch
+
+        from beatwise.networks.zoo import build_model
+
+        spec = TensorSpec.from_dict(stored["spec"])
+        shape, model = tuple(stored["input_shape"]), stored["config"]["model"]
+        with torch.random.fork_rng():
+            network = build_model(
+                model["use"],
+                input_shape=shape,
+                n_classes=len(spec.classes),
+                n_aux=len(spec.aux_names),
+                **(model.get(model["use"]) or {}),
+            )
+        network.load_state_dict(weights)
+        return cls(network.eval(), shape, spec, stored["config"], stored["history"], stored["metadata"])
+
+    def probabilities(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
+        """Predict.
+
+        Args:
+            tensors: Made by the model's own ``spec``.
+
+        Returns:
+            One probability a class, ``float32 [n, n_classes]``; rows add up to 1.
+
+        Raises:
+            BeatwiseError: If the tensors were made by another specification.
+        """
+        import torch
+
+        from beatwise.networks.predict import predict_probabilities
+
+        if tensors.spec != self.spec:
+            raise BeatwiseError(
+                "These tensors were made for another model than the one that is to predict them. Run the pipeline from "
+                "`build_tensors` on, or `kedro run --pipeline=evaluate`."
+            )
+
+        loss = self.config["train"]["loss"]["use"]
+        return predict_probabilities(
+            self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux), loss=loss
+        )
+
+
+def read_model(folder: Path) -> TrainedModel:
+    """Read a model from its folder.
+
+    Args:
+        folder: Holds ``weights.safetensors`` and ``config.json``.
+
+    Raises:
+        BeatwiseError: If a file is missing or damaged, or the weights are not those of the model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS))
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError, RuntimeError) as error:
+        raise BeatwiseError(
+            f"The model in {folder.absolute()} cannot be read ({error}). Train it again, or load another version with "
+            "--load-versions."
+        ) from error

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils import resample
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import RR_COLUMNS, beats_table, has_rr, labels, signal_columns, signals
+from beatwise.data.resampling import STRATEGIES, Resampled, resample_beats
+
+CLASSES = ["N", "S", "V", "F", "Q"]
+COUNTS = (60, 12, 14, 10, 12)  # of make_beats
+COPYING = ["none", "semi_oversampling", "full_oversampling", "n_per_class", "random_undersampling"]
+EXACT: dict[str, list[int]] = {
+    "none": [60, 12, 14, 10, 12],
+    "full_oversampling": [round(0.758924 * 60)] * 5,
+    "n_per_class": [10_000] * 5,
+    "random_undersampling": [10] * 5,
+    "smote": [60] * 5,
+    "graft": [60] * 5,
+}
+
+
+def as_stored(beats: pd.DataFrame) -> pd.DataFrame:
+    """The table with single-precision signals, as contracts make it."""
+    return beats.astype(dict.fromkeys(signal_columns(beats), np.float32))
+
+
+@pytest.fixture
+def beats(make_beats):
+    return as_stored(make_beats())
+
+
+@pytest.fixture
+def full(make_beats):
+    return as_stored(make_beats(records=True))
+
+
+def run(beats: pd.DataFrame, use: str, seed: int = 0, **options: Any) -> pd.DataFrame:
+    return resample_beats(beats, use, STRATEGIES.options(use, options), CLASSES, seed)
+
+
+def counts(beats: pd.DataFrame) -> list[int]:
+    return np.bincount(beats["target"], minlength=5).tolist()
+
+
+def made(beats: pd.DataFrame) -> pd.DataFrame:
+    return beats[beats["record"].isna()]
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_columns_and_types_are_kept(full, use):
+    result = run(full, use)
+    assert list(result.columns) == list(full.columns)
+    assert {result[name].dtype for name in result.columns[:24]} == {np.dtype("float32")}
+    assert {result[name].dtype for name in RR_COLUMNS} == {np.dtype("float32")}
+    assert result["target"].dtype == np.int64
+    assert result["sample"].dtype == "Int64"
+    assert result.index.equals(pd.RangeIndex(len(result)))
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_a_table_without_records_gets_none(beats, use):
+    assert list(run(beats, use).columns) == list(beats.columns)
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_values_stay_between_0_and_1(full, use):
+    values = signals(run(full, use))
+    assert np.isfinite(values).all()
+    assert values.min() >= 0
+    assert values.max() <= 1
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_every_class_is_still_there(full, use):
+    assert min(counts(run(full, use))) > 0
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_a_strategy_is_deterministic_by_seed(full, use):
+    first = run(full, use, seed=3)
+    pd.testing.assert_frame_equal(run(full, use, seed=3), first)
+    if use != "none":
+        assert not run(full, use, seed=4).equals(first)
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_the_training_part_itself_is_not_touched(full, use):
+    before = full.copy(deep=True)
+    result = run(full, use)
+    result.iloc[:, 0] = 9.0
+    pd.testing.assert_frame_equal(full, before)
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_numpys_own_generator_is_left_alone(full, use):
+    np.random.seed(5)  # noqa: NPY002 - the global generator is what is tested
+    expected = np.random.random()  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002
+    run(full, use)
+    assert np.random.random() == expected  # noqa: NPY002
+
+
+@pytest.mark.parametrize(("use", "expected"), EXACT.items())
+def test_the_number_of_beats_of_every_class_is_known(beats, use, expected):
+    assert counts(run(beats, use)) == expected
+
+
+def test_options_change_the_numbers(beats):
+    assert counts(run(beats, "n_per_class", n=11)) == [11] * 5
+    assert counts(run(beats, "full_oversampling", majority_share=0.5)) == [30] * 5
+    assert counts(run(beats, "graft", majority_share=0.2)) == [60, 12, 14, 12, 12]
+
+
+def test_semi_oversampling_draws_what_scikit_learn_draws_from_the_pooled_minorities(beats):
+    target = labels(beats)
+    drawn = resample(np.flatnonzero(target != 0), replace=True, n_samples=60, random_state=42)
+    expected = np.concatenate([signals(beats)[target == 0], signals(beats)[drawn]])
+    np.testing.assert_array_equal(signals(run(beats, "semi_oversampling", seed=42)), expected)
+
+
+def test_the_smote_family_grows_minorities_and_keeps_the_majority(beats):
+    for use in ("borderline_smote", "adasyn"):
+        grown = counts(run(beats, use))
+        assert grown[0] == 60
+        assert all(after >= before for after, before in zip(grown, COUNTS, strict=True))
+        assert sum(grown) > sum(COUNTS)
+
+
+@pytest.mark.parametrize("use", ["smote_enn", "smote_tomek"])
+def test_cleaning_takes_from_what_smote_made_and_adds_nothing(make_beats, use):
+    # Beats of two classes in one place, so that there is something to clean away.
+    noisy = make_beats()
+    noisy["target"] = np.random.default_rng(0).permutation(noisy["target"])
+    grown, cleaned = run(noisy, "smote", seed=1), run(noisy, use, seed=1)
+    rows = {row.tobytes() for row in signals(grown)}
+    assert len(cleaned) < len(grown)
+    assert all(row.tobytes() in rows for row in signals(cleaned))
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_a_kept_beat_is_a_verbatim_copy_with_its_own_record_and_rr(full, use):
+    result = run(full, use)
+    kept = result[result["record"].notna()].astype({"sample": np.int64})
+    originals = full.set_index("sample").loc[kept["sample"]].reset_index()[list(full.columns)]
+    assert len(kept) > 0
+    pd.testing.assert_frame_equal(kept.reset_index(drop=True), originals)
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_a_beat_that_was_made_has_no_record_and_is_no_copy(full, use):
+    result = made(run(full, use))
+    originals = {row.tobytes() for row in signals(full)}
+    assert (len(result) > 0) == (use not in COPYING)
+    assert result["sample"].isna().all()
+    assert result["lead"].isna().all()
+    if use != "graft":  # which may take head and tail of one beat
+        assert not any(row.tobytes() in originals for row in signals(result))
+
+
+@pytest.mark.parametrize("use", [use for use in STRATEGIES.names() if use not in COPYING])
+def test_the_rr_intervals_of_a_made_beat_lie_within_those_of_its_class(full, use):
+    for target, group in made(run(full, use)).groupby("target"):
+        originals = full[full["target"] == target]
+        for name in RR_COLUMNS:
+            assert group[name].between(originals[name].min() - 1e-6, originals[name].max() + 1e-6).all()
+
+
+def test_smote_interpolates_signal_and_rr_by_the_same_factor(full):
+    columns = [str(i) for i in range(24)] + list(RR_COLUMNS)
+    originals = {t: full.loc[full["target"] == t, columns].to_numpy(np.float64) for t in range(5)}
+    some = made(run(full, "smote")).head(20)
+    for point, target in zip(some[columns].to_numpy(np.float64), labels(some).tolist(), strict=True):
+        own = originals[target]
+        # On a straight line between two beats of the class: the way over the point is no longer than the direct one.
+        to_point = np.linalg.norm(own - point, axis=1)
+        direct = np.linalg.norm(own[:, None] - own, axis=2)
+        detour = to_point[:, None] + to_point - direct
+        np.fill_diagonal(detour, np.inf)
+        assert detour.min() < 1e-5
+
+
+def test_a_graft_is_the_head_of_one_beat_and_the_tail_of_another_of_its_class(full):
+    result = made(run(full, "graft"))
+    mixed = 0
+    for row in result.to_dict("records"):
+        own = full[full["target"] == row["target"]]
+        head = own[own["rr_before"] == row["rr_before"]].iloc[0]
+        tail = own[own["rr_after"] == row["rr_after"]].iloc[0]
+        values = np.array([row[str(i)] for i in range(24)])
+        points = [
+            point
+            for point in range(1, 24)
+            if (values[:point] == [head[str(i)] for i in range(point)]).all()
+            and (values[point:] == [tail[str(i)] for i in range(point, 24)]).all()
+        ]
+        assert points
+        for name in RR_COLUMNS[2:]:
+            assert row[name] == pytest.approx((head[name] + tail[name]) / 2, rel=1e-6)
+        mixed += head["sample"] != tail["sample"]
+    assert mixed > len(result) / 2
+
+
+@pytest.mark.parametrize("use", [use for use in STRATEGIES.names() if "k_neighbors" in STRATEGIES.options(use, {})])
+def test_a_class_too_small_for_its_neighbours_is_named_with_the_key_and_what_is_allowed(make_beats, use):
+    with pytest.raises(BeatwiseError) as caught:
+        run(make_beats((20, 9, 9, 4, 9)), use)
+    message = str(caught.value)
+    assert "Class F has 4 beats in the training part" in message
+    assert f"resample.{use}.k_neighbors=5" in message
+    assert "Lower it to 3 or less" in message
+
+
+def test_adasyn_names_its_own_key(make_beats):
+    with pytest.raises(
+        BeatwiseError,
+        match=re.escape("Class F has 4 beats in the training part, too few for resample.adasyn.n_neighbors=5"),
+    ):
+        run(make_beats((20, 9, 9, 4, 9)), "adasyn")
+
+
+def test_as_many_neighbours_as_the_message_allows_are_enough(make_beats):
+    assert counts(run(make_beats((20, 9, 9, 4, 9)), "smote", k_neighbors=3)) == [20] * 5
+
+
+def test_a_class_of_one_beat_is_not_told_to_lower_the_neighbours_in_vain(make_beats):
+    with pytest.raises(BeatwiseError) as caught:
+        run(make_beats((20, 9, 9, 1, 9)), "smote")
+    assert "Class F has 1 beats" in str(caught.value)
+    assert "Add beats, or choose resample.use=full_oversampling." in str(caught.value)
+    assert "Lower it" not in str(caught.value)
+
+
+def test_what_imbalanced_learn_refuses_is_said_with_the_name_of_the_strategy():
+    apart = beats_table(
+        np.repeat(np.array([[0, 0.1], [1, 0.9]], np.float32), [9, 7], axis=0), np.repeat([0, 1], [9, 7])
+    )
+    with pytest.raises(BeatwiseError, match=r"'adasyn' cannot be used on these 16 training beats.*resample\.use=smote"):
+        resample_beats(apart, "adasyn", {"n_neighbors": 5}, ["a", "b"], 0)
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_a_class_without_beats_is_left_out(make_beats, use):
+    full = make_beats(records=True)
+    without = full[full["target"] != 3].reset_index(drop=True)
+    after = counts(run(without, use))
+    assert after[3] == 0
+    assert min(after[:3] + after[4:]) > 0
+
+
+@pytest.mark.parametrize("use", ["none", "smote"])
+def test_rows_keep_their_records_whatever_the_index_of_the_table(full, use):
+    chosen = full[full["target"] != 4]
+    expected = run(chosen.reset_index(drop=True), use)
+    pd.testing.assert_frame_equal(run(chosen, use), expected)
+
+
+def test_a_share_that_leaves_no_beat_still_keeps_one_of_every_class(beats):
+    assert min(counts(run(beats, "full_oversampling", majority_share=0.001))) >= 1
+
+
+@pytest.mark.parametrize("use", STRATEGIES.names())
+def test_a_strategy_gives_the_rows_that_its_parents_say(full, use):
+    target = labels(full)
+    features = np.concatenate([signals(full), full[list(RR_COLUMNS)].to_numpy(np.float32)], axis=1)
+    result = STRATEGIES[use](features, target, seed=0, n_signal=24, **STRATEGIES.options(use, {}))
+    assert isinstance(result, Resampled)
+    kept = result.parent >= 0
+    np.testing.assert_array_equal(result.features[kept], features[result.parent[kept]])
+    np.testing.assert_array_equal(result.target[kept], target[result.parent[kept]])
+    assert has_rr(full)

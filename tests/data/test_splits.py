@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import beats_table
+from beatwise.data.splits import DS1, DS2, SPLITS, split_beats
+
+PACED = ["102", "104", "107", "217"]
+MITDB = sorted([*DS1, *DS2, *PACED])
+
+
+@pytest.fixture(scope="module")
+def beats() -> pd.DataFrame:
+    """Beats of all 48 records, in two parts, each told apart by ``row``."""
+    rng = np.random.default_rng(0)
+    n = 48 * 25
+    return beats_table(
+        rng.uniform(size=(n, 4)).astype(np.float32),
+        rng.choice(3, n, p=[0.7, 0.2, 0.1]),
+        record=np.repeat(MITDB, 25),
+        row=np.arange(n),
+        part=np.where(rng.uniform(size=n) < 0.2, "test", "train"),
+    )
+
+
+def split(beats: pd.DataFrame, use: str, seed: int = 0, **options: float) -> dict[str, pd.DataFrame]:
+    return split_beats(beats, use, SPLITS.options(use, options), seed)
+
+
+def shares(beats: pd.DataFrame) -> np.ndarray:
+    return np.bincount(beats["target"], minlength=3) / len(beats)
+
+
+@pytest.mark.parametrize("use", SPLITS.names())
+def test_no_beat_is_lost_or_in_two_parts_and_order_is_kept(beats, use):
+    parts = split(beats, use)
+    rows = np.concatenate([part["row"] for part in parts.values()])
+    expected = beats[~beats["record"].isin(PACED)] if use == "ds1_ds2" else beats
+    assert sorted(rows) == expected["row"].tolist()
+    assert all(part["row"].is_monotonic_increasing and len(part) for part in parts.values())
+
+
+@pytest.mark.parametrize("use", SPLITS.names())
+def test_parts_have_the_columns_of_the_source_but_part_and_a_fresh_index(beats, use):
+    for part in split(beats, use).values():
+        assert list(part.columns) == [name for name in beats.columns if name != "part"]
+        assert part.index.equals(pd.RangeIndex(len(part)))
+
+
+@pytest.mark.parametrize("use", SPLITS.names())
+def test_rows_keep_what_belongs_to_them(beats, use):
+    for part in split(beats, use).values():
+        pd.testing.assert_frame_equal(part, beats.loc[part["row"]].drop(columns="part").reset_index(drop=True))
+
+
+@pytest.mark.parametrize("use", SPLITS.names())
+def test_a_split_is_deterministic_by_seed(beats, use):
+    first, again, other = split(beats, use), split(beats, use), split(beats, use, seed=1)
+    assert all(first[part].equals(again[part]) for part in first)
+    assert not first["val"].equals(other["val"])
+
+
+def test_given_keeps_the_test_part_of_the_source(beats):
+    expected = beats.loc[beats["part"] == "test", "row"].tolist()
+    assert split(beats, "given")["test"]["row"].tolist() == expected
+
+
+def test_given_keeps_a_validation_part_that_the_source_brings(beats):
+    own = beats.assign(part=np.where(beats["row"] % 7 == 0, "val", beats["part"]))
+    for seed in (0, 1):
+        parts = split(own, "given", seed=seed, val_share=0.5)
+        for name, part in parts.items():
+            assert part["row"].tolist() == own.loc[own["part"] == name, "row"].tolist()
+
+
+def test_given_cuts_a_missing_test_part_from_train_and_leaves_validation_alone(beats):
+    own = beats.assign(part=np.where(beats["row"] % 7 == 0, "val", "train"))
+    parts = split(own, "given", test_share=0.25)
+    assert parts["val"]["row"].tolist() == own.loc[own["part"] == "val", "row"].tolist()
+    assert len(parts["test"]) == pytest.approx(0.25 * (own["part"] == "train").sum(), abs=1)
+
+
+def test_a_source_with_a_test_part_alone_says_that_there_is_none_to_train_on(beats):
+    with pytest.raises(BeatwiseError, match=r"no beat to cut a val part from: the source has no part 'train'\."):
+        split(beats.assign(part="test"), "given")
+
+
+@pytest.mark.parametrize("use", ["given", "stratified"])
+def test_validation_is_cut_from_train_stratified_by_class(beats, use):
+    parts = split(beats, use, val_share=0.25)
+    pool = pd.concat([parts["train"], parts["val"]])
+    assert len(parts["val"]) == pytest.approx(0.25 * len(pool), abs=1)
+    np.testing.assert_allclose(shares(parts["val"]) * len(parts["val"]), shares(pool) * len(parts["val"]), atol=1)
+
+
+@pytest.mark.parametrize("use", ["given", "stratified"])
+def test_a_source_without_a_test_part_gets_80_to_20(beats, use):
+    parts = split(beats.assign(part="train"), use)
+    assert len(parts["test"]) == 0.2 * len(beats)
+    np.testing.assert_allclose(shares(parts["test"]), shares(beats), atol=1 / len(parts["test"]))
+
+
+def test_stratified_ignores_the_part_that_the_source_names(beats):
+    other = split(beats.assign(part="test"), "stratified")
+    assert all(part.equals(other[name]) for name, part in split(beats, "stratified").items())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_by_record_shares_no_record_between_parts(beats, seed):
+    records = [set(part["record"]) for part in split(beats, "by_record", seed=seed).values()]
+    assert sum(map(len, records)) == len(set.union(*records)) == 48
+
+
+def test_by_record_keeps_the_two_recordings_of_one_patient_together(beats):
+    for seed in range(20):
+        for part in split(beats, "by_record", seed=seed).values():
+            assert len({"201", "202"} & set(part["record"])) != 1
+
+
+def test_by_record_comes_near_the_shares_asked_for(beats):
+    parts = split(beats, "by_record", val_share=0.2, test_share=0.25)
+    assert len(parts["test"]) / len(beats) == pytest.approx(0.25, abs=0.05)
+    assert len(parts["val"]) / (len(beats) - len(parts["test"])) == pytest.approx(0.2, abs=0.05)
+
+
+def test_ds1_and_ds2_are_22_records_each_disjoint_and_without_the_paced_ones():
+    assert len(set(DS1)) == len(DS1) == len(set(DS2)) == len(DS2) == 22
+    assert not set(DS1) & set(DS2)
+    assert not (set(DS1) | set(DS2)) & set(PACED)
+
+
+def test_ds1_ds2_trains_on_ds1_tests_on_ds2_and_validates_on_whole_records_of_ds1(beats):
+    parts = split(beats, "ds1_ds2")
+    records = {name: set(part["record"]) for name, part in parts.items()}
+    assert records["test"] == set(DS2)
+    assert records["train"] | records["val"] == set(DS1)
+    assert not records["train"] & records["val"]
+
+
+@pytest.mark.parametrize("use", ["by_record", "ds1_ds2"])
+def test_a_split_by_record_without_records_says_which_sources_have_them(beats, use):
+    with pytest.raises(BeatwiseError, match=f"The split {use!r} needs to know each beat's record.*mitbih_rr"):
+        split(beats.drop(columns="record"), use)
+
+
+@pytest.mark.parametrize(("kept", "lacking"), [(DS1, "DS2"), (DS2, "DS1")])
+def test_ds1_ds2_without_one_of_the_lists_says_which(beats, kept, lacking):
+    with pytest.raises(BeatwiseError, match=f"finds no record of {lacking} among 1"):
+        split(beats[beats["record"].isin(kept)], "ds1_ds2")
+
+
+def test_too_few_patients_for_the_share_are_counted(beats):
+    with pytest.raises(BeatwiseError) as caught:
+        split(beats[beats["record"].isin(MITDB[:3])], "by_record")
+    assert str(caught.value) == (
+        "Cannot cut a test part of 0.2 by record: that needs 5 patients and as many beats of a class; there are 3 "
+        "patients and 75 beats. Raise the share, or use ingest.split.use=stratified."
+    )
+
+
+def test_by_record_with_too_few_beats_of_every_class_says_so(beats):
+    # Ten patients of a beat each, and no class with the five beats that five folds need.
+    few = beats.groupby("record").head(1)[:10].assign(target=np.arange(10) % 3)
+    with pytest.raises(BeatwiseError) as caught:
+        split(few, "by_record")
+    assert "Cannot cut a test part of 0.2 by record: that needs 5 patients and as many beats of a class" in str(
+        caught.value
+    )
+    assert "there are 10 patients and 10 beats. Raise the share, or use ingest.split.use=stratified." in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("use", ["given", "stratified"])
+def test_a_class_with_a_single_beat_cannot_be_stratified(beats, use):
+    lonely = beats.assign(part="train", target=np.where(beats["row"] == 0, 4, 0))
+    with pytest.raises(BeatwiseError, match="class index 4 has 1 of them"):
+        split(lonely, use)
+
+
+def test_a_part_smaller_than_the_number_of_classes_is_refused(beats):
+    with pytest.raises(BeatwiseError, match=r"Cannot cut a val part of 0\.001.*raise the share"):
+        split(beats, "given", val_share=0.001)

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import json
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from beatwise.tasks.classification.metrics import point_scores
+from beatwise.tasks.classification.operating_point import (
+    apply_factors,
+    measure_thresholds,
+    recall_first_factors,
+    recall_thresholds,
+)
+from tests.tasks.classification import cases
+
+SHARES = {2: [0.8, 0.2], 3: [0.8, 0.15, 0.05], 5: [0.03, 0.8, 0.07, 0.02, 0.08]}
+
+
+def case(n: int = 1500, classes: int = 5, *, seed: int = 0, skill: float = 2.5) -> tuple[Any, Any]:
+    """Probabilities as a network gives them that knows the classes' shares, and does not know everything."""
+    rng = np.random.default_rng(seed)
+    target = rng.choice(classes, n, p=SHARES[classes])
+    logits = rng.normal(size=(n, classes)) + skill * np.eye(classes)[target] + np.log(SHARES[classes])
+    probability = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return target, (probability / probability.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def scores(target: Any, probability: Any, factors: Any) -> dict[str, float]:
+    return point_scores(target, apply_factors(probability, factors))
+
+
+CASES = [{"classes": classes, "seed": seed} for classes in SHARES for seed in range(3)]
+
+
+@pytest.mark.parametrize("given", CASES, ids=str)
+@pytest.mark.parametrize("below", [0.0, 0.002, 0.01, 0.05, 0.3])
+def test_accuracy_stays_above_the_floor_and_macro_recall_never_falls(given, below):
+    target, probability = case(**given)
+    plain = point_scores(target, probability)
+    floor = plain["accuracy"] - below
+    found = scores(target, probability, recall_first_factors(target, probability, floor))
+    assert found["accuracy"] >= floor
+    assert found["macro_recall"] >= plain["macro_recall"]
+    if below >= 0.05:
+        assert found["macro_recall"] > plain["macro_recall"] + 0.03
+
+
+@pytest.mark.parametrize("given", CASES, ids=str)
+def test_a_lower_floor_is_never_worse_for_macro_recall(given):
+    target, probability = case(**given)
+    accuracy = point_scores(target, probability)["accuracy"]
+    recalls = [
+        scores(target, probability, recall_first_factors(target, probability, accuracy - below))["macro_recall"]
+        for below in (0.0, 0.05, 0.4)
+    ]
+    # The search is greedy, and so may end a little lower though it was allowed more.
+    assert recalls[0] <= recalls[1] + 0.01 <= recalls[2] + 0.02
+
+
+@pytest.mark.parametrize("floor", [0.9999, 0.99])
+def test_all_factors_are_1_where_argmax_does_not_reach_the_floor(floor):
+    target, probability = case(skill=0.5)
+    assert point_scores(target, probability)["accuracy"] < floor
+    assert recall_first_factors(target, probability, floor).tolist() == [1.0] * 5
+
+
+@pytest.mark.parametrize("given", CASES, ids=str)
+def test_the_factor_of_the_largest_class_is_1_and_all_are_positive_numbers(given):
+    target, probability = case(**given)
+    factors = recall_first_factors(target, probability, 0.5)
+    assert factors[int(np.bincount(target).argmax())] == 1
+    assert ((factors > 0) & np.isfinite(factors)).all()
+    assert factors.dtype == np.float64
+
+
+def test_the_factors_are_chosen_by_no_random_number():
+    target, probability = case()
+    one, two = (recall_first_factors(target, probability, 0.8) for _ in range(2))
+    assert one.tolist() == two.tolist()
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("below", [0.005, 0.05])
+def test_no_grid_of_factors_is_much_better(seed, below):
+    target, probability = case(400, 3, seed=seed)
+    floor = point_scores(target, probability)["accuracy"] - below
+
+    def recall(factors: Any) -> float:
+        hit = (probability * factors).argmax(axis=1) == target
+        return np.mean([hit[target == index].mean() for index in range(3)]) if hit.mean() >= floor else -1.0
+
+    best = max(recall(np.exp([0.0, *logs])) for logs in product(np.linspace(-2, 5, 36), repeat=2))
+    assert recall(recall_first_factors(target, probability, floor)) >= best - 0.01
+
+
+def test_with_two_classes_no_threshold_is_much_better():
+    target, probability = case(classes=2)
+    floor = point_scores(target, probability)["accuracy"] - 0.05
+    found = scores(target, probability, recall_first_factors(target, probability, floor))["macro_recall"]
+    recalls = []
+    for threshold in np.unique(probability[:, 1]):
+        hit = (probability[:, 1] > threshold) == target
+        if hit.mean() >= floor:
+            recalls.append((hit[target == 0].mean() + hit[target == 1].mean()) / 2)
+    assert found >= max(recalls) - 0.005
+
+
+def test_a_class_without_beats_does_not_count():
+    target, probability = case()
+    kept = target != 3
+    floor = 0.8
+    factors = recall_first_factors(target[kept], probability[kept], floor)
+    assert np.isfinite(factors).all()
+    assert scores(target[kept], probability[kept], factors)["accuracy"] >= floor
+
+
+def test_predictions_that_are_quite_certain_are_no_trouble():
+    target = np.array([1, 1, 1, 1, 0, 2] * 20)
+    probability = np.eye(3, dtype=np.float32)[np.where(np.arange(120) % 7 == 0, 0, target)]
+    floor = 0.8
+    factors = recall_first_factors(target, probability, floor)
+    found = apply_factors(probability, factors)
+    np.testing.assert_array_equal(found, probability)
+    assert point_scores(target, found)["accuracy"] >= floor
+
+
+@pytest.mark.parametrize("factors", [[1, 1, 1, 1, 1], [1, 30, 0.5, 2000, 1e-4], [1, 1e12, 1, 1e-12, 1]])
+def test_probabilities_with_factors_add_up_to_1_again(factors):
+    _, probability = case()
+    found = apply_factors(probability, np.array(factors))
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert ((found >= 0) & (found <= 1)).all()
+    odds = (found[:, 1] / found[:, 0]) / (probability[:, 1].astype(np.float64) / probability[:, 0])
+    np.testing.assert_allclose(odds, factors[1] / factors[0], rtol=1e-5)
+
+
+def test_factors_of_1_change_nothing():
+    _, probability = case()
+    found = apply_factors(probability, np.ones(5))
+    np.testing.assert_allclose(found, probability, rtol=1e-5)
+    np.testing.assert_array_equal(found.argmax(axis=1), probability.argmax(axis=1))
+
+
+# --- thresholds for a wanted recall
+
+VAL, TEST = cases.case(1200, seed=1), cases.case(1500, seed=2)
+
+
+def thresholds_of(recall: float = 0.9) -> Any:
+    return recall_thresholds(VAL.target, VAL.probability, recall)
+
+
+def at_thresholds(thresholds: Any, part: cases.Case = TEST, **options: Any) -> dict[str, Any]:
+    options = {"draws": 40, "seed": 0, "confidence": 0.9, **options}
+    return measure_thresholds(part.target, part.probability, cases.CLASSES, thresholds, **options)
+
+
+@pytest.mark.parametrize("decimals", [1, 8], ids=["ties", "distinct"])
+@pytest.mark.parametrize("recall", [0.05, 0.5, 0.9, 0.99, 1.0])
+def test_the_threshold_is_the_highest_of_the_roc_curve_that_reaches_the_recall(recall, decimals):
+    probability = np.round(VAL.probability.astype(np.float64), decimals)
+    found = recall_thresholds(VAL.target, probability, recall)
+    for index in range(5):
+        _, tpr, thresholds = roc_curve(VAL.target == index, probability[:, index], drop_intermediate=False)
+        assert found[index] == thresholds[tpr >= recall - 1e-9].max()
+
+
+@pytest.mark.parametrize(
+    ("recall", "expected"), [(1.0, 0.1), (0.9, 0.2), (0.81, 0.2), (0.8, 0.3), (0.1, 1.0), (0.01, 1.0)]
+)
+def test_a_hand_worked_threshold(recall, expected):
+    probability = np.column_stack([np.arange(1, 11) / 10, 1 - np.arange(1, 11) / 10])
+    assert recall_thresholds(np.zeros(10, dtype=np.int64), probability, recall)[0] == expected
+
+
+def test_thresholds_of_validation_give_on_test_what_a_plain_count_gives():
+    thresholds = thresholds_of()
+    found = at_thresholds(thresholds)
+    for index, label in enumerate(cases.CLASSES):
+        called = TEST.probability[:, index] >= thresholds[index]
+        ((rest, false_alarms), (missed, hits)) = confusion_matrix(TEST.target == index, called)
+        assert found[label]["threshold"] == thresholds[index]
+        assert (found[label]["support"], found[label]["called"]) == (hits + missed, hits + false_alarms)
+        assert found[label]["recall"]["value"] == pytest.approx(hits / (hits + missed))
+        assert found[label]["specificity"]["value"] == pytest.approx(rest / (rest + false_alarms))
+        assert found[label]["precision"]["value"] == pytest.approx(hits / (hits + false_alarms))
+        for metric in (found[label][name] for name in ("recall", "specificity", "precision")):
+            assert metric["low"] <= metric["value"] <= metric["high"]
+
+
+def test_on_validation_itself_the_recall_is_reached():
+    for recall in (0.5, 0.9, 1.0):
+        for of_class in at_thresholds(thresholds_of(recall), VAL).values():
+            assert recall <= of_class["recall"]["value"] < recall + 1 / of_class["support"]
+
+
+def test_the_intervals_at_thresholds_are_those_of_a_plain_bootstrap():
+    thresholds = thresholds_of()
+    found = at_thresholds(thresholds, draws=80)["V"]
+    rng = np.random.default_rng(0)
+    called, positive = TEST.probability[:, 2] >= thresholds[2], TEST.target == 2
+    drawn = [rng.integers(0, 1500, 1500) for _ in range(80)]
+    precision = [positive[sample][called[sample]].mean() for sample in drawn]
+    assert (found["precision"]["low"], found["precision"]["high"]) == pytest.approx(
+        np.quantile(precision, [0.05, 0.95])
+    )
+
+
+def test_where_records_differ_intervals_over_records_are_wider():
+    singly, by_record = (
+        at_thresholds(thresholds_of(), draws=200, cluster=c)["N"]["recall"] for c in (None, TEST.record)
+    )
+    assert singly["value"] == by_record["value"]
+    assert by_record["high"] - by_record["low"] > 1.5 * (singly["high"] - singly["low"])
+
+
+def test_a_class_without_beats_has_no_threshold_or_no_recall():
+    without = VAL.target != 3
+    thresholds = recall_thresholds(VAL.target[without], VAL.probability[without], 0.9)
+    assert np.isnan(thresholds).tolist() == [False, False, False, True, False]
+    found = at_thresholds(thresholds)
+    nothing = {"value": None, "low": None, "high": None}
+    assert (found["F"]["threshold"], found["F"]["called"]) == (None, 0)
+    assert found["F"]["recall"] == found["F"]["specificity"] == found["F"]["precision"] == nothing
+    kept = TEST.target != 3
+    found = measure_thresholds(
+        TEST.target[kept], TEST.probability[kept], cases.CLASSES, thresholds_of(), draws=10, seed=0, confidence=0.9
+    )
+    assert found["F"]["support"] == 0
+    assert found["F"]["recall"] == nothing
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_perfect_predictions_are_called_perfectly_and_useless_ones_all_or_none():
+    options: dict[str, Any] = {"draws": 10, "seed": 0, "confidence": 0.9}
+    perfect = np.eye(5)[TEST.target]
+    found = measure_thresholds(
+        TEST.target, perfect, cases.CLASSES, recall_thresholds(TEST.target, perfect, 0.9), **options
+    )
+    assert {of_class[name]["value"] for of_class in found.values() for name in ("recall", "precision")} == {1.0}
+    useless = np.full((1500, 5), 0.2)
+    found = measure_thresholds(
+        TEST.target, useless, cases.CLASSES, recall_thresholds(TEST.target, useless, 0.9), **options
+    )
+    assert {(of_class["recall"]["value"], of_class["specificity"]["value"]) for of_class in found.values()} == {(1, 0)}

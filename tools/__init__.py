@@ -1,0 +1,1 @@
+"""Generators of the documentation; nothing imports them."""

@@ -1,0 +1,500 @@
+"""The reference pages of the documentation as Markdown, made from the parameter models, registries and catalog."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin
+
+import yaml
+from pydantic import AfterValidator, BaseModel
+from pydantic.fields import FieldInfo
+
+from beatwise.core.registry import Registry
+from beatwise.core.settings import Block, Choice, Choices, Presets
+from beatwise.params import Globals, Parameters
+from tools.reference.flow import Detail, Flow, flow, mermaid, svg
+
+NOTE: Final = "<!-- Made by `python -m tools.reference --write`; changes by hand are lost. -->"
+# Stands above and below the graph in README.md.
+MARKER: Final = "<!-- flow -->"
+# Pipelines that are drawn, and what one box of each stands for.
+DRAWN: Final[dict[str, Detail]] = {
+    "tune": "namespace",
+    "train": "stage",
+    "compare": "node",
+    "ingest": "node",
+    "segment": "node",
+    "provenance": "node",
+    "synthesise": "node",
+    "download": "node",
+}
+# Letters of a text that is shown; longer ones are sentences for people.
+LONGEST: Final = 60
+# What checks of values are called, by the function that checks.
+CHECKS: Final = {"_odd": "odd", "_rising": "the lower first"}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+# --- what is allowed
+
+
+def allowed(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """What values a type and its checks allow, in words.
+
+    Args:
+        annotation: A type of a parameter.
+        metadata: Checks that stand beside it.
+    """
+    if get_origin(annotation) is Annotated:
+        inner, *checks = get_args(annotation)
+        return allowed(inner, [*_flat(checks), *metadata])
+    words, bounds = _type(annotation), _bounds(metadata)
+    return f"{words} {bounds}".strip()
+
+
+def _flat(checks: Iterable[Any]) -> Iterator[Any]:
+    for check in checks:
+        if isinstance(check, FieldInfo):
+            yield from check.metadata
+        else:
+            yield check
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is type(None):
+        return "null"
+    if annotation is Any:
+        return "any value"
+    if origin is None:
+        return {bool: "true or false", int: "whole number", float: "number", str: "text"}[annotation]
+    if origin in (list, tuple):
+        if origin is tuple and Ellipsis not in arguments:
+            return f"list of {len(arguments)}: {', '.join(map(allowed, arguments))}"
+        return f"list of: {allowed(arguments[0])}"
+    if origin is dict:
+        return f"mapping of name to {allowed(arguments[1])}"
+    if all(isinstance(value, str) for value in arguments):  # Literal
+        return ", ".join(f"`{value}`" for value in arguments)
+    return " or ".join(allowed(argument) for argument in arguments)
+
+
+def _bounds(metadata: Iterable[Any]) -> str:
+    said: dict[str, str] = {}
+    for check in _flat(metadata):
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+            if (value := getattr(check, name, None)) is not None:
+                said[name] = f"{sign} {value:g}" if value < 1e6 else f"{sign} {value:,}"
+        if least := getattr(check, "min_length", None):
+            said["length"] = f"(at least {least})"
+        if pattern := getattr(check, "pattern", None):
+            said["pattern"] = f"matching `{pattern}`"
+        if isinstance(check, AfterValidator) and (word := CHECKS.get(getattr(check.func, "__name__", ""))):
+            said["check"] = word
+    return ", ".join(said.values())
+
+
+def value(given: Any) -> str:
+    """A value as it stands in a YAML file."""
+    if isinstance(given, str) and given:
+        return f"`{given}`" if len(given) <= LONGEST else "a sentence"
+    text = yaml.safe_dump(given, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+    return f"`{text.removesuffix(f'...{chr(10)}').strip()}`"
+
+
+# --- docstrings
+
+
+def first_line(documented: Any) -> str:
+    """The first sentence of a docstring, as Markdown."""
+    return as_markdown((inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " "))
+
+
+def described(documented: Any, section: str) -> dict[str, str]:
+    """What a docstring says of each name in one of its sections.
+
+    Args:
+        documented: Class or function with a docstring in Google's style.
+        section: ``Attributes`` or ``Args``.
+    """
+    _, _, below = (inspect.getdoc(documented) or "").partition(f"{section}:\n")
+    found: dict[str, str] = {}
+    name = ""
+    for line in below.split("\n\n")[0].splitlines():
+        if match := re.match(r"    (\w+): (.*)", line):
+            name = match[1]
+            found[name] = match[2]
+        elif name:
+            found[name] += f" {line.strip()}"
+    return {name: as_markdown(text) for name, text in found.items()}
+
+
+def as_markdown(text: str) -> str:
+    """Docstrings' markup as Markdown: code in single ticks, references by their last name."""
+    text = re.sub(r":\w+:`~?([\w.]+)`", lambda match: f"`{match[1]}`", text)
+    return text.replace("``", "`")
+
+
+# --- parameters
+
+
+def parameters_page(conf: Path) -> str:
+    """Every parameter: its value in ``conf/base``, what is allowed, what it means.
+
+    Args:
+        conf: Folder of the configuration.
+    """
+    given = _merged(conf.glob("base/parameters/*.yml"))
+    head = [
+        "# Parameters",
+        NOTE,
+        "All parameters of all pipelines, as [params.py](../../src/beatwise/params.py) checks them before anything "
+        "runs. They stand in `conf/base/parameters/`, an environment overrides single ones, and "
+        "`--params=train.epochs=5,model.use=gru` both. What can be chosen by name (`use`), and the options of each "
+        "choice, is on the page [Choices by name](choices.md).",
+    ]
+    metadata = {name: field for name, field in Parameters.model_fields.items() if not _is_block(field.annotation)}
+    of_globals = dict.fromkeys(Globals.model_fields, "As in [globals.yml](#globalsyml).")
+    text = of_globals | described(Parameters, "Attributes")
+    sections = [
+        "## Of the run",
+        table(HEAD, (_row(name, field, given, text) for name, field in metadata.items())),
+    ]
+    for name, field in Parameters.model_fields.items():
+        if _is_block(field.annotation):
+            sections += _block(name, _block_type(field), given.get(name, {}))
+    sections += [
+        "## globals.yml",
+        first_line(Globals),
+        table(HEAD, _rows(Globals, _merged([conf / "base" / "globals.yml"]))),
+    ]
+    return "\n\n".join([*head, *sections]) + "\n"
+
+
+HEAD: Final = ("name", "in conf/base", "allowed", "what it is")
+
+
+def _is_block(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+
+
+def _merged(files: Iterable[Path]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for file in sorted(files):
+        found |= yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    return found
+
+
+def _block(name: str, block: type[Block], given: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {name}"
+    yield first_line(block)
+    if issubclass(block, Presets):
+        presets = ", ".join(f"`{preset}`" for preset in given if preset not in block.model_fields)
+        yield f"In `conf/base`: {presets}."
+        yield table(HEAD, _rows(block, given, f"{name}."))
+        yield f"Each {block.kind}:"
+        yield table(("name", "default", "allowed", "what it is"), _rows(block.preset, {}, f"{name}.<{block.kind}>."))
+    else:
+        yield table(HEAD, _rows(block, given, f"{name}."))
+
+
+def _rows(block: type[Block], given: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:
+    text = described(block, "Attributes")
+    if issubclass(block, Choice):
+        text = described(Choice, "Attributes") | text
+    for name, field in block.model_fields.items():
+        if _is_block(field.annotation) and not issubclass(_block_type(field), Choice):
+            yield from _rows(_block_type(field), given.get(name, {}), f"{prefix}{name}.")
+        elif _is_block(field.annotation):
+            chosen = given.get(name, {}) or (field.default.model_dump() if field.default is not None else {})
+            what = text.get(name) or first_line(field.annotation)
+            yield from _choice_rows(_block_type(field), f"{prefix}{name}.", chosen, what)
+        else:
+            yield _row(name, field, given, text, prefix, block)
+
+
+def _block_type(field: FieldInfo) -> type[Any]:
+    assert inspect.isclass(field.annotation)
+    return field.annotation
+
+
+def _choice_rows(block: type[Choice], prefix: str, given: Mapping[str, Any], what: str) -> Iterator[list[str]]:
+    for name, field in block.model_fields.items():
+        yield _row(name, field, given, {"use": what}, prefix, block)
+
+
+def _row(
+    name: str,
+    field: FieldInfo,
+    given: Mapping[str, Any],
+    text: Mapping[str, str],
+    prefix: str = "",
+    block: type[Block] | None = None,
+) -> list[str]:
+    known = given.get(name, ...) if name in given else (... if field.is_required() else field.default)
+    can = allowed(field.annotation, field.metadata)
+    if name == "use" and block is not None and issubclass(block, Choice):
+        can = f"[a name]({_choices_of(prefix, block)})" + (
+            ", several joined by `+`" if issubclass(block, Choices) else ""
+        )
+    if name == "use" and block is not None and issubclass(block, Presets):
+        can = "a name of those below it"
+    if known is ...:
+        shown = "must be given"
+    elif isinstance(known, Mapping) and len(known) > 5:
+        shown = f"{len(known)} entries"
+    else:
+        shown = value(known)
+    return [f"`{prefix}{name}`", shown, can, text.get(name, "")]
+
+
+def _choices_of(prefix: str, block: type[Choice]) -> str:
+    """The section of the page of choices that a block chooses from."""
+    at = {block_type: title for title, block_type, _ in choices() if block_type is not None}
+    by_place = {place: title for title, _, place in choices()}
+    title = at.get(block) or by_place[prefix.removesuffix(".")]
+    return f"choices.md#{title.lower().replace(' ', '-')}"
+
+
+# --- choices
+
+
+def choices() -> list[tuple[str, type[Choice] | None, str]]:
+    """Section of the page, the block that chooses, where it stands in the parameters."""
+    from beatwise.data.settings import Resample, SplitChoice, Tensors
+    from beatwise.ecg.settings import SegmentRule
+    from beatwise.explanation.settings import Projections
+    from beatwise.networks.settings import Model
+    from beatwise.search.settings import Algorithm, TrialScheduler
+    from beatwise.training.settings import Augment
+
+    return [
+        ("Splits", SplitChoice, "ingest.split"),
+        ("Resampling strategies", Resample, "resample"),
+        ("Representations", Tensors, "tensors"),
+        ("Models", Model, "model"),
+        ("Augmentations", Augment, "train.augment"),
+        ("Losses", None, "train.loss"),
+        ("Class weights", None, "train.class_weights"),
+        ("Optimizers", None, "train.optimizer"),
+        ("Learning-rate schedules", None, "train.schedule"),
+        ("Averages of weights", None, "train.average"),
+        ("Search algorithms", Algorithm, "tune.<search>.algorithm"),
+        ("Trial schedulers", TrialScheduler, "tune.<search>.scheduler"),
+        ("Segmentation rules", SegmentRule, "segment.rule"),
+        ("Projections", Projections, "explain.projections"),
+        ("References", None, "compare.<comparison>.models.<name>.reference"),
+    ]
+
+
+def registries() -> dict[str, Registry[Any]]:
+    """All registries, by their section on the page."""
+    from beatwise.comparison.reference import REFERENCES
+    from beatwise.data.augmentations import AUGMENTATIONS
+    from beatwise.data.representations import REPRESENTATIONS
+    from beatwise.data.resampling import STRATEGIES
+    from beatwise.data.splits import SPLITS
+    from beatwise.ecg.segmentation import RULES
+    from beatwise.explanation.projections import PROJECTIONS
+    from beatwise.networks.zoo import MODELS
+    from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
+    from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES
+    from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
+
+    return {
+        "Splits": SPLITS,
+        "Resampling strategies": STRATEGIES,
+        "Representations": REPRESENTATIONS,
+        "Models": MODELS,
+        "Augmentations": AUGMENTATIONS,
+        "Losses": LOSSES,
+        "Class weights": CLASS_WEIGHTS,
+        "Optimizers": OPTIMIZERS,
+        "Learning-rate schedules": SCHEDULES,
+        "Averages of weights": AVERAGES,
+        "Search algorithms": ALGORITHMS,
+        "Trial schedulers": SCHEDULERS,
+        "Segmentation rules": RULES,
+        "Projections": PROJECTIONS,
+        "References": REFERENCES,
+    }
+
+
+def choices_page() -> str:
+    """Everything that can be chosen by name, with its options."""
+    parts = [
+        "# Choices by name",
+        NOTE,
+        "What stands under `use`, in a parameters file or behind `--params`, and the options of each, which stand "
+        "under its "
+        "name: `--params=resample.use=smote,resample.smote.k_neighbors=3`. Values are the defaults; what "
+        "`conf/base` sets instead is said in [Parameters](parameters.md) and its files.",
+    ]
+    named = registries()
+    for title, _, place in choices():
+        parts += [f"## {title}", f"`{place}`" if title == "References" else f"`{place}.use`"]
+        if title == "Models":
+            parts.append("What each is, its size and its source: [Models](models.md).")
+        entries = named[title]
+        parts.append(
+            table(("name", "options", "what it is"), (_entry(entries, name) for name in entries.names()))
+            if title != "Models"
+            else table(("name", "options"), (_entry(entries, name)[:2] for name in entries.names()))
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _entry(registry: Registry[Any], name: str) -> list[str]:
+    entry = registry[name]
+    text = described(entry, "Args") or described(getattr(entry, "__init__", entry), "Args")
+    options = []
+    for option, field in registry.schema(name).model_fields.items():
+        what = f": {text[option][0].lower()}{text[option][1:].rstrip('.')}" if option in text else ""
+        options.append(f"`{option}: {_plain(field.default)}` ({allowed(field.annotation, field.metadata)}){what}")
+    return [f"`{name}`", "<br>".join(options) or "–", first_line(entry)]
+
+
+def _plain(default: Any) -> str:
+    return value(list(default) if isinstance(default, tuple) else default).strip("`")
+
+
+# --- catalog
+
+
+def catalog_page(conf: Path) -> str:
+    """Every dataset of the catalog: its layer, class, place, and whether versions of it are kept.
+
+    Args:
+        conf: Folder of the configuration.
+    """
+    parts = [
+        "# Catalog",
+        NOTE,
+        "The datasets of `conf/base/catalog/`, the same in every environment. Names in braces stand for any: "
+        "`{namespace}` is `baseline` or `tuned`. "
+        "`<source>` is the source's name, `$BEATWISE_DATA` the folder of the real data. Of a versioned dataset "
+        "every version is kept, in a folder "
+        'named by its time. In a notebook or a session: `catalog.load("baseline.metrics")`.',
+    ]
+    layers: dict[str, list[list[str]]] = {}
+    for file in sorted(conf.glob("base/catalog/*.yml")):
+        for name, entry in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            metadata = entry["metadata"]
+            row = [f"`{name}`", _kind(entry), f"`{_place(entry['filepath'])}`"]
+            row += ["yes" if entry.get("versioned") else "", _tracked(metadata), _validated(entry)]
+            layers.setdefault(metadata["kedro-viz"]["layer"], []).append(row)
+    for layer in sorted(layers):
+        head = ("name", "class", "place", "versioned", "in MLflow", "contract")
+        parts += [f"## {layer}", table(head, layers[layer])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    module, _, name = entry["type"].rpartition(".")
+    path = module.replace(".", "/")
+    return f"[{name}](../../src/{path}.py)" if module.startswith("beatwise.") else f"`{entry['type']}`"
+
+
+def _place(path: str) -> str:
+    path = path.replace("${globals:source}", "<source>").replace("${globals:beats_folder}", "<beats_folder>")
+    path = path.replace("${globals:records_folder}", "<records_folder>")
+    return re.sub(r"\$\{beatwise_data:(\w+)\}", r"$BEATWISE_DATA/\1", path)
+
+
+def _tracked(metadata: Mapping[str, Any]) -> str:
+    return str(metadata.get("beatwise", {}).get("mlflow", ""))
+
+
+def _validated(entry: Mapping[str, Any]) -> str:
+    return f"`{entry['validator']['class'].rpartition('.')[2]}`" if "validator" in entry else ""
+
+
+# --- pipelines
+
+
+def pipelines_page(root: Path, snapshot: Any) -> tuple[str, dict[str, str]]:
+    """All pipelines, what they are for, and graphs of those in :data:`DRAWN`.
+
+    Args:
+        root: Of the repository.
+        snapshot: What Kedro knows of the project.
+
+    Returns:
+        The page, and the pictures by name below ``docs/``.
+    """
+    found = {pipeline.name: pipeline for pipeline in snapshot.pipelines if pipeline.name != "__default__"}
+    rows = [
+        [f"[{name}](../../src/beatwise/pipelines/{name}/README.md)", _purpose(root, name), str(len(found[name].nodes))]
+        for name in sorted(found)
+    ]
+    parts = [
+        "# Pipelines",
+        NOTE,
+        "`kedro run --pipeline=<name>`; `kedro run` alone is `tune`. Each name leads to the page of its package: "
+        "what it takes, what it makes, its commands.",
+        table(("pipeline", "what it does", "nodes"), rows),
+        "The graphs below are made from the registered pipelines. Boxes are nodes or groups of nodes, "
+        "the others datasets. Parameters, the run "
+        "card and the stores of unfinished work (`checkpoints`, `finished_rows`, `searches`) are left out. "
+        "Every single node is in "
+        "`kedro viz`.",
+    ]
+    pictures: dict[str, str] = {}
+    for name, detail in DRAWN.items():
+        graph = flow(found[name].nodes, detail)
+        picture = f"images/flow-{name}.svg"
+        pictures[picture] = svg(graph, f"The pipeline {name}")
+        parts += [f"## {name}", mermaid(graph, picture)]
+    return "\n\n".join(parts) + "\n", pictures
+
+
+def _purpose(root: Path, name: str) -> str:
+    readme = root / "src" / "beatwise" / "pipelines" / name / "README.md"
+    heading = readme.read_text(encoding="utf-8").splitlines()[0]
+    return heading.partition(": ")[2]
+
+
+def whole_flow(snapshot: Any) -> str:
+    """The graph of the whole flow, for the front page."""
+    (tune,) = (pipeline for pipeline in snapshot.pipelines if pipeline.name == "tune")
+    graph: Flow = flow(tune.nodes, DRAWN["tune"])
+    return mermaid(graph, "images/flow-tune.svg")
+
+
+def with_flow(text: str, drawn: str) -> str:
+    """Put a graph between the two markers of a text."""
+    above, _, rest = text.partition(MARKER)
+    _, _, below = rest.partition(MARKER)
+    return f"{above}{MARKER}\n\n{drawn}\n\n{MARKER}{below}"
+
+
+Pages = dict[str, str]
+Maker = Callable[[Path], Pages]
+
+
+def all_pages(root: Path, snapshot: Any) -> Pages:
+    """Every page and picture that is made, by its path below the repository's root.
+
+    Args:
+        root: Of the repository.
+        snapshot: What Kedro knows of the project.
+    """
+    conf = root / "conf"
+    pipelines, pictures = pipelines_page(root, snapshot)
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    return {
+        "docs/reference/parameters.md": parameters_page(conf),
+        "docs/reference/choices.md": choices_page(),
+        "docs/reference/catalog.md": catalog_page(conf),
+        "docs/reference/pipelines.md": pipelines,
+        **{f"docs/{name}": drawn for name, drawn in pictures.items()},
+        "README.md": with_flow(readme, whole_flow(snapshot)),
+    }
