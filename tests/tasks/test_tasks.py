@@ -1,0 +1,42 @@
+"""What every task promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.tasks.base import Task
+from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.registry import TASKS
+
+EXAMPLES = {"classification": (Classification(("N", "S", "V")), [0, 2, 1, 1])}
+
+
+@pytest.mark.parametrize("name", TASKS.names())
+def test_a_task_encodes_targets_and_comes_back_from_json(name):
+    task, target = EXAMPLES[name]
+    task = task.fitted(target)
+    assert task.name == name
+    assert task.n_outputs >= 1
+    assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
+    y = task.encode(target)
+    assert y.shape == (4,)
+    assert y.flags.writeable
+    with pytest.raises(BeatwiseError, match="target: 1 of 4"):
+        task.encode([*target[:3], np.nan])
+
+
+@pytest.mark.parametrize("wrong", [-1, 3, 0.5, np.inf])
+def test_a_class_that_does_not_exist_is_refused(wrong):
+    with pytest.raises(BeatwiseError, match="allowed: 0 to 2 for N, S, V"):
+        Classification(("N", "S", "V")).encode([0, wrong])
+
+
+def test_tasks_and_metrics_are_known_without_torch():
+    code = "import sys, beatwise.tasks.registry; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
