@@ -112,12 +112,12 @@ def make_beats(n: int) -> Beats:
 def make_network(model: str) -> SignalAlone:
     """A network with the weights that everyone starts from."""
     torch.manual_seed(SEED)
-    return SignalAlone(build_model(model, input_shape=(1, SAMPLES), n_classes=len(SHARES)))
+    return SignalAlone(build_model(model, input_shape=(1, SAMPLES), n_outputs=len(SHARES)))
 
 
 def trimmable(model: str) -> bool:
     """Whether Beatwise trains the network on batches that are cut to their longest beat."""
-    return can_be_trimmed(build_model(model, input_shape=(1, SAMPLES), n_classes=len(SHARES)))
+    return can_be_trimmed(build_model(model, input_shape=(1, SAMPLES), n_outputs=len(SHARES)))
 
 
 def make_optimizer(network: nn.Module) -> torch.optim.AdamW:

@@ -238,11 +238,10 @@ def example(page: str) -> str:
 def test_the_model_of_the_how_to_can_be_built_and_trained_from_its_name() -> None:
     import torch
 
-    from beatwise.networks import cnn1d
-
     try:
-        exec(compile(example("add-a-model.md"), "example", "exec", dont_inherit=True), vars(cnn1d).copy())
-        network = build_model("my_net", input_shape=(1, 187), n_classes=5, n_aux=8, width=16)
+        # As a file that holds the example and nothing else.
+        exec(compile(example("add-a-model.md"), "example", "exec", dont_inherit=True), {"__name__": "my_net"})
+        network = build_model("my_net", input_shape=(1, 187), n_outputs=5, n_aux=8, width=16)
         logits = network(torch.rand(3, 1, 187), torch.rand(3, 8))
     finally:
         MODELS._entries.pop("my_net", None)

@@ -63,5 +63,5 @@ def test_the_parameters_that_the_documentation_gives_make_a_model(given):
 def test_the_file_that_the_documentation_gives_makes_the_model_of_the_size_it_says():
     (block,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
     model = yaml.safe_load(block)["model"]
-    network = build_model(model["use"], input_shape=(1, 187), n_classes=5, **model[model["use"]])
+    network = build_model(model["use"], input_shape=(1, 187), n_outputs=5, **model[model["use"]])
     assert f"{sum(p.numel() for p in network.parameters()):,} instead of 696,991" in DOCS

@@ -33,7 +33,7 @@ def _row(name: str) -> tuple[str, ...]:
     shape = REPRESENTATIONS[model.representation](np.zeros((1, 187), dtype=np.float32)).shape[1:]
     # Counted without drawing weights.
     with torch.device("meta"):
-        network = build_model(name, input_shape=shape, n_classes=5)
+        network = build_model(name, input_shape=shape, n_outputs=5)
     n_parameters = sum(p.numel() for p in network.parameters())
     first_line = (inspect.getdoc(model) or "").split("\n")[0].rstrip(".")
     return f"`{name}`", model.representation, f"{n_parameters:,}", first_line, model.source

@@ -15,7 +15,7 @@ from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.settings import Resample, Tensors
 from beatwise.ecg.rr import RR_FEATURES
-from beatwise.networks.blocks import HEAD_WIDTH
+from beatwise.networks.base import HEAD_WIDTH
 from beatwise.networks.settings import Model
 from beatwise.pipelines.evaluate import nodes as evaluate_nodes
 from beatwise.pipelines.fit import nodes as fit_nodes

@@ -235,7 +235,7 @@ def make_model(make_beats: Any, name: str = "cnn1d") -> tuple[TrainedModel, Tens
         data = build_tensors(beats, spec)
         options = MODELS.options(name, {})
         try:
-            network = build_model(name, input_shape=data.x.shape[1:], n_classes=5, n_aux=data.aux.shape[1], **options)
+            network = build_model(name, input_shape=data.x.shape[1:], n_outputs=5, n_aux=data.aux.shape[1], **options)
         except BeatwiseError:  # takes another representation
             continue
         break

@@ -21,7 +21,7 @@ def model(*recalls: float, best_epoch: int | None = None) -> TrainedModel:
     """A model with this macro recall on validation after each epoch, whose best epoch is the last or the one given."""
     options = {"width": 4, "layers": 1}
     return TrainedModel(
-        network=build_model("mlp", input_shape=(1, 6), n_classes=5, **options).eval(),
+        network=build_model("mlp", input_shape=(1, 6), n_outputs=5, **options).eval(),
         input_shape=(1, 6),
         spec=TensorSpec("signal", {}, tuple(CLASSES), 6),
         config={"classes": CLASSES, "seed": 1, "model": {"use": "mlp", "mlp": options}},

@@ -63,7 +63,7 @@ def explained(beats: pd.DataFrame, name: str = "cnn1d", *, steps: int = 0, **opt
     shape = tensors.x.shape[1:]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = build_model(name, input_shape=shape, n_classes=len(CLASSES), n_aux=tensors.aux.shape[1], **options)
+        network = build_model(name, input_shape=shape, n_outputs=len(CLASSES), n_aux=tensors.aux.shape[1], **options)
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
     for _ in range(steps):
         logits = network(torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))

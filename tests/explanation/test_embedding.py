@@ -10,7 +10,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.explanation.embedding import draw_beats, embed_beats, penultimate_features, same_class_share
 from beatwise.explanation.projections import PROJECTIONS, check_installed
 from beatwise.explanation.settings import Projections
-from beatwise.networks.blocks import HEAD_WIDTH
+from beatwise.networks.base import HEAD_WIDTH
 from tests.explanation.cases import LENGTH, Explained, explained
 
 

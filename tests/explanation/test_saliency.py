@@ -17,7 +17,7 @@ from beatwise.explanation.saliency import (
     last_time_layer,
     to_samples,
 )
-from beatwise.networks.blocks import Head
+from beatwise.networks.base import Head
 from beatwise.networks.zoo import MODELS, build_model, list_models
 
 LENGTH = 48
@@ -108,7 +108,7 @@ def test_attributions_of_every_model_add_up_to_the_difference_of_the_logits(name
     x, baseline, _ = made(use)
     aux = np.random.default_rng(1).normal(size=(len(x), 2)).astype(np.float32)
     target = np.arange(len(x)) % 3
-    network = build_model(name, input_shape=x.shape[1:], n_classes=3, n_aux=2).eval()
+    network = build_model(name, input_shape=x.shape[1:], n_outputs=3, n_aux=2).eval()
     found = integrated_gradients(network, x, aux, baseline, target, steps=100)
     with torch.no_grad():
         of_beats = network(torch.from_numpy(x), torch.from_numpy(aux)).numpy()
@@ -121,7 +121,7 @@ def test_attributions_of_every_model_add_up_to_the_difference_of_the_logits(name
 
 def test_a_beat_is_explained_alone_as_among_others(monkeypatch):
     x, baseline, _ = made("signal")
-    network = build_model("cnn1d", input_shape=x.shape[1:], n_classes=3)
+    network = build_model("cnn1d", input_shape=x.shape[1:], n_outputs=3)
     target = np.arange(len(x)) % 3
     together = integrated_gradients(network, x, no_aux(x), baseline, target, steps=7).x
     monkeypatch.setattr("beatwise.explanation.saliency.CHUNK", 1)
@@ -194,7 +194,7 @@ def test_grad_cam_lies_where_the_deflection_is_whatever_the_strides():
 
 @pytest.mark.parametrize("name", ["cnn1d", "resnet1d", "dilated_cnn1d", "transformer1d", "cnn_gru"])
 def test_a_step_of_the_last_layer_over_time_stands_in_the_middle_of_the_samples_that_it_sees(name):
-    network = build_model(name, input_shape=(1, 600), n_classes=3).eval()
+    network = build_model(name, input_shape=(1, 600), n_outputs=3).eval()
     x = torch.rand(24, 1, 600) + 0.1
     layer = last_time_layer(network, x.numpy(), np.zeros((24, 0), np.float32))
     assert layer is not None
@@ -212,7 +212,7 @@ def test_grad_cam_is_defined_for_networks_with_convolutions_over_time_alone():
     defined = set()
     for name in list_models():
         x, _, _ = made(MODELS[name].representation)
-        network = build_model(name, input_shape=x.shape[1:], n_classes=3)
+        network = build_model(name, input_shape=x.shape[1:], n_outputs=3)
         if last_time_layer(network, x, no_aux(x)) is not None:
             defined.add(name)
     assert defined == {
@@ -222,7 +222,7 @@ def test_grad_cam_is_defined_for_networks_with_convolutions_over_time_alone():
 
 def test_explaining_leaves_the_network_as_it_was():
     x, baseline, _ = made("signal")
-    network = build_model("resnet1d", input_shape=x.shape[1:], n_classes=3).train()
+    network = build_model("resnet1d", input_shape=x.shape[1:], n_outputs=3).train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     layer = last_time_layer(network, x, no_aux(x))
     assert layer is not None

@@ -102,7 +102,7 @@ def build(
 ) -> tuple[Network, tuple[int, ...]]:
     torch.manual_seed(0)
     shape = shape_for(name, length)
-    return build_model(name, input_shape=shape, n_classes=classes, n_aux=aux, **options), shape
+    return build_model(name, input_shape=shape, n_outputs=classes, n_aux=aux, **options), shape
 
 
 def batch(shape: tuple[int, ...], n: int = 16, aux: int = 0) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ def test_logits_have_one_column_a_class(name, classes, aux):
 @EVERY_MODEL
 def test_a_model_takes_the_representation_that_it_is_made_for(name):
     x = REPRESENTATIONS[MODELS[name].representation](np.ones((3, 187), dtype=np.float32))
-    network = build_model(name, input_shape=x.shape[1:], n_classes=5)
+    network = build_model(name, input_shape=x.shape[1:], n_outputs=5)
     assert network(torch.from_numpy(x), torch.zeros(3, 0)).shape == (3, 5)
 
 
@@ -234,7 +234,7 @@ def test_a_model_is_built_for_other_lengths(name, length):
 @pytest.mark.parametrize("name", [name for name in list_models() if MODELS[name].representation == "image"])
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (1, 48)])
 def test_no_image_is_too_small_or_odd(name, size):
-    network = build_model(name, input_shape=(1, *size), n_classes=5)
+    network = build_model(name, input_shape=(1, *size), n_outputs=5)
     assert network(*batch((1, *size))).shape == (16, 5)
 
 
@@ -242,7 +242,7 @@ def test_no_image_is_too_small_or_odd(name, size):
 @pytest.mark.parametrize("channels", [2, 4])
 def test_a_model_takes_several_channels(name, channels):
     shape = (channels, *shape_for(name)[1:])
-    network = build_model(name, input_shape=shape, n_classes=5)
+    network = build_model(name, input_shape=shape, n_outputs=5)
     assert network(*batch(shape)).shape == (16, 5)
 
 
@@ -289,7 +289,7 @@ def test_lstm_over_whole_beats_is_the_one_of_map583():
 def test_weights_come_from_the_global_generator(name):
     first, again = build(name)[0].state_dict(), build(name)[0].state_dict()
     torch.manual_seed(1)
-    other = build_model(name, input_shape=shape_for(name), n_classes=5).state_dict()
+    other = build_model(name, input_shape=shape_for(name), n_outputs=5).state_dict()
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
@@ -378,7 +378,7 @@ def test_positions_are_sines_and_cosines_of_growing_wave_length(width):
 
 def test_an_unknown_model_is_refused_and_the_known_ones_are_listed():
     with pytest.raises(BeatwiseError, match=r"Unknown model 'resnet1'\. Did you mean 'resnet1d'\?") as caught:
-        build_model("resnet1", input_shape=(1, 187), n_classes=5)
+        build_model("resnet1", input_shape=(1, 187), n_outputs=5)
     assert f"Known: {', '.join(sorted(list_models()))}." in str(caught.value)
 
 
@@ -430,19 +430,19 @@ def test_more_kernels_than_channels_are_refused():
 
 def test_beats_too_short_for_a_network_are_refused():
     with pytest.raises(BeatwiseError, match="Beats of 12 samples are too short for cnn1d with kernel_size=7, pool=3"):
-        build_model("cnn1d", input_shape=(1, 12), n_classes=5)
+        build_model("cnn1d", input_shape=(1, 12), n_outputs=5)
 
 
 @EVERY_MODEL
 def test_another_representation_is_refused_unless_a_model_takes_any(name):
     if name == "mlp":
-        assert build_model(name, input_shape=(1, 16, 12), n_classes=5)
+        assert build_model(name, input_shape=(1, 16, 12), n_outputs=5)
     elif MODELS[name].representation == "image":
         with pytest.raises(BeatwiseError, match=rf"{name!r} takes images \[c, height, width\], not \[1, 187\]"):
-            build_model(name, input_shape=(1, 187), n_classes=5)
+            build_model(name, input_shape=(1, 187), n_outputs=5)
     else:
         with pytest.raises(BeatwiseError, match=rf"{name!r} takes channels over time \[c, t\], not \[1, 16, 12\]"):
-            build_model(name, input_shape=(1, 16, 12), n_classes=5)
+            build_model(name, input_shape=(1, 16, 12), n_outputs=5)
 
 
 def test_options_set_the_sizes_of_a_network():

@@ -54,7 +54,7 @@ def test_a_network_of_many_different_blocks_is_told_by_its_parts() -> None:
     network, shape = build("mlp", layers=1)
     assert len(outline_network(network, shape)) == 3
     widths = list(range(8, 8 + 2 * ROWS_AT_MOST))
-    deep = build_model("resnet1d", input_shape=shape, n_classes=5, widths=widths)
+    deep = build_model("resnet1d", input_shape=shape, n_outputs=5, widths=widths)
     blocks = outline_network(deep, shape)
     assert [block.name for block in blocks] == ["Sequential", "Head"]
     assert sum(block.n_parameters for block in blocks) == n_parameters(deep)

@@ -68,7 +68,7 @@ def training(parts: Parts, model: str = "mlp", *, options: dict[str, Any] | None
     network = build_model(
         model,
         input_shape=parts[0].x.shape[1:],
-        n_classes=len(CLASSES),
+        n_outputs=len(CLASSES),
         n_aux=parts[0].aux.shape[1],
         **(options or SIZES[model]),
     )

@@ -456,7 +456,7 @@ def test_a_class_without_beats_begins_with_the_share_of_half_a_beat(make_beats):
 def test_without_it_the_bias_begins_as_the_model_made_it(parts: Parts):
     made = training(parts)
     torch.manual_seed(0)
-    fresh = build_model("mlp", input_shape=(1, 24), n_classes=5, n_aux=parts[0].aux.shape[1], width=16)
+    fresh = build_model("mlp", input_shape=(1, 24), n_outputs=5, n_aux=parts[0].aux.shape[1], width=16)
     assert torch.equal(head(made).bias, fresh.get_submodule("head.linear").bias)  # type: ignore[arg-type]
 
 

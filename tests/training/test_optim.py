@@ -48,7 +48,7 @@ def one_step(name: str, *, gradient: float, **options: Any) -> tuple[Small, Smal
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
 @pytest.mark.parametrize("model", ["mlp", "cnn1d", "resnet1d"])
 def test_biases_and_normalisation_are_not_decayed(model, name):
-    network = build_model(model, input_shape=(1, 187), n_classes=5, n_aux=8)
+    network = build_model(model, input_shape=(1, 187), n_outputs=5, n_aux=8)
     groups = optimizer(network, name, weight_decay=0.1).param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     assert len(decay) == len(list(network.parameters()))

@@ -105,17 +105,10 @@ def penultimate_features(model: TrainedModel, tensors: TensorSet, rows: npt.NDAr
     """
     import torch
 
-    from beatwise.networks.predict import predict_probabilities
+    from beatwise.networks.predict import in_chunks
 
-    kept: list[Array] = []
-    handle = model.network.get_submodule("head.linear").register_forward_pre_hook(
-        lambda module, given: kept.append(given[0].float().cpu().numpy())
-    )
-    try:
-        predict_probabilities(model.network, torch.from_numpy(tensors.x[rows]), torch.from_numpy(tensors.aux[rows]))
-    finally:
-        handle.remove()
-    return np.concatenate(kept)
+    x, aux = (torch.from_numpy(part[rows]) for part in (tensors.x, tensors.aux))
+    return in_chunks(model.network, model.network.penultimate, x, aux).cpu().numpy()
 
 
 def same_class_share(features: Array, target: Labels) -> npt.NDArray[np.float64]:

@@ -38,7 +38,7 @@ def randomised_network(model: TrainedModel, seed: int) -> nn.Module:
         network = build_model(
             model.name,
             input_shape=model.input_shape,
-            n_classes=len(model.spec.classes),
+            n_outputs=len(model.spec.classes),
             n_aux=len(model.spec.aux_names),
             **(model.config["model"].get(model.name) or {}),
         )

@@ -61,7 +61,7 @@ def summarise_explanation(
     return {
         "model": model.fingerprint,
         "representation": tensors.spec.use,
-        "features": model.network.get_submodule("head.linear").in_features,
+        "features": model.network.head.linear.in_features,
         "steps": explain.steps,
         "gap": float(attributions["gap"].abs().mean() / attributions["difference"].abs().mean()),
         "grad_cam": layer

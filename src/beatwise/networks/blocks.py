@@ -7,7 +7,7 @@ behind a beat never change what is computed within it.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import AfterValidator, Field
@@ -35,8 +35,6 @@ ImagePooling = Literal["flatten", Pooling]
 # Heads of attention; 0 where attention is an option that can be left out.
 Heads = Annotated[int, Field(ge=1)]
 OptionalHeads = Annotated[int, Field(ge=0)]
-# Units of the hidden layer in which auxiliary features meet those of the network.
-HEAD_WIDTH: Final = 64
 
 
 class Conv1d(nn.Conv1d):
@@ -64,53 +62,6 @@ class BatchNorm1d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[n, c, t]`` to the same shape."""
         return super().forward(x.unsqueeze(2)).squeeze(2)
-
-
-class Head(nn.Module):
-    """The end of a network: dropout, a linear map to logits; before it, auxiliary features meet the network's own.
-
-    Where there are auxiliary features, they are put beside the network's own and go through a hidden layer of
-    :data:`HEAD_WIDTH` units. A linear map alone could only add the two up, and an S beat is one that comes early *and*
-    looks like N.
-    """
-
-    def __init__(self, n_features: int, n_aux: int, n_classes: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Sequential(nn.Linear(n_features + n_aux, HEAD_WIDTH), nn.ReLU()) if n_aux else nn.Identity()
-        self.linear = nn.Linear(HEAD_WIDTH if n_aux else n_features, n_classes)
-
-    def forward(self, features: Tensor, aux: Tensor) -> Tensor:
-        """Map ``[n, n_features]`` and ``[n, n_aux]`` to logits ``[n, n_classes]``."""
-        return self.linear(self.hidden(torch.cat([self.dropout(features), aux], dim=1)))
-
-
-def needs_series(model: str, input_shape: tuple[int, ...]) -> int:
-    """The number of channels of a 1D representation.
-
-    Raises:
-        BeatwiseError: If the representation is not one of channels over time.
-    """
-    if len(input_shape) != 2:
-        raise BeatwiseError(
-            f"The model {model!r} takes channels over time [c, t], not {list(input_shape)}: use "
-            "tensors.use=signal, signal_with_mask or scalogram."
-        )
-    return input_shape[0]
-
-
-def needs_image(model: str, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Channels, height and width of a 2D representation.
-
-    Raises:
-        BeatwiseError: If the representation is not an image.
-    """
-    if len(input_shape) != 3:
-        raise BeatwiseError(
-            f"The model {model!r} takes images [c, height, width], not {list(input_shape)}: use tensors.use=image."
-        )
-    channels, height, width = input_shape
-    return channels, height, width
 
 
 def divisible(model: str, width: int, heads: int) -> None:

@@ -15,7 +15,6 @@ from beatwise.networks.blocks import (
     Conv1d,
     Depth,
     Dropout,
-    Head,
     Kernel,
     MaskedSequential,
     OddKernel,
@@ -25,7 +24,6 @@ from beatwise.networks.blocks import (
     Width,
     Widths,
     masked,
-    needs_series,
 )
 
 
@@ -42,15 +40,13 @@ class CNN1d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         widths: Widths = (8, 32),
         kernel_size: Kernel = 7,
         pool: Kernel = 3,
         dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        sizes = [needs_series("cnn1d", input_shape), *widths]
+        sizes = [input_shape[0], *widths]
         self.convolutions = nn.Sequential(
             *(
                 nn.Sequential(Conv1d(before, after, kernel_size), nn.ReLU(), nn.MaxPool1d(pool))
@@ -65,11 +61,11 @@ class CNN1d(Network):
                 f"Beats of {input_shape[1]} samples are too short for cnn1d with kernel_size={kernel_size}, "
                 f"pool={pool} and {len(widths)} layers: lower model.cnn1d.kernel_size, pool or the number of widths."
             ) from error
-        self.head = Head(n_features, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = n_features, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
-        return self.head(self.convolutions(x), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to features."""
+        return self.convolutions(x)
 
 
 class ConvBlock1d(nn.Module):
@@ -133,8 +129,6 @@ class DilatedCNN1d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 64,
         blocks: Depth = 3,
         kernel_size: OddKernel = 3,
@@ -143,11 +137,11 @@ class DilatedCNN1d(Network):
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels = needs_series("dilated_cnn1d", input_shape)
+        channels = input_shape[0]
         self.trunk = dilated_trunk(channels, width, blocks, kernel_size, residual, dropout)
         self.pool = Pool1d(pooling, width)
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
-        return self.head(self.pool(*self.trunk(x, beat_mask(x))), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to features."""
+        return self.pool(*self.trunk(x, beat_mask(x)))

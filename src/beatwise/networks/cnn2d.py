@@ -13,13 +13,11 @@ from beatwise.networks.base import MODELS, Network
 from beatwise.networks.blocks import (
     Depth,
     Dropout,
-    Head,
     ImagePooling,
     OddKernel,
     PoolImage,
     Width,
     Widths,
-    needs_image,
 )
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -59,6 +57,7 @@ def n_pixels_halved(height: int, width: int, *, times: int = 1) -> int:
 class CNN2d(Network):
     """Blocks of two 3 × 3 convolutions at full resolution, one max-pool, a dense layer."""
 
+    layout = "image"
     representation = "image"
     source = "FP-byte's MADS exam"
 
@@ -66,8 +65,6 @@ class CNN2d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 32,
         blocks: Depth = 1,
         normalise: bool = True,
@@ -75,7 +72,7 @@ class CNN2d(Network):
         dropout: Dropout = 0.2,
     ) -> None:
         super().__init__()
-        channels, *size = needs_image("cnn2d", input_shape)
+        channels, *size = input_shape
         self.convolutions = nn.Sequential(
             ConvBlock2d(channels, width, normalise=normalise),
             *(ConvBlock2d(width, width, normalise=normalise) for _ in range(blocks)),
@@ -83,17 +80,18 @@ class CNN2d(Network):
         )
         self.pool = PoolImage(pooling, width, n_pixels_halved(*size))
         self.dense = nn.Sequential(nn.Linear(self.pool.n_features, width), nn.ReLU())
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map images ``[n, c, height, width]`` to logits."""
-        return self.head(self.dense(self.pool(self.convolutions(x))), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to features."""
+        return self.dense(self.pool(self.convolutions(x)))
 
 
 @MODELS.register("cell_cnn2d")
 class CellCNN2d(Network):
     """Convolution and max-pool, blocks of convolution, normalisation, ReLU and dropout, mean over the image."""
 
+    layout = "image"
     representation = "image"
     source = "CELL assignment"
 
@@ -101,15 +99,13 @@ class CellCNN2d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 48,
         blocks: Depth = 4,
         pooling: ImagePooling = "mean",
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels, *size = needs_image("cell_cnn2d", input_shape)
+        channels, *size = input_shape
         self.convolutions = nn.Sequential(
             Convolution2d(channels, width, 3, normalise=False),
             halve_image(),
@@ -120,17 +116,18 @@ class CellCNN2d(Network):
         )
         self.pool = PoolImage(pooling, width, n_pixels_halved(*size))
         self.dense = nn.Sequential(nn.Linear(self.pool.n_features, width), nn.ReLU())
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map images ``[n, c, height, width]`` to logits."""
-        return self.head(self.dense(self.pool(self.convolutions(x))), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to features."""
+        return self.dense(self.pool(self.convolutions(x)))
 
 
 @MODELS.register("lenet5")
 class LeNet5(Network):
     """Two 5 × 5 convolutions, each with a max-pool, and two dense layers; ReLU where 1998 had the tangent."""
 
+    layout = "image"
     representation = "image"
     source = "LeCun et al., Proc. IEEE 1998; MAP583 project"
 
@@ -138,15 +135,13 @@ class LeNet5(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         widths: Widths = (6, 16),
         kernel_size: OddKernel = 5,
         dense_widths: Widths = (120, 84),
         dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        channels, *size = needs_image("lenet5", input_shape)
+        channels, *size = input_shape
         self.convolutions = nn.Sequential(
             *(
                 nn.Sequential(Convolution2d(before, after, kernel_size, normalise=False), halve_image())
@@ -161,11 +156,11 @@ class LeNet5(Network):
                 for before, after in pairwise([n_features, *dense_widths])
             )
         )
-        self.head = Head(dense_widths[-1], n_aux, n_classes, dropout)
+        self.n_features, self.dropout = dense_widths[-1], dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map images ``[n, c, height, width]`` to logits."""
-        return self.head(self.dense(self.convolutions(x)), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to features."""
+        return self.dense(self.convolutions(x))
 
 
 class Fire(nn.Module):
@@ -188,6 +183,7 @@ class Fire(nn.Module):
 class SqueezeNet(Network):
     """Fire modules in stages that halve the image, mean over what is left of it."""
 
+    layout = "image"
     representation = "image"
     source = "Iandola et al., arXiv 1602.07360; MAP583 project"
 
@@ -195,8 +191,6 @@ class SqueezeNet(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         widths: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (32, 64, 128),
         fires_per_stage: Depth = 2,
         squeeze: Share = 0.25,
@@ -205,7 +199,7 @@ class SqueezeNet(Network):
         dropout: Dropout = 0.2,
     ) -> None:
         super().__init__()
-        channels, *size = needs_image("squeezenet", input_shape)
+        channels, *size = input_shape
         layers: list[nn.Module] = [Convolution2d(channels, widths[0], 3, normalise=normalise)]
         before = widths[0]
         for after in widths:
@@ -215,8 +209,8 @@ class SqueezeNet(Network):
                 before = after
         self.body = nn.Sequential(*layers)
         self.pool = PoolImage(pooling, before, n_pixels_halved(*size, times=len(widths)))
-        self.head = Head(self.pool.n_features, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = self.pool.n_features, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map images ``[n, c, height, width]`` to logits."""
-        return self.head(self.pool(self.body(x)), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to features."""
+        return self.pool(self.body(x))

@@ -8,7 +8,7 @@ from math import prod
 from torch import Tensor, nn
 
 from beatwise.networks.base import MODELS, Network
-from beatwise.networks.blocks import Depth, Dropout, Head, Width
+from beatwise.networks.blocks import Depth, Dropout, Width
 
 
 @MODELS.register("mlp")
@@ -19,13 +19,12 @@ class MLP(Network):
     """
 
     source = "A. Telfer's ECG project"
+    layout = "any"
 
     def __init__(
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 256,
         layers: Depth = 2,
         dropout: Dropout = 0.2,
@@ -39,8 +38,8 @@ class MLP(Network):
                 for before, after in pairwise(sizes)
             ),
         )
-        self.head = Head(width, n_aux, n_classes, dropout=0.0)
+        self.n_features = width
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map any representation to logits."""
-        return self.head(self.hidden(x), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map any representation to features."""
+        return self.hidden(x)

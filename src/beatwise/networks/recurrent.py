@@ -14,7 +14,6 @@ from beatwise.networks.base import MODELS, Network
 from beatwise.networks.blocks import (
     Depth,
     Dropout,
-    Head,
     Heads,
     OddKernel,
     OptionalHeads,
@@ -22,7 +21,6 @@ from beatwise.networks.blocks import (
     Pooling,
     Width,
     divisible,
-    needs_series,
 )
 from beatwise.networks.cnn1d import dilated_trunk
 
@@ -90,8 +88,6 @@ class Recurrent(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 64,
         layers: Depth = 2,
         samples_per_step: Depth = 2,
@@ -100,17 +96,17 @@ class Recurrent(Network):
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels = needs_series(self.cell, input_shape)
+        channels = input_shape[0]
         self.samples_per_step = samples_per_step
         self.layers = RecurrentLayers(self.cell, channels * samples_per_step, width, layers, dropout, bidirectional)
         features = width * (1 + bidirectional)
         self.end = Ended(pooling, features, bidirectional)
-        self.head = Head(features, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = features, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to features."""
         steps, mask = in_steps(x, self.samples_per_step)
-        return self.head(self.end(self.layers(steps, mask), mask), aux)
+        return self.end(self.layers(steps, mask), mask)
 
 
 def in_steps(x: Tensor, samples_per_step: int) -> tuple[Tensor, Tensor]:
@@ -171,8 +167,6 @@ class AttentionGRU(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 64,
         layers: Depth = 1,
         samples_per_step: Depth = 2,
@@ -181,18 +175,18 @@ class AttentionGRU(Network):
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels = needs_series("attention_gru", input_shape)
+        channels = input_shape[0]
         divisible("attention_gru", width, heads)
         self.samples_per_step = samples_per_step
         self.layers = RecurrentLayers("gru", channels * samples_per_step, width, layers, dropout, bidirectional=False)
         self.attention = SelfAttention(width, heads)
         self.end = Ended(pooling, width)
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to features."""
         steps, mask = in_steps(x, self.samples_per_step)
-        return self.head(self.end(self.attention(self.layers(steps, mask), mask), mask), aux)
+        return self.end(self.attention(self.layers(steps, mask), mask), mask)
 
 
 @MODELS.register("cnn_gru")
@@ -206,8 +200,6 @@ class CNNGRU(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 64,
         blocks: Depth = 2,
         kernel_size: OddKernel = 3,
@@ -219,19 +211,19 @@ class CNNGRU(Network):
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels = needs_series("cnn_gru", input_shape)
+        channels = input_shape[0]
         features = gru_width * (1 + bidirectional)
         divisible("cnn_gru", features, heads)
         self.trunk = dilated_trunk(channels, width, blocks, kernel_size, residual, dropout)
         self.gru = RecurrentLayers("gru", width, gru_width, 1, 0.0, bidirectional)
         self.attention = SelfAttention(features, heads) if heads else None
         self.end = Ended(pooling, features, bidirectional)
-        self.head = Head(features, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = features, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to features."""
         x, mask = self.trunk(x, beat_mask(x))
         steps = self.gru(x.transpose(1, 2), mask)
         if self.attention is not None:
             steps = self.attention(steps, mask)
-        return self.head(self.end(steps, mask), aux)
+        return self.end(steps, mask)

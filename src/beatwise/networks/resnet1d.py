@@ -10,11 +10,9 @@ from beatwise.networks.blocks import (
     Conv1d,
     Depth,
     Dropout,
-    Head,
     OddKernel,
     ResidualBlock1d,
     Widths,
-    needs_series,
 )
 
 
@@ -73,20 +71,18 @@ class ResNet1d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         widths: Widths = (32, 32, 32, 32),
         blocks_per_stage: Depth = 1,
         kernel_size: OddKernel = 5,
         dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        self.body = residual_stages(needs_series("resnet1d", input_shape), widths, blocks_per_stage, kernel_size)
-        self.head = Head(widths[-1], n_aux, n_classes, dropout)
+        self.body = residual_stages(input_shape[0], widths, blocks_per_stage, kernel_size)
+        self.n_features, self.dropout = widths[-1], dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
-        return self.head(self.body(x), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to features."""
+        return self.body(x)
 
 
 @MODELS.register("se_resnet1d")
@@ -104,8 +100,6 @@ class SEResNet1d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         widths: Widths = (32, 48, 64, 96),
         blocks_per_stage: Depth = 1,
         kernel_size: OddKernel = 7,
@@ -114,15 +108,15 @@ class SEResNet1d(Network):
     ) -> None:
         super().__init__()
         self.body = residual_stages(
-            needs_series("se_resnet1d", input_shape),
+            input_shape[0],
             widths,
             blocks_per_stage,
             kernel_size,
             squeeze_excite=True,
             dropout=block_dropout,
         )
-        self.head = Head(widths[-1], n_aux, n_classes, dropout)
+        self.n_features, self.dropout = widths[-1], dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals with their mask ``[n, 2, t]``, or any other series, to logits."""
-        return self.head(self.body(x), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals with their mask ``[n, 2, t]``, or any other series, to features."""
+        return self.body(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from beatwise.networks.base import MODELS, Network
-from beatwise.networks.blocks import Depth, Dropout, Head, ImagePooling, PoolImage, ResidualBlock2d, Width, needs_image
+from beatwise.networks.blocks import Depth, Dropout, ImagePooling, PoolImage, ResidualBlock2d, Width
 from beatwise.networks.cnn2d import halve_image, n_pixels_halved
 
 
@@ -13,6 +13,7 @@ from beatwise.networks.cnn2d import halve_image, n_pixels_halved
 class ResNet2d(Network):
     """Convolution, residual blocks at full resolution, one max-pool, a dense layer."""
 
+    layout = "image"
     representation = "image"
     source = "He et al., CVPR 2016; FP-byte's MADS exam"
 
@@ -20,8 +21,6 @@ class ResNet2d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 32,
         blocks: Depth = 1,
         squeeze_excite: bool = False,
@@ -29,7 +28,7 @@ class ResNet2d(Network):
         dropout: Dropout = 0.3,
     ) -> None:
         super().__init__()
-        channels, *size = needs_image("resnet2d", input_shape)
+        channels, *size = input_shape
         self.body = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             nn.ReLU(),
@@ -39,8 +38,8 @@ class ResNet2d(Network):
         )
         self.pool = PoolImage(pooling, width, n_pixels_halved(*size))
         self.dense = nn.Sequential(nn.Linear(self.pool.n_features, width), nn.ReLU())
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map images ``[n, c, height, width]`` to logits."""
-        return self.head(self.dense(self.pool(self.body(x))), aux)
+    def features(self, x: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to features."""
+        return self.dense(self.pool(self.body(x)))

@@ -17,7 +17,6 @@ from beatwise.networks.blocks import (
     Depth,
     Dropout,
     Expansion,
-    Head,
     Heads,
     Kernel,
     MaskedSequential,
@@ -31,7 +30,6 @@ from beatwise.networks.blocks import (
     Width,
     divisible,
     masked,
-    needs_series,
 )
 from beatwise.networks.cnn1d import MaxPool1d
 
@@ -60,8 +58,6 @@ class Transformer1d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 64,
         heads: Heads = 4,
         depth: Depth = 2,
@@ -73,7 +69,7 @@ class Transformer1d(Network):
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels, length = needs_series("transformer1d", input_shape), input_shape[1]
+        channels, length = input_shape
         divisible("transformer1d", width, heads)
         # An odd kernel no shorter than the stride, so that every sample is seen.
         kernel_size = max(3, stride + 1 - stride % 2)
@@ -86,13 +82,13 @@ class Transformer1d(Network):
         self.positions = Positions(-(-length // stride), width)
         self.blocks = TransformerBlocks(width, heads, depth, expansion, dropout)
         self.pool = Pool1d(pooling, width)
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to features."""
         x, mask = self.tokens(x, beat_mask(x))
         tokens = self.blocks(self.positions(x.transpose(1, 2)), mask)
-        return self.head(self.pool(tokens.transpose(1, 2), mask), aux)
+        return self.pool(tokens.transpose(1, 2), mask)
 
 
 class MultiScaleStem(nn.Module):
@@ -129,8 +125,6 @@ class MultiScaleTransformer(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 64,
         kernel_sizes: Annotated[tuple[OddKernel, ...], Field(min_length=1)] = (5, 11, 21),
         blocks: Depth = 2,
@@ -141,7 +135,7 @@ class MultiScaleTransformer(Network):
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels, length = needs_series("multiscale_transformer", input_shape), input_shape[1]
+        channels, length = input_shape
         divisible("multiscale_transformer", width, heads)
         if width < len(kernel_sizes):
             raise BeatwiseError(
@@ -155,10 +149,10 @@ class MultiScaleTransformer(Network):
         self.positions = Positions(-(-length // 4), width)
         self.blocks = TransformerBlocks(width, heads, depth, expansion, dropout)
         self.pool = Pool1d(pooling, width)
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map signals ``[n, c, t]`` to logits."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map signals ``[n, c, t]`` to features."""
         x, mask = self.convolutions(x, beat_mask(x))
         tokens = self.blocks(self.positions(x.transpose(1, 2)), mask)
-        return self.head(self.pool(tokens.transpose(1, 2), mask), aux)
+        return self.pool(tokens.transpose(1, 2), mask)

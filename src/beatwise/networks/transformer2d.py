@@ -11,7 +11,6 @@ from beatwise.networks.blocks import (
     Depth,
     Dropout,
     Expansion,
-    Head,
     Heads,
     Kernel,
     Pool1d,
@@ -22,7 +21,6 @@ from beatwise.networks.blocks import (
     TransformerBlocks,
     Width,
     divisible,
-    needs_image,
 )
 from beatwise.networks.cnn2d import ConvBlock2d, Convolution2d, halve_image, n_pixels_halved
 
@@ -34,6 +32,7 @@ class Transformer2d(Network):
     The image is halved by a strided convolution before residual blocks, or by a max-pool behind plain ones.
     """
 
+    layout = "image"
     representation = "image"
     source = "Vaswani et al., NeurIPS 2017; FP-byte's MADS exam"
 
@@ -41,8 +40,6 @@ class Transformer2d(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         width: Width = 32,
         blocks: Depth = 1,
         residual: bool = True,
@@ -54,7 +51,7 @@ class Transformer2d(Network):
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels, *size = needs_image("transformer2d", input_shape)
+        channels, *size = input_shape
         divisible("transformer2d", width, heads)
         layers: list[nn.Module]
         if residual:
@@ -70,18 +67,19 @@ class Transformer2d(Network):
         self.blocks = TransformerBlocks(width, heads, depth, expansion, dropout)
         self.pool = Pool1d(pooling, width)
         self.dense = nn.Sequential(nn.Linear(width, width), nn.ReLU())
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map images ``[n, c, height, width]`` to logits."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to features."""
         tokens = self.blocks(self.positions(self.tokens(x).transpose(1, 2)))
-        return self.head(self.dense(self.pool(tokens.transpose(1, 2))), aux)
+        return self.dense(self.pool(tokens.transpose(1, 2)))
 
 
 @MODELS.register("vit")
 class VisionTransformer(Network):
     """Patches of the image as tokens with learned positions, a transformer, pooling."""
 
+    layout = "image"
     representation = "image"
     source = "Dosovitskiy et al., ICLR 2021; CELL assignment"
 
@@ -89,8 +87,6 @@ class VisionTransformer(Network):
         self,
         *,
         input_shape: tuple[int, ...],
-        n_classes: int,
-        n_aux: int,
         patch_height: Kernel = 4,
         patch_width: Kernel = 3,
         width: Width = 64,
@@ -101,7 +97,7 @@ class VisionTransformer(Network):
         dropout: Dropout = 0.1,
     ) -> None:
         super().__init__()
-        channels, image_height, image_width = needs_image("vit", input_shape)
+        channels, image_height, image_width = input_shape
         divisible("vit", width, heads)
         # Zeros at the right and below, until the patches divide the image.
         self.padding = (0, -image_width % patch_width, 0, -image_height % patch_height)
@@ -112,10 +108,10 @@ class VisionTransformer(Network):
         nn.init.normal_(self.positions, std=0.02)
         self.blocks = TransformerBlocks(width, heads, depth, expansion, dropout)
         self.pool = Pool1d(pooling, width)
-        self.head = Head(width, n_aux, n_classes, dropout)
+        self.n_features, self.dropout = width, dropout
 
-    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Map images ``[n, c, height, width]`` to logits."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map images ``[n, c, height, width]`` to features."""
         tokens = self.patches(F.pad(x, self.padding)).transpose(1, 2)
         tokens = self.blocks(tokens + self.positions)
-        return self.head(self.pool(tokens.transpose(1, 2)), aux)
+        return self.pool(tokens.transpose(1, 2))

@@ -31,7 +31,7 @@ def network_as_python(model: Mapping[str, Any]) -> str:
     spec = model["spec"]
     options = {
         "input_shape": tuple(model["input_shape"]),
-        "n_classes": len(spec["classes"]),
+        "n_outputs": len(spec["classes"]),
         "n_aux": len(spec["aux_names"]),
         **(chosen.get(chosen["use"]) or {}),
     }

@@ -129,7 +129,7 @@ def new_training(
     network = build_model(
         config.model.use,
         input_shape=train.x.shape[1:],
-        n_classes=len(train.spec.classes),
+        n_outputs=len(train.spec.classes),
         n_aux=train.aux.shape[1],
         **config.model.chosen(MODELS),
     ).to(device)
@@ -206,7 +206,8 @@ class Training:
         log_prior = (drawn.clamp(min=0.5) / len(self.y)).log().float()
         if how.log_prior_bias:
             least = 0.5 / len(self.y)
-            _set_bias(network, log_prior.exp().logit(least) if how.loss.use == "one_vs_rest" else log_prior)
+            # The shares of the classes as the prediction of every beat (Lin et al., ICCV 2017, section 3.3).
+            network.set_output_bias(log_prior.exp().logit(least) if how.loss.use == "one_vs_rest" else log_prior)
         self.targets = torch.eye(n_classes, device=device)
         self.loss = LOSSES[how.loss.use]
         self.loss_options = {**how.loss.chosen(LOSSES), "log_prior": log_prior}
@@ -430,14 +431,6 @@ def can_be_trimmed(network: Network) -> bool:
     """
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
     return network.ignores_padding and not normalised
-
-
-def _set_bias(network: Network, bias: Tensor) -> None:
-    """Begin with the classes' shares as the prediction for every beat (Lin et al., ICCV 2017, section 3.3)."""
-    head = network.get_submodule("head.linear")
-    assert isinstance(head, nn.Linear)
-    with torch.no_grad():
-        head.bias.copy_(bias)
 
 
 def _is_plain(value: Any) -> bool:

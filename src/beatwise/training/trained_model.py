@@ -19,7 +19,8 @@ from beatwise.data.representations import TensorSet, TensorSpec
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+
+    from beatwise.networks.base import Network
 
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
@@ -40,7 +41,7 @@ class TrainedModel:
             ``count_moves``).
     """
 
-    network: nn.Module
+    network: Network
     input_shape: tuple[int, ...]
     spec: TensorSpec
     config: dict[str, Any]
@@ -87,7 +88,7 @@ class TrainedModel:
             network = build_model(
                 model["use"],
                 input_shape=shape,
-                n_classes=len(spec.classes),
+                n_outputs=len(spec.classes),
                 n_aux=len(spec.aux_names),
                 **(model.get(model["use"]) or {}),
             )
