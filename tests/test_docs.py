@@ -25,7 +25,7 @@ from beatwise.data.resampling import STRATEGIES
 from beatwise.networks.zoo import MODELS, build_model
 from beatwise.params import Parameters, check_parameters
 from beatwise.settings import CONFIG_LOADER_ARGS
-from beatwise.tasks.classification.metrics import OVERALL, PER_CLASS
+from beatwise.tasks.registry import METRICS
 from tests.conftest import ROOT, git
 from tools.reference.__main__ import main
 from tools.reference.flow import LEFT_OUT, flow, mermaid, svg
@@ -150,7 +150,7 @@ def test_the_page_of_choices_names_every_entry_and_option_of_every_registry() ->
 
 def test_the_page_of_metrics_names_every_metric() -> None:
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
-    assert {name for name in (*OVERALL, *PER_CLASS) if f"`{name}`" not in page} == set()
+    assert {name for name in METRICS if f"`{name}`" not in page} == set()
 
 
 def test_the_readme_of_each_pipeline_names_all_that_it_takes(snapshot: Any) -> None:
@@ -342,7 +342,7 @@ def names(parameters: dict[str, Any]) -> set[str]:
     known |= set(re.findall(r"^\| `([\w.<>]+)` \|", page, re.MULTILINE))
     known |= {key.removesuffix(".use") for key in known}
     known |= {name for registry in registries().values() for name in registry.names()}
-    known |= {*OVERALL, *PER_CLASS, "BeatsContract", "NoSharedBeats"}
+    known |= {*METRICS, "BeatsContract", "NoSharedBeats"}
     return known | {d for pipeline in dict(registered).values() for d in pipeline.datasets()}
 
 

@@ -17,7 +17,7 @@ from beatwise.figures.search import eligible_trials
 from beatwise.search.plan import SearchPlan
 from beatwise.search.results import histories_table, trials_table
 from beatwise.search.trials import Searches, TrialRecord
-from beatwise.tasks.classification.metrics import LABELS, LESS_IS_BETTER, OVERALL
+from beatwise.tasks.registry import METRICS
 
 HOW = "Run one: `kedro run --pipeline=tune`. It appears here as soon as its first trial has begun."
 
@@ -71,13 +71,13 @@ def show(project: Path) -> None:
     if eligible_trials(trials).empty:
         st.info("No trial has ended an epoch yet.")
         return
-    metrics = [name for name in OVERALL if f"val_{name}" in trials]
+    metrics = [name for name in METRICS if f"val_{name}" in trials]
     searched_for = searches[chosen[0]][0].search.metric
     metric = st.sidebar.selectbox(
-        "Metric", metrics, index=metrics.index(searched_for), format_func=lambda name: LABELS[name]
+        "Metric", metrics, index=metrics.index(searched_for), format_func=lambda name: METRICS[name].label
     )
     scored = eligible_trials(trials.assign(score=trials[f"val_{metric}"]))
-    scored = scored.sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
+    scored = scored.sort_values("score", ascending=not METRICS[metric].higher_is_better, kind="stable")
     if len(scored) > 1:
         n = st.sidebar.slider("Best trials shown", 1, len(scored), len(scored))
         scored = scored.head(n)
@@ -89,7 +89,7 @@ def show(project: Path) -> None:
 
 def _tiles(trials: pd.DataFrame, scored: pd.DataFrame, metric: str) -> None:
     columns = st.columns(4)
-    columns[0].metric(f"best {LABELS[metric]}, validation", f"{scored['score'].iloc[0]:.3f}")
+    columns[0].metric(f"best {METRICS[metric].label}, validation", f"{scored['score'].iloc[0]:.3f}")
     columns[1].metric("trials", len(trials))
     columns[2].metric("epochs", f"{trials['epochs'].sum():,}")
     columns[3].metric("hours of training", f"{trials['seconds'].sum() / 3600:.2f}")
@@ -101,7 +101,7 @@ def _plots(scored: pd.DataFrame, ranges: dict[str, str], metric: str) -> None:
     st.subheader("Parallel coordinates")
     st.plotly_chart(interactive.parallel_coordinates(scored, space, metric))
     numbers = [name for name in known if ranges[name] != "choice"]
-    labels = {"score": f"{LABELS[metric]}, validation"}
+    labels = {"score": f"{METRICS[metric].label}, validation"}
     left, right = st.columns(2)
     with left:
         st.subheader("Scatter")

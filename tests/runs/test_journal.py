@@ -18,7 +18,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.report.journal import as_markdown, brief_entries, entries_table, on_terminal
 from beatwise.report.terminal import as_rich
 from beatwise.runs.journal import (
-    METRICS,
+    KEPT_METRICS,
     SLUG_LENGTH,
     Attempt,
     Condition,
@@ -30,7 +30,7 @@ from beatwise.runs.journal import (
     result_of,
 )
 from beatwise.runs.metadata import JOURNAL
-from beatwise.tasks.classification.metrics import OVERALL
+from beatwise.tasks.registry import METRICS
 from tests.conftest import git
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
@@ -68,7 +68,8 @@ def begun(source: str = "demo", **metadata: Any) -> Run:
 def measured(value: float = 0.5, /, **test: float) -> dict[str, Any]:
     """What the pipeline stores as metrics: every metric the same value, but for those of test that are given."""
     parts = {
-        part: {"overall": {name: {"value": value} for name in OVERALL}} for part in ("test", "val", "recall_first")
+        part: {"overall": {name: {"value": value} for name in METRICS.overall()}}
+        for part in ("test", "val", "recall_first")
     }
     parts["test"]["overall"] |= {name: {"value": own} for name, own in test.items()}
     return {"classes": [], **{part: {**scores, "per_class": {}} for part, scores in parts.items()}}
@@ -124,9 +125,9 @@ def test_an_expectation_that_cannot_be_judged_is_refused_when_it_is_proposed(
     assert not journal.entries()
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", KEPT_METRICS)
 def test_every_overall_metric_of_every_part_can_be_expected(metric: str) -> None:
-    metrics = dict.fromkeys(METRICS, 0.2) | {metric: 0.6}
+    metrics = dict.fromkeys(KEPT_METRICS, 0.2) | {metric: 0.6}
     assert judge(f"{metric} > 0.5", metrics) == "confirmed"
     assert judge(f"{metric} <= 0.5", metrics) == "refuted"
 
@@ -499,7 +500,7 @@ def test_the_result_of_a_run_is_the_model_that_it_measured() -> None:
     result = result_of({"baseline.metrics": measured(0.5, kappa=2 / 3)})
     assert result is not None
     assert result[0] == "baseline"
-    assert result[1] == dict.fromkeys(METRICS, 0.5) | {"test.kappa": 0.666667}
+    assert result[1] == dict.fromkeys(KEPT_METRICS, 0.5) | {"test.kappa": 0.666667}
 
 
 def test_where_there_is_a_tuned_model_that_is_the_result() -> None:
@@ -520,7 +521,7 @@ def test_the_result_of_a_comparison_is_its_first_row_that_is_no_ensemble_with_me
     result = result_of({"comparison.scores": scores, "comparison.leaderboard": board})
     assert result is not None
     assert result[0] == "cnn1d · none"
-    assert result[1] == {name: 0.65 for name in METRICS if name != "test.mcc"}
+    assert result[1] == {name: 0.65 for name in KEPT_METRICS if name != "test.mcc"}
 
 
 def test_a_run_that_measured_nothing_has_no_result() -> None:

@@ -24,7 +24,7 @@ from beatwise.search.population import draw
 from beatwise.search.results import histories_table, space_table, trials_table
 from beatwise.search.space import label
 from beatwise.search.trials import TrialRecord
-from beatwise.tasks.classification.metrics import LESS_IS_BETTER
+from beatwise.tasks.registry import METRICS
 from tests.layout import check_layout
 from tests.search.conftest import plan, record
 
@@ -108,7 +108,7 @@ def searched(
 ) -> tuple[list[TrialRecord], SearchPlan]:
     """Trials as a search might have found them, the n-th with the n-th of the statuses."""
     made = plan(space, models={name: {} for name in MODELS.names()}, metric=metric, trials=n, epochs=epochs)
-    random, less = np.random.default_rng(seed), metric in LESS_IS_BETTER
+    random, less = np.random.default_rng(seed), not METRICS[metric].higher_is_better
     records = []
     for number in range(n):
         values = made.space.draw(lambda _, within: draw(within, random))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,16 @@ from beatwise.data.padding import beat_lengths
 from beatwise.networks.predict import predict_probabilities
 from beatwise.networks.zoo import MODELS, build_model
 from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES
-from beatwise.tasks.classification.metrics import LESS_IS_BETTER, OVERALL, point_scores
+from beatwise.tasks.classification.metrics import point_scores
+from beatwise.tasks.registry import METRICS
 from beatwise.training import loop
 from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, Training
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
-from beatwise.training.settings import FitConfig, Train
+from beatwise.training.settings import FitConfig
 from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, same, tensors, training
 
 N = 108  # beats of the training part
-MONITORS = get_args(Train.model_fields["monitor"].annotation)
+MONITORS = METRICS.overall("classification")
 
 
 # --- what comes out
@@ -154,16 +155,6 @@ def test_the_log_says_how_each_epoch_went_unless_it_is_to_be_quiet(parts: Parts,
 # --- the best epoch
 
 
-def test_every_overall_metric_can_be_monitored():
-    assert MONITORS == OVERALL
-
-
-def test_less_is_better_of_what_is_less_where_all_is_right_than_where_all_is_wrong():
-    y = np.repeat(np.arange(5), 4)
-    right, wrong = (point_scores(y, np.eye(5)[prediction]) for prediction in (y, (y + 1) % 5))
-    assert set(LESS_IS_BETTER) == {name for name in OVERALL if right[name] < wrong[name]}
-
-
 @pytest.mark.parametrize("monitor", MONITORS)
 def test_the_weights_of_the_best_epoch_come_back(parts: Parts, monitor):
     # A rate so high that the last epoch is not the best.
@@ -171,7 +162,7 @@ def test_the_weights_of_the_best_epoch_come_back(parts: Parts, monitor):
     model, history = loop.fit_model(*parts, how)
     best = model.metadata["best_epoch"]
     column = history[f"val_{monitor}"]
-    assert best == 1 + (column.argmin() if monitor in LESS_IS_BETTER else column.argmax())
+    assert best == 1 + (column.argmax() if METRICS[monitor].higher_is_better else column.argmin())
     scores = point_scores(parts[1].y, model.probabilities(parts[1]))
     names = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc", monitor)
     assert [scores[name] for name in names] == pytest.approx([history.iloc[best - 1][f"val_{n}"] for n in names])
@@ -180,7 +171,7 @@ def test_the_weights_of_the_best_epoch_come_back(parts: Parts, monitor):
 def scripted(monkeypatch: pytest.MonkeyPatch, recalls: list[float], name: str = "macro_recall") -> None:
     """Validation scores as written, one an epoch."""
     left = iter(recalls)
-    monkeypatch.setattr(loop, "point_scores", lambda *_: dict.fromkeys(OVERALL, 0.5) | {name: next(left)})
+    monkeypatch.setattr(loop, "point_scores", lambda *_: dict.fromkeys(METRICS.overall(), 0.5) | {name: next(left)})
 
 
 def test_training_stops_when_patience_ends(parts: Parts, monkeypatch):
@@ -209,7 +200,7 @@ def test_of_equal_epochs_the_first_is_kept(parts: Parts, monkeypatch):
     assert loop.fit_model(*parts, config())[0].metadata["best_epoch"] == 1
 
 
-@pytest.mark.parametrize("monitor", LESS_IS_BETTER)
+@pytest.mark.parametrize("monitor", ["log_loss", "ece", "brier"])
 def test_less_is_better_where_a_metric_is_a_loss(parts: Parts, monkeypatch, monitor):
     scripted(monkeypatch, [0.5, 0.3, 0.4, 0.4, 0.1], monitor)
     model, history = loop.fit_model(*parts, config(epochs=5, patience=2, monitor=monitor))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from beatwise.comparison.rows import COMPARED
-from beatwise.tasks.classification.intervals import interval_ends
+from beatwise.tasks.intervals import interval_ends
 
 RANKED = ("macro_recall", "macro_f1")
 

@@ -23,9 +23,9 @@ from beatwise.explanation.saliency import (
     to_samples,
 )
 from beatwise.explanation.settings import Explain
-from beatwise.tasks.classification.metrics import Floats, ratio
 from beatwise.tasks.classification.mistakes import most_confident_mistakes
 from beatwise.tasks.classification.predictions import probabilities
+from beatwise.tasks.metrics import Floats, ratio
 from beatwise.training.trained_model import TrainedModel
 
 Rows = npt.NDArray[np.int64]

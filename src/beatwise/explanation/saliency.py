@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Labels, Signals
 from beatwise.data.representations import REPRESENTATIONS, Array, TensorSpec, beat_mask
-from beatwise.tasks.classification.metrics import ratio
+from beatwise.tasks.metrics import ratio
 
 # Rows that go through a network at once: what they make on the way stays in a CPU's cache.
 CHUNK: Final = 256

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from beatwise.comparison.leaderboard import row_labels
 from beatwise.figures.style import PALETTE, light_grid, new_figure
-from beatwise.tasks.classification.metrics import LABELS
+from beatwise.tasks.registry import METRICS
 
 SHOWN = ("macro_f1", "macro_recall")
 
@@ -42,7 +42,7 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
         if name == "macro_recall":
             recall_first = leaderboard["recall_first_macro_recall"]
             ax.plot(recall_first, places, "o", markersize=6.5, mfc="none", mec=PALETTE[2], label="recall first")
-        ax.set_xlabel(f"{LABELS[name]}, test")
+        ax.set_xlabel(f"{METRICS[name].label}, test")
         light_grid(ax, "x")
     axes[0].set_yticks(places, row_labels(leaderboard), fontsize=8)
     axes[0].set_ylim(len(leaderboard) - 0.4, -0.6)

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from beatwise.figures.embedding import LABELS as LABELS_OF_PROJECTIONS
 from beatwise.figures.search import STATUS, best_so_far
 from beatwise.figures.style import GREY, class_colors
-from beatwise.tasks.classification.metrics import LABELS, LESS_IS_BETTER
+from beatwise.tasks.registry import METRICS
 
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -30,13 +30,16 @@ def parallel_coordinates(trials: pd.DataFrame, space: pd.DataFrame, metric: str)
     """
     scored = trials[trials["score"].notna()]
     axes = [_axis(name, scored[name], prior) for name, prior in zip(space["name"], space["prior"], strict=True)]
-    axes += [{"label": "epochs", "values": scored["epochs"]}, {"label": LABELS[metric], "values": scored["score"]}]
+    axes += [
+        {"label": "epochs", "values": scored["epochs"]},
+        {"label": METRICS[metric].label, "values": scored["score"]},
+    ]
     line = {
         "color": scored["score"],
         "colorscale": "Viridis",
-        "reversescale": metric in LESS_IS_BETTER,
+        "reversescale": not METRICS[metric].higher_is_better,
         "showscale": True,
-        "colorbar": {"title": {"text": LABELS[metric]}},
+        "colorbar": {"title": {"text": METRICS[metric].label}},
     }
     figure = go.Figure(go.Parcoords(line=line, dimensions=axes, labelangle=-15))
     return figure.update_layout(**{**LAYOUT, "margin": {"l": 70, "r": 40, "t": 120, "b": 40}})
@@ -74,7 +77,7 @@ def history(trials: pd.DataFrame, metric: str) -> go.Figure:
             )
     best = best_so_far(trials, metric)
     figure.add_scatter(x=best.index, y=best, mode="lines", name="best so far", line={"shape": "hv", "color": GREY})
-    return figure.update_layout(xaxis_title="trial", yaxis_title=f"{LABELS[metric]}, validation", **LAYOUT)
+    return figure.update_layout(xaxis_title="trial", yaxis_title=f"{METRICS[metric].label}, validation", **LAYOUT)
 
 
 def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Figure:
@@ -98,7 +101,7 @@ def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Fig
             marker={"size": 4},
             opacity=0.7,
         )
-    return figure.update_layout(xaxis_title="epoch", yaxis_title=f"{LABELS[metric]}, validation", **LAYOUT)
+    return figure.update_layout(xaxis_title="epoch", yaxis_title=f"{METRICS[metric].label}, validation", **LAYOUT)
 
 
 def embedding(table: pd.DataFrame, projections: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> go.Figure:

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from beatwise.data.examples import Signals, labels, signals
 from beatwise.data.representations import beat_mask
 from beatwise.figures.style import GREY, STEPS, class_colors, light_grid, new_figure
-from beatwise.tasks.classification.metrics import Floats, ratio
 from beatwise.tasks.classification.mistakes import ERRORS
+from beatwise.tasks.metrics import Floats, ratio
 
 # More records than these have no place in a figure; the ones with most errors do.
 RECORDS_AT_MOST: Final = 25

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from beatwise.explanation.methods import CAM, DEFLECTION, HIT, MEAN, MISTAKE, SIGNED, SIZE
 from beatwise.figures.style import STEPS, class_colors, class_markers, light_grid, new_figure
-from beatwise.tasks.classification.metrics import Floats
+from beatwise.tasks.metrics import Floats
 
 # Blue against, red for; both ends are pale enough for a black trace, and differ for colour-blind readers.
 FOR_OR_AGAINST: Final = LinearSegmentedColormap.from_list("for_or_against", ["#4393C3", "#FFFFFF", "#E8735C"])

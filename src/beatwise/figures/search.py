@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from beatwise.figures.style import GREY, PALETTE, SLATE, STEPS, light_grid, new_figure
-from beatwise.tasks.classification.metrics import LABELS, LESS_IS_BETTER
+from beatwise.tasks.registry import METRICS
 
 STATUS: Final = {
     "finished": ("o", PALETTE[0], "finished"),
@@ -58,7 +58,7 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
     style: dict[str, Any] = {"color": GREY, "linewidth": 1.2, "marker": "o", "markersize": 3, "markevery": is_new}
     right.step(epochs.loc[best.index], best, where="post", **style)
     margin = max(0.5, 0.02 * len(trials))
-    left.set(xlabel="trial", ylabel=f"{LABELS[metric]}, validation", xlim=(-margin, len(trials) - 1 + margin))
+    left.set(xlabel="trial", ylabel=f"{METRICS[metric].label}, validation", xlim=(-margin, len(trials) - 1 + margin))
     right.set(xlabel="epochs of all trials together", xlim=(0, 1.03 * max(epochs.max(), 1)))
     for ax, n_ticks in ((left, 10), (right, 6)):
         ax.xaxis.set_major_locator(MaxNLocator(n_ticks, integer=True, steps=STEPS, min_n_ticks=1))
@@ -87,7 +87,7 @@ def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
         Scores by the number of the trial, of the trials that can be the best.
     """
     scores = eligible_trials(trials).set_index("trial")["score"]
-    return scores.cummin() if metric in LESS_IS_BETTER else scores.cummax()
+    return scores.cummax() if METRICS[metric].higher_is_better else scores.cummin()
 
 
 def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> Figure:
@@ -120,7 +120,7 @@ def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str
             ax.plot([], [], marker, color=color, markersize=4, label=name)
     last = int(histories["epoch"].max())
     margin = 0.04 * (last - 1) if last > 1 else 0.5
-    ax.set(xlabel="epoch", ylabel=f"{LABELS[metric]}, validation", xlim=(1 - min(margin, 0.9), last + margin))
+    ax.set(xlabel="epoch", ylabel=f"{METRICS[metric].label}, validation", xlim=(1 - min(margin, 0.9), last + margin))
     ax.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=STEPS, min_n_ticks=1))
     light_grid(ax)
     _legend(figure, [ax], 5)
@@ -155,7 +155,7 @@ def plot_slices(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Figur
         light_grid(ax)
     for ax in axes.flat[len(shown) :]:
         ax.set_visible(False)
-    figure.supylabel(f"{LABELS[metric]}, validation", fontsize=9)
+    figure.supylabel(f"{METRICS[metric].label}, validation", fontsize=9)
     _legend(figure, axes.flat[: len(shown)], 4)
     return figure
 
@@ -198,7 +198,7 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
     eligible = eligible_trials(trials)
     shown = _called_for(space, eligible).head(AXES_AT_MOST)
     axes = [*zip(shown["name"], shown["prior"], strict=True), ("score", "uniform")]
-    titles = [name.replace(".", ".\n") for name in shown["name"]] + [textwrap.fill(LABELS[metric], 16)]
+    titles = [name.replace(".", ".\n") for name in shown["name"]] + [textwrap.fill(METRICS[metric].label, 16)]
     n_lines = max(title.count("\n") + 1 for title in titles)
     figure, ax = new_figure(max(6.0, 0.6 + 1.15 * len(axes)), 3.6 + 0.13 * n_lines)
     halo: dict[str, Any] = {"fontsize": 7, "zorder": 4, "path_effects": [withStroke(linewidth=2.5, foreground="white")]}
@@ -212,7 +212,7 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
             ax.text(place - 0.06, height, text, ha="right", va="center", **halo)
         ax.text(place, 1.03, title, ha="center", va="bottom", **halo)
     # In their order from the worst to the best.
-    ranks = eligible["score"].rank(pct=True, ascending=metric not in LESS_IS_BETTER).sort_values()
+    ranks = eligible["score"].rank(pct=True, ascending=METRICS[metric].higher_is_better).sort_values()
     lines, colors, widths = [], [], []
     for (_, heights_of_one), rank in zip(heights.loc[ranks.index].iterrows(), ranks, strict=True):
         line = heights_of_one.dropna()

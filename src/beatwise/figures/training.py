@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from beatwise.figures.style import FAINT, light_grid, new_figure
-from beatwise.tasks.classification.metrics import LABELS
+from beatwise.tasks.registry import METRICS
 
 
 def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
@@ -35,7 +35,7 @@ def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
     lines = {"accuracy": (FAINT, "-"), "macro_recall": ("black", "-"), "macro_f1": ("black", "--")}
     for name, (color, line) in lines.items():
         style: dict[str, Any] = {"color": color, "linestyle": line, "marker": "o", "markersize": 3}
-        metrics.plot(history["epoch"], history[f"val_{name}"], label=LABELS[name], **style)
+        metrics.plot(history["epoch"], history[f"val_{name}"], label=METRICS[name].label, **style)
     metrics.set_ylabel("validation metric")
     metrics.set_ylim(top=1.0)
     for ax in (loss, metrics):

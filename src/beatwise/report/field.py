@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from beatwise.report.tables import Table, with_interval
-from beatwise.tasks.classification.metrics import LABELS
+from beatwise.tasks.registry import METRICS
 
 Row = dict[str, str]
 
@@ -61,8 +61,10 @@ def _overall(names: tuple[str, ...]) -> Callable[[Mapping[str, Any], Mapping[str
     def rows(metrics: Mapping[str, Any], assessment: Mapping[str, Any]) -> dict[str, Row]:
         test, recall_first = (metrics[part]["overall"] for part in ("test", "recall_first"))
         return {
-            ARGMAX: {LABELS[name]: with_interval(test[name]) for name in names},
-            RECALL_FIRST: {LABELS[name]: with_interval(recall_first[name]) for name in names if name != "macro_auroc"},
+            ARGMAX: {METRICS[name].label: with_interval(test[name]) for name in names},
+            RECALL_FIRST: {
+                METRICS[name].label: with_interval(recall_first[name]) for name in names if name != "macro_auroc"
+            },
         }
 
     return rows

@@ -15,7 +15,7 @@ from beatwise.report.run_card import shown_metadata
 from beatwise.report.tables import Table
 from beatwise.report.terminal import as_rich
 from beatwise.runs.journal import COMPARED, PARTS, Entry, Run, compared_metrics, judge, read_expectation
-from beatwise.tasks.classification.metrics import OVERALL
+from beatwise.tasks.registry import METRICS
 
 
 def entries_table(entries: Mapping[str, Entry]) -> Table:
@@ -51,9 +51,11 @@ def result_table(entry: Entry) -> Table:
 
 def metrics_table(run: Run) -> Table:
     """All overall metrics of a run, one a row."""
+    tasks = {METRICS[key.rpartition(".")[2]].task for key in run.metrics}
     rows = [
         [name, *(_number(run.metrics[key]) if (key := f"{part}.{name}") in run.metrics else "–" for part in PARTS)]
-        for name in OVERALL
+        for task in sorted(tasks)
+        for name in METRICS.overall(task)
     ]
     return Table("", ["", *PARTS], rows)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from beatwise.report.tables import majority_class, short, with_interval
-from beatwise.tasks.classification.metrics import LABELS
+from beatwise.tasks.registry import METRICS
 
 NAMED = ("macro_recall", "macro_f1", "accuracy")
 
@@ -48,7 +48,7 @@ def _findings(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[s
 def _named(part: Mapping[str, Any], *, intervals: bool = True) -> str:
     overall = part["overall"]
     shown = [
-        f"{LABELS[name]} {with_interval(overall[name]) if intervals else short(overall[name]['value'])}"
+        f"{METRICS[name].label} {with_interval(overall[name]) if intervals else short(overall[name]['value'])}"
         for name in NAMED
         if overall[name]["value"] is not None
     ]

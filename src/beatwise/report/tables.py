@@ -13,7 +13,7 @@ from beatwise.comparison.leaderboard import row_labels
 from beatwise.explanation.methods import AUX
 from beatwise.figures.search import eligible_trials
 from beatwise.figures.style import PART_NAMES
-from beatwise.tasks.classification.metrics import LABELS, LESS_IS_BETTER
+from beatwise.tasks.registry import METRICS
 from beatwise.tasks.settings import Evaluate
 
 # Metrics in the order in which tables show them.
@@ -91,7 +91,7 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL, shown:
     parts = {part: heads[part] for part in shown}
     rows = [
         [
-            LABELS[name],
+            METRICS[name].label,
             *(
                 # Multiplied probabilities are good for choosing a class, and no longer for anything else.
                 ""
@@ -185,10 +185,10 @@ def calibration_table(assessment: Mapping[str, Any]) -> Table:
     calibration = assessment["calibration"]
     parts = [calibration[part] for part in ("before", "after")]
     rows = [
-        [LABELS["ece"], *(f"{part['top']['ece']:.4f}" for part in parts)],
+        [METRICS["ece"].label, *(f"{part['top']['ece']:.4f}" for part in parts)],
         ["the same by class, mean", *(f"{part['classwise_ece']:.4f}" for part in parts)],
-        [LABELS["log_loss"], *(f"{part['log_loss']:.4f}" for part in parts)],
-        [LABELS["brier"], *(f"{part['brier']:.4f}" for part in parts)],
+        [METRICS["log_loss"].label, *(f"{part['log_loss']:.4f}" for part in parts)],
+        [METRICS["brier"].label, *(f"{part['brier']:.4f}" for part in parts)],
     ]
     caption = (
         f"Test, before and after a temperature of {calibration['temperature']:.3g}, fitted on validation (Guo et al. "
@@ -212,7 +212,7 @@ def rejections_table(assessment: Mapping[str, Any]) -> Table:
         "Test beats are accepted from a top probability on that validation chose for its own coverage. Error and macro "
         "recall are those of the accepted beats; the rest is left to a person."
     )
-    return Table(caption, ["threshold", "accepted", "coverage", "error", LABELS["macro_recall"]], rows)
+    return Table(caption, ["threshold", "accepted", "coverage", "error", METRICS["macro_recall"].label], rows)
 
 
 def majority_class(metrics: Mapping[str, Any]) -> str:
@@ -381,10 +381,10 @@ def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table
     for name in names:
         found = paired["overall"][name]
         if found["difference"] is None:
-            rows.append([LABELS[name], "–", "–", "–"])
+            rows.append([METRICS[name].label, "–", "–", "–"])
             continue
         between = {"value": found["difference"], "low": found["low"], "high": found["high"]}
-        rows.append([LABELS[name], short(found["first"]), short(found["second"]), with_interval(between)])
+        rows.append([METRICS[name].label, short(found["first"]), short(found["second"]), with_interval(between)])
     mcnemar = paired["mcnemar"]
     caption = (
         f"{paired['n']:,} test beats. In brackets the {paired['confidence']:.0%} interval of the difference from "
@@ -408,7 +408,7 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
         metric: What was searched for.
         shown: How many.
     """
-    ranked = eligible_trials(trials).sort_values("score", ascending=metric in LESS_IS_BETTER, kind="stable")
+    ranked = eligible_trials(trials).sort_values("score", ascending=not METRICS[metric].higher_is_better, kind="stable")
     rows = [
         [
             str(trial["trial"]),
@@ -421,10 +421,10 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
         for trial in ranked.head(shown).to_dict("records")
     ]
     caption = (
-        f"The best {len(rows)} of {len(trials)} trials by {LABELS[metric]} on validation, which chose their epoch too: "
-        "the scores flatter."
+        f"The best {len(rows)} of {len(trials)} trials by {METRICS[metric].label} on validation, which chose their "
+        "epoch too: the scores flatter."
     )
-    return Table(caption, ["trial", "values", LABELS[metric], "status", "epochs", "seconds"], rows, labels=2)
+    return Table(caption, ["trial", "values", METRICS[metric].label, "status", "epochs", "seconds"], rows, labels=2)
 
 
 def searched_table(space: pd.DataFrame) -> Table:
@@ -457,7 +457,7 @@ def _value(value: Any) -> str:
 
 
 def _heads(names: Sequence[str]) -> list[str]:
-    return [LABELS[name] for name in names]
+    return [METRICS[name].label for name in names]
 
 
 def _labels(row: Mapping[Any, Any]) -> list[str]:

@@ -26,7 +26,7 @@ from beatwise.core.files import written_whole
 from beatwise.core.registry import unknown_name
 from beatwise.core.settings import Block, checked
 from beatwise.runs.metadata import JOURNAL, RunMetadata, now
-from beatwise.tasks.classification.metrics import LESS_IS_BETTER, OVERALL
+from beatwise.tasks.registry import METRICS
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,7 @@ log = logging.getLogger(__name__)
 LOCKS: Final = Path("data/09_tracking/journal")
 
 PARTS: Final = ("test", "recall_first", "val")
-METRICS: Final = tuple(f"{part}.{name}" for part in PARTS for name in OVERALL)
-UNBOUNDED: Final = ("log_loss", "brier")
+KEPT_METRICS: Final = tuple(f"{part}.{name}" for part in PARTS for name in METRICS.overall())
 # What every run is compared in with the best before it, whatever was expected of it.
 COMPARED: Final = ("test.macro_recall", "test.macro_f1")
 # Finer than what a single beat more or less makes in the largest test part.
@@ -58,7 +57,7 @@ class Condition:
     """One condition of an expectation.
 
     Attributes:
-        metric: One of :data:`METRICS`.
+        metric: One of :data:`KEPT_METRICS`.
         comparison: One of :data:`COMPARISONS`.
         bound: What the metric is compared with.
     """
@@ -94,13 +93,13 @@ def _read_condition(text: str) -> Condition:
             "for itself."
         )
     part, _, name = found[1].rpartition(".")
-    if name not in OVERALL:
-        raise BeatwiseError(unknown_name("metric", name, OVERALL))
+    METRICS.check_overall(name)
     if part not in ("", *PARTS):
         raise BeatwiseError(f"{unknown_name('part', part, PARTS)} Without one, {name} is of test.")
     bound = float(found[3])
-    if name not in UNBOUNDED and abs(bound) > 1:
-        raise BeatwiseError(f"{name} is never above 1; got {found[3]}.")
+    high = METRICS[name].high
+    if high is not None and abs(bound) > high:
+        raise BeatwiseError(f"{name} is never above {high:g}; got {found[3]}.")
     return Condition(f"{part or 'test'}.{name}", found[2], bound)
 
 
@@ -140,7 +139,7 @@ class Run(RunMetadata):
         outcome: Whether the expectation was met, or how else the run ended; None while it goes on.
         error: The first line of the error that it failed with.
         result: What was measured: a namespace, or the best row of a comparison.
-        metrics: Of :data:`METRICS`, those that are defined.
+        metrics: Of :data:`KEPT_METRICS`, those that are defined.
         previous_best: Of the metrics that are compared, the best of the same source when the run began.
     """
 
@@ -424,7 +423,7 @@ def result_of(saved: Mapping[str, Any]) -> tuple[str, dict[str, float]] | None:
     flat = [flatten_scores(metrics) for metrics in scores]
     means = {
         name: round(statistics.fmean(values[name] for values in flat), DECIMALS)
-        for name in METRICS
+        for name in KEPT_METRICS
         if all(name in values for values in flat)
     }
     return result, means
@@ -433,7 +432,7 @@ def result_of(saved: Mapping[str, Any]) -> tuple[str, dict[str, float]] | None:
 def _best(entries: Mapping[str, Entry], source: str, metrics: Iterable[str]) -> dict[str, Best]:
     best = {}
     for metric in metrics:
-        sign = -1 if metric.rpartition(".")[2] in LESS_IS_BETTER else 1
+        sign = METRICS[metric.rpartition(".")[2]].sign
         values = [
             Best(value=run.metrics[metric], entry=id)
             for id, entry in entries.items()

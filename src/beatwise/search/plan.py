@@ -15,7 +15,7 @@ from beatwise.networks.settings import Model
 from beatwise.search.population import refuse_unsuitable
 from beatwise.search.settings import Search, Tune
 from beatwise.search.space import Space, with_model_spaces
-from beatwise.tasks.classification.metrics import LESS_IS_BETTER
+from beatwise.tasks.registry import METRICS
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_fit, fit_blocks
 from beatwise.training.settings import FitConfig, Train
@@ -66,7 +66,7 @@ class SearchPlan:
     @property
     def larger_is_better(self) -> bool:
         """Whether the metric is to be large."""
-        return self.search.metric not in LESS_IS_BETTER
+        return METRICS[self.search.metric].higher_is_better
 
     def configs(self, values: Mapping[str, Any]) -> list[FitConfig]:
         """The configuration of a trial, once a seed.

@@ -21,7 +21,7 @@ from beatwise.search.results import ranked
 from beatwise.search.settings import RaySettings
 from beatwise.search.trial import TensorCache
 from beatwise.search.trials import TrialRecord
-from beatwise.tasks.classification.metrics import LABELS
+from beatwise.tasks.registry import METRICS
 from beatwise.training.loop import new_training
 from beatwise.training.settings import FitConfig
 
@@ -117,7 +117,7 @@ def shown(plan: SearchPlan, begun: Sequence[TrialRecord]) -> Iterator[Callable[[
     ended = {record.number for record in begun if record.status != "running"}
     if ended:
         log.info("%d of %d trials have ended already", len(ended), plan.n_trials)
-    metric = LABELS[plan.search.metric]
+    metric = METRICS[plan.search.metric].label
     known = {record.number: record for record in begun}
 
     def best() -> str:

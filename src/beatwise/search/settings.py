@@ -8,7 +8,7 @@ from pydantic import Field
 
 from beatwise.core.settings import Block, Choice, Positive, Presets
 from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
-from beatwise.tasks.classification.metrics import OverallMetric
+from beatwise.tasks.settings import MetricName
 
 
 class RaySettings(Block):
@@ -44,7 +44,7 @@ class Search(Block):
         space: What is searched, see :mod:`beatwise.search.space`.
         algorithm: Where the values of the next trial come from.
         scheduler: Which trials are stopped early.
-        metric: Validation metric that is searched for; of ``log_loss``, ``ece`` and ``brier`` less is better. It picks
+        metric: Overall validation metric that is searched for (:mod:`beatwise.tasks.metrics`). It picks
             the epoch of each trial too.
         trials: Trials in all.
         epochs: Epochs of each trial, at most.
@@ -57,7 +57,7 @@ class Search(Block):
     space: dict[str, Any]
     algorithm: Algorithm = Algorithm(use="tpe")
     scheduler: TrialScheduler = TrialScheduler(use="asha")
-    metric: OverallMetric = "macro_recall"
+    metric: MetricName = "macro_recall"
     trials: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
     total_epochs: Annotated[int, Field(ge=1)] | None = None

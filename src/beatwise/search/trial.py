@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from beatwise.data.representations import TensorSet
-from beatwise.tasks.classification.metrics import LESS_IS_BETTER
+from beatwise.tasks.registry import METRICS
 from beatwise.training.fit import fit_tensors, resample_train
 from beatwise.training.loop import Training, new_training
 from beatwise.training.settings import FitConfig
@@ -126,7 +126,7 @@ class Trial:
 
 def _best(rows: Sequence[Mapping[str, float]], metric: str) -> float:
     values = [row[f"val_{metric}"] for row in rows]
-    return min(values) if metric in LESS_IS_BETTER else max(values)
+    return METRICS[metric].best(values)
 
 
 def _is_nan(value: Any) -> bool:

@@ -1,6 +1,7 @@
-"""Every task by name; importing a task registers it, with its metrics."""
+"""Every task and every metric by name; importing a task registers it, with its metrics."""
 
 from beatwise.tasks.base import TASKS
 from beatwise.tasks.classification import task as _classification  # noqa: F401
+from beatwise.tasks.metrics import METRICS
 
-__all__ = ["TASKS"]
+__all__ = ["METRICS", "TASKS"]

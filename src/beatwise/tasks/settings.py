@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from beatwise.core.settings import Block
 from beatwise.data.splits import Share
+from beatwise.tasks.registry import METRICS
+
+# An overall metric of any task; whether it belongs to the task at hand is checked where the task is known.
+MetricName = Annotated[str, AfterValidator(METRICS.check_overall)]
 
 
 class Evaluate(Block):

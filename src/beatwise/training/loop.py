@@ -24,7 +24,8 @@ from beatwise.networks.predict import predict_probabilities
 from beatwise.networks.zoo import MODELS, Network, build_model
 from beatwise.tasks.classification.forgetting import count_moves
 from beatwise.tasks.classification.losses import LOSSES, class_weights
-from beatwise.tasks.classification.metrics import LESS_IS_BETTER, point_scores
+from beatwise.tasks.classification.metrics import point_scores
+from beatwise.tasks.registry import METRICS
 from beatwise.training.checkpoint import Checkpoints, State, key_of
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
 from beatwise.training.options import CHOICES, chosen_training
@@ -337,7 +338,7 @@ class Training:
                 f"train.monitor={how.monitor} is not defined on the validation part, whose beats are all of one class: "
                 "use train.monitor=log_loss or accuracy, or another split."
             )
-        monitored = -scores[how.monitor] if how.monitor in LESS_IS_BETTER else scores[how.monitor]
+        monitored = METRICS[how.monitor].sign * scores[how.monitor]
         rate = self.schedule.rate()
         self.schedule.after_epoch(monitored)
         if monitored > self.best.score:

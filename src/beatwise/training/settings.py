@@ -9,7 +9,7 @@ from pydantic import Field
 from beatwise.core.settings import Block, Choice, Choices, Positive
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
-from beatwise.tasks.classification.metrics import OverallMetric
+from beatwise.tasks.settings import MetricName
 
 
 class TrainingChoice(Choice):
@@ -43,7 +43,7 @@ class Train(Block):
         trim_padding: Whether beats of like length share a batch and batches are cut to their longest beat; for models
             that ignore padding and have no batch normalisation.
         precision: Number format of the forward pass; ``bfloat16`` pays where the processor computes in it.
-        monitor: Validation metric that picks the best epoch; of ``log_loss``, ``ece`` and ``brier`` less is better.
+        monitor: Overall validation metric that picks the best epoch (:mod:`beatwise.tasks.metrics`).
         patience: Epochs without a better one after which training stops; null never stops early.
     """
 
@@ -63,7 +63,7 @@ class Train(Block):
     gradient_clip: Positive | None = 1.0
     trim_padding: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
-    monitor: OverallMetric = "macro_recall"
+    monitor: MetricName = "macro_recall"
     patience: Annotated[int, Field(ge=1)] | None = 8
 
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.data.examples import RR_COLUMNS
-from beatwise.tasks.classification.metrics import Floats
 from beatwise.tasks.classification.predictions import PREFIX
+from beatwise.tasks.metrics import Floats
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 SHARES = [0.8, 0.05, 0.08, 0.02, 0.05]

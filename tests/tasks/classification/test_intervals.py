@@ -9,16 +9,8 @@ import pytest
 from scipy.stats import binom
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.tasks.classification.intervals import (
-    band,
-    bootstrap_weights,
-    draw_scores,
-    draw_weights,
-    interval,
-    interval_ends,
-    measure,
-)
-from beatwise.tasks.classification.metrics import OVERALL, PER_CLASS, point_scores
+from beatwise.tasks.classification.intervals import draw_scores, measure
+from beatwise.tasks.classification.metrics import point_scores
 from beatwise.tasks.classification.operating_point import apply_factors, recall_first_factors
 from beatwise.tasks.classification.predictions import (
     PREFIX,
@@ -27,6 +19,7 @@ from beatwise.tasks.classification.predictions import (
     measure_predictions,
     probabilities,
 )
+from beatwise.tasks.intervals import band, bootstrap_weights, draw_weights, interval, interval_ends
 from beatwise.tasks.settings import Evaluate
 
 CLASSES = ["N", "S", "V"]
@@ -75,7 +68,7 @@ def test_intervals_are_deterministic_by_seed():
 
 def test_draws_do_not_depend_on_how_many_are_scored_at_once(monkeypatch):
     whole = measured(draws=120)
-    monkeypatch.setattr("beatwise.tasks.classification.intervals.CHUNK", 7)
+    monkeypatch.setattr("beatwise.tasks.intervals.CHUNK", 7)
     assert measured(draws=120)["overall"]["accuracy"] == whole["overall"]["accuracy"]
 
 
@@ -99,10 +92,11 @@ def test_more_confidence_makes_an_interval_wider():
     )
 
 
-@pytest.mark.parametrize("name", [name for name in OVERALL if name != "ece"])  # which is larger in every draw
-def test_an_interval_contains_the_value(name):
-    metric = measured()["overall"][name]
-    assert metric["low"] < metric["value"] < metric["high"]
+def test_an_interval_contains_the_value():
+    metrics = measured()["overall"]
+    metrics.pop("ece")  # which is larger in every draw
+    for name, metric in metrics.items():
+        assert metric["low"] < metric["value"] < metric["high"], name
 
 
 def test_values_are_the_plain_metrics_and_not_means_over_draws():
@@ -120,14 +114,14 @@ def test_supports_and_confusion_are_counts():
     assert np.sum(result["confusion"], axis=0).tolist() == np.bincount(probability.argmax(axis=1)).tolist()
 
 
-@pytest.mark.parametrize("name", PER_CLASS)
-def test_a_metric_of_an_absent_class_is_none(name):
+def test_a_metric_of_an_absent_class_is_none():
     target, probability = case(300)
     kept = target != 1
     result = measure_case(target[kept], probability[kept], draws=20)
-    assert result["per_class"]["S"]["support"] == 0
-    assert result["per_class"]["S"][name] == {"value": None, "low": None, "high": None}
-    assert result["per_class"]["N"][name]["value"] is not None
+    assert result["per_class"]["S"].pop("support") == 0
+    for name, metric in result["per_class"]["S"].items():
+        assert metric == {"value": None, "low": None, "high": None}
+        assert result["per_class"]["N"][name]["value"] is not None
 
 
 def test_a_class_of_one_beat_has_an_interval_from_the_draws_that_hold_it():

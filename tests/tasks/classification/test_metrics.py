@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,17 +8,13 @@ import numpy.typing as npt
 import pytest
 from sklearn import metrics as sk
 
-from beatwise.tasks.classification.metrics import (
-    LABELS,
-    OVERALL,
-    PER_CLASS,
-    confusion_scores,
-    confusion_shares,
-    point_scores,
-    score,
-)
+from beatwise.core.errors import BeatwiseError
+from beatwise.tasks.classification.metrics import Counts, Predictions, confusion_shares, point_scores, score
+from beatwise.tasks.metrics import Floats, Metrics
+from beatwise.tasks.registry import METRICS
 
 Case = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+OVERALL, PER_CLASS = METRICS.overall("classification"), METRICS.per_class("classification")
 
 
 def random_case(n_classes: int, n: int = 300, seed: int = 0, *, skill: float = 1.5) -> Case:
@@ -30,24 +27,17 @@ def random_case(n_classes: int, n: int = 300, seed: int = 0, *, skill: float = 1
 
 def with_ties(case: Case) -> Case:
     """Probabilities in quarters: many equal scores, and top classes that tie."""
-    target, probability = case
-    coarse = np.round(probability * 4) + 0.25
-    return target, coarse / coarse.sum(axis=1, keepdims=True)
+    coarse = np.round(case[1] * 4) + 0.25
+    return case[0], coarse / coarse.sum(axis=1, keepdims=True)
 
 
 def without_class(case: Case, index: int) -> Case:
-    target, probability = case
-    return target[target != index], probability[target != index]
-
-
-def perfect(n_classes: int) -> Case:
-    target = np.arange(60) % n_classes
-    return target, np.eye(n_classes)[target]
+    return case[0][case[0] != index], case[1][case[0] != index]
 
 
 def constant(n_classes: int) -> Case:
-    target, _ = random_case(n_classes)
-    return target, np.tile(np.linspace(2, 1, n_classes) / np.linspace(2, 1, n_classes).sum(), (len(target), 1))
+    target, shares = random_case(n_classes)[0], np.linspace(2, 1, n_classes)
+    return target, np.tile(shares / shares.sum(), (len(target), 1))
 
 
 CASES: dict[str, Case] = {
@@ -57,174 +47,152 @@ CASES: dict[str, Case] = {
     "five classes, ties": with_ties(random_case(5, 800, 3)),
     "worse than chance": random_case(5, seed=4, skill=-1),
     "absent class": without_class(random_case(5, 800, 5), 3),
-    "perfect, two classes": perfect(2),
-    "perfect, five classes": perfect(5),
+    "perfect": (np.arange(60) % 5, np.eye(5)[np.arange(60) % 5]),
     "constant, two classes": constant(2),
     "constant, five classes": constant(5),
 }
 
 
-@pytest.fixture(params=list(CASES))
-def case(request: pytest.FixtureRequest) -> Case:
-    return CASES[request.param]
+def one_class(function: Any) -> Callable[..., float]:
+    """A metric of scikit-learn for one class among several."""
+    return lambda target, predicted, _, i: function(target, predicted, labels=[i], average="macro", zero_division=0)
 
 
-def present(case: Case) -> list[int]:
-    return np.unique(case[0]).tolist()
+def plain_ece(target: Any, predicted: Any, probability: Any) -> float:
+    top, found = probability.max(axis=1), 0.0
+    for place in range(15):
+        inside = np.minimum((top * 15).astype(int), 14) == place
+        if inside.any():
+            found += inside.mean() * abs((predicted == target)[inside].mean() - top[inside].mean())
+    return found
 
 
-def specificity(target: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], index: int) -> float:
-    rest = target != index
-    return float((predicted[rest] != index).mean())
+def own_class(probability: Any, target: Any) -> Any:
+    return np.clip(probability[np.arange(len(target)), target], np.finfo(float).eps, 1)
 
 
-def of_class(name: str, case: Case, index: int) -> float:
-    """One metric of one class, by scikit-learn."""
-    target, probability = case
-    predicted = probability.argmax(axis=1)
-    only: dict[str, Any] = {"labels": [index], "average": "macro", "zero_division": 0}
-    if name == "specificity":
-        return specificity(target, predicted, index)
-    if name == "auroc":
-        return float(sk.roc_auc_score(target == index, probability[:, index]))
-    if name == "average_precision":
-        return float(sk.average_precision_score(target == index, probability[:, index]))
-    return float(
-        {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}[name](target, predicted, **only)
-    )
+BY_CLASS: dict[str, Callable[..., float]] = {
+    "precision": one_class(sk.precision_score),
+    "recall": one_class(sk.recall_score),
+    "specificity": lambda target, predicted, _, i: (predicted[target != i] != i).mean(),
+    "f1": one_class(sk.f1_score),
+    "auroc": lambda target, _, probability, i: sk.roc_auc_score(target == i, probability[:, i]),
+    "average_precision": lambda target, _, probability, i: sk.average_precision_score(target == i, probability[:, i]),
+}
+OF_ALL: dict[str, Callable[..., float]] = {
+    "accuracy": lambda target, predicted, _: sk.accuracy_score(target, predicted),
+    "balanced_accuracy": lambda target, predicted, _: sk.recall_score(
+        target, predicted, average="macro", labels=np.unique(target)
+    ),
+    "kappa": lambda target, predicted, _: sk.cohen_kappa_score(target, predicted),
+    "mcc": lambda target, predicted, _: sk.matthews_corrcoef(target, predicted),
+    "log_loss": lambda target, _, probability: -np.log(own_class(probability, target)).mean(),
+    "ece": plain_ece,
+    "brier": lambda target, _, probability: (
+        ((probability - np.eye(probability.shape[1])[target]) ** 2).sum(axis=1).mean()
+    ),
+}
 
 
-@pytest.mark.parametrize("name", PER_CLASS)
-def test_metrics_of_a_class_equal_those_of_scikit_learn(case, name):
-    values = score(*case).per_class[name][0]
-    expected = [of_class(name, case, index) for index in present(case)]
-    np.testing.assert_allclose(values[present(case)], expected, rtol=1e-6, atol=1e-9)
+@pytest.mark.parametrize("name", METRICS.overall("classification") + METRICS.per_class("classification"))
+def test_a_metric_is_that_of_scikit_learn_and_keeps_its_promises(name):
+    metric = METRICS[name]
+    for label, (target, probability) in CASES.items():
+        predicted, present = probability.argmax(axis=1), np.unique(target)
+        found = score(target, probability)
+        by_class = BY_CLASS.get(name.removeprefix("macro_"))
+        if by_class is not None:
+            expected = np.full(probability.shape[1], np.nan)
+            expected[present] = [by_class(target, predicted, probability, i) for i in present]
+            if metric.per_class:
+                assert found.per_class[name][0] == pytest.approx(expected, nan_ok=True), label
+                value = found.per_class[name]
+            else:
+                value = found.overall[name]
+                assert value[0] == pytest.approx(np.nanmean(expected)), label
+        else:
+            value = found.overall[name]
+            assert value[0] == pytest.approx(OF_ALL[name](target, predicted, probability), abs=1e-12), label
+        # Its bounds.
+        assert np.nanmin(value) >= (-np.inf if metric.low is None else metric.low) - 1e-12
+        assert np.nanmax(value) <= (np.inf if metric.high is None else metric.high) + 1e-12
+
+    # The direction: a skilled model is better than one that is worse than chance.
+    skilled, unskilled = (point_scores(*CASES[case], OVERALL) for case in ("five classes", "worse than chance"))
+    if not metric.per_class:
+        assert metric.sign * (skilled[name] - unskilled[name]) > 0
+        assert metric.best([0.1, 0.3, 0.2]) == (0.3 if metric.higher_is_better else 0.1)
 
 
-@pytest.mark.parametrize("name", PER_CLASS)
-def test_a_macro_average_is_the_mean_over_the_classes_that_have_beats(case, name):
-    expected = np.mean([of_class(name, case, index) for index in present(case)])
-    assert point_scores(*case)[f"macro_{name}"] == pytest.approx(expected, rel=1e-6, abs=1e-9)
-
-
-def test_metrics_of_all_classes_equal_those_of_scikit_learn(case):
-    target, probability = case
-    predicted, classes = probability.argmax(axis=1), list(range(probability.shape[1]))
-    scores = point_scores(target, probability)
-    assert scores["accuracy"] == pytest.approx(sk.accuracy_score(target, predicted), rel=1e-6)
-    assert scores["mcc"] == pytest.approx(sk.matthews_corrcoef(target, predicted), rel=1e-6, abs=1e-9)
-    assert scores["kappa"] == pytest.approx(sk.cohen_kappa_score(target, predicted), rel=1e-6, abs=1e-9)
-    assert scores["log_loss"] == pytest.approx(sk.log_loss(target, probability, labels=classes), rel=1e-6, abs=1e-9)
-    recalls = [sk.recall_score(target == c, predicted == c) for c in present(case)]
-    assert scores["balanced_accuracy"] == pytest.approx(np.mean(recalls), rel=1e-6)
-
-
-def test_the_confusion_matrix_is_that_of_scikit_learn(case):
-    target, probability = case
-    expected = sk.confusion_matrix(target, probability.argmax(axis=1), labels=list(range(probability.shape[1])))
-    np.testing.assert_array_equal(score(target, probability).confusion[0], expected)
-
-
-def test_the_brier_score_is_that_of_a_plain_loop(case):
-    target, probability = case
-    total = 0.0
-    for truth, row in zip(target.tolist(), probability.tolist(), strict=True):
-        total += sum((p - (index == truth)) ** 2 for index, p in enumerate(row))
-    assert point_scores(*case)["brier"] == pytest.approx(total / len(target), rel=1e-6, abs=1e-9)
-
-
-def test_the_calibration_error_is_that_of_a_plain_loop(case):
-    target, probability = case
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(15)]
-    for truth, row in zip(target.tolist(), probability.tolist(), strict=True):
-        top = max(row)
-        bins[min(int(top * 15), 14)].append((top, row.index(top) == truth))
-    error = 0.0
-    for members in bins:
-        if members:
-            confidence = sum(top for top, _ in members) / len(members)
-            accuracy = sum(hit for _, hit in members) / len(members)
-            error += len(members) / len(target) * abs(accuracy - confidence)
-    assert point_scores(*case)["ece"] == pytest.approx(error, rel=1e-6, abs=1e-9)
-
-
-def test_a_class_without_beats_has_no_metrics_that_need_some():
-    per_class = score(*CASES["absent class"]).per_class
-    for name in ("precision", "recall", "f1", "auroc", "average_precision"):
-        assert np.isnan(per_class[name][0]).tolist() == [False, False, False, True, False]
-
-
-def test_integer_weights_are_repeated_beats(case):
-    target, probability = case
-    times = np.random.default_rng(7).integers(0, 4, len(target))
-    times[[np.flatnonzero(target == index)[0] for index in present(case)]] = 2
-    weighted = score(target, probability, times[None].astype(np.float32))
-    repeated = score(np.repeat(target, times), np.repeat(probability, times, axis=0))
-    for name in OVERALL:
-        np.testing.assert_allclose(weighted.overall[name], repeated.overall[name], rtol=1e-6, atol=1e-9)
-    for name in PER_CLASS:
-        np.testing.assert_allclose(weighted.per_class[name], repeated.per_class[name], rtol=1e-6, atol=1e-9)
-    np.testing.assert_array_equal(weighted.confusion, repeated.confusion)
-
-
-def test_every_row_of_weights_is_a_sample_of_its_own():
-    target, probability = CASES["five classes"]
-    weights = np.random.default_rng(0).integers(0, 3, (4, len(target))).astype(np.float32)
-    together = score(target, probability, weights)
-    for row in range(4):
-        alone = score(target, probability, weights[[row]])
-        for name in OVERALL:
-            assert together.overall[name][row] == pytest.approx(alone.overall[name][0], rel=1e-9)
-
-
-def test_the_order_of_beats_does_not_matter(case):
-    target, probability = case
-    order = np.random.default_rng(1).permutation(len(target))
-    shuffled = point_scores(target[order], probability[order])
-    for name, value in point_scores(*case).items():
-        assert shuffled[name] == pytest.approx(value, rel=1e-6, abs=1e-9)
+@pytest.mark.parametrize("label", ["five classes, ties", "absent class"])
+def test_integer_weights_are_repeated_examples_and_every_row_is_a_sample_of_its_own(label):
+    target, probability = CASES[label]
+    rng = np.random.default_rng(0)
+    weights = rng.integers(0, 4, (3, len(target))).astype(np.float32)
+    together = Predictions(target, probability).weighted(weights)
+    for row, counts in enumerate(weights.astype(int)):
+        order = rng.permutation(np.repeat(np.arange(len(target)), counts))
+        alone = score(target[order], probability[order])
+        for name, values in {**alone.overall, **alone.per_class}.items():
+            assert together[name][row] == pytest.approx(values[0], nan_ok=True), name
+        np.testing.assert_array_equal(together.confusion[row], alone.confusion[0])
 
 
 def test_single_precision_probabilities_give_the_same_metrics():
     target, probability = CASES["five classes"]
-    narrow = point_scores(target, probability.astype(np.float32))
-    for name, value in point_scores(target, probability).items():
-        assert narrow[name] == pytest.approx(value, rel=1e-4)
+    assert point_scores(target, probability.astype(np.float32)) == pytest.approx(
+        point_scores(target, probability), abs=1e-6
+    )
 
 
-def test_a_certain_mistake_costs_much_and_not_infinitely_much():
-    target, probability = perfect(2)
-    assert 30 < point_scores(1 - target, probability)["log_loss"] < 40
+def test_the_names_and_labels_that_people_know():
+    assert OVERALL == [
+        "accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_specificity", "macro_f1",
+        "macro_auroc", "macro_average_precision", "kappa", "mcc", "log_loss", "ece", "brier",
+    ]  # fmt: skip
+    assert list(PER_CLASS) == list(BY_CLASS)
+    labels = {name: METRICS[name].label for name in ("macro_f1", "balanced_accuracy", "kappa", "ece", "auroc")}
+    assert list(labels.values()) == [
+        "macro F1", "balanced accuracy", "Cohen's κ", "expected calibration error", "AUROC",
+    ]  # fmt: skip
+    assert {name for name in OVERALL if not METRICS[name].higher_is_better} == {"log_loss", "ece", "brier"}
 
 
-def test_all_metrics_have_their_names_in_order():
-    scores = score(*CASES["two classes"])
-    assert tuple(scores.overall) == OVERALL
-    assert set(scores.per_class) == set(PER_CLASS)
-    assert set(LABELS) == {*OVERALL, *PER_CLASS}
+def test_a_new_metric_is_one_function_and_a_wrong_name_is_refused():
+    metrics = Metrics()
+
+    @metrics.register("youden", task="classification", low=-1.0, per_class=True)
+    def youden(sample: Counts) -> Floats:
+        return sample["recall"] + sample["specificity"] - 1
+
+    assert (metrics["youden"].label, metrics.per_class("classification"), metrics.overall()) == (
+        "youden",
+        ["youden"],
+        [],
+    )
+    assert metrics["youden"].compute(Counts(np.array([[[3.0, 1], [0, 4]]])))[0] == pytest.approx([0.75, 0.75])
+    with pytest.raises(BeatwiseError, match="'youden' is registered twice"):
+        metrics.register("youden", task="classification")(youden)
+    with pytest.raises(BeatwiseError, match=r"Unknown metric 'macro_recal'\. Did you mean 'macro_recall'\?"):
+        METRICS["macro_recal"]
+    with pytest.raises(BeatwiseError, match=r"Unknown metric 'recall'\. Did you mean 'macro_recall'\?"):
+        METRICS.check_overall("recall")
 
 
 @pytest.mark.parametrize(("of", "normalize", "axis"), [("truth", "true", 1), ("prediction", "pred", 0)])
-def test_shares_of_a_confusion_matrix_are_those_of_scikit_learn(case, of, normalize, axis):
-    target, probability = case
-    predicted, labels = probability.argmax(axis=1), range(probability.shape[1])
-    counts = sk.confusion_matrix(target, predicted, labels=labels)
-    shares = np.array(confusion_shares(counts.tolist(), of), dtype=float)
-    empty = counts.sum(axis=axis) == 0
-    assert np.isnan(shares.sum(axis=axis)).tolist() == empty.tolist()
-    expected = sk.confusion_matrix(target, predicted, labels=labels, normalize=normalize)
-    np.testing.assert_allclose(np.nan_to_num(shares), expected)
+def test_shares_of_a_confusion_matrix_are_those_of_scikit_learn(of, normalize, axis):
+    for target, probability in CASES.values():
+        confusion = score(target, probability).confusion[0]
+        predicted, labels = probability.argmax(axis=1), range(probability.shape[1])
+        np.testing.assert_array_equal(confusion, sk.confusion_matrix(target, predicted, labels=labels))
+        expected = sk.confusion_matrix(target, predicted, labels=labels, normalize=normalize)
+        shares = np.array(confusion_shares(confusion, of), dtype=float)
+        filled = confusion.sum(axis=axis) > 0
+        kept, wanted = (shares, expected) if axis == 1 else (shares.T, expected.T)
+        np.testing.assert_allclose(kept[filled], wanted[filled])
+        assert np.isnan(kept[~filled]).all()
 
 
-def test_the_diagonals_of_the_shares_are_recall_and_precision():
-    scores = score(*CASES["five classes"])
-    of_truth = np.array(confusion_shares(scores.confusion[0], "truth"), dtype=np.float64)
-    of_prediction = np.array(confusion_shares(scores.confusion[0], "prediction"), dtype=np.float64)
-    np.testing.assert_allclose(of_truth.diagonal(), scores.per_class["recall"][0])
-    np.testing.assert_allclose(of_prediction.diagonal(), scores.per_class["precision"][0])
-
-
-def test_a_confusion_matrix_without_beats_has_no_scores():
-    overall, per_class = confusion_scores(np.zeros((1, 3, 3)))
-    assert np.isnan(overall["accuracy"]).all()
-    assert all(np.isnan(values).all() for values in per_class.values())
+def test_a_confusion_matrix_without_examples_has_no_scores():
+    empty = Counts(np.zeros((1, 3, 3)))
+    assert np.isnan([*empty["recall"][0], *empty["precision"][0], *empty["f1"][0], *empty["accuracy"]]).all()

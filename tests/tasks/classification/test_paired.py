@@ -7,9 +7,11 @@ import pytest
 from scipy.stats import binomtest
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.tasks.classification.intervals import draw_scores, interval_ends
-from beatwise.tasks.classification.metrics import OVERALL, point_scores
+from beatwise.tasks.classification.intervals import draw_scores
+from beatwise.tasks.classification.metrics import point_scores
 from beatwise.tasks.classification.paired import compare_paired
+from beatwise.tasks.intervals import interval_ends
+from beatwise.tasks.registry import METRICS
 from tests.tasks.classification.cases import case
 
 BEATS, BETTER = case(800), case(800, skill=6.0)
@@ -25,7 +27,7 @@ def test_differences_are_taken_within_each_sample(cluster):
     found = compare(cluster=cluster)["overall"]
     drawn = [draw_scores(BEATS.target, p, draws=60, seed=0, cluster=cluster).overall for p in (FIRST, SECOND)]
     points = [point_scores(BEATS.target, p) for p in (FIRST, SECOND)]
-    for name in OVERALL:
+    for name in METRICS.overall("classification"):
         low, high = np.quantile(drawn[1][name] - drawn[0][name], interval_ends(0.9))
         assert (found[name]["first"], found[name]["second"]) == (points[0][name], points[1][name])
         assert found[name]["difference"] == points[1][name] - points[0][name]

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.tasks.classification.intervals import interval, interval_ends
-from beatwise.tasks.classification.metrics import Floats, confusion_scores, ratio
+from beatwise.tasks.classification.metrics import Counts
+from beatwise.tasks.intervals import interval, interval_ends
+from beatwise.tasks.metrics import Floats, ratio
 
 CLASSES: Final = ("N", "S", "V", "F", "Q")
 # Beats of these classes that are called S, or V, count neither for nor against the model, as in de Chazal et al., IEEE
@@ -57,8 +58,8 @@ def aami_scores(confusion: Floats, classes: Sequence[str]) -> tuple[dict[str, Fl
     }
     s_and_v = [list(classes).index(label) for label in ("S", "V")]
     j = sum(per_class[name][:, index] for name in ("recall", "precision") for index in s_and_v)
-    overall, _ = confusion_scores(confusion)
-    return {**overall, "j_kappa": overall["kappa"] / 2 + j / 8}, per_class
+    counts = Counts(confusion)
+    return {"accuracy": counts["accuracy"], "kappa": counts["kappa"], "j_kappa": counts["kappa"] / 2 + j / 8}, per_class
 
 
 def measure_aami(

@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from beatwise.tasks.classification.intervals import wilson_interval
-from beatwise.tasks.classification.metrics import ECE_BINS, SMALLEST, Floats, equal_width_bins, point_scores
+from beatwise.tasks.classification.metrics import ECE_BINS, SMALLEST, equal_width_bins, point_scores
+from beatwise.tasks.intervals import wilson_interval
+from beatwise.tasks.metrics import Floats
 
 # Temperatures that are tried; where the log loss falls on beyond, the end of the range is taken.
 TEMPERATURES: Final = (0.05, 20.0)

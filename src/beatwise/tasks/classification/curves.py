@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from beatwise.tasks.classification.intervals import band, bootstrap, interval, interval_ends
-from beatwise.tasks.classification.metrics import ROUNDING, Floats, rank_beats
+from beatwise.tasks.classification.metrics import ROUNDING, Order, Predictions
+from beatwise.tasks.intervals import band, bootstrap, interval, interval_ends
+from beatwise.tasks.metrics import Floats
 
 # Even steps, and steps of a twentieth of a decade towards 0, where a good classifier's curve rises.
 FPR_GRID: Final = np.unique(np.round([0.0, *np.geomspace(1e-4, 1, 81), *np.linspace(0, 1, 101)], 6))
@@ -51,9 +52,10 @@ def measure_curves(
     Raises:
         BeatwiseError: If the records cannot be drawn.
     """
+    orders = Predictions(target, probability).orders
 
     def trace(weights: Floats) -> dict[str, Floats]:
-        traces = [_trace(target == index, probability[:, index], weights) for index in range(len(classes))]
+        traces = [_trace(order, weights) for order in orders]
         return {name: np.stack([of_class[name] for of_class in traces], axis=1) for name in traces[0]}
 
     point, drawn = bootstrap(trace, len(target), draws=draws, seed=seed, cluster=cluster)
@@ -75,21 +77,21 @@ def measure_curves(
     }
 
 
-def _trace(positive: npt.NDArray[np.bool_], probability: Floats, weights: Floats) -> dict[str, Floats]:
+def _trace(order: Order, weights: Floats) -> dict[str, Floats]:
     """Areas, ``[b]``, and curves, ``[b, p]``, of one class."""
-    ranking = rank_beats(positive, probability, weights)
+    ranking = order.weighted(weights)
     roc = np.full((len(weights), len(FPR_GRID)), np.nan)
     precision_recall = np.full((len(weights), len(RECALL_GRID)), np.nan)
     precision = ranking.precision()
-    for row in np.flatnonzero(ranking.beats):
+    for row in np.flatnonzero(ranking.positives):
         # The hits do not end below the recall of 1, nor does the grid begin at 0, where precision is not defined.
-        reached = np.searchsorted(ranking.hits[row], RECALL_GRID * ranking.beats[row] * (1 - ROUNDING))
+        reached = np.searchsorted(ranking.hits[row], RECALL_GRID * ranking.positives[row] * (1 - ROUNDING))
         precision_recall[row] = precision[row, reached]
         if ranking.others[row]:
             # Along to where the next beats of the class enter, and up; of equal places interpolation takes the last.
             alarms = np.column_stack([ranking.alarms_before[row], ranking.alarms[row]]).ravel()
             hits = np.append(0.0, np.repeat(ranking.hits[row], 2)[:-1])
-            roc[row] = np.interp(FPR_GRID * ranking.others[row] * (1 + ROUNDING), alarms, hits) / ranking.beats[row]
+            roc[row] = np.interp(FPR_GRID * ranking.others[row] * (1 + ROUNDING), alarms, hits) / ranking.positives[row]
     return {
         "auroc": ranking.auroc(),
         "average_precision": ranking.average_precision(),

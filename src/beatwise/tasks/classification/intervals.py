@@ -1,70 +1,16 @@
-"""Bootstrap intervals: how far a metric might have come out otherwise on another test set of this size."""
+"""Every metric of a classifier with its bootstrap interval."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from beatwise.core.errors import BeatwiseError
-from beatwise.tasks.classification.metrics import Floats, Scores, plain, score
-
-# Draws that are scored at once; bounds the memory to some hundred MB on 22,000 beats.
-CHUNK = 50
-
-
-def bootstrap_weights(rng: np.random.Generator, n: int, draws: int) -> Floats:
-    """How often each of n beats is drawn in each sample of n with replacement, ``float32 [draws, n]``."""
-    drawn = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)
-
-
-def draw_weights(n: int, *, draws: int, seed: int, cluster: npt.NDArray[Any] | None = None) -> Iterator[Floats]:
-    """How often each beat is drawn in each of many bootstrap samples, some samples at a time.
-
-    Beats of one record are alike, so a sample of single beats holds more of the same than a sample of other patients
-    would. Where records are given, a sample holds as many whole records as there are, drawn with replacement: the
-    cluster bootstrap (Davison & Hinkley 1997, section 3.8, strategy 1; Field & Welsh, J. R. Stat. Soc. B 69, 2007).
-    From fewer than some twenty records its intervals are still too narrow (Cameron et al., Rev. Econ. Stat. 90, 2008).
-
-    Args:
-        n: Number of beats.
-        draws: Number of samples.
-        seed: Seed of the draws: the same seed draws the same beats of any two models.
-        cluster: Record of each beat, ``[n]``; None draws beats singly.
-
-    Yields:
-        Weights, ``float32 [at most CHUNK, n]``.
-
-    Raises:
-        BeatwiseError: If a beat has no record, if all have the same, or if records and beats differ in number.
-    """
-    units, members = (n, None) if cluster is None else _clusters(cluster, n)
-    rng = np.random.default_rng(seed)
-    for start in range(0, draws, CHUNK):
-        weights = bootstrap_weights(rng, units, min(CHUNK, draws - start))
-        yield weights if members is None else np.take(weights, members, axis=1)
-
-
-def _clusters(cluster: npt.NDArray[Any], n: int) -> tuple[int, npt.NDArray[np.intp]]:
-    """How many records there are, and the place of each beat's own among them."""
-    if len(cluster) != n:
-        raise BeatwiseError(f"Records cannot be drawn: there are {n:,} beats, and records of {len(cluster):,}.")
-    members, records = pd.factorize(cluster, sort=True)
-    if (members < 0).any():
-        raise BeatwiseError(
-            f"Records cannot be drawn: {(members < 0).sum():,} of {n:,} beats have none. Give every beat its record, "
-            "or draw beats singly."
-        )
-    if len(records) < 2:
-        raise BeatwiseError(
-            f"Records cannot be drawn: all {n:,} beats are of {', '.join(map(str, records)) or 'none'}, so that every "
-            "sample is the same. Draw beats singly, and say that the interval holds for this record alone."
-        )
-    return len(records), members
+from beatwise.tasks.classification.metrics import Predictions, Scores, score
+from beatwise.tasks.intervals import draw_weights, interval, interval_ends
+from beatwise.tasks.metrics import Floats
 
 
 def draw_scores(
@@ -82,48 +28,18 @@ def draw_scores(
         probability: ``float [n, n_classes]``.
         draws: Number of bootstrap samples.
         seed: Seed of the draws: the same seed draws the same beats of any two models.
-        cluster: Record of each beat, ``[n]``, see :func:`draw_weights`; None draws beats singly.
+        cluster: Record of each beat, ``[n]``, as of ``draw_weights``; None draws beats singly.
 
     Raises:
         BeatwiseError: If the records cannot be drawn.
     """
+    given = Predictions(target, probability)
     chunks = draw_weights(len(target), draws=draws, seed=seed, cluster=cluster)
-    samples = [score(target, probability, weights) for weights in chunks]
+    samples = [Scores.of(given.weighted(weights)) for weights in chunks]
     return Scores(
         overall={name: np.concatenate([s.overall[name] for s in samples]) for name in samples[0].overall},
         per_class={name: np.concatenate([s.per_class[name] for s in samples]) for name in samples[0].per_class},
         confusion=np.concatenate([s.confusion for s in samples]),
-    )
-
-
-def bootstrap(
-    compute: Callable[[Floats], dict[str, Floats]],
-    n: int,
-    *,
-    draws: int,
-    seed: int,
-    cluster: npt.NDArray[Any] | None = None,
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Compute something of the beats as they are, and in each bootstrap sample.
-
-    Args:
-        compute: Takes weights of the beats, ``float32 [b, n]``, and gives values by name, each ``[b, …]``.
-        n: Number of beats.
-        draws: Number of bootstrap samples.
-        seed: Seed of the draws.
-        cluster: Record of each beat, ``[n]``, see :func:`draw_weights`; None draws beats singly.
-
-    Returns:
-        Values by name, each ``[…]``, and the same in the samples, each ``[draws, …]``.
-
-    Raises:
-        BeatwiseError: If the records cannot be drawn.
-    """
-    samples = [compute(weights) for weights in draw_weights(n, draws=draws, seed=seed, cluster=cluster)]
-    point = compute(np.ones((1, n), dtype=np.float32))
-    return (
-        {name: values[0] for name, values in point.items()},
-        {name: np.concatenate([sample[name] for sample in samples]) for name in point},
     )
 
 
@@ -165,54 +81,3 @@ def measure(
         },
         "confusion": confusion.tolist(),
     }
-
-
-def interval_ends(confidence: float) -> tuple[float, float]:
-    """The quantiles at the ends of an interval that holds this share in its middle."""
-    return (1 - confidence) / 2, (1 + confidence) / 2
-
-
-def interval(value: float, drawn: Floats, ends: tuple[float, float]) -> dict[str, float | None]:
-    """A metric with the ends of its interval; all None where the metric is not defined.
-
-    Args:
-        value: The metric.
-        drawn: The metric in each bootstrap sample, ``float [draws]``.
-        ends: Quantiles at the ends, see :func:`interval_ends`.
-    """
-    if np.isnan(value):
-        return {"value": None, "low": None, "high": None}
-    # A draw without a single beat of a rare class has no recall for it, and is left out.
-    low, high = np.nanquantile(drawn, ends)
-    return {"value": float(value), "low": float(low), "high": float(high)}
-
-
-def band(values: Floats, drawn: Floats, ends: tuple[float, float]) -> dict[str, list[float | None]]:
-    """A curve with the ends of the interval at each of its points; None where the curve is not defined.
-
-    Args:
-        values: The curve, ``float [p]``.
-        drawn: The curve in each bootstrap sample, ``float [draws, p]``.
-        ends: Quantiles at the ends, see :func:`interval_ends`.
-    """
-    around = np.full((2, len(values)), np.nan)
-    defined = ~np.isnan(values)
-    around[:, defined] = np.nanquantile(drawn[:, defined], ends, axis=0)
-    return {"value": plain(values), "low": plain(around[0]), "high": plain(around[1])}
-
-
-def wilson_interval(hits: npt.ArrayLike, n: npt.ArrayLike, confidence: float) -> tuple[Floats, Floats]:
-    """The ends of the interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927), each ``float64 [p]``.
-
-    Beats are taken for independent of each other.
-
-    Args:
-        hits: Beats of which something is so, ``[p]``.
-        n: Of how many, 1 or more, ``[p]``.
-        confidence: Of the interval.
-    """
-    from scipy.stats import binomtest
-
-    counts = zip(np.asarray(hits).tolist(), np.asarray(n).tolist(), strict=True)
-    ends = [binomtest(int(k), int(of)).proportion_ci(confidence, method="wilson") for k, of in counts]
-    return np.array([end.low for end in ends]), np.array([end.high for end in ends])

@@ -1,61 +1,23 @@
-"""Metrics of a classifier, computed once over all predictions, for many weightings of the beats at a time.
+"""Metrics of a classifier, computed once over all predictions, for many weightings of the examples at a time.
 
-Every metric is computed from weights ``[b, n]``: how often each of n beats counts in each of b samples. All ones in one
-row give the plain metric, the counts of a bootstrap draw give its value in that draw, so that a metric and its interval
-come from one piece of code. Averages over classes ("macro") leave out classes without beats, whose recall is not
-defined; a precision without a single prediction of its class is 0, as in scikit-learn.
+Averages over classes ("macro") leave out classes without examples, whose recall is not defined; a precision without a
+single prediction of its class is 0, as in scikit-learn. A new metric is one function with one decorator: :func:`metric`
+for one value overall, :func:`metric_per_class` for one value each class, which registers the macro average too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from functools import cached_property
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating[Any]]
+from beatwise.tasks.metrics import METRICS, F, Floats, Sample, plain, ratio
 
-OverallMetric = Literal[
-    "accuracy",
-    "balanced_accuracy",
-    "macro_precision",
-    "macro_recall",
-    "macro_specificity",
-    "macro_f1",
-    "macro_auroc",
-    "macro_average_precision",
-    "kappa",
-    "mcc",
-    "log_loss",
-    "ece",
-    "brier",
-]
-OVERALL: Final[tuple[str, ...]] = get_args(OverallMetric)
-LESS_IS_BETTER: Final = ("log_loss", "ece", "brier")
-PER_CLASS: Final = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
-# What they are called wherever people read them.
-LABELS: Final = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "macro_specificity": "macro specificity",
-    "macro_f1": "macro F1",
-    "macro_auroc": "macro AUROC",
-    "macro_average_precision": "macro average precision",
-    "kappa": "Cohen's κ",
-    "mcc": "Matthews correlation",
-    "log_loss": "log loss",
-    "ece": "expected calibration error",
-    "brier": "Brier score",
-    "precision": "precision",
-    "recall": "recall",
-    "specificity": "specificity",
-    "f1": "F1",
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-}
+TASK: Final = "classification"
 ECE_BINS: Final = 15
 # A certain mistake costs much and not infinitely much: a smaller probability is taken for this one in a logarithm.
 SMALLEST: Final = float(np.finfo(np.float64).eps)
@@ -63,13 +25,231 @@ SMALLEST: Final = float(np.finfo(np.float64).eps)
 ROUNDING: Final = 1e-12
 
 
+class Counts(Sample):
+    """b confusion matrices, for the metrics that need nothing but counts."""
+
+    def __init__(self, confusion: Floats) -> None:
+        """Take the matrices.
+
+        Args:
+            confusion: Weighted counts, truth by row and prediction by column, ``float64 [b, n_classes, n_classes]``.
+        """
+        super().__init__()
+        self.confusion = confusion
+
+    @cached_property
+    def total(self) -> Floats:
+        """All examples, ``[b]``."""
+        return self.confusion.sum(axis=(1, 2))
+
+    @cached_property
+    def hits(self) -> Floats:
+        """Right predictions of each class, ``[b, n_classes]``."""
+        return self.confusion.diagonal(axis1=1, axis2=2)
+
+    @cached_property
+    def truth(self) -> Floats:
+        """Examples of each class, ``[b, n_classes]``."""
+        return self.confusion.sum(axis=2)
+
+    @cached_property
+    def predicted(self) -> Floats:
+        """Predictions of each class, ``[b, n_classes]``."""
+        return self.confusion.sum(axis=1)
+
+    def where_present(self, values: Floats) -> Floats:
+        """Values of the classes that have examples, NaN for the others, ``[b, n_classes]``."""
+        return np.where(self.truth > 0, values, np.nan)
+
+
+class Predictions:
+    """Predictions, and what does not depend on how they are weighted."""
+
+    def __init__(self, target: npt.NDArray[np.int64], probability: Floats) -> None:
+        """Take the predictions.
+
+        Args:
+            target: Class indices, ``int64 [n]``.
+            probability: One column a class, ``float [n, n_classes]``; the prediction is the largest.
+        """
+        self.target, self.probability, self.n_classes = target, probability, probability.shape[1]
+
+    @cached_property
+    def cells(self) -> Floats:
+        """The cell of the confusion matrix that each example is in, one-hot, ``float32 [n, n_classes²]``."""
+        return np.eye(self.n_classes**2, dtype=np.float32)[
+            self.target * self.n_classes + self.probability.argmax(axis=1)
+        ]
+
+    @cached_property
+    def orders(self) -> list[Order]:
+        """The order of the examples by their probability of each class."""
+        return [Order(self.target == index, self.probability[:, index]) for index in range(self.n_classes)]
+
+    @cached_property
+    def exact(self) -> Floats:
+        """The probabilities, ``float64 [n, n_classes]``."""
+        return self.probability.astype(np.float64)
+
+    @cached_property
+    def of_truth(self) -> Floats:
+        """The probability of the true class, ``float64 [n]``."""
+        return self.exact[np.arange(len(self.target)), self.target]
+
+    @cached_property
+    def log_loss(self) -> Floats:
+        """``float64 [n]``."""
+        return -np.log(np.clip(self.of_truth, SMALLEST, 1.0))
+
+    @cached_property
+    def brier(self) -> Floats:
+        """``float64 [n]``."""
+        return (self.exact**2).sum(axis=1) - 2 * self.of_truth + 1
+
+    @cached_property
+    def gaps(self) -> Floats:
+        """Hit less top probability, in the column of the bin of that probability, ``float64 [n, ECE_BINS]``."""
+        top = self.exact.max(axis=1)
+        gap = (self.exact.argmax(axis=1) == self.target) - top
+        return np.eye(ECE_BINS)[equal_width_bins(top, ECE_BINS)] * gap[:, None]
+
+    def weighted(self, weights: Floats | None = None) -> WeightedPredictions:
+        """The predictions, weighted.
+
+        Args:
+            weights: How often each example counts in each of b samples, ``float [b, n]``; None counts each once.
+        """
+        return WeightedPredictions(
+            self, np.ones((1, len(self.target)), dtype=np.float32) if weights is None else weights
+        )
+
+
+class WeightedPredictions(Counts):
+    """b samples of the same predictions."""
+
+    def __init__(self, given: Predictions, weights: Floats) -> None:
+        """Count them; the rest is computed when a metric asks for it."""
+        super().__init__((weights @ given.cells).astype(np.float64).reshape(-1, given.n_classes, given.n_classes))
+        self.given, self.weights = given, weights
+
+    @cached_property
+    def rankings(self) -> list[Ranking]:
+        """The examples ranked by their probability of each class."""
+        return [order.weighted(self.weights) for order in self.given.orders]
+
+    @cached_property
+    def weight(self) -> Floats:
+        """Sum of the weights, ``float64 [b]``."""
+        return self.weights.sum(axis=1, dtype=np.float64)
+
+
+def metric(name: str, **about: Any) -> Callable[[F], F]:
+    """Register a function from :class:`Counts` or :class:`WeightedPredictions` to one value a sample, ``[b]``."""
+    return METRICS.register(name, task=TASK, **about)
+
+
+def metric_per_class(name: str, **about: Any) -> Callable[[F], F]:
+    """Register a function to one value a sample and class, ``[b, n_classes]``, and ``macro_<name>``, their average."""
+
+    def add(compute: F) -> F:
+        METRICS.register(name, task=TASK, per_class=True, **about)(compute)
+        label = f"macro {METRICS[name].label}"
+        metric(f"macro_{name}", **{**about, "label": label})(lambda sample: macro_average(sample[name]))
+        return compute
+
+    return add
+
+
+@metric("accuracy")
+def accuracy(sample: Counts) -> Floats:
+    """Share of right predictions."""
+    return ratio(sample.hits.sum(axis=1), sample.total)
+
+
+@metric("balanced_accuracy")
+def balanced_accuracy(sample: Counts) -> Floats:
+    """The mean recall of the classes."""
+    return sample["macro_recall"]
+
+
+@metric_per_class("precision")
+def precision(sample: Counts) -> Floats:
+    """Share of a class among what is called so."""
+    return sample.where_present(ratio(sample.hits, sample.predicted, otherwise=0.0))
+
+
+@metric_per_class("recall")
+def recall(sample: Counts) -> Floats:
+    """Share of a class that is called so."""
+    return ratio(sample.hits, sample.truth)
+
+
+@metric_per_class("specificity")
+def specificity(sample: Counts) -> Floats:
+    """Share of the other classes that is not called so."""
+    total = sample.total[:, None]
+    return sample.where_present(ratio(total - sample.truth - sample.predicted + sample.hits, total - sample.truth))
+
+
+@metric_per_class("f1", label="F1")
+def f1(sample: Counts) -> Floats:
+    """Harmonic mean of precision and recall."""
+    return sample.where_present(ratio(2 * sample.hits, sample.truth + sample.predicted))
+
+
+@metric_per_class("auroc", label="AUROC")
+def auroc(sample: WeightedPredictions) -> Floats:
+    """Area under the ROC curve of a class against the rest, ties counted half."""
+    return np.column_stack([ranking.auroc() for ranking in sample.rankings])
+
+
+@metric_per_class("average_precision")
+def average_precision(sample: WeightedPredictions) -> Floats:
+    """The step-wise area under the precision–recall curve of a class against the rest."""
+    return np.column_stack([ranking.average_precision() for ranking in sample.rankings])
+
+
+@metric("kappa", label="Cohen's κ", low=-1.0)
+def kappa(sample: Counts) -> Floats:
+    """Agreement beyond chance (Cohen 1960)."""
+    by_chance = ratio((sample.truth * sample.predicted).sum(axis=1), sample.total**2)
+    return ratio(sample["accuracy"] - by_chance, 1 - by_chance, otherwise=0.0)
+
+
+@metric("mcc", label="Matthews correlation", low=-1.0)
+def mcc(sample: Counts) -> Floats:
+    """Correlation of truth and prediction over several classes (Gorodkin, Comput. Biol. Chem. 28, 2004, eq. 8)."""
+    squared = sample.total**2
+    covariance = sample.hits.sum(axis=1) * sample.total - (sample.truth * sample.predicted).sum(axis=1)
+    spread = (squared - (sample.predicted**2).sum(axis=1)) * (squared - (sample.truth**2).sum(axis=1))
+    return ratio(covariance, np.sqrt(spread), otherwise=0.0)
+
+
+@metric("log_loss", higher_is_better=False, high=None)
+def log_loss(sample: WeightedPredictions) -> Floats:
+    """Mean negative logarithm of the probability of the true class."""
+    return sample.weights @ sample.given.log_loss / sample.weight
+
+
+@metric("ece", label="expected calibration error", higher_is_better=False)
+def ece(sample: WeightedPredictions) -> Floats:
+    """Gap between top probability and accuracy over 15 bins of equal width (Guo et al., ICML 2017)."""
+    return np.abs(sample.weights @ sample.given.gaps).sum(axis=1) / sample.weight
+
+
+@metric("brier", label="Brier score", higher_is_better=False, high=2.0)
+def brier(sample: WeightedPredictions) -> Floats:
+    """Mean squared distance of the probabilities from the truth, summed over the classes (Brier 1950)."""
+    return sample.weights @ sample.given.brier / sample.weight
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Metrics of b samples.
 
     Attributes:
-        overall: ``float64 [b]`` a metric of :data:`OVERALL`.
-        per_class: ``float64 [b, n_classes]`` a metric of :data:`PER_CLASS`.
+        overall: ``float64 [b]`` a metric.
+        per_class: ``float64 [b, n_classes]`` a metric that has one value for each class.
         confusion: Weighted counts, truth by row and prediction by column, ``float64 [b, n_classes, n_classes]``.
     """
 
@@ -77,73 +257,31 @@ class Scores:
     per_class: dict[str, Floats]
     confusion: Floats
 
+    @classmethod
+    def of(cls, sample: WeightedPredictions) -> Scores:
+        """Every metric of a sample."""
+        overall, per_class = METRICS.overall(TASK), METRICS.per_class(TASK)
+        return cls(
+            {name: sample[name] for name in overall}, {name: sample[name] for name in per_class}, sample.confusion
+        )
 
-def score(target: npt.NDArray[np.int64], probability: Floats, weights: Floats | None = None) -> Scores:
-    """Compute every metric.
 
-    Definitions: κ, Cohen 1960; MCC of several classes, Gorodkin 2004 (Comput. Biol. Chem. 28, eq. 8); AUROC one against
-    the rest, ties counted half; average precision, the step-wise area under the precision–recall curve; Brier score
-    summed over the classes (Brier 1950); ECE, 15 bins of equal width over the top probability (Guo et al. 2017).
+def score(target: npt.NDArray[np.int64], probability: Floats) -> Scores:
+    """Compute every metric of the examples as they are.
 
     Args:
         target: Class indices, ``int64 [n]``.
         probability: One column a class, ``float [n, n_classes]``; the prediction is the largest.
-        weights: How often each beat counts in each sample, ``float [b, n]``; None counts each beat once.
     """
-    n_classes = probability.shape[1]
-    if weights is None:
-        weights = np.ones((1, len(target)), dtype=np.float32)
-    predicted = probability.argmax(axis=1)
-    cells = np.eye(n_classes**2, dtype=np.float32)[target * n_classes + predicted]
-    confusion = (weights @ cells).astype(np.float64).reshape(-1, n_classes, n_classes)
-
-    overall, per_class = confusion_scores(confusion)
-    rankings = [rank_beats(target == index, probability[:, index], weights) for index in range(n_classes)]
-    per_class["auroc"] = np.column_stack([ranking.auroc() for ranking in rankings])
-    per_class["average_precision"] = np.column_stack([ranking.average_precision() for ranking in rankings])
-    overall |= _from_probabilities(target, probability, weights)
-    for name, values in per_class.items():
-        overall[f"macro_{name}"] = macro_average(values)
-    overall["balanced_accuracy"] = overall["macro_recall"]
-    return Scores({name: overall[name] for name in OVERALL}, per_class, confusion)
+    return Scores.of(Predictions(target, probability).weighted())
 
 
-def point_scores(target: npt.NDArray[np.int64], probability: Floats) -> dict[str, float]:
-    """The overall metrics without intervals, for the training loop."""
-    return {name: float(values[0]) for name, values in score(target, probability).overall.items()}
-
-
-def confusion_scores(confusion: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """The metrics that need nothing but counts: accuracy, κ and MCC; precision, recall, specificity and F1 of a class.
-
-    Args:
-        confusion: Counts, truth by row and prediction by column, ``float [b, n_classes, n_classes]``.
-
-    Returns:
-        Overall metrics, each ``[b]``, and metrics of the classes, each ``[b, n_classes]``.
-    """
-    total = confusion.sum(axis=(1, 2))
-    hits = confusion.diagonal(axis1=1, axis2=2)
-    truth, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
-    present = truth > 0
-    per_class = {
-        "precision": np.where(present, ratio(hits, predicted, otherwise=0.0), np.nan),
-        "recall": ratio(hits, truth),
-        "specificity": np.where(
-            present, ratio(total[:, None] - truth - predicted + hits, total[:, None] - truth), np.nan
-        ),
-        "f1": np.where(present, ratio(2 * hits, truth + predicted), np.nan),
-    }
-    agreement = ratio(hits.sum(axis=1), total)
-    by_chance = ratio((truth * predicted).sum(axis=1), total**2)
-    covariance = hits.sum(axis=1) * total - (truth * predicted).sum(axis=1)
-    spread = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (truth**2).sum(axis=1))
-    overall = {
-        "accuracy": agreement,
-        "kappa": ratio(agreement - by_chance, 1 - by_chance, otherwise=0.0),
-        "mcc": ratio(covariance, np.sqrt(spread), otherwise=0.0),
-    }
-    return overall, per_class
+def point_scores(
+    target: npt.NDArray[np.int64], probability: Floats, names: Iterable[str] | None = None
+) -> dict[str, float]:
+    """Overall metrics without intervals, ``names`` or all, for the training loop."""
+    sample = Predictions(target, probability).weighted()
+    return {name: float(sample[name][0]) for name in names or METRICS.overall(TASK)}
 
 
 def confusion_shares(confusion: npt.ArrayLike, of: Literal["truth", "prediction"]) -> list[list[float | None]]:
@@ -154,26 +292,10 @@ def confusion_shares(confusion: npt.ArrayLike, of: Literal["truth", "prediction"
         of: What adds up to 1: the rows, or the columns.
 
     Returns:
-        Shares in the same places; None in the row of a class without beats, or the column of one never predicted.
+        Shares in the same places; None in the row of a class without examples, or the column of one never predicted.
     """
     counts = np.asarray(confusion, dtype=np.float64)
     return plain(ratio(counts, counts.sum(axis=1 if of == "truth" else 0, keepdims=True)))
-
-
-def _from_probabilities(target: npt.NDArray[np.int64], probability: Floats, weights: Floats) -> dict[str, Floats]:
-    exact = probability.astype(np.float64)
-    of_truth = exact[np.arange(len(target)), target]
-    log_loss = -np.log(np.clip(of_truth, SMALLEST, 1.0))
-    brier = (exact**2).sum(axis=1) - 2 * of_truth + 1
-    top = exact.max(axis=1)
-    gap = (exact.argmax(axis=1) == target) - top
-    gaps_by_bin = np.eye(ECE_BINS)[equal_width_bins(top, ECE_BINS)] * gap[:, None]
-    total = weights.sum(axis=1, dtype=np.float64)
-    return {
-        "log_loss": weights @ log_loss / total,
-        "brier": weights @ brier / total,
-        "ece": np.abs(weights @ gaps_by_bin).sum(axis=1) / total,
-    }
 
 
 def equal_width_bins(probability: Floats, n_bins: int) -> npt.NDArray[np.intp]:
@@ -183,63 +305,73 @@ def equal_width_bins(probability: Floats, n_bins: int) -> npt.NDArray[np.intp]:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Beats of one class (hits) and of the others (alarms) at or above a falling threshold.
+    """Examples of one class (hits) and of the others (alarms) at or above a falling threshold.
 
-    Of the t thresholds there are only those that let in beats of the class. Beats with equal probabilities cannot be
+    The t thresholds are only those that let in examples of the class. Examples with equal probabilities cannot be
     ranked against one another: they enter together.
 
     Attributes:
         hits: ``float64 [b, t]``.
         alarms: ``float64 [b, t]``.
         alarms_before: Alarms just above the threshold, ``float64 [b, t]``.
-        beats: All beats of the class, ``float64 [b]``.
-        others: All beats of the other classes, ``float64 [b]``.
+        positives: All examples of the class, ``float64 [b]``.
+        others: All examples of the other classes, ``float64 [b]``.
     """
 
     hits: Floats
     alarms: Floats
     alarms_before: Floats
-    beats: Floats
+    positives: Floats
     others: Floats
 
     def auroc(self) -> Floats:
         """Area under the ROC curve, ties counted half (Hanley & McNeil 1982), ``[b]``."""
         below = self.others[:, None] - (self.alarms_before + self.alarms) / 2
-        return ratio((self._new_hits() * below).sum(axis=1), self.beats * self.others)
+        return ratio((self._new_hits() * below).sum(axis=1), self.positives * self.others)
 
     def average_precision(self) -> Floats:
         """The step-wise area under the precision–recall curve, ``[b]``."""
-        return ratio((self._new_hits() * self.precision()).sum(axis=1), self.beats)
+        return ratio((self._new_hits() * self.precision()).sum(axis=1), self.positives)
 
     def precision(self) -> Floats:
-        """Share of the class among the beats at or above each threshold, ``[b, t]``."""
+        """Share of the class among the examples at or above each threshold, ``[b, t]``."""
         return ratio(self.hits, self.hits + self.alarms, otherwise=0.0)
 
     def _new_hits(self) -> Floats:
         return np.diff(self.hits, axis=1, prepend=0.0)
 
 
-def rank_beats(positive: npt.NDArray[np.bool_], probability: Floats, weights: Floats) -> Ranking:
-    """Rank beats by their probability of one class.
+class Order:
+    """Examples by their falling probability of one class."""
 
-    Args:
-        positive: Which beats are of the class, ``bool [n]``.
-        probability: Their probability of it, ``float [n]``.
-        weights: How often each beat counts in each sample, ``float [b, n]``.
-    """
-    order, ends = falling(probability)
-    place = np.flatnonzero(positive[order])
-    # The tie in which each beat of the class enters, and of each tie the last such beat.
-    tie = np.searchsorted(ends, place)
-    last = np.flatnonzero(np.append(tie[1:] != tie[:-1], len(tie) > 0))
-    tie = tie[last]
+    def __init__(self, positive: npt.NDArray[np.bool_], probability: Floats) -> None:
+        """Put them in order.
 
-    seen = np.cumsum(np.take(weights, order, axis=1), axis=1, dtype=np.float64)
-    hits = np.cumsum(np.take(weights, order[place], axis=1), axis=1, dtype=np.float64)[:, last]
-    seen_before = np.where(tie > 0, seen[:, ends[tie - 1]], 0.0)
-    hits_before = np.pad(hits, ((0, 0), (1, 0)))[:, :-1]
-    beats = weights[:, positive].sum(axis=1, dtype=np.float64)
-    return Ranking(hits, seen[:, ends[tie]] - hits, seen_before - hits_before, beats, seen[:, -1] - beats)
+        Args:
+            positive: Which examples are of the class, ``bool [n]``.
+            probability: Their probability of it, ``float [n]``.
+        """
+        self.positive = positive
+        self.order, self.ends = falling(probability)
+        place = np.flatnonzero(positive[self.order])
+        # The tie in which each example of the class enters, and the last such example of each tie.
+        tie = np.searchsorted(self.ends, place)
+        self.last = np.flatnonzero(np.append(tie[1:] != tie[:-1], len(tie) > 0))
+        self.tie, self.enters = tie[self.last], self.order[place]
+
+    def weighted(self, weights: Floats) -> Ranking:
+        """Hits and alarms in each sample.
+
+        Args:
+            weights: How often each example counts in each sample, ``float [b, n]``.
+        """
+        seen = np.cumsum(np.take(weights, self.order, axis=1), axis=1, dtype=np.float64)
+        hits = np.cumsum(np.take(weights, self.enters, axis=1), axis=1, dtype=np.float64)[:, self.last]
+        seen_before = np.where(self.tie > 0, seen[:, self.ends[self.tie - 1]], 0.0)
+        hits_before = np.pad(hits, ((0, 0), (1, 0)))[:, :-1]
+        positives = weights[:, self.positive].sum(axis=1, dtype=np.float64)
+        alarms, before = seen[:, self.ends[self.tie]] - hits, seen_before - hits_before
+        return Ranking(hits, alarms, before, positives, seen[:, -1] - positives)
 
 
 def falling(values: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -247,11 +379,6 @@ def falling(values: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
     order = np.argsort(-values, kind="stable")
     ranked = values[order]
     return order, np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-
-
-def ratio(top: Floats, bottom: Floats, otherwise: float = np.nan) -> Floats:
-    """Quotients, and another value where the divisor is 0."""
-    return np.divide(top, bottom, out=np.full(np.broadcast(top, bottom).shape, otherwise), where=bottom != 0)
 
 
 def macro_average(values: Floats) -> Floats:
@@ -262,10 +389,3 @@ def macro_average(values: Floats) -> Floats:
     """
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
-
-
-def plain(values: Floats) -> Any:
-    """Numbers as nested lists for JSON, None where one is not defined."""
-    out = values.astype(object)
-    out[np.isnan(values)] = None
-    return out.tolist()

@@ -10,9 +10,9 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import RR_COLUMNS, has_records, has_rr
-from beatwise.tasks.classification.intervals import wilson_interval
-from beatwise.tasks.classification.metrics import Floats
 from beatwise.tasks.classification.predictions import class_names, probabilities
+from beatwise.tasks.intervals import wilson_interval
+from beatwise.tasks.metrics import Floats
 
 BEATS: Final = "beats_"
 ERRORS: Final = "errors_"

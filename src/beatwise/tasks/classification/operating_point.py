@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from beatwise.tasks.classification.intervals import bootstrap, interval, interval_ends
-from beatwise.tasks.classification.metrics import ROUNDING, Floats, confusion_scores, plain
+from beatwise.tasks.classification.metrics import ROUNDING, Counts
+from beatwise.tasks.intervals import bootstrap, interval, interval_ends
+from beatwise.tasks.metrics import Floats, plain
 
 # The search goes over the logarithms of the factors: first along powers of the class shares, then class by class.
 POWERS = np.linspace(0, 1.5, 31)
 STEPS = np.linspace(-3, 3, 61)
 SWEEPS = 3
+# The metrics of each class against the rest at its threshold.
+SHOWN = ("recall", "specificity", "precision")
 
 
 def recall_first_factors(target: npt.NDArray[np.int64], probability: Floats, accuracy_floor: float) -> Floats:
@@ -132,7 +135,8 @@ def measure_thresholds(
     def scores(weights: Floats) -> dict[str, Floats]:
         counts = (weights @ cells).astype(np.float64).reshape(-1, 2, 2, len(classes))
         against_rest = counts.transpose(0, 3, 1, 2).reshape(-1, 2, 2)
-        return {name: of[:, 1].reshape(-1, len(classes)) for name, of in confusion_scores(against_rest)[1].items()}
+        sample = Counts(against_rest)
+        return {name: sample[name][:, 1].reshape(-1, len(classes)) for name in SHOWN}
 
     point, drawn = bootstrap(scores, len(target), draws=draws, seed=seed, cluster=cluster)
     ends = interval_ends(confidence)
@@ -146,7 +150,7 @@ def measure_thresholds(
             "threshold": plain(thresholds)[index],
             "support": int(truth[:, index].sum()),
             "called": int(called[:, index].sum()),
-            **{name: of_class(name, index) for name in ("recall", "specificity", "precision")},
+            **{name: of_class(name, index) for name in SHOWN},
         }
         for index, label in enumerate(classes)
     }

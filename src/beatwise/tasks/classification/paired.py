@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.tasks.classification.intervals import draw_scores, interval_ends
-from beatwise.tasks.classification.metrics import Floats, score
+from beatwise.tasks.classification.intervals import draw_scores
+from beatwise.tasks.classification.metrics import score
+from beatwise.tasks.intervals import interval_ends
+from beatwise.tasks.metrics import Floats
 
 
 def compare_paired(

@@ -12,8 +12,9 @@ from beatwise.data.examples import has_records
 from beatwise.data.representations import TensorSet
 from beatwise.data.splits import patients_of
 from beatwise.tasks.classification.intervals import draw_scores, measure
-from beatwise.tasks.classification.metrics import Floats, Scores
+from beatwise.tasks.classification.metrics import Scores
 from beatwise.tasks.classification.operating_point import apply_factors, recall_first_factors
+from beatwise.tasks.metrics import Floats
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.trained_model import TrainedModel
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from beatwise.tasks.classification.intervals import band, interval_ends
-from beatwise.tasks.classification.metrics import Floats, Scores, ratio, score
+from beatwise.tasks.classification.metrics import Scores, score
+from beatwise.tasks.intervals import band, interval_ends
+from beatwise.tasks.metrics import Floats, ratio
 
 # One beat in ten thousand to every beat, twenty steps a decade.
 PREVALENCE: Final = np.geomspace(1e-4, 1, 81)

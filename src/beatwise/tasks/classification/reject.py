@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from beatwise.tasks.classification.intervals import band, bootstrap, interval, interval_ends
-from beatwise.tasks.classification.metrics import ROUNDING, Floats, confusion_scores, falling, macro_average, ratio
+from beatwise.tasks.classification.metrics import ROUNDING, Counts, falling
+from beatwise.tasks.intervals import band, bootstrap, interval, interval_ends
+from beatwise.tasks.metrics import Floats, ratio
 
 COVERAGE_GRID: Final = np.linspace(0.005, 1, 200)
 
@@ -122,13 +123,13 @@ def measure_rejection(
     def scores(weights: Floats) -> dict[str, Floats]:
         confusion = (weights @ (cells * accepted[:, None])).astype(np.float64).reshape(-1, n_classes, n_classes)
         of_class = (weights @ cells).astype(np.float64).reshape(-1, n_classes, n_classes).sum(axis=2)
-        overall, per_class = confusion_scores(confusion)
+        accepted_sample = Counts(confusion)
         return {
             "coverage": confusion.sum(axis=(1, 2)) / of_class.sum(axis=1),
-            "error": 1 - overall["accuracy"],
-            "macro_recall": macro_average(per_class["recall"]),
+            "error": 1 - accepted_sample["accuracy"],
+            "macro_recall": accepted_sample["macro_recall"],
             "coverage_of_class": ratio(confusion.sum(axis=2), of_class),
-            "recall": per_class["recall"],
+            "recall": accepted_sample["recall"],
         }
 
     point, drawn = bootstrap(scores, len(target), draws=draws, seed=seed, cluster=cluster)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.tasks.base import TASKS, Task, finite_numbers
+from beatwise.tasks.classification import metrics as _metrics  # noqa: F401
 
 
 @TASKS.register("classification")

@@ -1,0 +1,152 @@
+"""The one registry of metrics: how each is computed, what it is called, which way is better, and its bounds.
+
+A metric is one function from a weighted sample of predictions to its values; a decorator registers it. A sample holds
+b weightings of the same n examples: all ones in one row give the plain metric, the counts of bootstrap draws give its
+value in each draw, so that a metric and its interval come from one piece of code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.registry import unknown_name
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class Sample:
+    """Predictions with b weightings, as metrics take them; every metric of it is computed once.
+
+    A task's own kind of sample adds what its metrics share as cached properties.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a value."""
+        self._values: dict[str, Floats] = {}
+
+    def __getitem__(self, name: str) -> Floats:
+        """The values of a metric: ``float64 [b]``, or ``float64 [b, n_classes]`` of one for each class."""
+        if name not in self._values:
+            self._values[name] = METRICS[name].compute(self)
+        return self._values[name]
+
+
+Compute = Callable[[Any], Floats]
+F = TypeVar("F", bound=Compute)
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: Its name in configuration, tables of results and trackers.
+        label: Its name wherever people read it.
+        task: Name of the task that it belongs to.
+        higher_is_better: Which way is better.
+        low: Its smallest possible value; None without a bound.
+        high: Its largest possible value; None without a bound.
+        per_class: Whether it has one value for each class rather than one overall.
+        compute: The function from a :class:`Sample` to its values.
+    """
+
+    name: str
+    label: str
+    task: str
+    higher_is_better: bool
+    low: float | None
+    high: float | None
+    per_class: bool
+    compute: Compute
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, -1 where less is: times this, more is better of any metric."""
+        return 1 if self.higher_is_better else -1
+
+    def best(self, values: Sequence[float]) -> float:
+        """The best of several values."""
+        return max(values) if self.higher_is_better else min(values)
+
+
+class Metrics(Mapping[str, Metric]):
+    """Metrics by name, in the order in which they were registered."""
+
+    def __init__(self) -> None:
+        """Begin without one."""
+        self._entries: dict[str, Metric] = {}
+
+    def register(
+        self,
+        name: str,
+        *,
+        task: str,
+        label: str = "",
+        higher_is_better: bool = True,
+        low: float | None = 0.0,
+        high: float | None = 1.0,
+        per_class: bool = False,
+    ) -> Callable[[F], F]:
+        """Decorate a function to make it a metric; the arguments are the attributes of :class:`Metric`."""
+
+        def add(compute: F) -> F:
+            if name in self._entries:
+                raise BeatwiseError(f"The metric {name!r} is registered twice.")
+            entry = Metric(name, label or name.replace("_", " "), task, higher_is_better, low, high, per_class, compute)
+            self._entries[name] = entry
+            return compute
+
+        return add
+
+    def __getitem__(self, name: str) -> Metric:
+        if name not in self._entries:
+            raise BeatwiseError(unknown_name("metric", name, self._entries))
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def overall(self, task: str | None = None) -> list[str]:
+        """Names of the metrics that have one value for all classes, of one task or of all."""
+        return [name for name, metric in self.items() if not metric.per_class and task in (None, metric.task)]
+
+    def per_class(self, task: str) -> list[str]:
+        """Names of the metrics that have one value for each class."""
+        return [name for name, metric in self.items() if metric.per_class and metric.task == task]
+
+    def check_overall(self, name: str) -> str:
+        """Refuse what is no overall metric of any task.
+
+        Raises:
+            BeatwiseError: If the name is unknown, or that of a metric for each class.
+        """
+        if name not in (known := self.overall()):
+            raise BeatwiseError(unknown_name("metric", name, known))
+        return name
+
+
+METRICS = Metrics()
+
+
+def ratio(top: Floats, bottom: Floats, otherwise: float = np.nan) -> Floats:
+    """Quotients, and another value where the divisor is 0."""
+    return np.divide(top, bottom, out=np.full(np.broadcast(top, bottom).shape, otherwise), where=bottom != 0)
+
+
+def plain(values: Floats) -> Any:
+    """Numbers as nested lists for JSON, None where one is not defined."""
+    out = values.astype(object)
+    out[np.isnan(values)] = None
+    return out.tolist()
