@@ -595,8 +595,8 @@ def main() -> None:
     parser.add_argument("--levers", action="store_true", help="measure what lowers the floor instead of the peers")
     given = parser.parse_args()
     models = given.models.split(",")
-    if unknown := [name for name in models if name not in list_models()]:
-        parser.error(f"no model {', '.join(unknown)}; there are {', '.join(list_models())}")
+    if unknown := [name for name in models if name not in list_models(by_gradients=True)]:
+        parser.error(f"no model {', '.join(unknown)}; there are {', '.join(list_models(by_gradients=True))}")
 
     # Everyone trains on the CPU, and Beatwise would take a GPU by itself.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -12,6 +12,7 @@ import torch
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.representations import REPRESENTATIONS
+from beatwise.networks.base import SelfFitting
 from beatwise.networks.zoo import MODELS, build_model, list_models
 
 # Stands above and below the table in a file; paths from the repository's root.
@@ -34,9 +35,11 @@ def _row(name: str) -> tuple[str, ...]:
     # Counted without drawing weights.
     with torch.device("meta"):
         network = build_model(name, input_shape=shape, n_outputs=5)
-    n_parameters = sum(p.numel() for p in network.parameters())
+    # The number of trees comes from the data.
+    grows = issubclass(model, SelfFitting)
+    n_parameters = "–" if grows else f"{sum(p.numel() for p in network.parameters()):,}"
     first_line = (inspect.getdoc(model) or "").split("\n")[0].rstrip(".")
-    return f"`{name}`", model.representation, f"{n_parameters:,}", first_line, model.source
+    return f"`{name}`", model.representation, n_parameters, first_line, model.source
 
 
 def with_table(text: str) -> str:

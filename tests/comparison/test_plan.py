@@ -115,27 +115,13 @@ def test_a_row_names_what_it_changes_the_strategy_over_the_model() -> None:
 
 
 def test_rows_are_plain_data() -> None:
-    rows = plan({"a": {}, "gb": {"reference": "gradient_boosting"}})
+    rows = plan({"a": {}, "gb": {"model": {"use": "gradient_boosting"}}})
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
 
 
-def test_a_reference_is_called_by_name_and_has_all_its_options() -> None:
-    network, by_name, with_options = plan(
-        {
-            "net": {},
-            "gb": {"reference": "gradient_boosting"},
-            "small": {"reference": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 9}}},
-        }
-    )
-    assert [row["reference"] for row in (network, by_name, with_options)] == [False, True, True]
-    expected = {"use": "gradient_boosting", "gradient_boosting": {"iterations": 200, "learning_rate": 0.1}}
-    assert by_name["config"]["model"] == expected
-    assert with_options["config"]["model"]["gradient_boosting"] == {"iterations": 9, "learning_rate": 0.1}
-
-
-def test_a_reference_takes_the_strategy_and_the_signal_whatever_the_base_is_made_for() -> None:
+def test_a_model_that_fits_itself_takes_the_strategy_and_its_own_representation() -> None:
     (row,) = plan(
-        {"gb": {"reference": "gradient_boosting"}},
+        {"gb": {"model": {"use": "gradient_boosting"}}},
         {"over": {"resample": {"use": "full_oversampling"}}},
         model=Model(use="resnet2d"),
     )
@@ -202,14 +188,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"s": {"resample": {"use": "n_per_class", "n_per_class": {"n": -1}}}},
         "resample.n_per_class.n: Input should be greater",
     ),
-    "unknown reference": ({"a": {"reference": "gradient"}}, {}, "reference: Unknown reference 'gradient'. Did you"),
-    "no reference": ({"a": {"reference": None}}, {}, "reference.use: Field required"),
-    "a list of references": ({"a": {"reference": ["gradient_boosting"]}}, {}, "reference: got ['gradient_boosting']"),
-    "reference option out of bounds": (
-        {"a": {"reference": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 0}}}},
-        {},
-        "gradient_boosting.iterations: Input should be greater",
-    ),
+    "reference": ({"a": {"reference": "gradient_boosting"}}, {}, "reference cannot be changed here"),
 }
 
 
@@ -287,7 +266,7 @@ def test_every_setting_of_a_row_changes_its_key(fingerprints: list[str]) -> None
         {"train": {"optimizer": {"adamw": {"weight_decay": 0.5}}}},
         {"resample": {"use": "full_oversampling"}},
         {"tensors": {"rr": False}},
-        {"reference": "gradient_boosting"},
+        {"model": {"use": "gradient_boosting"}},
     ]
     assert len({row_key(plan({"a": change})[0], fingerprints) for change in changes}) == len(changes)
     assert len({row_key(row, fingerprints) for row in plan({"a": {}}, seeds=(1, 2, 3))}) == 3
@@ -298,8 +277,10 @@ def test_options_of_what_was_not_chosen_do_not_change_the_key(fingerprints: list
     assert row_key(plain, fingerprints) == row_key(other, fingerprints)
 
 
-def test_a_reference_s_key_does_not_depend_on_how_networks_are_trained(fingerprints: list[str]) -> None:
-    reference = {"reference": "gradient_boosting"}
+def test_the_key_of_a_model_that_fits_itself_does_not_depend_on_how_networks_are_trained(
+    fingerprints: list[str],
+) -> None:
+    reference = {"model": {"use": "gradient_boosting"}}
     rows = plan({"a": reference}, {"x": {}, "y": {"train": {"epochs": 3}}}) + plan({"a": reference}, train=Train())
     assert len({row_key(row, fingerprints) for row in rows}) == 1
 

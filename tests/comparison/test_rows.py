@@ -28,7 +28,7 @@ from tests.conftest import CLASSES
 
 MakeBeats = Callable[..., pd.DataFrame]
 Parts = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoints]
-BOOSTING = {"reference": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 5}}}
+BOOSTING = {"model": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 5}}}
 COUNTS = ((60, 12, 14, 10, 12), (20, 6, 6, 6, 6), (30, 7, 7, 7, 7))
 SETTINGS = (Evaluate(bootstrap_draws=20), 42)
 
@@ -55,7 +55,7 @@ def parts(make_beats: MakeBeats, tmp_path: Path) -> Parts:
 # --- fitting
 
 
-@pytest.mark.parametrize("changes", [{}, BOOSTING], ids=["network", "reference"])
+@pytest.mark.parametrize("changes", [{}, BOOSTING], ids=["mlp", "boosting"])
 def test_a_row_predicts_every_beat_of_validation_and_test(changes: dict[str, Any], parts: Parts) -> None:
     _, predictions = fit_row(row(changes), parts)
     known = ["target", "prediction", *(f"probability_{name}" for name in CLASSES), "record", "part"]
@@ -77,15 +77,18 @@ def test_a_row_of_a_network_says_what_it_cost_and_how_it_went(parts: Parts) -> N
     assert json.loads(json.dumps(metadata, allow_nan=False)) == metadata
 
 
-def test_a_row_of_a_reference_took_time_and_has_neither_parameters_nor_epochs(parts: Parts) -> None:
+def test_a_model_that_fits_itself_has_a_history_of_its_rounds(parts: Parts) -> None:
     metadata, _ = fit_row(row(BOOSTING), parts)
     assert metadata["seconds"] > 0
-    assert (metadata["n_parameters"], metadata["best_epoch"], metadata["history"]) == (None, None, [])
+    assert metadata["n_parameters"] > 5
+    assert metadata["best_epoch"] == len(metadata["history"]) == 5
+    losses = [epoch["train_loss"] for epoch in metadata["history"]]
+    assert losses == sorted(losses, reverse=True)
 
 
-@pytest.mark.parametrize("changes", [{}, BOOSTING, {"model": {"use": "cnn1d"}}], ids=["mlp", "reference", "cnn1d"])
+@pytest.mark.parametrize("changes", [{}, BOOSTING, {"model": {"use": "cnn1d"}}], ids=["mlp", "boosting", "cnn1d"])
 def test_the_same_row_predicts_the_same_to_the_last_bit_and_another_seed_does_not(changes, parts: Parts) -> None:
-    # Of the reference, the seed draws what is oversampled.
+    # For boosting, the seed draws what is oversampled.
     (_, first), (_, again), (_, other) = (fit_row(row(changes, seed), parts) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     assert (probabilities(first) != probabilities(other)).any()

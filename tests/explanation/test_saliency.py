@@ -102,7 +102,7 @@ def test_attributions_of_a_linear_network_are_its_weights_times_the_way_from_the
     np.testing.assert_allclose(found.aux, weight[:, LENGTH:] * aux, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_models(by_gradients=True))
 def test_attributions_of_every_model_add_up_to_the_difference_of_the_logits(name):
     use = MODELS[name].representation
     x, baseline, _ = made(use)
@@ -210,7 +210,7 @@ def test_a_step_of_the_last_layer_over_time_stands_in_the_middle_of_the_samples_
 
 def test_grad_cam_is_defined_for_networks_with_convolutions_over_time_alone():
     defined = set()
-    for name in list_models():
+    for name in list_models(by_gradients=True):
         x, _, _ = made(MODELS[name].representation)
         network = build_model(name, input_shape=x.shape[1:], n_outputs=3)
         if last_time_layer(network, x, no_aux(x)) is not None:

@@ -306,10 +306,10 @@ def test_a_comparison_of_which_every_row_failed_is_refused_with_the_first_reason
         fit(DIVERGES)
 
 
-def test_networks_and_references_stand_side_by_side(fit) -> None:
-    boosting = {"reference": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 3}}}
+def test_networks_and_trees_stand_side_by_side(fit) -> None:
+    boosting = {"model": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 3}}}
     rows, predictions = fit({"mlp": {}, "boosting": boosting}, seeds=[1])
-    assert [row["metadata"]["n_parameters"] is None for row in rows] == [False, True]
+    assert rows[1]["metadata"]["best_epoch"] == 3
     assert predictions["row"].value_counts().to_dict() == {0: 216, 1: 216}
 
 

@@ -10,7 +10,7 @@ from kedro.config import OmegaConfigLoader
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.networks.settings import Model
-from beatwise.networks.zoo import MODELS
+from beatwise.networks.zoo import list_models
 from beatwise.params import Parameters, check_parameters
 from beatwise.search.plan import SearchPlan, plan_search
 from beatwise.settings import CONFIG_LOADER_ARGS
@@ -62,7 +62,7 @@ def test_the_space_of_every_model_holds_values_that_it_takes(model: str) -> None
 
 
 def test_every_model_that_can_be_trained_has_a_space() -> None:
-    assert set(GIVEN["tune"]["models"]) == set(MODELS.names())
+    assert set(GIVEN["tune"]["models"]) == set(list_models(by_gradients=True))
 
 
 # --- mistakes

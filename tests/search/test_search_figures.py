@@ -18,7 +18,7 @@ from beatwise import figures
 from beatwise.figures.interactive import history
 from beatwise.figures.search import best_so_far
 from beatwise.figures.style import PALETTE, to_png
-from beatwise.networks.zoo import MODELS
+from beatwise.networks.zoo import list_models
 from beatwise.search.plan import SearchPlan
 from beatwise.search.population import draw
 from beatwise.search.results import histories_table, space_table, trials_table
@@ -107,7 +107,9 @@ def searched(
     seed: int = 0,
 ) -> tuple[list[TrialRecord], SearchPlan]:
     """Trials as a search might have found them, the n-th with the n-th of the statuses."""
-    made = plan(space, models={name: {} for name in MODELS.names()}, metric=metric, trials=n, epochs=epochs)
+    made = plan(
+        space, models={name: {} for name in list_models(by_gradients=True)}, metric=metric, trials=n, epochs=epochs
+    )
     random, less = np.random.default_rng(seed), not METRICS[metric].higher_is_better
     records = []
     for number in range(n):

@@ -15,7 +15,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.data.augmentations import AUGMENTATIONS, Batch
 from beatwise.data.padding import beat_lengths
 from beatwise.networks.predict import predict_probabilities
-from beatwise.networks.zoo import MODELS, build_model
+from beatwise.networks.zoo import MODELS, build_model, list_models
 from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES
 from beatwise.tasks.classification.metrics import point_scores
 from beatwise.tasks.registry import METRICS
@@ -311,7 +311,7 @@ def test_class_weights_balance_what_the_sampler_leaves_unbalanced(parts: Parts):
 # --- padding
 
 
-@pytest.mark.parametrize("model", MODELS.names())
+@pytest.mark.parametrize("model", list_models(by_gradients=True))
 def test_only_networks_that_ignore_padding_and_have_no_batch_normalisation_are_trimmed(make_beats, model):
     beats = make_beats(length=96, records=True)
     given = (tensors(beats, beats, MODELS[model].representation),) * 2

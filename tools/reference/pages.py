@@ -291,13 +291,11 @@ def choices() -> list[tuple[str, type[Choice] | None, str]]:
         ("Trial schedulers", TrialScheduler, "tune.<search>.scheduler"),
         ("Segmentation rules", SegmentRule, "segment.rule"),
         ("Projections", Projections, "explain.projections"),
-        ("References", None, "compare.<comparison>.models.<name>.reference"),
     ]
 
 
 def registries() -> dict[str, Registry[Any]]:
     """All registries, by their section on the page."""
-    from beatwise.comparison.reference import REFERENCES
     from beatwise.data.augmentations import AUGMENTATIONS
     from beatwise.data.representations import REPRESENTATIONS
     from beatwise.data.resampling import STRATEGIES
@@ -324,7 +322,6 @@ def registries() -> dict[str, Registry[Any]]:
         "Trial schedulers": SCHEDULERS,
         "Segmentation rules": RULES,
         "Projections": PROJECTIONS,
-        "References": REFERENCES,
     }
 
 
@@ -340,7 +337,7 @@ def choices_page() -> str:
     ]
     named = registries()
     for title, _, place in choices():
-        parts += [f"## {title}", f"`{place}`" if title == "References" else f"`{place}.use`"]
+        parts += [f"## {title}", f"`{place}.use`"]
         if title == "Models":
             parts.append("What each is, its size and its source: [Models](models.md).")
         entries = named[title]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beatwise.comparison.reference import REFERENCES
-from beatwise.comparison.rows import own_config
 from beatwise.comparison.settings import Comparison, Rows
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import flatten, merged
@@ -14,8 +12,8 @@ from beatwise.core.registry import unknown_name
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.training.checkpoint import key_of
-from beatwise.training.fit import changed_block, changed_fit, fit_blocks
-from beatwise.training.settings import FitConfig, Train
+from beatwise.training.fit import changed_fit, fit_blocks
+from beatwise.training.settings import Train
 
 
 def plan_rows(
@@ -32,10 +30,9 @@ def plan_rows(
         train: Likewise.
 
     Returns:
-        One mapping a row: ``model`` and ``strategy`` (what they are called), ``seed``, ``reference`` (whether it is
-        one), ``changes`` (what model and strategy change, by full name), ``config``, a
-        ``FitConfig`` as plain data, and ``members``. Ensembles come last; an ensemble has no seed
-        and no configuration, but members, the numbers of the rows that it averages.
+        One mapping a row: ``model`` and ``strategy`` (their names), ``seed``, ``changes`` (what model and strategy
+        change, by full name), ``config`` (a ``FitConfig`` as plain data) and ``members``. Ensembles come last; an
+        ensemble has no seed and no configuration, but members: the numbers of the rows that it averages.
 
     Raises:
         BeatwiseError: If a model or strategy changes what is no parameter, or to a value that is not allowed, or an
@@ -49,16 +46,13 @@ def plan_rows(
     for model_name, model_changes in chosen.models.items():
         for strategy, strategy_changes in chosen.strategies.items():
             changes = merged(model_changes, strategy_changes)
-            config, is_reference = _config(
-                base, changes, classes, f"{key}.models.{model_name} with strategies.{strategy}"
-            )
+            config = changed_fit(base, changes, classes, 0, f"{key}.models.{model_name} with strategies.{strategy}")
             for seed in chosen.seeds:
                 plan.append(
                     {
                         "model": model_name,
                         "strategy": strategy,
                         "seed": seed,
-                        "reference": is_reference,
                         "changes": flatten(changes),
                         "config": {**config.model_dump(mode="json"), "seed": seed},
                         "members": [],
@@ -90,37 +84,12 @@ def _ensembles(chosen: Rows, fits: Sequence[Mapping[str, Any]], key: str) -> lis
                     "model": name,
                     "strategy": strategy,
                     "seed": None,
-                    "reference": False,
                     "changes": {"ensemble": " + ".join(models)},
                     "config": {},
                     "members": members,
                 }
             )
     return rows
-
-
-def _config(
-    base: Mapping[str, Any], changes: Mapping[str, Any], classes: list[str], key: str
-) -> tuple[FitConfig, bool]:
-    """The configuration of a fit, and whether it is one of a reference."""
-    if "reference" not in changes:
-        return changed_fit(base, changes, classes, 0, key, allowed=["reference"]), False
-    reference = _reference(changes["reference"], key)
-    of_fit = {name: block for name, block in changes.items() if name != "reference"}
-    if base["tensors"]["use"] == "auto":
-        # The base's model may be made for images.
-        base = merged(base, {"tensors": {"use": "signal"}})
-    return changed_fit(base, of_fit, classes, 0, key).model_copy(update={"model": reference}), True
-
-
-def _reference(given: Any, key: str) -> Model:
-    """The choice of a reference, by its name alone or with options as every choice has them."""
-    key = f"{key}: reference"
-    choice: Model = changed_block(Model, {}, {"use": given} if isinstance(given, str) else given, key)
-    try:
-        return Model.model_validate({"use": choice.use, choice.use: choice.chosen(REFERENCES)})
-    except BeatwiseError as error:
-        raise BeatwiseError(f"{key}: {error}") from error
 
 
 def row_key(row: Mapping[str, Any], fingerprints: list[str]) -> str:
@@ -130,4 +99,4 @@ def row_key(row: Mapping[str, Any], fingerprints: list[str]) -> str:
         row: A row of the plan.
         fingerprints: Of the parts, see ``fingerprints_of``.
     """
-    return key_of([own_config(row), row["reference"]], fingerprints)
+    return key_of(row["config"], fingerprints)

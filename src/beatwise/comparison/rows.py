@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from beatwise.comparison.reference import REFERENCES
 from beatwise.core.files import written_whole
 from beatwise.data.examples import PART, TARGET
 from beatwise.tasks.classification.intervals import draw_scores
@@ -21,7 +19,6 @@ from beatwise.tasks.classification.predictions import (
     clusters_of,
     measure_predictions,
     predict,
-    prediction_table,
     probabilities,
     probability_columns,
 )
@@ -63,11 +60,6 @@ class FinishedRows:
             (folder / RESULT).write_text(json.dumps(metadata, allow_nan=False), encoding="utf-8")
 
 
-def own_config(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row of the plan is fitted with: how networks are trained is nothing to a reference."""
-    return {name: block for name, block in row["config"].items() if not (row["reference"] and name == "train")}
-
-
 def fit_row(
     row: Mapping[str, Any], parts: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoints]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -89,28 +81,16 @@ def fit_row(
     train_beats, val_beats, test_beats, checkpoints = parts
     config = FitConfig.model_validate(row["config"])
     train, val, test = fit_tensors(resample_train(train_beats, config), train_beats, config, val_beats, test_beats)
-    if row["reference"]:
-        started = time.perf_counter()
-        name = config.model.use
-        fitted = REFERENCES[name](train, val, seed=config.seed, **config.model.chosen(REFERENCES))
-        tables = {part: prediction_table(tensors, fitted(tensors)) for part, tensors in (("val", val), ("test", test))}
-        metadata: dict[str, Any] = {
-            "n_parameters": None,
-            "best_epoch": None,
-            "seconds": time.perf_counter() - started,
-            "history": [],
-        }
-    else:
-        # A machine of a cluster that does not share the project's folder keeps no checkpoints.
-        kept = checkpoints if checkpoints.folder.parent.is_dir() else None
-        model, history = fit_model(train, val, config, kept, show_progress=False)
-        tables = {part: predict(model, tensors) for part, tensors in (("val", val), ("test", test))}
-        metadata = {
-            "n_parameters": model.metadata["n_parameters"],
-            "best_epoch": model.metadata["best_epoch"],
-            "seconds": float(history["seconds"].sum() + history["val_seconds"].sum()),
-            "history": [_without_nan(epoch) for epoch in model.history],
-        }
+    # A machine of a cluster that does not share the project's folder keeps no checkpoints.
+    kept = checkpoints if checkpoints.folder.parent.is_dir() else None
+    model, history = fit_model(train, val, config, kept, show_progress=False)
+    tables = {part: predict(model, tensors) for part, tensors in (("val", val), ("test", test))}
+    metadata = {
+        "n_parameters": model.metadata["n_parameters"],
+        "best_epoch": model.metadata["best_epoch"],
+        "seconds": float(history["seconds"].sum() + history["val_seconds"].sum()),
+        "history": [_without_nan(epoch) for epoch in model.history],
+    }
     together = pd.concat([table.assign(**{PART: part}) for part, table in tables.items()], ignore_index=True)
     return metadata, together.drop(columns="sample", errors="ignore")
 
@@ -135,9 +115,8 @@ def average_rows(
     mean = np.mean([probabilities(table) for table in tables], axis=0)
     averaged = tables[0].assign(prediction=mean.argmax(axis=1))
     averaged[probability_columns(averaged)] = mean
-    sizes = [fact["n_parameters"] for fact in metadata]
     together = {
-        "n_parameters": None if None in sizes else sum(sizes),
+        "n_parameters": sum(fact["n_parameters"] for fact in metadata),
         "best_epoch": None,
         "seconds": sum(fact["seconds"] for fact in metadata),
         "history": [],

@@ -14,7 +14,7 @@ class Rows(Block):
 
     Attributes:
         models: By the name they are to have in the leaderboard: what each changes in the blocks ``model``, ``tensors``,
-            ``resample`` and ``train``; or ``reference``, the name of a classifier that is no network.
+            ``resample`` and ``train``.
         strategies: By name: what each changes, over what the model changes.
         seeds: Seeds.
         ensembles: By the name they are to have in the leaderboard: the models whose probabilities are averaged, over

@@ -158,11 +158,10 @@ def _log_failed_rows(rows: list[dict[str, Any]]) -> None:
 def _start_row(row: dict[str, Any]) -> mlflow.ActiveRun:
     """Open the run of a row and log what it is fitted with, or of what."""
     from beatwise.comparison.leaderboard import is_ensemble, row_name
-    from beatwise.comparison.rows import own_config
 
     run = mlflow.start_run(run_name=row_name(row), nested=True)
     mlflow.set_tags({"model": row["model"], "strategy": row["strategy"]})
-    mlflow.log_params(row["changes"] if is_ensemble(row) else flatten(own_config(row)))
+    mlflow.log_params(row["changes"] if is_ensemble(row) else flatten(row["config"]))
     return run
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
+
+if TYPE_CHECKING:
+    from beatwise.data.representations import TensorSet
 
 # Units of the hidden layer that joins auxiliary features with those of the network.
 HEAD_WIDTH: Final = 64
@@ -94,12 +98,41 @@ class Network(nn.Module):
             self.head.linear.bias.copy_(bias)
 
 
+class SelfFitting(Network):
+    """A network that an algorithm of its own fits, without gradients and without the settings of ``train``.
+
+    Its outputs are constant almost everywhere in its input, so that no gradient explains them.
+
+    Attributes:
+        learning_rate: What it writes into the history as its learning rate.
+    """
+
+    learning_rate: float
+
+    def fit(self, train: TensorSet, val: TensorSet, seed: int) -> list[float]:
+        """Fit the network.
+
+        Args:
+            train: Training part.
+            val: Validation part; may end the fit, is not fitted.
+            seed: Seed.
+
+        Returns:
+            The loss on the training part after each round.
+        """
+        raise NotImplementedError
+
+    def rounds(self, x: Tensor, aux: Tensor) -> Iterator[Tensor]:
+        """Outputs ``[n, n_outputs]`` after each round; the last ones are those of :meth:`forward`."""
+        raise NotImplementedError
+
+
 MODELS: Registry[type[Network]] = Registry("model", supplied=["input_shape"])
 
 
-def list_models() -> list[str]:
-    """Names of all models."""
-    return MODELS.names()
+def list_models(*, by_gradients: bool = False) -> list[str]:
+    """Names of all models, or of those alone that gradients train."""
+    return [name for name in MODELS.names() if not (by_gradients and issubclass(MODELS[name], SelfFitting))]
 
 
 def build_model(name: str, *, input_shape: tuple[int, ...], n_outputs: int, n_aux: int = 0, **options: Any) -> Network:

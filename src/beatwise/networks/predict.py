@@ -30,7 +30,7 @@ def in_chunks(
         aux: ``float32 [n, f]``.
 
     Returns:
-        The rows, ``float32 [n, …]``, on that device.
+        The rows, ``float32 [n, …]`` (``float64``, where the function returns it), on that device.
     """
     device = next(network.parameters()).device
     was_training = network.training
@@ -40,7 +40,8 @@ def in_chunks(
         for start in range(0, len(x), CHUNK)
     ]
     network.train(was_training)
-    return torch.cat(rows).float()
+    together = torch.cat(rows)
+    return together if together.dtype == torch.float64 else together.float()
 
 
 @torch.inference_mode()
@@ -62,4 +63,4 @@ def predict_probabilities(
     logits = in_chunks(network, network, x, aux)
     if loss == "one_vs_rest":
         logits = F.logsigmoid(logits)
-    return logits.softmax(dim=1).cpu().numpy()
+    return logits.softmax(dim=1).float().cpu().numpy()

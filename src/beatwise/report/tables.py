@@ -362,10 +362,7 @@ def changes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         [*labels, ", ".join(f"{key}={value}" for key, value in row["changes"].items()) or "nothing"]
         for labels, row in distinct.items()
     ]
-    caption = (
-        "Everything else is as the parameters say; reference: a classifier that is no network of the zoo; ensemble: "
-        "the mean of the probabilities of these models."
-    )
+    caption = "Everything else is as the parameters say; ensemble: the mean of the probabilities of these models."
     return Table(caption, ["model", "strategy", "changes"], cells, labels=3)
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import flatten, merged, nested
 from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.base import SelfFitting
 from beatwise.networks.settings import Model
+from beatwise.networks.zoo import MODELS
 from beatwise.search.population import refuse_unsuitable
 from beatwise.search.settings import Search, Tune
 from beatwise.search.space import Space, with_model_spaces
@@ -89,7 +91,12 @@ class SearchPlan:
     def _config(self, changes: Mapping[str, Any], seed: int, key: str) -> FitConfig:
         # The last fit may say otherwise.
         own = nested({name: getattr(self.search, said) for name, said in OWN.items()})
-        return changed_fit(self.base, merged(own, changes), self.classes, seed, key)
+        config = changed_fit(self.base, merged(own, changes), self.classes, seed, key)
+        if issubclass(MODELS[config.model.use], SelfFitting):
+            raise BeatwiseError(
+                f"{key}: {config.model.use} fits itself, and a search trains its models epoch by epoch. Leave it out."
+            )
+        return config
 
     def plain(self) -> dict[str, Any]:
         """As plain data."""

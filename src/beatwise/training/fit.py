@@ -15,6 +15,7 @@ from beatwise.core.settings import Block
 from beatwise.data.representations import TensorSet, TensorSpec, build_tensors
 from beatwise.data.resampling import resample_beats
 from beatwise.data.settings import Resample, Tensors
+from beatwise.networks.base import SelfFitting
 from beatwise.networks.settings import Model
 from beatwise.networks.zoo import MODELS
 from beatwise.training.options import check_fit, chosen_training, representation
@@ -42,6 +43,9 @@ def fit_config(
         BeatwiseError: If a name or an option is unknown, or a value is not allowed.
     """
     check_fit(model, train, tensors)
+    if issubclass(MODELS[model.use], SelfFitting):
+        # It uses none of these settings; their defaults stand for them, so that equal fits have equal configurations.
+        train = Train(monitor=train.monitor)
     chosen = tensors.model_copy(update={"use": representation(model, tensors)})
     return FitConfig.model_validate(
         {

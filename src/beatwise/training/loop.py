@@ -20,6 +20,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.data.augmentations import AUGMENTATIONS, Batch, augment
 from beatwise.data.padding import beat_lengths, without_common_padding
 from beatwise.data.representations import TensorSet
+from beatwise.networks.base import SelfFitting
 from beatwise.networks.predict import predict_probabilities
 from beatwise.networks.zoo import MODELS, Network, build_model
 from beatwise.tasks.classification.forgetting import count_moves
@@ -29,6 +30,7 @@ from beatwise.tasks.registry import METRICS
 from beatwise.training.checkpoint import Checkpoints, State, key_of
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
 from beatwise.training.options import CHOICES, chosen_training
+from beatwise.training.rounds import fit_rounds
 from beatwise.training.settings import FitConfig, Train
 from beatwise.training.trained_model import TrainedModel
 from beatwise.training.val_history import ValHistory
@@ -54,7 +56,7 @@ def fit_model(
     val_history: ValHistory | None = None,
     show_progress: bool = True,
 ) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train one model of the zoo and keep the weights of its best epoch.
+    """Train one model of the zoo and keep the weights of its best epoch, or fit one that fits itself.
 
     Args:
         train: Training part, resampled.
@@ -76,24 +78,32 @@ def fit_model(
     """
     # Weights, dropout and the order of beats come from the seed alone, and the caller's generator is left as it was.
     with torch.random.fork_rng():
-        training = new_training(train, val, config, val_history)
-        n_parameters = sum(p.numel() for p in training.network.parameters())
-        if show_progress:
-            log.info(
-                "Training %s with %s parameters on %s beats", config.model.use, f"{n_parameters:,}", f"{len(train.y):,}"
-            )
-        key = training_key(train, val, config, with_val_history=val_history is not None)
-        training.run(checkpoints, key, show_progress)
+        network = _new_network(train, val, config)
+        n_parameters = sum(p.numel() for p in network.parameters())
+        if isinstance(network, SelfFitting):
+            log.info("Fitting %s on %s beats", config.model.use, f"{len(train.y):,}")
+            rows = fit_rounds(network.cpu(), train, val, config.seed, _tracked(config.train), val_history)
+            n_parameters, best_epoch = sum(p.numel() for p in network.parameters()), len(rows)
+        else:
+            training = Training(network, train, val, config.train, _device(), val_history)
+            if show_progress:
+                size = (f"{n_parameters:,}", f"{len(train.y):,}")
+                log.info("Training %s with %s parameters on %s beats", config.model.use, *size)
+            key = training_key(train, val, config, with_val_history=val_history is not None)
+            training.run(checkpoints, key, show_progress)
+            rows, best_epoch = training.rows, training.best.epoch
+            if checkpoints is not None:
+                checkpoints.remove(key)
     counts = np.bincount(train.y, minlength=len(train.spec.classes)).tolist()
     model = TrainedModel(
-        network=training.network.cpu().eval(),
+        network=network.cpu().eval(),
         input_shape=tuple(train.x.shape[1:]),
         spec=train.spec,
         config=_settings(config),
-        history=training.rows,
+        history=rows,
         metadata={
             "n_parameters": n_parameters,
-            "best_epoch": training.best.epoch,
+            "best_epoch": best_epoch,
             "trained_on": dict(zip(train.spec.classes, counts, strict=True)),
             "val_fingerprint": val.fingerprint,
             **(
@@ -101,15 +111,13 @@ def fit_model(
             ),
         },
     )
-    if checkpoints is not None:
-        checkpoints.remove(key)
-    return model, pd.DataFrame(training.rows)
+    return model, pd.DataFrame(rows)
 
 
 def new_training(
     train: TensorSet, val: TensorSet, config: FitConfig, val_history: ValHistory | None = None
 ) -> Training:
-    """A training before its first epoch; seeds torch's generator.
+    """A training by gradients before its first epoch; seeds torch's generator.
 
     Args:
         train: Training part, resampled.
@@ -118,23 +126,29 @@ def new_training(
         val_history: Is given the predictions of validation after each epoch.
 
     Raises:
-        BeatwiseError: If the tensors of the two parts were made differently.
+        BeatwiseError: If the tensors of the two parts were made differently, or the model fits itself.
     """
+    network = _new_network(train, val, config)
+    if isinstance(network, SelfFitting):
+        raise BeatwiseError(f"The model {config.model.use!r} fits itself: it cannot be trained epoch by epoch.")
+    return Training(network, train, val, config.train, _device(), val_history)
+
+
+def _new_network(train: TensorSet, val: TensorSet, config: FitConfig) -> Network:
+    """A network with fresh weights on the device; seeds torch's generator."""
     if train.spec != val.spec:
         raise BeatwiseError(
             "The training and validation tensors were made differently, so they do not belong to one run: run the "
             "pipeline from `build_tensors` on."
         )
-    device = _device()
     torch.manual_seed(config.seed)
-    network = build_model(
+    return build_model(
         config.model.use,
         input_shape=train.x.shape[1:],
         n_outputs=len(train.spec.classes),
         n_aux=train.aux.shape[1],
         **config.model.chosen(MODELS),
-    ).to(device)
-    return Training(network, train, val, config.train, device, val_history)
+    ).to(_device())
 
 
 def training_key(train: TensorSet, val: TensorSet, config: FitConfig, *, with_val_history: bool = False) -> str:
@@ -350,7 +364,7 @@ class Training:
                 "epoch": epoch,
                 "learning_rate": rate,
                 "train_loss": train_loss,
-                **{f"val_{name}": scores[name] for name in dict.fromkeys([*TRACKED, how.monitor])},
+                **{f"val_{name}": scores[name] for name in _tracked(how)},
                 "seconds": seconds,
                 "val_seconds": time.perf_counter() - started,
             }
@@ -432,6 +446,11 @@ def can_be_trimmed(network: Network) -> bool:
     """
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
     return network.ignores_padding and not normalised
+
+
+def _tracked(how: Train) -> list[str]:
+    """The validation metrics of a history."""
+    return list(dict.fromkeys([*TRACKED, how.monitor]))
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,0 +1,196 @@
+"""Gradient-boosted decision trees: scikit-learn fits them, a network holds and walks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from beatwise.data.representations import TensorSet
+from beatwise.networks.base import MODELS, SelfFitting
+
+# Boosting ends after so many rounds without a gain on validation.
+PATIENCE: Final = 10
+
+
+class Trees(nn.Module):
+    """Decision trees, round by round, whose leaves add up to the outputs.
+
+    A child is the number of an inner node, or ``~i`` for leaf ``i``; nodes and leaves are numbered over all trees. What
+    was learned is double precision and counts as parameters.
+
+    Attributes:
+        feature: The feature that each inner node compares, ``int64 [n_nodes]``.
+        threshold: The value up to which it leads to the left.
+        left: The child on the left.
+        right: The child on the right.
+        missing_left: Whether a missing value leads to the left, ``bool [n_nodes]``.
+        root: The first node of each tree, ``int64 [n_trees]``.
+        column: The output to which each tree of a round adds.
+        leaf: Values of all leaves.
+        base: Outputs before the first round, ``[n_outputs]``; -∞ for a class without training examples.
+    """
+
+    feature: Tensor
+    threshold: Tensor
+    left: Tensor
+    right: Tensor
+    missing_left: Tensor
+    root: Tensor
+    column: Tensor
+    leaf: Tensor
+    base: Tensor
+
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__()
+        for name in ("feature", "left", "right", "root", "column"):
+            self.register_buffer(name, torch.empty(0, dtype=torch.int64))
+        self.register_buffer("missing_left", torch.empty(0, dtype=torch.bool))
+        for name, length in {"threshold": 0, "leaf": 0, "base": n_outputs}.items():
+            values = torch.zeros(length, dtype=torch.float64)
+            self.register_parameter(name, nn.Parameter(values, requires_grad=False))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # How many nodes and leaves there are is part of what is loaded.
+        for name, held in (*self.named_parameters(), *self.named_buffers()):
+            held.data = held.new_empty(state_dict[prefix + name].shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def hold(self, trees: Sequence[npt.NDArray[np.void]], columns: npt.NDArray[np.int64], base: Tensor) -> None:
+        """Take over fitted trees.
+
+        Args:
+            trees: Nodes of each tree, as scikit-learn keeps them, round by round.
+            columns: The output to which each tree of a round adds.
+            base: Outputs before the first round, ``float64 [n_outputs]``.
+        """
+        nodes = np.concatenate(trees)
+        begin = np.cumsum([0, *map(len, trees)])
+        offset = np.repeat(begin[:-1], np.diff(begin))
+        is_leaf = nodes["is_leaf"].astype(bool)
+        number = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(~is_leaf) - 1)
+        inner = nodes[~is_leaf]
+        state = {
+            "feature": inner["feature_idx"].astype(np.int64),
+            "threshold": inner["num_threshold"],
+            "left": number[(nodes["left"] + offset)[~is_leaf]],
+            "right": number[(nodes["right"] + offset)[~is_leaf]],
+            "missing_left": inner["missing_go_to_left"].astype(bool),
+            "root": number[begin[:-1]],
+            "column": columns,
+            "leaf": nodes["value"][is_leaf],
+        }
+        self.load_state_dict(
+            {**{name: torch.from_numpy(values.copy()) for name, values in state.items()}, "base": base}
+        )
+
+    def leaves(self, x: Tensor, root: Tensor) -> Tensor:
+        """The values of the leaves that examples reach.
+
+        Args:
+            x: ``float [n, f]``.
+            root: First nodes of some trees, ``int64 [n_trees]``.
+
+        Returns:
+            ``float64 [n, n_trees]``.
+        """
+        x, node = x.double(), root.expand(len(x), -1)
+        while (is_inner := node >= 0).any():
+            at = node.clamp(min=0)
+            value = x.gather(1, self.feature[at])
+            to_left = torch.where(value.isnan(), self.missing_left[at], value <= self.threshold[at])
+            node = torch.where(is_inner, torch.where(to_left, self.left[at], self.right[at]), node)
+        return self.leaf[~node]
+
+    def rounds(self, x: Tensor) -> Iterator[Tensor]:
+        """Outputs ``float64 [n, n_outputs]`` after each round."""
+        outputs = self.base.repeat(len(x), 1)
+        for root in torch.split(self.root, max(len(self.column), 1)):
+            outputs = outputs.index_add(1, self.column, self.leaves(x, root))
+            yield outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[n, f]`` to outputs ``float64 [n, n_outputs]``."""
+        outputs = self.base.repeat(len(x), 1)
+        # One round after the other, as scikit-learn adds them: another order would round differently.
+        for values in torch.split(self.leaves(x, self.root), max(len(self.column), 1), dim=1):
+            outputs.index_add_(1, self.column, values)
+        return outputs
+
+
+@MODELS.register("gradient_boosting")
+class GradientBoosting(SelfFitting):
+    """Boosted decision trees on the values of the representation and the auxiliary features.
+
+    A round adds one tree a class. Boosting ends after ``iterations`` rounds, or when validation no longer gains.
+    """
+
+    layout = "any"
+    source = "Ke et al., NeurIPS 2017; scikit-learn"
+
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, ...],
+        iterations: Annotated[int, Field(ge=1)] = 200,
+        learning_rate: Annotated[float, Field(gt=0)] = 0.1,
+    ) -> None:
+        super().__init__()
+        self.iterations, self.learning_rate = iterations, learning_rate
+
+    def add_head(self, n_outputs: int, n_aux: int) -> None:
+        """Trees have no head; they are told the number of outputs."""
+        self.trees = Trees(n_outputs)
+
+    def forward(self, x: Tensor, aux: Tensor) -> Tensor:
+        """Map ``float32 [n, *input_shape]`` and auxiliary features ``[n, n_aux]`` to outputs ``float64``."""
+        return self.trees(torch.cat([x.flatten(1), aux], dim=1))
+
+    def penultimate(self, x: Tensor, aux: Tensor) -> Tensor:
+        """The value that each tree adds, ``float32 [n, n_trees]``."""
+        return self.trees.leaves(torch.cat([x.flatten(1), aux], dim=1), self.trees.root).float()
+
+    def rounds(self, x: Tensor, aux: Tensor) -> Iterator[Tensor]:
+        """Outputs ``float64 [n, n_outputs]`` after each round."""
+        return self.trees.rounds(torch.cat([x.flatten(1), aux], dim=1))
+
+    def fit(self, train: TensorSet, val: TensorSet, seed: int) -> list[float]:
+        """Fit scikit-learn's HistGradientBoostingClassifier and take over its trees.
+
+        Args:
+            train: Training part.
+            val: Validation part; ends the boosting when it no longer gains.
+            seed: Seed.
+
+        Returns:
+            The log loss on the training part after each round.
+        """
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        booster = HistGradientBoostingClassifier(
+            max_iter=self.iterations,
+            learning_rate=self.learning_rate,
+            early_stopping=True,
+            n_iter_no_change=PATIENCE,
+            random_state=seed,
+        )
+        # A class that is not in the training part cannot be scored.
+        known = np.isin(val.y, train.y)
+        booster.fit(_values(train), train.y, X_val=_values(val)[known], y_val=val.y[known])
+        rounds = booster._predictors
+        # Two classes share one tree a round, which adds to the output of the second one.
+        columns = booster.classes_[-len(rounds[0]) :]
+        base = torch.full_like(self.trees.base, -torch.inf)
+        base[booster.classes_] = 0.0
+        base[columns] = torch.from_numpy(booster._baseline_prediction[0])
+        self.trees.hold([tree.nodes for trees in rounds for tree in trees], columns, base)
+        return [-float(score) for score in booster.train_score_[1:]]
+
+
+def _values(tensors: TensorSet) -> npt.NDArray[Any]:
+    return np.hstack([tensors.x.reshape(len(tensors.x), -1), tensors.aux])
