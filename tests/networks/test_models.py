@@ -14,7 +14,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.data.padding import beat_mask
 from beatwise.data.representations import REPRESENTATIONS
 from beatwise.networks.blocks import Pool1d, Positions
-from beatwise.networks.predict import predict_probabilities
+from beatwise.networks.predict import in_chunks
 from beatwise.networks.recurrent import CELLS, RecurrentLayers, turned
 from beatwise.networks.zoo import MODELS, Network, build_model, list_models
 
@@ -259,7 +259,7 @@ def test_a_model_learns_64_beats_by_heart(name):
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-        if (predict_probabilities(network, x, aux).argmax(axis=1) == y.numpy()).all():
+        if (in_chunks(network, network, x, aux).softmax(dim=1).numpy().argmax(axis=1) == y.numpy()).all():
             return
     pytest.fail(f"After 300 steps the loss is {loss.item():.3f}")
 
@@ -315,7 +315,10 @@ def test_evaluation_is_deterministic_and_leaves_the_network_as_it_was(name):
     x, aux = batch(shape)
     network.train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    first, again = predict_probabilities(network, x, aux), predict_probabilities(network, x, aux)
+    first, again = (
+        in_chunks(network, network, x, aux).softmax(dim=1).numpy(),
+        in_chunks(network, network, x, aux).softmax(dim=1).numpy(),
+    )
     assert (first == again).all()
     assert network.training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
@@ -325,10 +328,10 @@ def test_evaluation_is_deterministic_and_leaves_the_network_as_it_was(name):
 def test_probabilities_add_up_to_one_across_chunks(name, monkeypatch):
     network, shape = build(name)
     x, aux = batch(shape)
-    whole = predict_probabilities(network, x, aux)
+    whole = in_chunks(network, network, x, aux).softmax(dim=1).numpy()
     monkeypatch.setattr("beatwise.networks.predict.CHUNK", 5)
     assert whole.sum(axis=1) == pytest.approx(1, abs=1e-6)
-    assert predict_probabilities(network, x, aux) == pytest.approx(whole, abs=1e-6)
+    assert in_chunks(network, network, x, aux).softmax(dim=1).numpy() == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -63,8 +63,8 @@ def parts(make_beats: MakeBeats) -> Parts:
 
 def training(parts: Parts, model: str = "mlp", *, options: dict[str, Any] | None = None, **train: Any) -> Training:
     """A training that has not begun, its network made from a fixed seed."""
-    how = config(model, options=options, **train)
-    torch.manual_seed(how.seed)
+    settings = config(model, options=options, **train)
+    torch.manual_seed(settings.seed)
     network = build_model(
         model,
         input_shape=parts[0].x.shape[1:],
@@ -72,7 +72,7 @@ def training(parts: Parts, model: str = "mlp", *, options: dict[str, Any] | None
         n_aux=parts[0].aux.shape[1],
         **(options or SIZES[model]),
     )
-    return Training(network, *parts, how.train, torch.device("cpu"))
+    return Training(network, *parts, settings.train, torch.device("cpu"))
 
 
 def same(a: TrainedModel, b: TrainedModel) -> bool:

@@ -282,7 +282,7 @@ def test_a_training_that_was_cut_off_ends_with_the_very_numbers(tmp_path, parts:
     torch.manual_seed(99)  # the caller's generator is of no account
     caplog.set_level(logging.INFO)
     assert_the_same(loop.fit_model(*parts, how, Checkpoints(tmp_path)), whole)
-    assert "Going on from epoch 2" in caplog.text
+    assert "Resuming after epoch 2" in caplog.text
     assert not files(tmp_path)
 
 
@@ -419,7 +419,7 @@ def test_a_training_goes_on_with_its_own_settings_and_beats_alone(tmp_path, part
     whole = loop.fit_model(train, val, other)
     caplog.set_level(logging.INFO)
     assert_the_same(loop.fit_model(train, val, other, Checkpoints(tmp_path)), whole)
-    assert "Going on" not in caplog.text
+    assert "Resuming" not in caplog.text
     # The first one still can.
     assert files(tmp_path) == [file]
     assert file.read_bytes() == before
@@ -429,7 +429,7 @@ def test_defaults_that_are_spelled_out_are_no_change(tmp_path, parts: Parts, cap
     cut_off(parts, config(epochs=4), tmp_path, 2)
     caplog.set_level(logging.INFO)
     loop.fit_model(*parts, config(epochs=4, optimizer=choose("adamw", weight_decay=0.01)), Checkpoints(tmp_path))
-    assert "Going on from epoch 2" in caplog.text
+    assert "Resuming after epoch 2" in caplog.text
 
 
 def test_a_checkpoint_holds_the_last_epoch_while_a_training_runs(tmp_path, parts: Parts):

@@ -129,8 +129,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_very_numbers(tmp_path: 
     except BaseException:
         kill(beside)
         raise
-    assert f"Going on from epoch {done}, where this training was cut off" in went_on
-    assert "Going on" not in wait_for(beside, left_alone)
+    assert f"Resuming after epoch {done}, where this training was cut off" in went_on
+    assert "Resuming" not in wait_for(beside, left_alone)
 
     metrics, history, predictions, val_history = results(killed)
     expected_metrics, expected_history, expected_predictions, expected_val_history = results(left_alone)

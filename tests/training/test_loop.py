@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.augmentations import AUGMENTATIONS, Batch
 from beatwise.data.padding import beat_lengths
-from beatwise.networks.predict import predict_probabilities
+from beatwise.networks.predict import in_chunks
 from beatwise.networks.zoo import MODELS, build_model, list_models
-from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES
+from beatwise.tasks.classification.losses import LOSSES
 from beatwise.tasks.classification.metrics import point_scores
+from beatwise.tasks.classification.task import Classification
 from beatwise.tasks.registry import METRICS
 from beatwise.training import loop
 from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, Training
@@ -25,19 +26,10 @@ from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 from beatwise.training.settings import FitConfig
 from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, same, tensors, training
 
-N = 108  # beats of the training part
-MONITORS = METRICS.overall("classification")
+N = 108  # examples of the training part
 
 
 # --- what comes out
-
-
-@pytest.mark.parametrize("model", ["mlp", "cnn1d", "resnet1d"])
-def test_one_seed_gives_the_same_weights_to_the_last_bit_and_another_does_not(parts: Parts, model):
-    first, again = loop.fit_model(*parts, config(model))[0], loop.fit_model(*parts, config(model))[0]
-    other = loop.fit_model(*parts, config(model, seed=1))[0]
-    assert same(first, again)
-    assert not same(first, other)
 
 
 COMBINATIONS: list[dict[str, Any]] = [
@@ -50,9 +42,10 @@ COMBINATIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("how", COMBINATIONS, ids=str)
-def test_one_seed_gives_the_same_numbers_whatever_is_combined(parts: Parts, how):
-    given = config("gru", options={**SIZES["gru"], "dropout": 0.2}, **how)
+@pytest.mark.parametrize("model", ["gru", "resnet1d"])
+@pytest.mark.parametrize("combined", COMBINATIONS, ids=str)
+def test_one_seed_gives_the_same_numbers_whatever_is_combined(parts: Parts, model, combined):
+    given = config(model, options={**SIZES[model], "dropout": 0.2}, **combined)
     torch.manual_seed(1)
     one, one_history = loop.fit_model(*parts, given)
     torch.manual_seed(2)
@@ -60,22 +53,18 @@ def test_one_seed_gives_the_same_numbers_whatever_is_combined(parts: Parts, how)
     assert same(one, two)
     assert one.fingerprint == two.fingerprint
     pd.testing.assert_frame_equal(one_history.drop(columns=CLOCK), two_history.drop(columns=CLOCK), check_exact=True)
+    assert not same(one, loop.fit_model(*parts, given.model_copy(update={"seed": 1}))[0])
 
 
-def test_the_generator_of_the_caller_is_left_as_it_was(parts: Parts):
+def test_the_generator_of_the_caller_and_the_tensors_are_left_as_they_were(parts: Parts):
     torch.manual_seed(3)
-    before = torch.get_rng_state()
-    loop.fit_model(*parts, config(sampler_power=0.5, augment={"use": "noise"}))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_the_tensors_are_not_changed(parts: Parts):
-    before = [(part.x.copy(), part.aux.copy(), part.y.copy()) for part in parts]
-    loop.fit_model(*parts, config("gru", augment={"use": AUGMENTATIONS.names()}))
-    for part, (x, aux, y) in zip(parts, before, strict=True):
-        np.testing.assert_array_equal(part.x, x)
-        np.testing.assert_array_equal(part.aux, aux)
-        np.testing.assert_array_equal(part.y, y)
+    generator = torch.get_rng_state()
+    before = [(part.x.copy(), part.aux.copy(), part.labels.copy()) for part in parts]
+    loop.fit_model(*parts, config("gru", sampler_power=0.5, augment={"use": AUGMENTATIONS.names()}))
+    assert torch.equal(torch.get_rng_state(), generator)
+    for part, kept in zip(parts, before, strict=True):
+        for now, then in zip((part.x, part.aux, part.labels), kept, strict=True):
+            np.testing.assert_array_equal(now, then)
 
 
 COLUMNS = [
@@ -100,34 +89,23 @@ def test_a_history_has_one_row_an_epoch(parts: Parts, monitor, more):
     pd.testing.assert_frame_equal(pd.DataFrame(model.history), history)
 
 
-@pytest.mark.parametrize("name", LOSSES.names())
 @pytest.mark.parametrize("batch_size", [32, 50, 200])
-def test_the_training_loss_is_a_mean_over_beats(parts: Parts, name, batch_size):
+def test_the_training_loss_is_a_mean_over_examples(parts: Parts, batch_size):
     """However unequal the batches are; at a rate of next to nothing it is the loss of the network at its start."""
-    how: dict[str, Any] = {
-        "learning_rate": 1e-30,
-        "loss": choose(name),
-        "class_weights": choose("balanced"),
-        "epochs": 1,
-    }
-    at_start = training(parts, options={"width": 16, "dropout": 0.0}, batch_size=batch_size, **how)
-    logits = at_start.network(at_start.x, at_start.aux)
-    expected = at_start.loss(logits, at_start.targets[at_start.y], at_start.class_weights, **at_start.loss_options)
-    assert at_start.train_epoch() == pytest.approx(expected.item(), rel=1e-5)
+    for name in LOSSES.names():
+        chosen: dict[str, Any] = {"learning_rate": 1e-30, "loss": choose(name), "class_weights": choose("balanced")}
+        made = training(parts, options={"width": 16, "dropout": 0.0}, batch_size=batch_size, epochs=1, **chosen)
+        outputs = made.network(made.x, made.aux)
+        expected = made.objective.loss(outputs, made.objective.target(torch.arange(N)))
+        assert made.train_epoch() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_training_learns(parts: Parts):
-    _, history = loop.fit_model(*parts, config(epochs=25, patience=25, options={"width": 64}))
-    assert history["train_loss"].iloc[-1] < 0.6 * history["train_loss"].iloc[0]
-    assert history["val_accuracy"].max() > 0.8
-
-
-def test_facts_say_what_the_model_was_trained_on(parts: Parts):
+def test_metadata_says_what_the_model_was_trained_on(parts: Parts):
     model, _ = loop.fit_model(*parts, config())
     assert model.metadata["trained_on"] == {"N": 60, "S": 12, "V": 14, "F": 10, "Q": 12}
     assert model.metadata["val_fingerprint"] == parts[1].fingerprint
     assert model.metadata["n_parameters"] == sum(p.numel() for p in model.network.parameters())
-    assert (model.name, model.input_shape, model.spec) == ("mlp", (1, 24), parts[0].spec)
+    assert (model.name, model.input_shape) == ("mlp", (1, 24))
     assert not model.network.training
 
 
@@ -142,28 +120,30 @@ def test_the_model_knows_every_option_that_it_was_trained_with(parts: Parts):
     assert again.fingerprint == model.fingerprint
 
 
-def test_the_log_says_how_each_epoch_went_unless_it_is_to_be_quiet(parts: Parts, caplog):
+def test_the_log_shows_how_each_epoch_went_unless_it_is_to_be_quiet(parts: Parts, caplog):
     caplog.set_level(logging.INFO)
     loop.fit_model(*parts, config(), show_progress=False)
     assert not caplog.messages
     loop.fit_model(*parts, config())
     shown = [message for message in caplog.messages if message.startswith("epoch ")]
     assert [message.split()[1] for message in shown] == ["1", "2", "3"]
+    assert "macro recall 0." in shown[0]
+    assert "macro F1 0." in shown[0]
     assert "Best on validation" in caplog.messages[-1]
 
 
 # --- the best epoch
 
 
-@pytest.mark.parametrize("monitor", MONITORS)
+@pytest.mark.parametrize("monitor", ["macro_recall", "kappa", "log_loss", "brier"])
 def test_the_weights_of_the_best_epoch_come_back(parts: Parts, monitor):
     # A rate so high that the last epoch is not the best.
-    how = config("resnet1d", epochs=6, patience=6, learning_rate=0.05, monitor=monitor, seed=2)
-    model, history = loop.fit_model(*parts, how)
+    settings = config("resnet1d", epochs=6, patience=6, learning_rate=0.05, monitor=monitor, seed=2)
+    model, history = loop.fit_model(*parts, settings)
     best = model.metadata["best_epoch"]
     column = history[f"val_{monitor}"]
     assert best == 1 + (column.argmax() if METRICS[monitor].higher_is_better else column.argmin())
-    scores = point_scores(parts[1].y, model.probabilities(parts[1]))
+    scores = point_scores(parts[1].labels, model.probabilities(parts[1]))
     names = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc", monitor)
     assert [scores[name] for name in names] == pytest.approx([history.iloc[best - 1][f"val_{n}"] for n in names])
 
@@ -171,41 +151,30 @@ def test_the_weights_of_the_best_epoch_come_back(parts: Parts, monitor):
 def scripted(monkeypatch: pytest.MonkeyPatch, recalls: list[float], name: str = "macro_recall") -> None:
     """Validation scores as written, one an epoch."""
     left = iter(recalls)
-    monkeypatch.setattr(loop, "point_scores", lambda *_: dict.fromkeys(METRICS.overall(), 0.5) | {name: next(left)})
+
+    def scores(*given: Any) -> dict[str, float]:
+        return dict.fromkeys(given[-1], 0.5) | {name: next(left)}
+
+    monkeypatch.setattr(Classification, "scores", scores)
 
 
-def test_training_stops_when_patience_ends(parts: Parts, monkeypatch):
-    scripted(monkeypatch, [0.2, 0.5, 0.4, 0.5, 0.3, 0.9, 0.9])
-    model, history = loop.fit_model(*parts, config(epochs=7, patience=3))
-    assert len(history) == 5
-    assert model.metadata["best_epoch"] == 2
-
-
-def test_a_better_epoch_starts_patience_anew(parts: Parts, monkeypatch):
-    scripted(monkeypatch, [0.2, 0.1, 0.3, 0.2, 0.4, 0.1])
-    model, history = loop.fit_model(*parts, config(epochs=6, patience=2))
-    assert len(history) == 6
-    assert model.metadata["best_epoch"] == 5
-
-
-def test_without_patience_training_goes_on_to_the_last_epoch(parts: Parts, monkeypatch):
-    scripted(monkeypatch, [0.5] + [0.1] * 29)
-    model, history = loop.fit_model(*parts, config(epochs=30, patience=None, steps_per_epoch=1))
-    assert len(history) == 30
-    assert model.metadata["best_epoch"] == 1
-
-
-def test_of_equal_epochs_the_first_is_kept(parts: Parts, monkeypatch):
-    scripted(monkeypatch, [0.5, 0.5, 0.5])
-    assert loop.fit_model(*parts, config())[0].metadata["best_epoch"] == 1
-
-
-@pytest.mark.parametrize("monitor", ["log_loss", "ece", "brier"])
-def test_less_is_better_where_a_metric_is_a_loss(parts: Parts, monkeypatch, monitor):
-    scripted(monkeypatch, [0.5, 0.3, 0.4, 0.4, 0.1], monitor)
-    model, history = loop.fit_model(*parts, config(epochs=5, patience=2, monitor=monitor))
-    assert len(history) == 4
-    assert model.metadata["best_epoch"] == 2
+@pytest.mark.parametrize(
+    ("scores", "patience", "monitor", "epochs", "best"),
+    [
+        ([0.2, 0.5, 0.4, 0.5, 0.3, 0.9, 0.9], 3, "macro_recall", 5, 2),
+        ([0.2, 0.1, 0.3, 0.2, 0.4, 0.1], 2, "macro_recall", 6, 5),  # a better epoch starts patience anew
+        ([0.5] + [0.1] * 29, None, "macro_recall", 30, 1),
+        ([0.5, 0.5, 0.5], 8, "macro_recall", 3, 1),  # the first of equal ones is kept
+        ([0.5, 0.3, 0.4, 0.4, 0.1], 2, "log_loss", 4, 2),
+        ([0.5, 0.3, 0.4, 0.4, 0.1], 2, "brier", 4, 2),
+        ([0.2, 0.5, 0.4, 0.5, 0.3, 0.9, 0.9], 3, None, 5, 2),  # the monitor of the task
+    ],
+)
+def test_training_stops_when_patience_ends(parts: Parts, monkeypatch, scores, patience, monitor, epochs, best):
+    scripted(monkeypatch, scores, monitor or Classification.default_monitor)
+    settings = config(epochs=len(scores), patience=patience, steps_per_epoch=1, monitor=monitor)
+    model, history = loop.fit_model(*parts, settings)
+    assert (len(history), model.metadata["best_epoch"]) == (epochs, best)
 
 
 @pytest.mark.parametrize(("minutes", "epochs"), [(0.4, 2), (1.0, 3), (1.01, 4), (60, 6)])
@@ -222,21 +191,16 @@ def test_training_stops_after_the_epoch_in_which_its_time_is_over(parts: Parts, 
 
 
 def epoch_of(made: Training) -> list[Tensor]:
-    return list(made._batches())
+    return list(made.batches())
 
 
 def visits(made: Training) -> list[int]:
     return torch.bincount(torch.cat(epoch_of(made)), minlength=len(made.y)).tolist()
 
 
-@pytest.mark.parametrize(
-    ("n", "size", "lengths"),
-    [(9, 4, [4, 5]), (5, 4, [5]), (3, 1, [1, 1, 1]), (1, 4, [1]), (4, 4, [4]), (10, 4, [4, 4, 2]), (3, 2, [3])],
-)
-def test_a_last_batch_of_one_beat_joins_the_one_before(n, size, lengths):
-    batches = loop._cut(torch.arange(n), size)
-    assert [len(batch) for batch in batches] == lengths
-    assert torch.cat(batches).tolist() == list(range(n))
+@pytest.mark.parametrize(("size", "lengths"), [(107, [108]), (50, [50, 50, 8]), (36, [36, 36, 36]), (200, [108])])
+def test_a_last_batch_of_one_example_joins_the_one_before(parts: Parts, size, lengths):
+    assert [len(batch) for batch in epoch_of(training(parts, batch_size=size))] == lengths
 
 
 @pytest.mark.parametrize("model", ["mlp", "gru"])
@@ -248,64 +212,65 @@ def test_every_beat_is_visited_once_an_epoch_in_another_order_each_time(parts: P
 
 
 @pytest.mark.parametrize("model", ["mlp", "gru"])
-@pytest.mark.parametrize(
-    ("steps", "seen"),
+def test_a_number_of_steps_makes_an_epoch_of_less_or_more_than_one_pass(parts: Parts, model):
     # Fewer than one pass, one and a bit, exactly two, more than five.
-    [(1, {0, 1}), (4, {1, 2}), (27, {8}), (18, {5, 6})],
-)
-def test_a_number_of_steps_makes_an_epoch_of_less_or_more_than_one_pass(parts: Parts, model, steps, seen):
-    made = training(parts, model, steps_per_epoch=steps)
-    assert set(visits(made)) == seen
-    assert [len(batch) for batch in epoch_of(made)] == [32] * steps
-    assert made.steps == steps
-
-
-def test_short_epochs_get_to_see_every_beat_in_time(parts: Parts):
-    made = training(parts, steps_per_epoch=1)
+    for steps, seen in ((1, {0, 1}), (4, {1, 2}), (27, {8}), (18, {5, 6})):
+        made = training(parts, model, steps_per_epoch=steps)
+        assert set(visits(made)) == seen
+        assert [len(batch) for batch in epoch_of(made)] == [32] * steps
+        assert made.steps == steps
+    made = training(parts, model, steps_per_epoch=1)
     assert np.sum([visits(made) for _ in range(40)], axis=0).min() > 0
 
 
-@pytest.mark.parametrize("how", [{}, {"steps_per_epoch": 2}, {"steps_per_epoch": 9}])
-def test_as_many_steps_are_taken_as_the_schedule_was_made_for(parts: Parts, how):
-    made = training(parts, schedule=choose("cosine", warmup_epochs=0), epochs=2, **how)
+@pytest.mark.parametrize("given", [{}, {"steps_per_epoch": 9}])
+def test_as_many_steps_are_taken_as_the_schedule_was_made_for(parts: Parts, given):
+    made = training(parts, schedule=choose("cosine", warmup_epochs=0), epochs=2, **given)
     for _ in range(2):
         made.validate_epoch(made.train_epoch(), 0.0)
     steps = {parameter_state["step"].item() for parameter_state in made.optimizer.state.values()}
     assert steps == {2 * made.steps}
     assert made.rows[-1]["learning_rate"] == pytest.approx(0, abs=1e-12)
-    assert made.steps == how.get("steps_per_epoch", 4)
+    assert made.steps == given.get("steps_per_epoch", 4)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 12, 60, 107, 108, 500])
 @pytest.mark.parametrize("model", ["mlp", "gru"])
-def test_as_many_batches_are_made_as_steps_are_counted(parts: Parts, size, model):
-    made = training(parts, model, batch_size=size)
-    assert len(epoch_of(made)) == made.steps
+def test_as_many_batches_are_made_as_steps_are_counted(parts: Parts, model):
+    for size in (1, 2, 5, 7, 60, 107, 108, 500):
+        made = training(parts, model, batch_size=size)
+        assert len(epoch_of(made)) == made.steps
 
 
-@pytest.mark.parametrize("power", [0.3, 0.5, 1.0])
-def test_beats_are_drawn_with_a_power_of_the_count_of_their_class(parts: Parts, power):
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_examples_are_drawn_with_a_power_of_the_count_of_their_class(parts: Parts, power):
     made = training(parts, sampler_power=power, steps_per_epoch=1500)
-    counts = np.bincount(parts[0].y)
-    assert made.beat_weights is not None
-    np.testing.assert_allclose(made.beat_weights, counts[parts[0].y] ** -power)
-    drawn = np.bincount(parts[0].y, weights=visits(made))
+    counts = np.bincount(parts[0].labels)
+    assert made.objective.draw_weights is not None
+    np.testing.assert_allclose(made.objective.draw_weights, counts[parts[0].labels] ** -power)
+    drawn = np.bincount(parts[0].labels, weights=visits(made))
     expected = counts ** (1 - power)
     np.testing.assert_allclose(drawn / drawn.sum(), expected / expected.sum(), atol=0.01)
     # As many as without, where no number of steps is given.
     assert sum(visits(training(parts, sampler_power=power))) == N
+    assert training(parts, sampler_power=0.0).objective.draw_weights is None
 
 
-def test_power_0_draws_nothing(parts: Parts):
-    assert training(parts, sampler_power=0.0).beat_weights is None
+def loss_of(made: Training, label: int, logits: Tensor) -> float:
+    """The loss of one example of a class with given logits."""
+    return made.objective.loss(logits[None], torch.eye(5)[label][None]).item()
 
 
-def test_class_weights_balance_what_the_sampler_leaves_unbalanced(parts: Parts):
-    counts = np.bincount(parts[0].y)
+def test_class_weights_and_logit_adjustment_take_the_shares_as_they_are_drawn(parts: Parts):
+    counts = np.bincount(parts[0].labels)
     for power in (0.0, 0.5, 1.0):
-        made = training(parts, sampler_power=power, class_weights=choose("balanced"))
         drawn = counts ** (1 - power) / (counts ** (1 - power)).sum()
-        np.testing.assert_allclose(made.class_weights, 1 / drawn / 5, rtol=1e-5)
+        balanced = training(parts, sampler_power=power, class_weights=choose("balanced"))
+        weights = [loss_of(balanced, label, torch.zeros(5)) / np.log(5) for label in range(5)]
+        np.testing.assert_allclose(weights, 1 / drawn / 5, rtol=1e-5)
+        adjusted = training(parts, sampler_power=power, loss=choose("cross_entropy", logit_adjustment=1.0))
+        np.testing.assert_allclose(
+            [loss_of(adjusted, label, torch.zeros(5)) for label in range(5)], -np.log(drawn), rtol=1e-5
+        )
 
 
 # --- padding
@@ -315,8 +280,8 @@ def test_class_weights_balance_what_the_sampler_leaves_unbalanced(parts: Parts):
 def test_only_networks_that_ignore_padding_and_have_no_batch_normalisation_are_trimmed(make_beats, model):
     beats = make_beats(length=96, records=True)
     given = (tensors(beats, beats, MODELS[model].representation),) * 2
-    how: dict[str, Any] = {"options": {"dropout": 0.0}, "learning_rate": 1e-30}
-    made, plain = training(given, model, **how), training(given, model, trim_padding=False, **how)
+    settings: dict[str, Any] = {"options": {"dropout": 0.0}, "learning_rate": 1e-30}
+    made, plain = training(given, model, **settings), training(given, model, trim_padding=False, **settings)
     assert plain.lengths is None
     normalised = any("running_mean" in name for name in made.network.state_dict())
     assert (made.lengths is not None) == (MODELS[model].ignores_padding and not normalised)
@@ -350,7 +315,7 @@ def long_parts(make_beats: MakeBeats) -> Parts:
     return tensors(train, train), tensors(val, train)
 
 
-@pytest.mark.parametrize("size", [8, 12, 16])
+@pytest.mark.parametrize("size", [8, 12])
 def test_trimmed_batches_hold_the_same_beats_in_all(long_parts: Parts, size):
     plain = seen_by(training(long_parts, "gru", batch_size=size, trim_padding=False))
     trimmed = seen_by(training(long_parts, "gru", batch_size=size))
@@ -384,11 +349,11 @@ def test_beats_of_like_length_share_a_batch(long_parts: Parts):
     assert order != sorted(order)
 
 
-@pytest.mark.parametrize("size", [2, 4, 16])
+@pytest.mark.parametrize("size", [2, 16])
 def test_a_last_part_of_one_beat_joins_the_one_before(long_parts: Parts, size):
     keep = BATCHES_SORTED * size + 1
     part = dataclasses.replace(
-        long_parts[0], x=long_parts[0].x[:keep], aux=long_parts[0].aux[:keep], y=long_parts[0].y[:keep]
+        long_parts[0], x=long_parts[0].x[:keep], aux=long_parts[0].aux[:keep], y=long_parts[0].labels[:keep]
     )
     batches = epoch_of(training((part, long_parts[1]), "gru", batch_size=size))
     assert sorted(map(len, batches)) == [size] * (BATCHES_SORTED - 1) + [size + 1]
@@ -399,21 +364,21 @@ def test_a_last_part_of_one_beat_joins_the_one_before(long_parts: Parts, size):
 def test_a_last_batch_of_one_beat_can_be_trained_on(make_beats, model):
     beats = make_beats((9, 6, 6, 6, 6))
     data = tensors(beats, beats)
-    assert len(data.y) % 32 == 1
+    assert len(data.labels) % 32 == 1
     options = {"widths": [4] * 6} if model == "resnet1d" else None  # of which one sample is left
     _, history = loop.fit_model(data, data, config(model, options=options))
     assert len(history) == 3
     assert np.isfinite(history.to_numpy()).all()
 
 
-def test_validation_sees_whole_beats(long_parts: Parts, monkeypatch):
+def test_validation_sees_whole_examples(long_parts: Parts, monkeypatch):
     shapes = []
 
-    def predict(network: nn.Module, x: Tensor, *arguments: Any, **options: Any) -> Any:
+    def predict(network: nn.Module, function: Any, x: Tensor, aux: Tensor) -> Tensor:
         shapes.append(x.shape)
-        return predict_probabilities(network, x, *arguments, **options)
+        return in_chunks(network, function, x, aux)
 
-    monkeypatch.setattr(loop, "predict_probabilities", predict)
+    monkeypatch.setattr(loop, "in_chunks", predict)
     loop.fit_model(*long_parts, config("gru"))
     assert set(shapes) == {(108, 1, 48)}
 
@@ -421,53 +386,42 @@ def test_validation_sees_whole_beats(long_parts: Parts, monkeypatch):
 # --- where training starts
 
 
-def head(made: Training) -> nn.Linear:
-    found = made.network.get_submodule("head.linear")
-    assert isinstance(found, nn.Linear)
-    return found
+def bias(made: Training) -> Tensor:
+    return made.network.head.linear.bias.detach()
 
 
 @pytest.mark.parametrize("name", LOSSES.names())
-@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("model", ["mlp", "resnet1d"])
-def test_training_can_begin_with_the_shares_as_prediction(parts: Parts, name, power, model):
-    made = training(parts, model, loss=choose(name), sampler_power=power, log_prior_bias=True)
-    head(made).weight.data.zero_()  # so that nothing but the bias speaks
-    found = predict_probabilities(made.network, made.x, made.aux, loss=name)
-    drawn = np.bincount(parts[0].y) ** (1 - power)
-    np.testing.assert_allclose(found, np.tile(drawn / drawn.sum(), (N, 1)), rtol=1e-5)
+def test_training_can_begin_with_the_shares_as_prediction(parts: Parts, name):
+    for model, power in (("mlp", 0.0), ("mlp", 0.5), ("resnet1d", 1.0)):
+        made = training(parts, model, loss=choose(name), sampler_power=power, log_prior_bias=True)
+        made.network.head.linear.weight.data.zero_()  # so that nothing but the bias speaks
+        found = made.task.decode(in_chunks(made.network, made.network, made.x, made.aux), made.settings.loss)
+        drawn = np.bincount(parts[0].labels) ** (1 - power)
+        np.testing.assert_allclose(found, np.tile(drawn / drawn.sum(), (N, 1)), rtol=1e-5)
 
 
-def test_a_class_without_beats_begins_with_the_share_of_half_a_beat(make_beats):
+def test_a_class_without_examples_begins_with_the_share_of_half_an_example(make_beats):
     beats = make_beats((60, 12, 0, 10, 12))
     made = training((tensors(beats, beats),) * 2, log_prior_bias=True)
-    np.testing.assert_allclose(head(made).bias.exp().detach(), np.array([60, 12, 0.5, 10, 12]) / 94, rtol=1e-5)
+    np.testing.assert_allclose(bias(made).exp(), np.array([60, 12, 0.5, 10, 12]) / 94, rtol=1e-5)
 
 
 def test_without_it_the_bias_begins_as_the_model_made_it(parts: Parts):
     made = training(parts)
     torch.manual_seed(0)
     fresh = build_model("mlp", input_shape=(1, 24), n_outputs=5, n_aux=parts[0].aux.shape[1], width=16)
-    assert torch.equal(head(made).bias, fresh.get_submodule("head.linear").bias)  # type: ignore[arg-type]
-
-
-def test_logit_adjustment_takes_the_shares_as_they_are_drawn(parts: Parts):
-    counts = np.bincount(parts[0].y)
-    for power in (0.0, 0.5, 1.0):
-        found = training(parts, sampler_power=power).loss_options["log_prior"]
-        drawn = counts ** (1 - power)
-        np.testing.assert_allclose(found.exp(), drawn / drawn.sum(), rtol=1e-5)
+    assert torch.equal(bias(made), fresh.head.linear.bias)
 
 
 # --- augmentation, precision, clipping
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS.names())
-def test_every_augmentation_changes_what_is_learned(parts: Parts, name):
+def test_every_augmentation_changes_what_is_learned(parts: Parts):
     plain = loop.fit_model(*parts, config())[0]
-    augmented, history = loop.fit_model(*parts, config(augment={"use": name, name: {"share": 1.0}}))
-    assert not same(plain, augmented)
-    assert np.isfinite(history.to_numpy()).all()
+    for name in AUGMENTATIONS.names():
+        augmented, history = loop.fit_model(*parts, config(augment={"use": name, name: {"share": 1.0}}))
+        assert not same(plain, augmented)
+        assert np.isfinite(history.to_numpy()).all()
 
 
 def test_augmentations_are_applied_to_training_batches_in_their_order_and_to_nothing_else(parts: Parts, monkeypatch):
@@ -485,7 +439,7 @@ def test_augmentations_are_applied_to_training_batches_in_their_order_and_to_not
         seen = [row for batch, _ in epoch for row in padded(batch.x, 24)]
         assert sorted(seen) == sorted(padded(torch.from_numpy(parts[0].x), 24))
         assert all((batch.target.sum(dim=1) == 1).all() for batch, _ in epoch)
-    scores = point_scores(parts[1].y, model.probabilities(parts[1]))
+    scores = point_scores(parts[1].labels, model.probabilities(parts[1]))
     assert scores["log_loss"] == pytest.approx(history["val_log_loss"].iloc[model.metadata["best_epoch"] - 1])
 
 
@@ -496,7 +450,7 @@ def test_augmented_beats_that_got_longer_are_not_cut(long_parts: Parts):
     assert max(int(beat_lengths(x).max()) for x in batches) <= 48
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn1d", "resnet1d"])
+@pytest.mark.parametrize("model", ["mlp", "resnet1d"])
 def test_a_forward_pass_in_bfloat16_trains_and_stays_close(parts: Parts, model):
     common: dict[str, Any] = {"epochs": 4, "patience": None, "learning_rate": 0.003}
     exact, exact_history = loop.fit_model(*parts, config(model, **common))
@@ -534,11 +488,11 @@ def test_clipping_limits_the_norm_of_the_gradient(parts: Parts):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
-@pytest.mark.parametrize("schedule", SCHEDULES.names())
-def test_every_optimizer_learns_with_every_schedule(parts: Parts, name, schedule):
-    how = config(epochs=12, patience=None, options={"width": 64}, optimizer={"use": name}, schedule={"use": schedule})
-    _, history = loop.fit_model(*parts, how)
-    assert history["train_loss"].min() < 0.85 * history["train_loss"].iloc[0]
+def test_every_optimizer_learns_with_every_schedule(parts: Parts, name):
+    for schedule in SCHEDULES.names():
+        chosen: dict[str, Any] = {"optimizer": {"use": name}, "schedule": {"use": schedule}}
+        _, history = loop.fit_model(*parts, config(epochs=12, patience=None, options={"width": 64}, **chosen))
+        assert history["train_loss"].min() < 0.85 * history["train_loss"].iloc[0]
 
 
 def test_the_rate_of_the_last_epoch_ends_at_zero(parts: Parts):
@@ -550,8 +504,8 @@ def test_the_rate_of_the_last_epoch_ends_at_zero(parts: Parts):
 @pytest.mark.parametrize(("monitor", "scores"), [("macro_recall", [0.5, 0.4, 0.3, 0.2]), ("log_loss", [1, 2, 3, 4])])
 def test_a_plateau_is_one_of_the_monitored_metric(parts: Parts, monkeypatch, monitor, scores):
     scripted(monkeypatch, scores, monitor)
-    how = config(epochs=4, monitor=monitor, schedule=choose("plateau", factor=0.5, patience=1))
-    _, history = loop.fit_model(*parts, how)
+    settings = config(epochs=4, monitor=monitor, schedule=choose("plateau", factor=0.5, patience=1))
+    _, history = loop.fit_model(*parts, settings)
     assert history["learning_rate"].tolist() == [0.01, 0.01, 0.01, 0.005]
 
 
@@ -573,7 +527,8 @@ def test_the_averaged_weights_are_validated_and_kept(parts: Parts, name, model):
         averaged = made.average.network.module
         began = made.average.has_begun()
         validated = averaged if began else made.network
-        expected = point_scores(parts[1].y, predict_probabilities(validated, made.val_x, made.val_aux))
+        outputs = in_chunks(validated, validated, made.val_x, made.val_aux)
+        expected = point_scores(parts[1].labels, outputs.softmax(dim=1).numpy())
         assert made.rows[-1]["val_log_loss"] == expected["log_loss"]
         if made.best.epoch == len(made.rows):
             kept = validated.state_dict()
@@ -595,13 +550,6 @@ def test_an_average_does_not_change_the_training_itself(parts: Parts, name):
     assert [row["train_loss"] for row in averaged.rows] == [row["train_loss"] for row in plain.rows]
 
 
-@pytest.mark.parametrize("name", CLASS_WEIGHTS.names())
-def test_class_weights_reach_the_loss(parts: Parts, name):
-    made = training(parts, class_weights={"use": name})
-    assert (made.class_weights * torch.bincount(made.y)).sum() == pytest.approx(N, rel=1e-5)
-    assert (made.class_weights.std() < 1e-6) == (name == "none")
-
-
 # --- what is refused
 
 
@@ -614,24 +562,26 @@ def test_a_loss_that_is_not_finite_is_an_error_that_says_what_to_do(parts: Parts
 
 
 def test_a_learning_rate_that_diverges_is_an_error_that_says_what_to_do(parts: Parts):
-    how = config(learning_rate=1e30, gradient_clip=None, schedule=choose("cosine", warmup_epochs=0))
+    settings = config(learning_rate=1e30, gradient_clip=None, schedule=choose("cosine", warmup_epochs=0))
     with pytest.raises(BeatwiseError, match=r"training has diverged.*train\.gradient_clip"):
-        loop.fit_model(*parts, how)
+        loop.fit_model(*parts, settings)
 
 
 def test_weights_that_the_last_step_spoilt_are_no_model(parts: Parts):
     """The loss of a single batch is that before the step."""
-    how = config(epochs=1, steps_per_epoch=1, learning_rate=1e38, gradient_clip=None, schedule=choose("constant"))
+    settings = config(epochs=1, steps_per_epoch=1, learning_rate=1e38, gradient_clip=None, schedule=choose("constant"))
     with pytest.raises(
         BeatwiseError, match=r"Predictions of the validation part are no numbers in epoch 1.*train\.learning_rate"
     ):
-        loop.fit_model(*parts, how)
+        loop.fit_model(*parts, settings)
 
 
 def test_a_metric_that_the_validation_part_does_not_define_cannot_be_monitored(make_beats):
     train, val = make_beats(), make_beats((20, 0, 0, 0, 0), seed=1)
     given = tensors(train, train), tensors(val, train)
-    with pytest.raises(BeatwiseError, match=r"train\.monitor=macro_auroc is not defined .* of one class"):
+    with pytest.raises(
+        BeatwiseError, match=r"train\.monitor=macro_auroc is not defined .* all the same: use log_loss, accuracy"
+    ):
         loop.fit_model(*given, config(monitor="macro_auroc"))
     assert len(loop.fit_model(*given, config(monitor="accuracy"))[1]) == 3
 

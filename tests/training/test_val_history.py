@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.networks.predict import predict_probabilities
-from beatwise.tasks.classification.forgetting import count_moves
+from beatwise.networks.predict import in_chunks
+from beatwise.tasks.classification.forgetting import ClassHistory, count_moves
 from beatwise.training import loop
 from beatwise.training.checkpoint import Checkpoints
-from beatwise.training.val_history import ValHistory
 from tests.conftest import CLASSES
 from tests.training.conftest import Parts, choose, config, same, training
 from tests.training.test_checkpoint import Cut, files
@@ -20,7 +19,7 @@ HOW = config(
 
 
 def fitted(parts: Parts, checkpoints: Checkpoints | None = None):
-    val_history = ValHistory(parts[1].y)
+    val_history = ClassHistory(parts[1].labels, CLASSES)
     model, _ = loop.fit_model(*parts, HOW, checkpoints, val_history=val_history, show_progress=False)
     return model, val_history.table()
 
@@ -31,15 +30,15 @@ def of_epoch(table: pd.DataFrame, epoch: int) -> pd.DataFrame:
 
 def test_every_epoch_says_what_its_network_predicted_of_every_validation_beat(parts: Parts) -> None:
     made = training(parts, epochs=3)
-    made.val_history = ValHistory(parts[1].y)
+    made.val_history = ClassHistory(parts[1].labels, CLASSES)
     for epoch in (1, 2, 3):
         made.next_epoch()
-        probability = predict_probabilities(made.network, made.val_x, made.val_aux)
+        probability = in_chunks(made.network, made.network, made.val_x, made.val_aux).softmax(dim=1).numpy()
         kept = of_epoch(made.val_history.table(), epoch)
-        assert kept["beat"].tolist() == list(range(len(parts[1].y)))
-        assert kept["target"].tolist() == parts[1].y.tolist()
+        assert kept["beat"].tolist() == list(range(len(parts[1].labels)))
+        assert kept["target"].tolist() == parts[1].labels.tolist()
         assert kept["prediction"].tolist() == probability.argmax(axis=1).tolist()
-        expected = [row[target] for row, target in zip(probability, parts[1].y, strict=True)]
+        expected = [row[target] for row, target in zip(probability, parts[1].labels, strict=True)]
         np.testing.assert_allclose(kept["probability_of_truth"], expected, atol=5e-4)
     assert made.val_history.table()["epoch"].unique().tolist() == [1, 2, 3]
 
@@ -53,7 +52,7 @@ def test_the_best_epoch_holds_the_predictions_of_the_model_that_is_kept(parts: P
 def test_the_model_says_how_beats_moved(parts: Parts) -> None:
     model, table = fitted(parts)
     predicted = table.pivot_table(index="epoch", columns="beat", values="prediction").to_numpy()
-    assert model.metadata["moves"] == count_moves(parts[1].y, predicted, CLASSES)
+    assert model.metadata["moves"] == count_moves(parts[1].labels, predicted, CLASSES)
 
 
 @pytest.mark.parametrize("after", [1, 2, 4, 5])
@@ -79,11 +78,11 @@ def test_a_state_takes_four_bytes_a_beat_and_epoch_and_none_where_nothing_is_kep
     made.next_epoch()
     assert made.state()["val_history"] is None
     made = training(parts)
-    made.val_history = ValHistory(parts[1].y)
+    made.val_history = ClassHistory(parts[1].labels, CLASSES)
     for _ in range(3):
         made.next_epoch()
     kept = made.state()["val_history"]
-    assert sum(tensor.nbytes for tensor in kept.values()) == 4 * 3 * len(parts[1].y)
+    assert sum(tensor.nbytes for tensor in kept.values()) == 4 * 3 * len(parts[1].labels)
 
 
 def test_a_fit_does_not_go_on_from_a_state_without_predictions_nor_the_other_way_round(tmp_path, parts: Parts) -> None:

@@ -152,6 +152,18 @@ class TensorSet:
     record: npt.NDArray[np.str_] | None = field(default=None)
     sample: npt.NDArray[np.int64] | None = field(default=None)
 
+    @property
+    def labels(self) -> Labels:
+        """Encoded targets."""
+        return self.y
+
+    @property
+    def task(self) -> Any:
+        """The task."""
+        from beatwise.tasks.classification.task import Classification
+
+        return Classification(self.spec.classes)
+
 
 def _with_tuples(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in metadata.items()}

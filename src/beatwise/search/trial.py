@@ -58,13 +58,13 @@ class Trial:
             configs: The configuration, once a seed.
             tensors: Tensors of training and validation.
         """
-        self._metric = configs[0].train.monitor
         self._trainings: list[Training] = []
         self._generators: list[torch.Tensor] = []
         for config in configs:
             with torch.random.fork_rng():
                 self._trainings.append(new_training(*tensors.get(config), config))
                 self._generators.append(torch.get_rng_state())
+        self._metric = self._trainings[0].monitor
         self.n_parameters = sum(p.numel() for p in self._trainings[0].network.parameters())
         self._told = 0
 

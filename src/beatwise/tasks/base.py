@@ -7,13 +7,63 @@ regression. A task is small plain data, is stored with tensors and models, and n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
+from beatwise.core.settings import Choice
+from beatwise.tasks.metrics import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from beatwise.tasks.objective import Objective
+
+Array = npt.NDArray[np.float32]
+
+
+class TrainSettings(Protocol):
+    """What a task reads of the settings of a training."""
+
+    @property
+    def loss(self) -> Choice:
+        """The loss."""
+
+    @property
+    def class_weights(self) -> Choice:
+        """The kind of class weights."""
+
+    @property
+    def sampler_power(self) -> float:
+        """Examples are drawn with weight count^-p of their class."""
+
+    @property
+    def monitor(self) -> str | None:
+        """The validation metric that picks the best epoch; None is the task's own."""
+
+
+class ValHistory(Protocol):
+    """What a network predicted for the validation part after each epoch; part of the state of a training."""
+
+    def add(self, decoded: Array) -> None:
+        """Add an epoch."""
+
+    def state(self) -> dict[str, Any]:
+        """All epochs so far, as tensors."""
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go to where :meth:`state` was taken."""
+
+    def metadata(self) -> dict[str, Any]:
+        """What the model keeps of it, plain data."""
+
+    def table(self) -> pd.DataFrame:
+        """All epochs, one row an epoch and example."""
 
 
 class Task(ABC):
@@ -23,11 +73,13 @@ class Task(ABC):
         name: Name of the task in the registry.
         default_monitor: Validation metric that picks the best epoch where none is chosen.
         tracked: Validation metrics that every history holds.
+        shown: Those of them that stand in the log after each epoch.
     """
 
     name: ClassVar[str]
     default_monitor: ClassVar[str]
     tracked: ClassVar[tuple[str, ...]]
+    shown: ClassVar[tuple[str, ...]]
 
     @property
     @abstractmethod
@@ -55,6 +107,97 @@ class Task(ABC):
             target: The column ``target`` of the training part, ``[n]``.
         """
         return self
+
+    # --- training
+
+    @property
+    @abstractmethod
+    def losses(self) -> Registry[Any]:
+        """The losses of this task; imports torch."""
+
+    def loss(self, chosen: Choice) -> Any:
+        """The chosen loss with its options."""
+        return self.losses[chosen.use](**chosen.chosen(self.losses))
+
+    @abstractmethod
+    def objective(self, y: Tensor, settings: TrainSettings) -> Objective:
+        """What a training minimises.
+
+        Args:
+            y: Encoded targets of the training part, resampled, ``[n]``.
+            settings: Loss, class weights and sampling.
+
+        Raises:
+            BeatwiseError: If class weights do not fit the classes.
+        """
+
+    @abstractmethod
+    def decode(self, outputs: Tensor, loss: Choice) -> Array:
+        """Predictions from the outputs of a network, ``float32 [n, n_outputs]``.
+
+        Args:
+            outputs: ``float32 [n, n_outputs]``.
+            loss: The loss that the network was trained with.
+        """
+
+    @abstractmethod
+    def scores(self, y: npt.NDArray[Any], decoded: Array, names: Iterable[str]) -> dict[str, float]:
+        """Overall metrics without intervals.
+
+        Args:
+            y: Encoded targets, ``[n]``.
+            decoded: What :meth:`decode` returned.
+            names: Names of the metrics.
+        """
+
+    def monitor(self, settings: TrainSettings) -> str:
+        """The validation metric that picks the best epoch.
+
+        Raises:
+            BeatwiseError: If the chosen one belongs to another task.
+        """
+        if settings.monitor is None:
+            return self.default_monitor
+        if METRICS[settings.monitor].task != self.name:
+            raise BeatwiseError(
+                f"train.monitor: {settings.monitor} is no metric of a {self.name}; allowed: "
+                f"{', '.join(METRICS.overall(self.name))}."
+            )
+        return settings.monitor
+
+    def history_metrics(self, settings: TrainSettings) -> list[str]:
+        """The validation metrics of a history: those that the task tracks, and the monitored one."""
+        return list(dict.fromkeys([*self.tracked, self.monitor(settings)]))
+
+    def refuse_unsuitable(self, settings: TrainSettings, resampling: str) -> None:
+        """Refuse what makes no sense for this task; a classification takes everything.
+
+        Args:
+            settings: Class weights and sampling.
+            resampling: Name of the resampling strategy.
+
+        Raises:
+            BeatwiseError: If something cannot be weighted or sampled.
+        """
+        return
+
+    def val_history(self, y: npt.NDArray[Any]) -> ValHistory | None:
+        """An empty history of validation predictions, or None where the task keeps none.
+
+        Args:
+            y: Encoded targets of the validation part, ``[n]``.
+        """
+        return None
+
+    @abstractmethod
+    def trained_on(self, y: npt.NDArray[Any]) -> dict[str, Any]:
+        """What a model says about the training part that it was trained on, plain data.
+
+        Args:
+            y: Its encoded targets, ``[n]``.
+        """
+
+    # --- storage
 
     def to_dict(self) -> dict[str, Any]:
         """The task as plain data for JSON, under its name (``use``)."""

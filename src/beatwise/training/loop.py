@@ -21,11 +21,9 @@ from beatwise.data.augmentations import AUGMENTATIONS, Batch, augment
 from beatwise.data.padding import beat_lengths, without_common_padding
 from beatwise.data.representations import TensorSet
 from beatwise.networks.base import SelfFitting
-from beatwise.networks.predict import predict_probabilities
+from beatwise.networks.predict import in_chunks
 from beatwise.networks.zoo import MODELS, Network, build_model
-from beatwise.tasks.classification.forgetting import count_moves
-from beatwise.tasks.classification.losses import LOSSES, class_weights
-from beatwise.tasks.classification.metrics import point_scores
+from beatwise.tasks.base import Task, ValHistory
 from beatwise.tasks.registry import METRICS
 from beatwise.training.checkpoint import Checkpoints, State, key_of
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
@@ -33,13 +31,10 @@ from beatwise.training.options import CHOICES, chosen_training
 from beatwise.training.rounds import fit_rounds
 from beatwise.training.settings import FitConfig, Train
 from beatwise.training.trained_model import TrainedModel
-from beatwise.training.val_history import ValHistory
 
 log = logging.getLogger(__name__)
 
-# Validation metrics that every history holds; the monitored one comes with them.
-TRACKED = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc")
-# Beats of this many batches are sorted by length, to make batches of like length.
+# Examples of this many batches are sorted by length, to make batches of like length.
 BATCHES_SORTED = 16
 # Batches are cut to a multiple of this many samples.
 LENGTH_STEP = 8
@@ -62,39 +57,39 @@ def fit_model(
         train: Training part, resampled.
         val: Validation part; picks the epoch, is never trained on.
         config: Model, training and seed.
-        checkpoints: Where the state is saved after each epoch. A training that was cut off goes on from there, and
+        checkpoints: Where the state is saved after each epoch. A training that was cut off continues from there, and
             ends with the numbers that it would have had; None saves nothing.
-        val_history: Is given the predictions of validation after each epoch; the model's facts then say how beats moved
-            between right and wrong. None keeps neither.
+        val_history: Takes the predictions of validation after each epoch, and adds to the model's metadata; None keeps
+            none.
         show_progress: Whether to show a bar, and each epoch in the log.
 
     Returns:
-        The model, and its history: one row an epoch with ``epoch``, ``learning_rate``, ``train_loss``,
-        ``val_log_loss``, ``val_accuracy``, ``val_macro_recall``, ``val_macro_f1``, ``val_macro_auroc``, the monitored
-        metric, ``seconds`` of training and ``val_seconds`` of validation.
+        The model, and its history: one row an epoch with ``epoch``, ``learning_rate``, ``train_loss``, ``val_<metric>``
+        for each metric that the task tracks and for the monitored one, ``seconds`` of training and ``val_seconds`` of
+        validation.
 
     Raises:
-        BeatwiseError: If the tensors of the two parts were made differently, or the loss is no longer finite.
+        BeatwiseError: If the tensors of the two parts were made differently, the settings do not suit the task, or the
+            loss is no longer finite.
     """
-    # Weights, dropout and the order of beats come from the seed alone, and the caller's generator is left as it was.
+    # Weights, dropout and the order of examples come from the seed alone, and the caller's generator stays as it was.
     with torch.random.fork_rng():
         network = _new_network(train, val, config)
         n_parameters = sum(p.numel() for p in network.parameters())
         if isinstance(network, SelfFitting):
-            log.info("Fitting %s on %s beats", config.model.use, f"{len(train.y):,}")
-            rows = fit_rounds(network.cpu(), train, val, config.seed, _tracked(config.train), val_history)
+            log.info("Fitting %s on %s examples", config.model.use, f"{len(train.labels):,}")
+            rows = fit_rounds(network.cpu(), train, val, config, val_history)
             n_parameters, best_epoch = sum(p.numel() for p in network.parameters()), len(rows)
         else:
             training = Training(network, train, val, config.train, _device(), val_history)
             if show_progress:
-                size = (f"{n_parameters:,}", f"{len(train.y):,}")
-                log.info("Training %s with %s parameters on %s beats", config.model.use, *size)
+                size = (f"{n_parameters:,}", f"{len(train.labels):,}")
+                log.info("Training %s with %s parameters on %s examples", config.model.use, *size)
             key = training_key(train, val, config, with_val_history=val_history is not None)
             training.run(checkpoints, key, show_progress)
             rows, best_epoch = training.rows, training.best.epoch
             if checkpoints is not None:
                 checkpoints.remove(key)
-    counts = np.bincount(train.y, minlength=len(train.spec.classes)).tolist()
     model = TrainedModel(
         network=network.cpu().eval(),
         input_shape=tuple(train.x.shape[1:]),
@@ -104,11 +99,9 @@ def fit_model(
         metadata={
             "n_parameters": n_parameters,
             "best_epoch": best_epoch,
-            "trained_on": dict(zip(train.spec.classes, counts, strict=True)),
+            "trained_on": train.task.trained_on(train.labels),
             "val_fingerprint": val.fingerprint,
-            **(
-                {} if val_history is None else {"moves": count_moves(val.y, val_history.prediction, train.spec.classes)}
-            ),
+            **({} if val_history is None else val_history.metadata()),
         },
     )
     return model, pd.DataFrame(rows)
@@ -123,10 +116,11 @@ def new_training(
         train: Training part, resampled.
         val: Validation part.
         config: Model, training and seed.
-        val_history: Is given the predictions of validation after each epoch.
+        val_history: Takes the predictions of validation after each epoch.
 
     Raises:
-        BeatwiseError: If the tensors of the two parts were made differently, or the model fits itself.
+        BeatwiseError: If the tensors of the two parts were made differently, the settings do not suit the task, or the
+            model fits itself.
     """
     network = _new_network(train, val, config)
     if isinstance(network, SelfFitting):
@@ -141,28 +135,29 @@ def _new_network(train: TensorSet, val: TensorSet, config: FitConfig) -> Network
             "The training and validation tensors were made differently, so they do not belong to one run: run the "
             "pipeline from `build_tensors` on."
         )
+    train.task.refuse_unsuitable(config.train, config.resample.use)
     torch.manual_seed(config.seed)
     return build_model(
         config.model.use,
         input_shape=train.x.shape[1:],
-        n_outputs=len(train.spec.classes),
+        n_outputs=train.task.n_outputs,
         n_aux=train.aux.shape[1],
         **config.model.chosen(MODELS),
     ).to(_device())
 
 
 def training_key(train: TensorSet, val: TensorSet, config: FitConfig, *, with_val_history: bool = False) -> str:
-    """Names the one training that these settings and these beats make with these versions on this kind of device.
+    """A name for the one training that these settings and examples make with these versions on this kind of device.
 
-    One that keeps its validation predictions has a name of its own: it cannot go on from a state without them.
+    One that keeps its validation predictions has a name of its own: it cannot continue from a state without them.
     """
-    beats = [train.spec.to_dict(), train.fingerprint, val.fingerprint]
+    examples = [train.spec.to_dict(), train.fingerprint, val.fingerprint]
     kept = ["val_history"] if with_val_history else []
-    return key_of(_settings(config), beats, torch.__version__, _device().type, *kept)
+    return key_of(_settings(config), examples, torch.__version__, _device().type, *kept)
 
 
 def _settings(config: FitConfig) -> dict[str, Any]:
-    """The configuration as plain data: of every choice what was chosen, all its options filled in."""
+    """The configuration as plain data: only what was chosen, with all its options."""
     return {
         **config.model_dump(mode="json"),
         "model": {"use": config.model.use, config.model.use: config.model.chosen(MODELS)},
@@ -191,7 +186,7 @@ class Training:
         network: Network,
         train: TensorSet,
         val: TensorSet,
-        how: Train,
+        settings: Train,
         device: torch.device,
         val_history: ValHistory | None = None,
     ) -> None:
@@ -201,45 +196,36 @@ class Training:
             network: With fresh weights, on the device.
             train: Training part.
             val: Validation part.
-            how: Parameters of the training.
+            settings: Settings of the training.
             device: Where the tensors go.
-            val_history: Is given the predictions of validation after each epoch; None keeps none, as in trials and
-                rows, whose states are written by the hundred.
+            val_history: Takes the predictions of validation after each epoch; None keeps none, as in trials and rows,
+                whose states are written by the hundred.
         """
-        self.network, self.how, self.device = network, how, device
-        self.val_history = val_history
-        self.x, self.aux, self.y = (torch.from_numpy(part).to(device) for part in (train.x, train.aux, train.y))
+        self.network, self.settings, self.device = network, settings, device
+        self.task, self.val_history = train.task, val_history
+        self.x, self.aux, self.y = (torch.from_numpy(part).to(device) for part in (train.x, train.aux, train.labels))
         self.val_x, self.val_aux = (torch.from_numpy(part).to(device) for part in (val.x, val.aux))
-        self.val_y = val.y
-        n_classes = len(train.spec.classes)
-        counts = torch.bincount(self.y, minlength=n_classes)
-        self.beat_weights = None if how.sampler_power == 0 else counts.double().pow(-how.sampler_power)[self.y]
-        # What the network gets to see: the counts, made more alike by the sampler.
-        drawn = torch.where(counts > 0, counts.double().pow(1 - how.sampler_power), 0.0)
-        drawn = drawn * len(self.y) / drawn.sum()
-        # A class without beats gets the share of half a beat.
-        log_prior = (drawn.clamp(min=0.5) / len(self.y)).log().float()
-        if how.log_prior_bias:
-            least = 0.5 / len(self.y)
-            # The shares of the classes as the prediction of every beat (Lin et al., ICCV 2017, section 3.3).
-            network.set_output_bias(log_prior.exp().logit(least) if how.loss.use == "one_vs_rest" else log_prior)
-        self.targets = torch.eye(n_classes, device=device)
-        self.loss = LOSSES[how.loss.use]
-        self.loss_options = {**how.loss.chosen(LOSSES), "log_prior": log_prior}
-        weights_use = how.class_weights.use
-        self.class_weights = class_weights(drawn, weights_use, how.class_weights.chosen(CHOICES["class_weights"]))
-        self.augmentations = how.augment.chosen_in_order(AUGMENTATIONS)
-        self.lengths = beat_lengths(self.x) if how.trim_padding and can_be_trimmed(network) else None
-        self.steps = how.steps_per_epoch or len(_cut(torch.arange(len(self.y)), how.batch_size))
+        self.val_y = val.labels
+        self.monitor = self.task.monitor(settings)
+        self.objective = self.task.objective(self.y, settings)
+        if settings.log_prior_bias:
+            network.set_output_bias(self.objective.initial_bias)
+        self.augmentations = settings.augment.chosen_in_order(AUGMENTATIONS)
+        self.lengths = beat_lengths(self.x) if settings.trim_padding and can_be_trimmed(network) else None
+        self.steps = settings.steps_per_epoch or len(_cut(torch.arange(len(self.y)), settings.batch_size))
         self.optimizer = build_optimizer(
-            network, how.optimizer.use, how.learning_rate, how.optimizer.chosen(CHOICES["optimizer"])
+            network, settings.optimizer.use, settings.learning_rate, settings.optimizer.chosen(CHOICES["optimizer"])
         )
-        span = {"steps": self.steps, "epochs": how.epochs}
-        self.schedule: Schedule = SCHEDULES[how.schedule.use](self.optimizer, **span, **how.schedule.chosen(SCHEDULES))
-        # What `set_state` keeps, whatever states are loaded before.
+        span = {"steps": self.steps, "epochs": settings.epochs}
+        self.schedule: Schedule = SCHEDULES[settings.schedule.use](
+            self.optimizer, **span, **settings.schedule.chosen(SCHEDULES)
+        )
+        # `set_state` keeps these, whatever states are loaded before.
         self.own_groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         self.own_rates = list(getattr(self.schedule.scheduler, "base_lrs", []))
-        self.average: Average | None = AVERAGES[how.average.use](network, **span, **how.average.chosen(AVERAGES))
+        self.average: Average | None = AVERAGES[settings.average.use](
+            network, **span, **settings.average.chosen(AVERAGES)
+        )
         self.rows: list[dict[str, Any]] = []
         self.best = Best(0, -math.inf, copy.deepcopy(network.state_dict()))
 
@@ -247,32 +233,32 @@ class Training:
         """Train until the last epoch, or until patience or time is over; leaves the best weights in the network."""
         if checkpoints is not None and (state := checkpoints.load(key)) is not None:
             self.set_state(state)
-            log.info("Going on from epoch %d, where this training was cut off", len(self.rows))
+            log.info("Resuming after epoch %d, where this training was cut off", len(self.rows))
         with _progress(hidden=not show_progress) as bar:
-            task = bar.add_task("training", total=self.how.epochs * self.steps, scores="")
+            shown = bar.add_task("training", total=self.settings.epochs * self.steps, scores="")
             while not self.is_over():
-                bar.update(task, completed=len(self.rows) * self.steps)
-                self.next_epoch(lambda: bar.advance(task, BATCHES_A_TICK))
+                bar.update(shown, completed=len(self.rows) * self.steps)
+                self.next_epoch(lambda: bar.advance(shown, BATCHES_A_TICK))
                 if checkpoints is not None:
                     checkpoints.save(key, self.state())
-                bar.update(task, scores=_summary(self.rows[-1]))
+                bar.update(shown, scores=_summary(self.rows[-1], self.task))
                 if show_progress and not bar.console.is_terminal:
-                    log.info(_summary(self.rows[-1]))
-            bar.update(task, completed=bar.tasks[0].total)
+                    log.info(_summary(self.rows[-1], self.task))
+            bar.update(shown, completed=bar.tasks[0].total)
         self.network.load_state_dict(self.best.weights)
         if show_progress:
-            log.info("Best on validation: %s", _summary(self.rows[self.best.epoch - 1]))
+            log.info("Best on validation: %s", _summary(self.rows[self.best.epoch - 1], self.task))
 
     def is_over(self) -> bool:
         """Whether there is no epoch left to train."""
-        how, done = self.how, len(self.rows)
-        if how.patience is not None and done - self.best.epoch >= how.patience:
-            log.info("No better %s for %d epochs: stopped after epoch %d", how.monitor, how.patience, done)
+        settings, done = self.settings, len(self.rows)
+        if settings.patience is not None and done - self.best.epoch >= settings.patience:
+            log.info("No better %s for %d epochs: stopped after epoch %d", self.monitor, settings.patience, done)
             return True
-        if how.max_minutes is not None and sum(row["seconds"] for row in self.rows) >= how.max_minutes * 60:
-            log.info("The %g minutes are over: stopped after epoch %d", how.max_minutes, done)
+        if settings.max_minutes is not None and sum(row["seconds"] for row in self.rows) >= settings.max_minutes * 60:
+            log.info("The %g minutes are over: stopped after epoch %d", settings.max_minutes, done)
             return True
-        return done >= how.epochs
+        return done >= settings.epochs
 
     def next_epoch(self, tick: Any = lambda: None) -> None:
         """Train and validate one epoch.
@@ -294,25 +280,25 @@ class Training:
             tick: Called every :data:`BATCHES_A_TICK` batches.
 
         Returns:
-            Mean loss of its beats.
+            Mean loss of its examples.
         """
-        how, network, parameters = self.how, self.network, list(self.network.parameters())
-        half = torch.autocast(self.device.type, torch.bfloat16, enabled=how.precision == "bfloat16")
+        settings, network, parameters = self.settings, self.network, list(self.network.parameters())
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
         network.train()
         total, seen = torch.zeros((), device=self.device), 0
-        for step, rows in enumerate(self._batches(), start=1):
-            batch = Batch(self.x[rows], self.aux[rows], self.targets[self.y[rows]])
+        for step, rows in enumerate(self.batches(), start=1):
+            batch = Batch(self.x[rows], self.aux[rows], self.objective.target(rows))
             if self.augmentations:
                 batch = augment(batch, self.augmentations)
             if self.lengths is not None:
                 batch = replace(batch, x=without_common_padding(batch.x, LENGTH_STEP))
             with half:
-                logits = network(batch.x, batch.aux)
-            loss = self.loss(logits.float(), batch.target, self.class_weights, **self.loss_options)
+                outputs = network(batch.x, batch.aux)
+            loss = self.objective.loss(outputs.float(), batch.target)
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
-            if how.gradient_clip is not None:
-                nn.utils.clip_grad_norm_(parameters, how.gradient_clip)
+            if settings.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
             self.optimizer.step()
             self.schedule.after_batch()
             if self.average is not None:
@@ -335,36 +321,36 @@ class Training:
         Raises:
             BeatwiseError: If the loss or a prediction is not finite, or the monitored metric is not defined.
         """
-        epoch, how, started = len(self.rows) + 1, self.how, time.perf_counter()
+        epoch, started = len(self.rows) + 1, time.perf_counter()
         if not math.isfinite(train_loss):
             raise _diverged(f"The training loss is {train_loss}", epoch)
         network = self.network
         if self.average is not None and self.average.has_begun():
             network = cast("Network", self.average.network.module)
-        link = how.loss.use
-        probability = predict_probabilities(network, self.val_x, self.val_aux, loss=link)
+        decoded = self.task.decode(in_chunks(network, network, self.val_x, self.val_aux), self.settings.loss)
         # The loss is that before the last step.
-        if not np.isfinite(probability).all():
+        if not np.isfinite(decoded).all():
             raise _diverged("Predictions of the validation part are no numbers", epoch)
-        scores = point_scores(self.val_y, probability)
-        if math.isnan(scores[how.monitor]):
+        scores = self.task.scores(self.val_y, decoded, self.task.history_metrics(self.settings))
+        if math.isnan(scores[self.monitor]):
+            defined = [name for name, value in scores.items() if not math.isnan(value)]
             raise BeatwiseError(
-                f"train.monitor={how.monitor} is not defined on the validation part, whose beats are all of one class: "
-                "use train.monitor=log_loss or accuracy, or another split."
+                f"train.monitor={self.monitor} is not defined on the validation part, whose targets are all the same: "
+                f"use {', '.join(defined)}, or another split."
             )
-        monitored = METRICS[how.monitor].sign * scores[how.monitor]
+        monitored = METRICS[self.monitor].sign * scores[self.monitor]
         rate = self.schedule.rate()
         self.schedule.after_epoch(monitored)
         if monitored > self.best.score:
             self.best = Best(epoch, monitored, copy.deepcopy(network.state_dict()))
         if self.val_history is not None:
-            self.val_history.add(probability)
+            self.val_history.add(decoded)
         self.rows.append(
             {
                 "epoch": epoch,
                 "learning_rate": rate,
                 "train_loss": train_loss,
-                **{f"val_{name}": scores[name] for name in _tracked(how)},
+                **{f"val_{name}": value for name, value in scores.items()},
                 "seconds": seconds,
                 "val_seconds": time.perf_counter() - started,
             }
@@ -378,7 +364,7 @@ class Training:
             "network": self.network.state_dict(),
             "average": None if self.average is None else self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "learning_rate": self.how.learning_rate,
+            "learning_rate": self.settings.learning_rate,
             "schedule": {k: v for k, v in self.schedule.scheduler.state_dict().items() if _is_plain(v)},
             "val_history": None if self.val_history is None else self.val_history.state(),
             "generator": torch.get_rng_state(),
@@ -390,8 +376,8 @@ class Training:
 
         Args:
             state: A state of this training, or of another one of the same network.
-            keep_settings: Whether the optimizer goes on with the settings of this training; its learning rate is then
-                as far down its schedule as the other's.
+            keep_settings: Whether the optimizer keeps the settings of this training; its learning rate is then as far
+                down its schedule as the other's.
         """
         self.rows = state["rows"]
         self.best = Best(**state["best"])
@@ -403,26 +389,26 @@ class Training:
         if self.val_history is not None:
             self.val_history.set_state(state["val_history"])
         if keep_settings:
-            for group, settings in zip(self.optimizer.param_groups, self.own_groups, strict=True):
+            for group, own in zip(self.optimizer.param_groups, self.own_groups, strict=True):
                 # The quotient of equal rates is 1, so that nothing is rounded.
-                rate = group["lr"] * (self.how.learning_rate / state["learning_rate"])
-                group.update({**settings, "lr": rate})
+                rate = group["lr"] * (self.settings.learning_rate / state["learning_rate"])
+                group.update({**own, "lr": rate})
             if self.own_rates:
                 self.schedule.scheduler.base_lrs = list(self.own_rates)
         torch.set_rng_state(state["generator"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["cuda_generators"])
 
-    def _batches(self) -> Iterator[Tensor]:
-        """The indices of one epoch, batch by batch: every beat once, or drawn with weights."""
-        n, size = len(self.y), self.how.batch_size
-        wanted = self.steps * size if self.how.steps_per_epoch else n
-        if self.beat_weights is None:
+    def batches(self) -> Iterator[Tensor]:
+        """The indices of one epoch, batch by batch: every example once, or drawn with weights."""
+        n, size = len(self.y), self.settings.batch_size
+        wanted = self.steps * size if self.settings.steps_per_epoch else n
+        if self.objective.draw_weights is None:
             passes = [torch.randperm(n, device=self.device) for _ in range(-(-wanted // n))]
             order = torch.cat(passes)[:wanted] if len(passes) > 1 else passes[0][:wanted]
         else:
             # torch.multinomial takes at most 2**24 weights, some 150 times the training part of MIT-BIH.
-            order = torch.multinomial(self.beat_weights, wanted, replacement=True)
+            order = torch.multinomial(self.objective.draw_weights, wanted, replacement=True)
         if self.lengths is None:
             return iter(_cut(order, size))
         sorted_parts = [part[self.lengths[part].argsort(stable=True)] for part in _cut(order, BATCHES_SORTED * size)]
@@ -431,7 +417,7 @@ class Training:
 
 
 def _cut(order: Tensor, size: int) -> list[Tensor]:
-    """Indices in batches; a last batch of one joins the one before, as one beat has no variance to normalise by."""
+    """Indices in batches; a last batch of one joins the one before, as one example has no variance to normalise by."""
     batches = list(torch.split(order, size))
     if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
@@ -439,18 +425,13 @@ def _cut(order: Tensor, size: int) -> list[Tensor]:
 
 
 def can_be_trimmed(network: Network) -> bool:
-    """Whether batches of like length, cut to their longest beat, teach the network the same as any others.
+    """Whether batches of like length, cut to their longest example, teach the network the same as any others.
 
-    Batch normalisation takes its means from the batch: over beats of one length they are not those of all beats, which
-    it uses afterwards, and validation suffers (measured in docs/benchmarks.md).
+    Batch normalisation takes its means from the batch: over examples of one length they are not those of all examples,
+    which it uses afterwards, and validation suffers (measured in docs/benchmarks.md).
     """
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
     return network.ignores_padding and not normalised
-
-
-def _tracked(how: Train) -> list[str]:
-    """The validation metrics of a history."""
-    return list(dict.fromkeys([*TRACKED, how.monitor]))
 
 
 def _is_plain(value: Any) -> bool:
@@ -466,11 +447,9 @@ def _diverged(what: str, epoch: int) -> BeatwiseError:
     )
 
 
-def _summary(row: dict[str, Any]) -> str:
-    return (
-        f"epoch {row['epoch']}  loss {row['train_loss']:.3f}  "
-        f"macro recall {row['val_macro_recall']:.3f}  F1 {row['val_macro_f1']:.3f}"
-    )
+def _summary(row: dict[str, Any], task: Task) -> str:
+    scores = [f"{METRICS[name].label} {row[f'val_{name}']:.3f}" for name in task.shown]
+    return "  ".join([f"epoch {row['epoch']}", f"loss {row['train_loss']:.3f}", *scores])
 
 
 def _progress(hidden: bool) -> Progress:

@@ -8,17 +8,21 @@ from typing import Any
 import torch
 
 from beatwise.data.representations import TensorSet
-from beatwise.networks.base import SelfFitting
-from beatwise.tasks.classification.metrics import point_scores
-from beatwise.training.val_history import ValHistory
+from beatwise.networks.base import Network, SelfFitting
+from beatwise.tasks.base import ValHistory
+from beatwise.training.settings import FitConfig, TrainingChoice
+
+
+def loss_behind(network: Network, chosen: TrainingChoice) -> TrainingChoice:
+    """The loss that reads a network's outputs: the chosen one, or that of a network that fits itself."""
+    return TrainingChoice(use=network.loss) if isinstance(network, SelfFitting) else chosen
 
 
 def fit_rounds(
     network: SelfFitting,
     train: TensorSet,
     val: TensorSet,
-    seed: int,
-    metrics: list[str],
+    config: FitConfig,
     val_history: ValHistory | None = None,
 ) -> list[dict[str, Any]]:
     """Fit a network by its own algorithm, and score validation after each round.
@@ -27,31 +31,31 @@ def fit_rounds(
         network: Not fitted yet; left with all its rounds.
         train: Training part, resampled.
         val: Validation part; may end the fit.
-        seed: Seed.
-        metrics: Validation metrics of the history.
-        val_history: Is given the predictions of validation after each round.
+        config: Seed, and the monitored metric.
+        val_history: Takes the predictions of validation after each round.
 
     Returns:
         One row a round, with the columns of a training's history. ``seconds`` is the same share of the whole fit in
         each.
     """
+    task, reading = train.task, loss_behind(network, config.train.loss)
     started = time.perf_counter()
-    losses = network.fit(train, val, seed)
+    losses = network.fit(train, val, config.seed)
     seconds = (time.perf_counter() - started) / len(losses)
     rows = []
     started = time.perf_counter()
     rounds = network.rounds(torch.from_numpy(val.x), torch.from_numpy(val.aux))
     for number, (loss, outputs) in enumerate(zip(losses, rounds, strict=True), start=1):
-        probability = outputs.softmax(dim=1).float().numpy()
-        scores = point_scores(val.y, probability)
+        decoded = task.decode(outputs, reading)
+        scores = task.scores(val.labels, decoded, task.history_metrics(config.train))
         if val_history is not None:
-            val_history.add(probability)
+            val_history.add(decoded)
         rows.append(
             {
                 "epoch": number,
                 "learning_rate": network.learning_rate,
                 "train_loss": loss,
-                **{f"val_{name}": scores[name] for name in metrics},
+                **{f"val_{name}": value for name, value in scores.items()},
                 "seconds": seconds,
                 "val_seconds": time.perf_counter() - started,
             }

@@ -43,7 +43,8 @@ class Train(Block):
         trim_padding: Whether beats of like length share a batch and batches are cut to their longest beat; for models
             that ignore padding and have no batch normalisation.
         precision: Number format of the forward pass; ``bfloat16`` pays where the processor computes in it.
-        monitor: Overall validation metric that picks the best epoch (:mod:`beatwise.tasks.metrics`).
+        monitor: Overall validation metric that picks the best epoch (:mod:`beatwise.tasks.metrics`); null is the
+            task's own.
         patience: Epochs without a better one after which training stops; null never stops early.
     """
 
@@ -63,7 +64,7 @@ class Train(Block):
     gradient_clip: Positive | None = 1.0
     trim_padding: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
-    monitor: MetricName = "macro_recall"
+    monitor: MetricName | None = "macro_recall"
     patience: Annotated[int, Field(ge=1)] | None = 8
 
 

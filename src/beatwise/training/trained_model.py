@@ -109,7 +109,9 @@ class TrainedModel:
         """
         import torch
 
-        from beatwise.networks.predict import predict_probabilities
+        from beatwise.networks.predict import in_chunks
+        from beatwise.training.rounds import loss_behind
+        from beatwise.training.settings import TrainingChoice
 
         if tensors.spec != self.spec:
             raise BeatwiseError(
@@ -117,10 +119,9 @@ class TrainedModel:
                 "`build_tensors` on, or `kedro run --pipeline=evaluate`."
             )
 
-        loss = self.config["train"]["loss"]["use"]
-        return predict_probabilities(
-            self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux), loss=loss
-        )
+        outputs = in_chunks(self.network, self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))
+        loss = loss_behind(self.network, TrainingChoice.model_validate(self.config["train"]["loss"]))
+        return tensors.task.decode(outputs, loss)
 
 
 def read_model(folder: Path) -> TrainedModel:

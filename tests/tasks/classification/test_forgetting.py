@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beatwise.tasks.classification.forgetting import MOVES, count_moves, summarise_beats
-from beatwise.training.val_history import ValHistory
+from beatwise.tasks.classification.forgetting import MOVES, ClassHistory, count_moves, summarise_beats
 
 CLASSES = ["N", "S"]
 # One line a beat, one letter an epoch: r for right, w for wrong. The first four are N, the others S.
@@ -70,7 +69,7 @@ def test_a_class_without_beats_has_counts_of_zero() -> None:
 
 def test_each_beat_has_its_story() -> None:
     target, predicted = told(STORIES)
-    kept = ValHistory(target)
+    kept = ClassHistory(target, CLASSES)
     sure = [0.9, 0.6, 0.8, 0.7]
     for prediction, share in zip(predicted, sure, strict=True):
         kept.add(np.where(prediction[:, None] == np.arange(2), share, 1 - share).astype(np.float32))

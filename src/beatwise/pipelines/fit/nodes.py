@@ -94,13 +94,12 @@ def train(
 
     Returns:
         The model with the weights of its best epoch; its history; and what was predicted of each validation beat after
-        each epoch, see ``ValHistory.table``.
+        each epoch, see ``ClassHistory.table``.
     """
     from beatwise.training.loop import fit_model
-    from beatwise.training.val_history import ValHistory
 
-    val_history = ValHistory(val_tensors.y)
+    val_history = val_tensors.task.val_history(val_tensors.labels)
     model, history = fit_model(
         train_tensors, val_tensors, FitConfig.model_validate(config), checkpoints, val_history=val_history
     )
-    return model, history, val_history.table()
+    return model, history, pd.DataFrame() if val_history is None else val_history.table()

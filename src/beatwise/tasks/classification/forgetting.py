@@ -7,7 +7,7 @@ after each epoch, which the network is not trained on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,71 @@ from beatwise.data.examples import Labels
 
 # What can become of a beat in an epoch.
 MOVES: Final = ("wrong", "forgotten", "learnt", "right")
+
+
+class ClassHistory:
+    """The predicted class and the probability of the true class of each validation example after each epoch.
+
+    It is part of a training's state, which is written after every epoch: so it takes four bytes an example and epoch,
+    a probability to about three digits.
+    """
+
+    def __init__(self, target: Labels, classes: Sequence[str]) -> None:
+        """Begin before the first epoch.
+
+        Args:
+            target: Class index of each validation example, ``[n]``.
+            classes: Class names in the order of their indices.
+        """
+        self.target, self.classes = target, classes
+        self.prediction: npt.NDArray[np.int16] = np.zeros((0, len(target)), np.int16)
+        self.probability_of_truth: npt.NDArray[np.float16] = np.zeros((0, len(target)), np.float16)
+
+    def add(self, decoded: npt.NDArray[np.float32]) -> None:
+        """Add an epoch.
+
+        Args:
+            decoded: Probabilities, ``float32 [n, n_classes]``.
+        """
+        of_truth = np.take_along_axis(decoded, self.target[:, None], axis=1).T
+        self.prediction = np.vstack([self.prediction, decoded.argmax(axis=1).astype(np.int16)])
+        self.probability_of_truth = np.vstack([self.probability_of_truth, of_truth.astype(np.float16)])
+
+    def state(self) -> dict[str, Any]:
+        """All epochs so far, as tensors."""
+        import torch
+
+        return {
+            "prediction": torch.from_numpy(self.prediction),
+            "probability_of_truth": torch.from_numpy(self.probability_of_truth),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go to where :meth:`state` was taken."""
+        self.prediction = state["prediction"].numpy()
+        self.probability_of_truth = state["probability_of_truth"].numpy()
+
+    def metadata(self) -> dict[str, Any]:
+        """How examples moved between right and wrong, under ``moves``; see :func:`count_moves`."""
+        return {"moves": count_moves(self.target, self.prediction, self.classes)}
+
+    def table(self) -> pd.DataFrame:
+        """All epochs as a table.
+
+        Returns:
+            One row an epoch and beat: ``epoch`` (from 1), ``beat`` (place in the validation part), ``target`` and
+            ``prediction`` (class indices), ``probability_of_truth`` (float32).
+        """
+        epochs, beats = self.prediction.shape
+        return pd.DataFrame(
+            {
+                "epoch": np.repeat(np.arange(1, epochs + 1, dtype=np.int32), beats),
+                "beat": np.tile(np.arange(beats, dtype=np.int32), epochs),
+                "target": np.tile(self.target.astype(np.int16), epochs),
+                "prediction": self.prediction.ravel(),
+                "probability_of_truth": self.probability_of_truth.ravel().astype(np.float32),
+            }
+        )
 
 
 def count_moves(target: Labels, prediction: npt.NDArray[np.integer[Any]], classes: Sequence[str]) -> dict[str, Any]:
@@ -58,7 +123,7 @@ def summarise_beats(val_history: pd.DataFrame) -> pd.DataFrame:
     """What became of each validation beat over a training.
 
     Args:
-        val_history: What ``ValHistory.table`` returned.
+        val_history: What ``ClassHistory.table`` returned.
 
     Returns:
         One row a beat, by its place in the validation part (``beat``, the index): ``target``; ``prediction``, of the

@@ -1,13 +1,13 @@
-"""Losses and class weights, by name.
+"""Losses and class weights of a classification, by name.
 
-A loss takes logits ``float32 [n, n_classes]``, targets ``float32 [n, n_classes]`` whose rows add up to 1 (mixup makes
-others than 0 and 1), and class weights ``float32 [n_classes]``; it returns the mean over the beats. Class weights are
-scaled so that the mean weight of a training beat is 1, so that they do not change the learning rate in disguise.
+Class weights are scaled so that the mean weight of a training example is 1, so that they do not change the learning
+rate in disguise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -19,23 +19,46 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
 
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
-Loss = Callable[..., Tensor]
-LOSSES: Registry[Loss] = Registry("loss", supplied=["log_prior"])
-CLASS_WEIGHTS: Registry[Callable[..., Tensor]] = Registry("kind of class weights")
 # Least distance of a probability from 1 in the focal loss.
 LEAST = 1e-12
 
 
+class Loss:
+    """A loss, and how a network that it has trained is read; the fields of a subclass are its options."""
+
+    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+        """The mean loss of a batch, a scalar.
+
+        Args:
+            outputs: Logits, ``float32 [n, n_classes]``.
+            target: Shares of the classes, whose rows add up to 1, ``float32 [n, n_classes]``; mixup makes others than
+                0 and 1.
+            weights: Weights of the classes, ``float32 [n_classes]``.
+            log_prior: Logarithm of the share of each class among the examples that are drawn, ``float32 [n_classes]``.
+        """
+        raise NotImplementedError
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Probabilities from logits, ``float32 [n, n_classes]``; rows add up to 1."""
+        return outputs.softmax(dim=1)
+
+    def initial_bias(self, log_prior: Tensor, least: float) -> Tensor:
+        """Logits that predict the shares of the classes for every example (Lin et al., ICCV 2017, section 3.3).
+
+        Args:
+            log_prior: As above.
+            least: Share of half an example: no share is taken for less, or for more than 1 less this.
+        """
+        return log_prior
+
+
+LOSSES: Registry[type[Loss]] = Registry("loss")
+CLASS_WEIGHTS: Registry[Callable[..., Tensor]] = Registry("kind of class weights")
+
+
 @LOSSES.register("cross_entropy")
-def cross_entropy(
-    logits: Tensor,
-    target: Tensor,
-    weights: Tensor,
-    *,
-    log_prior: Tensor,
-    label_smoothing: Smoothing = 0.0,
-    logit_adjustment: Annotated[float, Field(ge=0)] = 0.0,
-) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropy(Loss):
     """Cross-entropy, with label smoothing and logit adjustment where they are asked for.
 
     Label smoothing: Szegedy et al., CVPR 2016, section 7. Logit adjustment: Menon et al., ICLR 2021, equation 10, with
@@ -43,65 +66,72 @@ def cross_entropy(
     classes.
 
     Args:
-        logits: ``[n, n_classes]``.
-        target: ``[n, n_classes]``.
-        weights: ``[n_classes]``.
-        log_prior: Logarithm of the share of each class among the beats that are drawn, ``[n_classes]``.
         label_smoothing: Share of the target that is spread evenly over the classes.
         logit_adjustment: τ; 0 leaves the logits alone.
     """
-    if logit_adjustment:
-        logits = logits + logit_adjustment * log_prior
-    return F.cross_entropy(logits, target, weight=weights, label_smoothing=label_smoothing)
+
+    label_smoothing: Smoothing = 0.0
+    logit_adjustment: Annotated[float, Field(ge=0)] = 0.0
+
+    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+        """As of every loss."""
+        if self.logit_adjustment:
+            outputs = outputs + self.logit_adjustment * log_prior
+        return F.cross_entropy(outputs, target, weight=weights, label_smoothing=self.label_smoothing)
 
 
 @LOSSES.register("focal")
-def focal(
-    logits: Tensor,
-    target: Tensor,
-    weights: Tensor,
-    *,
-    log_prior: Tensor,
-    gamma: Annotated[float, Field(ge=0)] = 2.0,
-) -> Tensor:
-    """Focal loss: cross-entropy in which beats that are well classified count less (Lin et al., ICCV 2017, equation 5).
+@dataclass(frozen=True, kw_only=True)
+class Focal(Loss):
+    """Cross-entropy in which well classified examples count less (Lin et al., ICCV 2017, equation 5).
+
+    The softmax is over the classes; class weights are α of the paper.
 
     Args:
-        logits: ``[n, n_classes]``; the softmax is over the classes.
-        target: ``[n, n_classes]``.
-        weights: ``[n_classes]``, α of the paper.
-        log_prior: Not used.
         gamma: γ; 0 makes it the cross-entropy.
     """
-    log_p = logits.log_softmax(dim=1)
-    # Away from 0, where the slope of a power below 1 is infinite.
-    missing = (-log_p.expm1()).clamp(min=LEAST)
-    return -(target * weights * missing**gamma * log_p).sum(dim=1).mean()
+
+    gamma: Annotated[float, Field(ge=0)] = 2.0
+
+    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+        """As of every loss."""
+        log_p = outputs.log_softmax(dim=1)
+        # Away from 0, where the slope of a power below 1 is infinite.
+        missing = (-log_p.expm1()).clamp(min=LEAST)
+        return -(target * weights * missing**self.gamma * log_p).sum(dim=1).mean()
 
 
 @LOSSES.register("one_vs_rest")
-def one_vs_rest(
-    logits: Tensor, target: Tensor, weights: Tensor, *, log_prior: Tensor, label_smoothing: Smoothing = 0.0
-) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class OneVsRest(Loss):
     """Binary cross-entropy of each class against all others, added up over the classes.
 
     Probabilities are then the sigmoids of the logits, divided by their sum.
 
     Args:
-        logits: ``[n, n_classes]``.
-        target: ``[n, n_classes]``.
-        weights: ``[n_classes]``, of the beats of each class.
-        log_prior: Not used.
         label_smoothing: Moves each target towards one half by this share.
     """
-    smooth = target * (1 - label_smoothing) + label_smoothing / 2
-    each = F.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
-    return (each.sum(dim=1) * (target @ weights)).mean()
+
+    label_smoothing: Smoothing = 0.0
+
+    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+        """As of every loss."""
+        smooth = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+        each = F.binary_cross_entropy_with_logits(outputs, smooth, reduction="none")
+        return (each.sum(dim=1) * (target @ weights)).mean()
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Sigmoids of the logits, divided by their sum."""
+        return F.logsigmoid(outputs).softmax(dim=1)
+
+    def initial_bias(self, log_prior: Tensor, least: float) -> Tensor:
+        """Logits whose sigmoids are the shares of the classes."""
+        return log_prior.exp().logit(least)
 
 
 @CLASS_WEIGHTS.register("none")
 def equal_weights(counts: Tensor) -> Tensor:
-    """Every beat counts 1."""
+    """Every example counts 1."""
     return torch.ones_like(counts)
 
 
@@ -135,10 +165,10 @@ def effective_number_weights(counts: Tensor, *, beta: Annotated[float, Field(ge=
 
 
 def class_weights(counts: Tensor, use: str, options: dict[str, object]) -> Tensor:
-    """Weights of the classes, scaled to a mean of 1 over the beats.
+    """Weights of the classes, scaled to a mean of 1 over the examples.
 
     Args:
-        counts: Beats of each class, ``int64 [n_classes]``; a class without beats gets weight 0.
+        counts: Examples of each class, ``[n_classes]``; a class without any gets weight 0.
         use: Name of the kind of weights.
         options: Its options, already checked.
 
@@ -146,10 +176,10 @@ def class_weights(counts: Tensor, use: str, options: dict[str, object]) -> Tenso
         ``float32 [n_classes]``.
 
     Raises:
-        BeatwiseError: If every class that has beats would get weight 0.
+        BeatwiseError: If every class that has examples would get weight 0.
     """
     there = counts > 0
     raw = CLASS_WEIGHTS[use](counts.clamp(min=1), **options).double() * there
     if not raw.any():
-        raise BeatwiseError(f"train.class_weights.{use}: every class that has training beats gets weight 0.")
+        raise BeatwiseError(f"train.class_weights.{use}: every class that has training examples gets weight 0.")
     return (raw * counts.sum() / (raw * counts).sum()).float()

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.tasks.base import TASKS, Task, finite_numbers
-from beatwise.tasks.classification import metrics as _metrics  # noqa: F401
+from beatwise.core.registry import Registry
+from beatwise.core.settings import Choice
+from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_numbers
+from beatwise.tasks.classification.forgetting import ClassHistory
+from beatwise.tasks.classification.metrics import point_scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from beatwise.tasks.objective import Objective
 
 
 @TASKS.register("classification")
@@ -25,6 +34,8 @@ class Classification(Task):
     name: ClassVar[str] = "classification"
     default_monitor: ClassVar[str] = "macro_recall"
     tracked: ClassVar[tuple[str, ...]] = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc")
+
+    shown: ClassVar[tuple[str, ...]] = ("macro_recall", "macro_f1")
 
     classes: tuple[str, ...]
 
@@ -52,3 +63,51 @@ class Classification(Task):
                 f"allowed: 0 to {len(self.classes) - 1} for {', '.join(self.classes)}."
             )
         return indices
+
+    @property
+    def losses(self) -> Registry[Any]:
+        """Losses of logits (:mod:`beatwise.tasks.classification.losses`)."""
+        from beatwise.tasks.classification.losses import LOSSES
+
+        return LOSSES
+
+    def objective(self, y: Tensor, settings: TrainSettings) -> Objective:
+        """Classes drawn and weighted as the settings say, and the loss of their logits."""
+        import torch
+
+        from beatwise.tasks.classification.losses import CLASS_WEIGHTS, class_weights
+        from beatwise.tasks.objective import Objective
+
+        power, n = settings.sampler_power, len(y)
+        counts = torch.bincount(y, minlength=self.n_outputs)
+        # What the network gets to see: the counts, made more alike by the sampler.
+        drawn = torch.where(counts > 0, counts.double().pow(1 - power), 0.0)
+        drawn = drawn * n / drawn.sum()
+        # A class without examples gets the share of half an example.
+        least = 0.5 / n
+        log_prior = (drawn.clamp(min=0.5) / n).log().float()
+        weights = class_weights(drawn, settings.class_weights.use, settings.class_weights.chosen(CLASS_WEIGHTS))
+        loss, one_hot = self.loss(settings.loss), torch.eye(self.n_outputs, device=y.device)
+        return Objective(
+            loss=lambda outputs, target: loss(outputs, target, weights, log_prior),
+            target=lambda rows: one_hot[y[rows]],
+            draw_weights=None if power == 0 else counts.double().pow(-power)[y],
+            initial_bias=loss.initial_bias(log_prior, least),
+        )
+
+    def decode(self, outputs: Tensor, loss: Choice) -> Array:
+        """Probabilities, ``float32 [n, n_classes]``; rows add up to 1."""
+        return self.loss(loss).decode(outputs).float().cpu().numpy()
+
+    def scores(self, y: npt.NDArray[Any], decoded: Array, names: Iterable[str]) -> dict[str, float]:
+        """Overall metrics of probabilities."""
+        return point_scores(y, decoded, names)
+
+    def val_history(self, y: npt.NDArray[Any]) -> ClassHistory:
+        """Predicted class and probability of the true class after each epoch."""
+        return ClassHistory(y, self.classes)
+
+    def trained_on(self, y: npt.NDArray[Any]) -> dict[str, Any]:
+        """Examples of each class."""
+        counts = np.bincount(y, minlength=self.n_outputs).tolist()
+        return dict(zip(self.classes, counts, strict=True))
