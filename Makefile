@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 export DO_NOT_TRACK := 1
-# `kedro mlflow ui` calls the command `mlflow`.
+# Ray and kedro-viz start commands of the environment by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help

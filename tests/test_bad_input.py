@@ -35,7 +35,7 @@ from beatwise.ecg.segmentation import RULES
 from beatwise.networks.zoo import MODELS
 from beatwise.synthesis.records import SyntheticSettings, synthesise_records
 from beatwise.tasks.classification.losses import CLASS_WEIGHTS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, leave_untracked
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 Damage = Callable[[Path], object]
@@ -49,14 +49,9 @@ FIRST_FIGURE = {"08_reporting/test/baseline/example_beats.png"}
 
 
 @pytest.fixture(autouse=True)
-def place(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The project's copy, its runs untracked, set up for Kedro; `sys.path` and PYTHONPATH as before afterwards."""
-    # MLflow's tables take seconds to make: all tests share them.
-    database = tmp_path_factory.getbasetemp() / "bad_input.db"
-    tracking = {"disable_tracking": {"pipelines": ["train", "ingest", "segment", "__default__"]}}
-    (project / "conf/test/mlflow.yml").write_text(
-        yaml.safe_dump({"server": {"mlflow_tracking_uri": f"sqlite:///{database}"}, "tracking": tracking})
-    )
+    leave_untracked(project, "train", "ingest", "segment", "__default__")
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     monkeypatch.delenv("BEATWISE_TRACEBACK", raising=False)

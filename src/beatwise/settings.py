@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
-from beatwise.hooks import JournalHooks, ParameterHooks, RepetitionHooks, RunCardHooks, ScoreHooks, TrackingHooks
+from beatwise.hooks import ParameterHooks, Recorder, RepetitionHooks
 
 
 def _project_path(*parts: str) -> str:
@@ -22,22 +22,13 @@ def _data_path(*parts: str) -> str:
 
 
 def _from_environment(name: str, default: str) -> str:
-    """A variable of the environment, for what differs between persons and not between runs."""
+    """A variable of the environment, for what differs between people and not between runs."""
     return os.environ.get(name) or default
 
 
-# TrackingHooks is kedro-mlflow's own hook with more to log; both at once would log everything twice.
+# Where somebody has installed kedro-mlflow for its datasets: its hook would open a second MLflow run for every run.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
-_tracking = TrackingHooks()
-# Of a hook that several have, the last one's is called first, so that the card comes below the scores.
-HOOKS = (
-    ParameterHooks(),
-    _tracking,
-    RunCardHooks(_tracking),
-    RepetitionHooks(),
-    ScoreHooks(),
-    JournalHooks(_tracking),
-)
+HOOKS = (ParameterHooks(), RepetitionHooks(), Recorder())
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
@@ -46,6 +37,7 @@ CONFIG_LOADER_ARGS = {
         "beatwise_data": _data_path,
         "from_environment": _from_environment,
     },
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
     # An environment overrides single parameters, not whole blocks.
     "merge_strategy": {"parameters": "soft"},
 }

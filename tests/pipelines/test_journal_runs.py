@@ -8,25 +8,24 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
-import yaml
 from click.testing import CliRunner, Result
-from kedro.framework.hooks import _create_hook_manager, hook_impl
+from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from beatwise.cli import cli
 from beatwise.core.errors import BeatwiseError
-from beatwise.hooks import JournalHooks, TrackingHooks
+from beatwise.hooks import Recorder
 from beatwise.pipelines import compare, evaluate, fit, ingest, train, tune
 from beatwise.runs.journal import Entry, Journal
-from beatwise.search.settings import Tune
-from tests.conftest import copy_project
+from tests.conftest import copy_project, leave_untracked
 
 EXPECTED = "macro_recall >= 0 and val.kappa > 0.999"
 DRY = "train.epochs=1,train.steps_per_epoch=2"
@@ -64,13 +63,9 @@ def kept() -> Iterator[None]:
 
 
 @pytest.fixture
-def untracked(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose runs are not tracked, which saves seconds, as it does that all share a database."""
-    database = tmp_path_factory.getbasetemp() / "journal_runs.db"
-    tracking = {"disable_tracking": {"pipelines": ["__default__"]}}
-    (project / "conf/test/mlflow.yml").write_text(
-        yaml.safe_dump({"server": {"mlflow_tracking_uri": f"sqlite:///{database}"}, "tracking": tracking})
-    )
+def untracked(project: Path) -> Path:
+    """A project whose runs are not tracked, which saves seconds."""
+    leave_untracked(project, "__default__")
     bootstrap_project(project)
     return project
 
@@ -176,23 +171,20 @@ def test_the_journal_of_a_new_project_says_how_to_begin(untracked: Path) -> None
     assert not (untracked / "docs").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_what_the_journal_cannot_do_it_says_in_few_lines(untracked: Path) -> None:
+    for arguments, message in (
         (["propose", "a", "--expect", "macro_recal > 0.9"], "expect: Unknown metric 'macro_recal'. Did you mean"),
         (["propose", ""], "hypothesis: String should have at least 1 character"),
         (["show", "last"], "The journal has no entries yet"),
         (["reflect", "nothing", "a"], "The journal has no entries yet"),
         (["export", "conf"], "is a directory"),
-    ],
-)
-def test_what_the_journal_cannot_do_it_says_in_few_lines(untracked: Path, arguments: list[str], message: str) -> None:
-    result = kedro("journal", *arguments)
-    assert result.exit_code in (1, 2)
-    assert message in result.stderr
-    assert "Traceback" not in result.output
-    assert len(result.stderr.splitlines()) <= 5
-    assert not entries(untracked)
+    ):
+        result = kedro("journal", *arguments)
+        assert result.exit_code in (1, 2)
+        assert message in result.stderr
+        assert "Traceback" not in result.output
+        assert len(result.stderr.splitlines()) <= 5
+        assert not entries(untracked)
 
 
 def test_proposing_names_what_still_waits(untracked: Path) -> None:
@@ -251,7 +243,7 @@ def test_a_run_with_bad_parameters_does_not_begin_and_its_hypothesis_waits(untra
     assert entry.state == "waiting"
 
 
-# --- which runs test what: the hooks around runs, without the runs
+# --- which runs test what: the recorder around runs, without the runs
 
 PIPELINES = {
     module.__name__.rpartition(".")[2]: module.create_pipeline()
@@ -266,7 +258,9 @@ class Process:
     """A process in which runs begin and end, and the project that it works in."""
 
     folder: Path
-    hooks: Any
+    recorder: Recorder
+    config: dict[str, Any]
+    catalog: DataCatalog
 
     def begin(
         self,
@@ -278,36 +272,54 @@ class Process:
     ) -> None:
         """Let a run begin, with a hypothesis and a search in its parameters."""
         search = {"space": {}, "trials": 1, "epochs": 1, "algorithm": {"use": algorithm}}
-        searches = Tune.model_validate({"use": "s", "s": search})
-        parameters = {"params:hypothesis": hypothesis, "params:source": "demo", "params:tune": searches}
-        metadata = {"project_path": str(self.folder), "env": None, "pipeline_names": [name]}
-        self.hooks.before_pipeline_run(
-            run_params={**metadata, "runtime_params": params or {}},
-            pipeline=pipeline or PIPELINES[name],
-            catalog=DataCatalog({key: MemoryDataset(value) for key, value in parameters.items()}),
+        changed = {"hypothesis": hypothesis, "tune": {"use": "s", "s": search}}
+        self.recorder.after_context_created(
+            SimpleNamespace(
+                config_loader={
+                    "parameters": {**self.config["parameters"], **changed},
+                    "mlflow": {"experiment": "e", "disabled_pipelines": [name]},
+                }
+            )
         )
+        selection = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
+        run_params = {
+            **dict.fromkeys((*selection, "only_missing_outputs", "env")),
+            "project_path": str(self.folder),
+            "pipeline_names": [name],
+            "runtime_params": params or {},
+        }
+        self.recorder.before_pipeline_run(run_params, pipeline or PIPELINES[name], self.catalog)
 
     def end(self, *, measured: bool = True) -> None:
         """Let it end well."""
         if measured:
             metrics = {"classes": [], **dict.fromkeys(("test", "val", "recall_first"), MEASURED)}
-            self.hooks.after_dataset_saved(dataset_name="baseline.metrics", data=metrics, node=None)
-        self.hooks.after_pipeline_run(run_params={}, run_result={}, pipeline=None, catalog=None)
+            self.recorder.after_dataset_saved("baseline.metrics", metrics)
+        self.recorder.after_pipeline_run()
 
     def fail(self, error: Exception) -> None:
         """Let it fail."""
-        metadata = {"project_path": str(self.folder)}
-        self.hooks.on_pipeline_error(error=error, run_params=metadata, pipeline=None, catalog=None)
+        self.recorder.on_pipeline_error(error)
 
     def states(self) -> list[str]:
         return [entry.state for entry in entries(self.folder)]
 
 
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], DataCatalog]:
+    """The parameters and the catalog of the environment `test`."""
+    folder = copy_project(tmp_path_factory.mktemp("configured"))
+    bootstrap_project(folder)
+    with KedroSession.create(project_path=folder, env="test") as session:
+        context = session.load_context()
+        return {"parameters": context.config_loader["parameters"]}, context.catalog
+
+
 @pytest.fixture
-def process(tmp_path: Path) -> Process:
-    manager = _create_hook_manager()
-    manager.register(JournalHooks(TrackingHooks()))
-    return Process(tmp_path, manager.hook)
+def process(configured: tuple[dict[str, Any], DataCatalog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Process:
+    # The tables are not what these tests look at.
+    monkeypatch.setattr("beatwise.hooks.screen.Screen.finish", lambda *_: None)
+    return Process(tmp_path, Recorder(), *configured)
 
 
 def test_a_run_that_is_interrupted_in_a_notebook_does_not_mix_with_the_next_one(process: Process) -> None:
@@ -315,7 +327,7 @@ def test_a_run_that_is_interrupted_in_a_notebook_does_not_mix_with_the_next_one(
         Journal(process.folder).propose(hypothesis)
     process.begin()
     assert process.states() == ["waiting", "running"]
-    # Ctrl-C, of which Kedro tells no hook; then whatever runs next.
+    # Ctrl-C, which Kedro does not report; then any other run.
     process.begin("ingest")
     assert process.states() == ["waiting", "stopped"]
     process.end()
@@ -352,90 +364,68 @@ def test_a_hypothesis_may_come_with_the_run_and_is_the_same_one_when_the_command
     assert runs == {"waits": [], "RR helps": ["failed", "failed"]}
 
 
-def test_the_error_is_our_own_where_one_of_ours_led_to_it_and_one_line_of_it(process: Process) -> None:
+def test_the_entry_has_one_line_of_the_error_and_the_params_flat_and_plain(process: Process) -> None:
     errors = [ValueError("no file /mnt/x/y.csv\nat all"), RuntimeError()]
+    # Where an error of Beatwise led to it, that one.
     errors[1].__cause__ = BeatwiseError("Row 5 is wrong.\nAllowed: right ones.")
+    given = {"train": {"epochs": 3, "augment": {"use": ["shift"]}, "patience": None}, "seed": np.int64(7)}
     for error in errors:
-        process.begin(hypothesis="a")
+        process.begin(hypothesis="a", params={"hypothesis": "a", **given})
         process.fail(error)
     (entry,) = entries(process.folder)
     assert [run.error for run in entry.runs] == ["ValueError: no file …/y.csv", "Row 5 is wrong."]
-
-
-def test_the_params_of_a_run_are_stored_flat_and_plain_and_without_the_hypothesis(process: Process) -> None:
-    given = {"train": {"epochs": 3, "augment": {"use": ["shift"]}, "patience": None}, "seed": np.int64(7)}
-    process.begin(hypothesis="a", params={"hypothesis": "a", **given})
-    (entry,) = entries(process.folder)
-    assert entry.runs[0].params == {
+    run = entry.runs[0]
+    assert run.params == {
         "train.epochs": 3,
         "train.augment.use": "['shift']",
         "train.patience": None,
         "seed": "7",
     }
     # Nobody typed a command, and without --env it is base.
-    assert (entry.runs[0].command, entry.runs[0].environment) == (None, "base")
+    assert (run.command, run.environment) == (None, "base")
 
 
-@pytest.mark.parametrize(
-    ("name", "pipeline"), [("ingest", None), ("fit", None), ("evaluate", None), ("train", UP_TO_TRAINING)]
-)
-def test_a_run_that_does_not_both_train_and_measure_leaves_hypotheses_alone(
-    process: Process, name: str, pipeline: Pipeline | None
-) -> None:
+def test_a_run_that_does_not_both_train_and_measure_leaves_hypotheses_alone(process: Process) -> None:
     Journal(process.folder).propose("waits")
-    process.begin(name, pipeline=pipeline)
-    process.end()
-    # One that stands in a parameters file comes to every run; one that is given to this one must not be lost.
-    process.begin(name, hypothesis="given", pipeline=pipeline)
-    process.end()
-    with pytest.raises(BeatwiseError, match="hypothesis: this run does not both train and measure a model"):
-        process.begin(name, hypothesis="given", params={"hypothesis": "given"}, pipeline=pipeline)
-    assert process.states() == ["waiting"]
+    for name, pipeline in (("ingest", None), ("fit", None), ("evaluate", None), ("train", UP_TO_TRAINING)):
+        process.begin(name, pipeline=pipeline)
+        process.end(measured=False)
+        # One that stands in a parameters file comes to every run; one that is given to this one must not be lost.
+        process.begin(name, hypothesis="given", pipeline=pipeline)
+        process.end(measured=False)
+        with pytest.raises(BeatwiseError, match="hypothesis: this run does not both train and measure a model"):
+            process.begin(name, hypothesis="given", params={"hypothesis": "given"}, pipeline=pipeline)
+        assert process.states() == ["waiting"]
 
 
-@pytest.mark.parametrize(
-    ("name", "algorithm", "reminded"),
-    [
-        ("compare", "tpe", True),
+def test_a_comparison_or_a_search_without_a_hypothesis_reminds_of_how_to_give_one(
+    process: Process, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, algorithm, reminded in (
         ("compare", "none", True),
         ("tune", "tpe", True),
         ("tune", "none", False),
-        ("__default__", "tpe", True),
-        ("__default__", "none", False),
         ("train", "tpe", False),
-    ],
-)
-def test_a_comparison_or_a_search_without_a_hypothesis_reminds_of_how_to_give_one(
-    process: Process, capsys: pytest.CaptureFixture[str], name: str, algorithm: str, reminded: bool
-) -> None:
-    pipeline = PIPELINES["tune" if name == "__default__" else name]
-    process.begin(name, pipeline=pipeline, algorithm=algorithm)
-    shown = capsys.readouterr().out
-    assert ('kedro journal propose "…" --expect "macro_recall > 0.9"' in shown) == reminded
-    assert len(shown.splitlines()) == (2 if reminded else 0)
+    ):
+        process.begin(name, algorithm=algorithm)
+        shown = capsys.readouterr().out
+        assert ('kedro journal propose "…" --expect "macro_recall > 0.9"' in shown) == reminded
+        assert len(shown.splitlines()) == (2 if reminded else 0)
     assert not (process.folder / "docs").exists()
-    process.end()
-    process.begin(name, hypothesis="RR helps", pipeline=pipeline, algorithm=algorithm)
+    process.begin("compare", hypothesis="RR helps")
     assert process.states() == ["running"]
     assert "tests no hypothesis" not in capsys.readouterr().out
 
 
-def test_a_damaged_entry_stops_a_run_before_it_is_tracked(process: Process) -> None:
+def test_a_damaged_entry_stops_a_run_before_it_is_tracked(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Journal(process.folder).path(Journal(process.folder).propose("a"))
     path.write_text(path.read_text("utf-8") + "reflection: none\n")
-    tracked = []
-
-    class Tracking:
-        @hook_impl
-        def before_pipeline_run(self) -> None:
-            tracked.append(True)
-
-    manager = _create_hook_manager()
-    manager.register(Tracking())
-    manager.register(JournalHooks(TrackingHooks()))
+    tracked: list[Any] = []
+    monkeypatch.setattr("beatwise.runs.settings.MlflowSettings.tracks", lambda *_: tracked.append(True))
     with pytest.raises(BeatwiseError, match=r"reflection: Unknown key 'reflection'\. Did you mean 'reflections'\?"):
-        Process(process.folder, manager.hook).begin()
+        process.begin()
     assert not tracked
-    # What trains nothing has nothing to do with the journal.
-    Process(process.folder, manager.hook).begin("ingest")
+    # A run that trains nothing has nothing to do with the journal.
+    process.begin("ingest")
+    process.end(measured=False)
     assert tracked

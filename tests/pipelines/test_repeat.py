@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from kedro.framework.hooks import _create_hook_manager
+from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog, MemoryDataset
 
@@ -27,16 +27,17 @@ from beatwise.core.nested import flatten
 from beatwise.data.examples import fingerprint
 from beatwise.datasets.folder import FolderDataset
 from beatwise.datasets.run_card import RunCardDataset
-from beatwise.hooks import RepetitionHooks, RunCardHooks, TrackingHooks
+from beatwise.datasets.whole import WholeJSONDataset
+from beatwise.hooks import Recorder, RepetitionHooks
+from beatwise.hooks.recorder import does
 from beatwise.hooks.repetition import repeating
-from beatwise.hooks.run_card import measures, trains
 from beatwise.pipelines import compare, evaluate, fit, ingest, report, segment, train, tune
 from beatwise.runs.card import RunCard, read_card
 from beatwise.runs.journal import Journal
 from beatwise.runs.metadata import package_versions
 from beatwise.search.trials import Searches
 from beatwise.training.checkpoint import Checkpoints
-from tests.conftest import ROOT, copy_project, example_card, git
+from tests.conftest import ROOT, copy_project, example_card, git, leave_untracked
 
 # Whole runs, and their repetitions.
 pytestmark = pytest.mark.slow
@@ -284,31 +285,29 @@ def test_a_repetition_begins_from_the_versions_that_the_run_began_from_and_runs_
 # --- what cannot be repeated
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"environment": "tset"}, "Unknown environment 'tset'. Did you mean 'test'? Known: "),
-        ({"pipeline": "trian"}, "Unknown pipeline 'trian'. Did you mean 'train'? Known: "),
-        ({"scores": {}}, "measured nothing, so that there is nothing to compare. To do the same again: kedro run"),
-        (
-            {"selected": True, "nodes": {"baseline.train": 1.0}},
-            "The run of this card had nodes that are not there any more: baseline.train.",
-        ),
-        (
-            {"environment": "ptb", "source": "ptb"},
-            "The environment ptb is not what it was: classes is ['normal', 'abnormal'] in its globals.yml, and ['N', ",
-        ),
-        (
-            {"parameters": {"seed": 1}},
-            "The parameters of the run card cannot be used with this version of Beatwise:\nsource: Field required",
-        ),
-    ],
-)
-def test_a_card_that_cannot_be_repeated_here_is_refused_before_anything_runs(
-    ran: Ran, tmp_path: Path, changed: dict[str, Any], message: str
-) -> None:
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"environment": "tset"}, "Unknown environment 'tset'. Did you mean 'test'? Known: "),
+    ({"pipeline": "trian"}, "Unknown pipeline 'trian'. Did you mean 'train'? Known: "),
+    ({"scores": {}}, "measured nothing, so that there is nothing to compare. To do the same again: kedro run"),
+    (
+        {"selected": True, "nodes": {"baseline.train": 1.0}},
+        "The run of this card had nodes that are not there any more: baseline.train.",
+    ),
+    (
+        {"environment": "ptb", "source": "ptb"},
+        "The environment ptb is not what it was: classes is ['normal', 'abnormal'] in its globals.yml, and ['N', ",
+    ),
+    (
+        {"parameters": {"seed": 1}},
+        "The parameters of the run card cannot be used with this version of Beatwise:\nsource: Field required",
+    ),
+]
+
+
+def test_a_card_that_cannot_be_repeated_here_is_refused_before_anything_runs(ran: Ran, tmp_path: Path) -> None:
     before = cards(ran.folder)
-    refused(kedro("repeat", doctored(ran, tmp_path / "card.json", **changed)), message)
+    for changed, message in REFUSED:
+        refused(kedro("repeat", doctored(ran, tmp_path / "card.json", **changed)), message)
     assert cards(ran.folder) == before
 
 
@@ -337,7 +336,7 @@ def test_a_card_is_named_by_its_path_or_by_an_mlflow_run(ran: Ran) -> None:
 
 def test_a_run_that_fails_leaves_no_card(project: Path) -> None:
     bootstrap_project(project)
-    (project / "conf/test/mlflow.yml").write_text("tracking: {disable_tracking: {pipelines: [train]}}\n")
+    leave_untracked(project, "train")
     (project / "data/01_raw/demo/test.parquet").unlink()
     assert kedro("run", "--pipeline=train", "--env=test").exit_code == 1
     assert not (project / "data/08_reporting/test/run_card.json").exists()
@@ -346,9 +345,10 @@ def test_a_run_that_fails_leaves_no_card(project: Path) -> None:
 # --- the hooks around runs, without the runs
 
 
-@pytest.mark.parametrize(
-    ("module", "does"),
-    [
+def test_runs_that_train_or_measure_a_model_are_known(ran: Ran) -> None:
+    with KedroSession.create(project_path=ran.folder, env="test") as session:
+        catalog = session.load_context().catalog
+    for module, expected in (
         (train, (True, True)),
         (tune, (True, True)),
         (compare, (True, True)),
@@ -357,43 +357,45 @@ def test_a_run_that_fails_leaves_no_card(project: Path) -> None:
         (report, (False, False)),
         (ingest, (False, False)),
         (segment, (False, False)),
-    ],
-)
-def test_runs_that_train_or_measure_a_model_are_known(module: Any, does: tuple[bool, bool]) -> None:
-    pipeline = module.create_pipeline()
-    assert (trains(pipeline), measures(pipeline)) == does
+    ):
+        assert does(module.create_pipeline(), catalog) == expected
 
 
-@pytest.fixture
-def parameters(ran: Ran) -> dict[str, Any]:
-    return ran.card.parameters
-
-
-def test_a_card_has_the_scores_of_every_row_of_a_comparison_and_its_seeds(
-    parameters: dict[str, Any], tmp_path: Path
-) -> None:
-    manager = _create_hook_manager()
-    manager.register(RunCardHooks(TrackingHooks()))
-    given = {**parameters, "report": {**parameters["report"], "title": "Of /mnt/ada/beats/x.csv"}}
-    manager.hook.after_context_created(context=SimpleNamespace(config_loader={"parameters": given}))
-    catalog = DataCatalog({"run_card": RunCardDataset(filepath=str(tmp_path / "run_card.json"))})
+def test_a_card_has_the_scores_of_every_row_of_a_comparison_and_its_seeds(ran: Ran, tmp_path: Path) -> None:
+    given = ran.card.parameters
+    recorder = Recorder()
+    recorder.after_context_created(
+        SimpleNamespace(
+            config_loader={
+                "parameters": {**given, "report": {**given["report"], "title": "Of /mnt/ada/beats/x.csv"}},
+                "mlflow": {"experiment": "e", "disabled_pipelines": ["__default__"]},
+            }
+        )
+    )
+    marked = {"beatwise": {"record": "row_scores"}}
+    catalog = DataCatalog(
+        {
+            "run_card": RunCardDataset(filepath=str(tmp_path / "run_card.json")),
+            "comparison.scores": WholeJSONDataset(filepath=str(tmp_path / "scores.json"), metadata=marked),
+        }
+    )
     selection = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
     run_params: dict[str, Any] = {
         **dict.fromkeys((*selection, "only_missing_outputs", "env", "pipeline_names")),
         "project_path": str(tmp_path),
         "runtime_params": {},
     }
-    manager.hook.before_pipeline_run(run_params=run_params, pipeline=compare.create_pipeline(), catalog=catalog)
+    recorder.before_pipeline_run(run_params, compare.create_pipeline(), catalog)
     measured = {"overall": {"kappa": {"value": 0.5}}, "per_class": {}}
     metrics = {"classes": [], **dict.fromkeys(("test", "val", "recall_first"), measured)}
     rows: list[dict[str, Any]] = [
         {"model": "mlp", "strategy": "none", "seed": seed, "metrics": metrics, "members": []} for seed in (1, 2)
     ]
-    manager.hook.after_dataset_saved(dataset_name="comparison.scores", data=rows, node=None)
+    recorder.after_dataset_saved("comparison.scores", rows)
     card = RunCard.model_validate(catalog.load("run_card"))
     assert set(card.scores) == {"mlp · none · seed 1", "mlp · none · seed 2"}
     assert card.scores["mlp · none · seed 1"]["val.kappa"] == 0.5
-    assert card.seeds == sorted({42, *parameters["compare"][parameters["compare"]["use"]]["seeds"]})
+    assert card.seeds == sorted({42, *given["compare"][given["compare"]["use"]]["seeds"]})
     # Nobody typed a command, and the parameters name no folder.
     assert card.command is None
     assert card.parameters["report"]["title"] == "Of …/x.csv"
@@ -420,11 +422,9 @@ def test_a_repetition_reads_nothing_of_what_earlier_runs_have_left_but_the_searc
     for key, name in (("1", "wide"), ("2", "wide_refined")):
         stored.begin(key, {"name": name})
         (tmp_path / "searches" / key / "ray").mkdir()
-    manager = _create_hook_manager()
-    manager.register(RepetitionHooks())
 
     def begin() -> dict[str, Path]:
-        manager.hook.before_pipeline_run(run_params={}, pipeline=None, catalog=catalog)
+        RepetitionHooks().before_pipeline_run(catalog)
         return {name: catalog.load(name).folder for name in ("checkpoints", "finished_rows", "searches")}
 
     assert {path.parent for path in begin().values()} == {tmp_path}

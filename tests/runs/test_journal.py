@@ -1,3 +1,5 @@
+"""The journal: expectations, entries and their files, the runs that test them, and how people read it."""
+
 from __future__ import annotations
 
 import os
@@ -30,6 +32,8 @@ from beatwise.runs.journal import (
     result_of,
 )
 from beatwise.runs.metadata import JOURNAL
+from beatwise.runs.saved import Saved
+from beatwise.tasks.classification.predictions import flatten_scores
 from beatwise.tasks.registry import METRICS
 from tests.conftest import git
 
@@ -75,32 +79,31 @@ def measured(value: float = 0.5, /, **test: float) -> dict[str, Any]:
     return {"classes": [], **{part: {**scores, "per_class": {}} for part, scores in parts.items()}}
 
 
+def scored(value: float = 0.5, model: str = "baseline", /, **test: float) -> Saved:
+    """The metrics of a model, as the recorder hands them on."""
+    metrics = measured(value, **test)
+    return Saved("scores", f"{model}.metrics", metrics, Path(), [], model, {model: flatten_scores(metrics)})
+
+
 def carry_out(journal: Journal, hypothesis: str = "", source: str = "demo", **test: float) -> Entry:
     """Let a run take up a hypothesis and come to these metrics; its entry."""
     attempt = journal.take_up(hypothesis, begun(source))
     assert attempt is not None
-    attempt.saved["baseline.metrics"] = measured(**test)
+    attempt.record(scored(**test))
     return attempt.finish()
 
 
 # --- expectations
 
 
-@pytest.mark.parametrize(
-    ("expect", "conditions"),
-    [
-        ("", []),
-        ("macro_recall > 0.93", [Condition("test.macro_recall", ">", 0.93)]),
-        (" macro_recall>=.93 ", [Condition("test.macro_recall", ">=", 0.93)]),
-        ("log_loss < 2", [Condition("test.log_loss", "<", 2.0)]),
-        (
-            "val.kappa > -0.1 and recall_first.accuracy <= 1.0",
-            [Condition("val.kappa", ">", -0.1), Condition("recall_first.accuracy", "<=", 1.0)],
-        ),
-    ],
-)
-def test_an_expectation_is_read_condition_by_condition(expect: str, conditions: list[Condition]) -> None:
-    assert read_expectation(expect) == conditions
+def test_an_expectation_is_read_condition_by_condition() -> None:
+    assert read_expectation("") == []
+    assert read_expectation(" macro_recall>=.93 ") == [Condition("test.macro_recall", ">=", 0.93)]
+    assert read_expectation("log_loss < 2") == [Condition("test.log_loss", "<", 2.0)]
+    assert read_expectation("val.kappa > -0.1 and recall_first.accuracy <= 1.0") == [
+        Condition("val.kappa", ">", -0.1),
+        Condition("recall_first.accuracy", "<=", 1.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -109,13 +112,13 @@ def test_an_expectation_is_read_condition_by_condition(expect: str, conditions: 
         ("macro_recal > 0.9", "Unknown metric 'macro_recal'. Did you mean 'macro_recall'? Known: accuracy, "),
         ("train.macro_recall > 0.9", "Unknown part 'train'. Known: recall_first, test, val."),
         ("macro_recall > 93", "macro_recall is never above 1; got 93."),
-        *((text, f"{text!r} cannot be read. Allowed: a metric, one of > >= < <=, and a number") for text in (
-            "macro_recall", "macro_recall = 0.9", "macro_recall > high", "macro_recall > 93%", "0.9 < macro_recall",
-            "macro_recall > 0.9 or kappa > 0.9",
-        )),
         ("macro_recall > 0.9 and", "'macro_recall > 0.9 and' cannot be read."),
+        (
+            "macro_recall > 93%",
+            "'macro_recall > 93%' cannot be read. Allowed: a metric, one of > >= < <=, and a number",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_expectation_that_cannot_be_judged_is_refused_when_it_is_proposed(
     journal: Journal, expect: str, words: str
 ) -> None:
@@ -125,52 +128,44 @@ def test_an_expectation_that_cannot_be_judged_is_refused_when_it_is_proposed(
     assert not journal.entries()
 
 
-@pytest.mark.parametrize("metric", KEPT_METRICS)
-def test_every_overall_metric_of_every_part_can_be_expected(metric: str) -> None:
-    metrics = dict.fromkeys(KEPT_METRICS, 0.2) | {metric: 0.6}
-    assert judge(f"{metric} > 0.5", metrics) == "confirmed"
-    assert judge(f"{metric} <= 0.5", metrics) == "refuted"
+def test_every_overall_metric_of_every_part_can_be_expected() -> None:
+    for metric in KEPT_METRICS:
+        metrics = dict.fromkeys(KEPT_METRICS, 0.2) | {metric: 0.6}
+        assert judge(f"{metric} > 0.5", metrics) == "confirmed"
+        assert judge(f"{metric} <= 0.5", metrics) == "refuted"
 
 
-@pytest.mark.parametrize(
-    ("expect", "outcome"),
-    [
-        ("", "open"),
-        ("kappa > 0.5", "refuted"),
-        ("kappa >= 0.5", "confirmed"),
-        ("kappa < 0.5", "refuted"),
-        ("kappa <= 0.5", "confirmed"),
-        ("kappa >= 0.5 and accuracy > 0.8", "confirmed"),
-        ("kappa >= 0.5 and accuracy > 0.9", "refuted"),
+def test_an_expectation_is_confirmed_where_all_of_it_holds_and_refuted_where_any_of_it_fails() -> None:
+    outcomes = {
+        "": "open",
+        "kappa > 0.5": "refuted",
+        "kappa >= 0.5": "confirmed",
+        "kappa < 0.5": "refuted",
+        "kappa <= 0.5": "confirmed",
+        "kappa >= 0.5 and accuracy > 0.8": "confirmed",
+        "kappa >= 0.5 and accuracy > 0.9": "refuted",
         # Not measured.
-        ("mcc > 0.5", "open"),
-        ("mcc > 0.5 and kappa >= 0.5", "open"),
-        ("mcc > 0.5 and kappa > 0.5", "refuted"),
-    ],
-)
-def test_an_expectation_is_confirmed_where_all_of_it_holds_and_refuted_where_any_of_it_fails(
-    expect: str, outcome: str
-) -> None:
-    assert judge(expect, {"test.kappa": 0.5, "test.accuracy": 0.9}) == outcome
+        "mcc > 0.5": "open",
+        "mcc > 0.5 and kappa >= 0.5": "open",
+        "mcc > 0.5 and kappa > 0.5": "refuted",
+    }
+    metrics = {"test.kappa": 0.5, "test.accuracy": 0.9}
+    assert {expect: judge(expect, metrics) for expect in outcomes} == outcomes
 
 
 # --- IDs
 
 
-@pytest.mark.parametrize(
-    ("hypothesis", "words"),
-    [
-        ("S is defined by rhythm, so RR features help", "s-is-defined-by-rhythm"),
-        ("Größere Kerne: 11 statt 7!", "groere-kerne-11-statt"),
-        ("Überabtastung", "uberabtastung"),
-        ("心拍", "hypothesis"),
-        ("x" * 100, "x" * SLUG_LENGTH),
-        ("../../etc/passwd", "etc-passwd"),
-    ],
-)
-def test_an_id_is_the_date_and_the_first_words(journal: Journal, hypothesis: str, words: str) -> None:
-    assert journal.propose(hypothesis) == f"2026-03-01-{words}"
-    assert journal.path(f"2026-03-01-{words}").is_file()
+def test_an_id_is_the_date_and_the_first_words(journal: Journal) -> None:
+    for hypothesis, words in {
+        "S is defined by rhythm, so RR features help": "s-is-defined-by-rhythm",
+        "Größere Kerne: 11 statt 7!": "groere-kerne-11-statt",
+        "心拍": "hypothesis",
+        "x" * 100: "x" * SLUG_LENGTH,
+        "../../etc/passwd": "etc-passwd",
+    }.items():
+        assert journal.propose(hypothesis) == f"2026-03-01-{words}"
+        assert journal.path(f"2026-03-01-{words}").is_file()
 
 
 def test_proposals_with_the_same_words_on_one_day_do_not_overwrite_one_another(journal: Journal) -> None:
@@ -179,22 +174,17 @@ def test_proposals_with_the_same_words_on_one_day_do_not_overwrite_one_another(j
     assert [entry.expect for entry in journal.entries().values()] == ["kappa > 0.0", "kappa > 0.1", "kappa > 0.2"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "found"),
-    [
-        ("2026-03-01-rr-helps", "2026-03-01-rr-helps"),
-        ("2026-03-01-rr-helps-2", "2026-03-01-rr-helps-2"),
-        ("2026-03-01-w", "2026-03-01-wider-kernels"),
-        ("wid", "2026-03-01-wider-kernels"),
-        ("last", "2026-03-01-a-late-one"),
-    ],
-)
-def test_an_entry_is_found_by_its_id_by_what_that_begins_with_and_as_last(
-    journal: Journal, asked: str, found: str
-) -> None:
+def test_an_entry_is_found_by_its_id_by_what_that_begins_with_and_as_last(journal: Journal) -> None:
     for hypothesis in ("RR helps", "RR helps", "Wider kernels", "A late one"):
         journal.propose(hypothesis)
-    assert journal.find(asked) == found
+    found = {
+        "2026-03-01-rr-helps": "2026-03-01-rr-helps",
+        "2026-03-01-rr-helps-2": "2026-03-01-rr-helps-2",
+        "2026-03-01-w": "2026-03-01-wider-kernels",
+        "wid": "2026-03-01-wider-kernels",
+        "last": "2026-03-01-a-late-one",
+    }
+    assert {asked: journal.find(asked) for asked in found} == found
 
 
 def test_an_id_that_is_unknown_or_ambiguous_lists_what_it_may_have_meant(journal: Journal) -> None:
@@ -222,21 +212,21 @@ AWKWARD = [
 ]
 
 
-@pytest.mark.parametrize("text", AWKWARD)
-def test_any_text_comes_back_from_the_file_as_it_was(journal: Journal, text: str) -> None:
-    id = journal.propose(text)
-    journal.reflect(id, text)
-    carry_out(journal)
-    entry = journal.entries()[id]
-    assert entry.hypothesis == text.strip()
-    assert [reflection.text for reflection in entry.reflections] == [text.strip()]
+def test_any_text_comes_back_from_the_file_as_it_was(journal: Journal) -> None:
+    for text in AWKWARD:
+        id = journal.propose(text)
+        journal.reflect(id, text)
+        carry_out(journal)
+        entry = journal.entries()[id]
+        assert entry.hypothesis == text.strip()
+        assert [reflection.text for reflection in entry.reflections] == [text.strip()]
 
 
 def test_the_file_of_an_entry_reads_well(journal: Journal) -> None:
     id = journal.propose('The class "S" is defined by rhythm, not by shape: ' + "rhythm " * 12, "macro_recall > 0.4")
     attempt = journal.take_up("", begun(params={"train.epochs": 3}, command="kedro run", git_sha="1" * 40))
     assert attempt is not None
-    attempt.saved["baseline.metrics"] = measured(kappa=0.75)
+    attempt.record(scored(kappa=0.75))
     attempt.finish()
     journal.reflect(id, "It is.\nOn the whole.")
     lines = journal.path(id).read_text("utf-8").splitlines()
@@ -271,23 +261,12 @@ def test_the_file_of_an_entry_reads_well(journal: Journal) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("hypothesis: [a", r"{path} is not YAML: .*line 1"),
         ("<<<<<<< HEAD\nhypothesis: a\n=======\nhypothesis: b\n>>>>>>> other\n", r"{path} is not YAML: .*line"),
-        (b"\xff\xfe\x00", r"{path} is not YAML: "),
         ("", r"{path} is no entry of the journal\. Its keys are hypothesis, expect, proposed, runs, reflections\."),
-        ("- a\n", r"{path} is no entry of the journal\."),
         ("hypothesis: a\n", r"{path} cannot be used:\nproposed: Field required"),
-        (
-            "hypothesis: a\nproposed: 2026-01-01 10:00:00\n",
-            r"{path} cannot be used:\nproposed: Input should have timezone info; got datetime",
-        ),
         (
             "hypothesis: a\nproposed: 2026-01-01 10:00:00+00:00\nexpekt: kappa > 0.1\n",
             r"\nexpekt: Unknown key 'expekt'\. Did you mean 'expect'\?",
-        ),
-        (
-            "hypothesis: a\nproposed: 2026-01-01 10:00:00+00:00\nexpect: kapa > 0.1\n",
-            r"\nexpect: Unknown metric 'kapa'\. Did you mean 'kappa'\?",
         ),
         (
             "hypothesis: a\nproposed: 2026-01-01 10:00:00+00:00\nruns:\n- {began: 2026-01-01 10:00:00+00:00, "
@@ -304,7 +283,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_key(journal: Journal, cont
         journal.entries()
 
 
-def test_other_files_in_the_folder_are_nobodys_entries(journal: Journal) -> None:
+def test_other_files_in_the_folder_are_no_entries(journal: Journal) -> None:
     id = journal.propose("a")
     (journal.path(id).parent / "README.md").write_text("What this is.")
     assert list(journal.entries()) == [id]
@@ -445,7 +424,7 @@ def test_a_file_that_is_damaged_during_the_run_is_left_as_it_is_and_named(
     attempt = journal.take_up("", begun())
     assert attempt is not None
     journal.path(id).write_text("half a tho: [ught")
-    attempt.saved["baseline.metrics"] = measured()
+    attempt.record(scored())
     assert attempt.finish().state == "confirmed"
     assert f"(confirmed) could not be written into the journal: {journal.path(id)} is not YAML" in caplog.text
     assert journal.path(id).read_text() == "half a tho: [ught"
@@ -457,7 +436,7 @@ def test_what_counts_is_what_was_expected_when_the_run_began(journal: Journal) -
     assert attempt is not None
     path = journal.path(id)
     path.write_text(path.read_text("utf-8").replace("kappa > 0.9", "kappa > 0.1"))
-    attempt.saved["baseline.metrics"] = measured(kappa=0.5)
+    attempt.record(scored(kappa=0.5))
     assert attempt.finish().state == "refuted"
     assert journal.entries()[id].state == "refuted"
 
@@ -496,19 +475,12 @@ def test_a_metric_of_the_expectation_is_compared_too_and_of_a_loss_the_least_is_
 # --- the result of a run
 
 
-def test_the_result_of_a_run_is_the_model_that_it_measured() -> None:
-    result = result_of({"baseline.metrics": measured(0.5, kappa=2 / 3)})
-    assert result is not None
-    assert result[0] == "baseline"
-    assert result[1] == dict.fromkeys(KEPT_METRICS, 0.5) | {"test.kappa": 0.666667}
-
-
-def test_where_there_is_a_tuned_model_that_is_the_result() -> None:
-    saved = {"tuned.metrics": measured(0.2), "baseline.metrics": measured(0.5)}
-    for order in (saved, dict(reversed(saved.items()))):
-        result = result_of(order)
-        assert result is not None
-        assert (result[0], result[1]["test.kappa"]) == ("tuned", 0.2)
+def test_the_result_of_a_run_is_the_model_that_it_measured_or_the_tuned_one() -> None:
+    assert result_of([]) is None
+    baseline, tuned = scored(0.5, kappa=2 / 3), scored(0.2, "tuned")
+    assert result_of([baseline]) == ("baseline", dict.fromkeys(KEPT_METRICS, 0.5) | {"test.kappa": 0.666667})
+    for order in ([baseline, tuned], [tuned, baseline]):
+        assert result_of(order) == ("tuned", dict.fromkeys(KEPT_METRICS, 0.2))
 
 
 def test_the_result_of_a_comparison_is_its_first_row_that_is_no_ensemble_with_means_over_the_seeds() -> None:
@@ -516,23 +488,23 @@ def test_the_result_of_a_comparison_is_its_first_row_that_is_no_ensemble_with_me
         return {"model": model, "strategy": "none", "metrics": measured(value, **test)}
 
     undefined: Any = None
-    scores = [row("mlp", 0.1), row("cnn1d", 0.6, mcc=undefined), row("cnn1d", 0.7), row("both", 0.8)]
+    rows = [row("mlp", 0.1), row("cnn1d", 0.6, mcc=undefined), row("cnn1d", 0.7), row("both", 0.8)]
+    scores = {str(number): flatten_scores(row["metrics"]) for number, row in enumerate(rows)}
     board = pd.DataFrame({"model": ["both", "cnn1d", "mlp"], "strategy": ["none"] * 3, "averaged": [3, 0, 0]})
-    result = result_of({"comparison.scores": scores, "comparison.leaderboard": board})
-    assert result is not None
-    assert result[0] == "cnn1d · none"
-    assert result[1] == {name: 0.65 for name in KEPT_METRICS if name != "test.mcc"}
-
-
-def test_a_run_that_measured_nothing_has_no_result() -> None:
-    assert result_of({}) is None
+    result = result_of(
+        [
+            Saved("row_scores", "comparison.scores", rows, Path(), [], "comparison", scores),
+            Saved("leaderboard", "comparison.leaderboard", board, Path(), [], "comparison"),
+        ]
+    )
+    assert result == ("cnn1d · none", {name: 0.65 for name in KEPT_METRICS if name != "test.mcc"})
 
 
 # --- as people read it
 
 
 @pytest.fixture
-def told(journal: Journal) -> Journal:
+def reported(journal: Journal) -> Journal:
     """A journal of three entries: one confirmed at the second try, one open, one that waits."""
     journal.propose("S is defined by rhythm,\nso RR features help", "macro_recall > 0.93 and val.kappa >= 0.5")
     attempt = journal.take_up("", begun(command="kedro run --env=mitbih_rr"))
@@ -592,13 +564,13 @@ proposed 2026-03-01 09:39 UTC)
 """
 
 
-def test_the_journal_as_markdown_tells_everything_oldest_first(told: Journal) -> None:
-    assert as_markdown(told.entries()) == EXPORTED
+def test_the_journal_as_markdown_tells_everything_oldest_first(reported: Journal) -> None:
+    assert as_markdown(reported.entries()) == EXPORTED
 
 
-def test_a_report_tells_of_what_was_tested_on_its_source_the_newest_last(told: Journal) -> None:
-    carry_out(told, "Of another source", source="mitbih")
-    first, second = brief_entries(told.entries(), "demo", START, measured())
+def test_a_report_tells_of_what_was_tested_on_its_source_the_newest_last(reported: Journal) -> None:
+    carry_out(reported, "Of another source", source="mitbih")
+    first, second = brief_entries(reported.entries(), "demo", START, measured())
     assert first == {
         "id": "2026-03-01-s-is-defined-by-rhythm",
         "hypothesis": "S is defined by rhythm, so RR features help",
@@ -632,11 +604,11 @@ def shown(renderable: Any) -> list[str]:
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
-def test_the_list_has_a_line_for_every_entry_and_fits_the_terminal(told: Journal) -> None:
-    told.propose("w" * SLUG_LENGTH, "kappa < -0.99")
-    told.propose("w" * SLUG_LENGTH, "kappa < -0.99")
-    carry_out(told, macro_recall=0.1)
-    lines = shown(as_rich(entries_table(told.entries())))
+def test_the_list_has_a_line_for_every_entry_and_fits_the_terminal(reported: Journal) -> None:
+    reported.propose("w" * SLUG_LENGTH, "kappa < -0.99")
+    reported.propose("w" * SLUG_LENGTH, "kappa < -0.99")
+    carry_out(reported, macro_recall=0.1)
+    lines = shown(as_rich(entries_table(reported.entries())))
     assert [" ".join(line.split()) for line in lines if line.startswith(" 2026")] == [
         "2026-03-01-s-is-defined-by-rhythm confirmed 0.9512 0.7000",
         "2026-03-01-wider-kernels-help open 0.9400 -0.0112 0.7100 +0.0100",
@@ -646,8 +618,10 @@ def test_the_list_has_a_line_for_every_entry_and_fits_the_terminal(told: Journal
     ]
 
 
-def test_an_entry_on_the_terminal_shows_its_runs_its_result_and_what_people_made_of_it(told: Journal) -> None:
-    lines = shown(on_terminal("2026-03-01-s-is-defined-by-rhythm", told.entries()["2026-03-01-s-is-defined-by-rhythm"]))
+def test_an_entry_on_the_terminal_shows_its_runs_its_result_and_what_people_made_of_it(reported: Journal) -> None:
+    lines = shown(
+        on_terminal("2026-03-01-s-is-defined-by-rhythm", reported.entries()["2026-03-01-s-is-defined-by-rhythm"])
+    )
     text = "\n".join(" ".join(line.split()) for line in lines)
     for words in (
         "2026-03-01-s-is-defined-by-rhythm: confirmed\nS is defined by rhythm,\nso RR features help\n",
@@ -664,8 +638,8 @@ def test_an_entry_on_the_terminal_shows_its_runs_its_result_and_what_people_made
         assert words in text
 
 
-@pytest.mark.parametrize("what", [as_markdown, lambda entries: shown(as_rich(entries_table(entries)))])
-def test_a_journal_whose_run_goes_on_can_be_read(journal: Journal, what: Callable[[Any], Any]) -> None:
+def test_a_journal_whose_run_goes_on_can_be_read(journal: Journal) -> None:
     attempt = journal.take_up("a", begun())
     assert attempt is not None
-    assert "running" in str(what(journal.entries()))
+    assert "running" in as_markdown(journal.entries())
+    assert "running" in str(shown(as_rich(entries_table(journal.entries()))))

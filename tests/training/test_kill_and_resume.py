@@ -13,10 +13,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
 from beatwise.training.checkpoint import Checkpoints
-from tests.conftest import copy_project
+from tests.conftest import copy_project, leave_untracked
 from tests.training.conftest import CLOCK
 
 pytestmark = pytest.mark.slow
@@ -41,8 +40,7 @@ def project(folder: Path) -> Path:
     """A copy of the project whose runs are not tracked, which saves seconds."""
     folder.mkdir()
     copy_project(folder)
-    tracking = {"disable_tracking": {"pipelines": ["train"]}}
-    (folder / "conf/test/mlflow.yml").write_text(yaml.safe_dump({"tracking": tracking}))
+    leave_untracked(folder, "train")
     return folder
 
 

@@ -386,10 +386,10 @@ def catalog_page(conf: Path) -> str:
         for name, entry in yaml.safe_load(file.read_text(encoding="utf-8")).items():
             metadata = entry["metadata"]
             row = [f"`{name}`", _kind(entry), f"`{_place(entry['filepath'])}`"]
-            row += ["yes" if entry.get("versioned") else "", _tracked(metadata), _validated(entry)]
+            row += ["yes" if entry.get("versioned") else "", _recorded(metadata), _validated(entry)]
             layers.setdefault(metadata["kedro-viz"]["layer"], []).append(row)
     for layer in sorted(layers):
-        head = ("name", "class", "place", "versioned", "in MLflow", "contract")
+        head = ("name", "class", "place", "versioned", "recorded as", "contract")
         parts += [f"## {layer}", table(head, layers[layer])]
     return "\n\n".join(parts) + "\n"
 
@@ -406,8 +406,8 @@ def _place(path: str) -> str:
     return re.sub(r"\$\{beatwise_data:(\w+)\}", r"$BEATWISE_DATA/\1", path)
 
 
-def _tracked(metadata: Mapping[str, Any]) -> str:
-    return str(metadata.get("beatwise", {}).get("mlflow", ""))
+def _recorded(metadata: Mapping[str, Any]) -> str:
+    return str(metadata.get("beatwise", {}).get("record", ""))
 
 
 def _validated(entry: Mapping[str, Any]) -> str:

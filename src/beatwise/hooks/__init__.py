@@ -1,10 +1,11 @@
-"""Kedro hooks: parameters are checked, runs are tracked, scores shown, run cards written, hypotheses tested."""
+"""Kedro hooks: parameters are checked; every run is shown, tracked by MLflow, and written into run card and journal.
 
-from beatwise.hooks.journal import JournalHooks
+Kedro imports this package for every command, ``kedro --help`` among them: what takes long to import is imported by the
+functions that need it.
+"""
+
 from beatwise.hooks.parameters import ParameterHooks
+from beatwise.hooks.recorder import Recorder
 from beatwise.hooks.repetition import RepetitionHooks
-from beatwise.hooks.run_card import RunCardHooks
-from beatwise.hooks.scores import ScoreHooks
-from beatwise.hooks.tracking import TrackingHooks
 
-__all__ = ["JournalHooks", "ParameterHooks", "RepetitionHooks", "RunCardHooks", "ScoreHooks", "TrackingHooks"]
+__all__ = ["ParameterHooks", "Recorder", "RepetitionHooks"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from kedro.framework.context import KedroContext
+from typing import TYPE_CHECKING
+
 from kedro.framework.hooks import hook_impl
-from kedro.pipeline import Pipeline
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.params import check_globals, check_parameters
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.pipeline import Pipeline
 
 # Parameters that are taken from globals.yml, where the catalog takes them from as well.
 FIXED_BY_SOURCE = {"source", "classes", "sample_rate"}
@@ -23,6 +26,8 @@ class ParameterHooks:
         Raises:
             BeatwiseError: One line a problem.
         """
+        from beatwise.params import check_globals, check_parameters
+
         check_globals(context.config_loader["globals"])
         # Not context.params: Kedro would check that first, block by block, with messages of its own.
         given = context.config_loader["parameters"]

@@ -9,24 +9,24 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import mlflow
-from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.settings import checked
-from beatwise.datasets.folder import FolderDataset
 from beatwise.hooks.parameters import FIXED_BY_SOURCE
-from beatwise.params import Parameters
-from beatwise.runs.card import RunCard
-from beatwise.search.trials import Searches
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import DataCatalog
+
+    from beatwise.runs.card import RunCard
+    from beatwise.search.trials import Searches
 
 
 @dataclass(frozen=True)
 class _Repetition:
-    """What is repeated, and what is cleaned up when that is over."""
+    """The run that is repeated, and what is cleaned up when that is over."""
 
     card: RunCard
     scratch: ExitStack
@@ -53,7 +53,7 @@ def repeated_card() -> RunCard | None:
 
 
 class RepetitionHooks:
-    """Gives a repetition the parameters of the card, and empty folders instead of what earlier runs have left.
+    """Gives a repetition the parameters of the card, and empty folders instead of those that earlier runs have filled.
 
     Checkpoints, finished rows and the trials of searches would otherwise be read where a repetition is to train.
     """
@@ -61,7 +61,7 @@ class RepetitionHooks:
     # Before the parameters are checked.
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Put the parameters of the card in the place of what the files say.
+        """Put the parameters of the card in the place of those in the files.
 
         Raises:
             BeatwiseError: If they are not allowed any more, or if the environment is another source than it was.
@@ -69,6 +69,9 @@ class RepetitionHooks:
         card = repeated_card()
         if card is None:
             return
+        from beatwise.core.settings import checked
+        from beatwise.params import Parameters
+
         heading = "The parameters of the run card cannot be used with this version of Beatwise:"
         checked(Parameters, card.parameters, heading)
         now = context.config_loader["globals"]
@@ -79,16 +82,17 @@ class RepetitionHooks:
                     f"globals.yml, and {card.parameters[name]} in the run card. Check out the commit of the card to "
                     "repeat it."
                 )
-        # Not as --params: what the files have had added since would be merged with it.
+        # Not as --params, which would be merged with what has been added to the files since.
         context.config_loader["parameters"] = card.parameters
 
-    # Last, because the MLflow run has been opened by then.
-    @hook_impl(trylast=True)
+    @hook_impl
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Empty the folders, and say in MLflow what is repeated."""
+        """Empty the folders."""
         going_on = _going_on.get()
         if going_on is None:
             return
+        from beatwise.datasets.folder import FolderDataset
+
         card = going_on.card
         folders = [dataset for name in catalog if isinstance(dataset := catalog[name], FolderDataset)]
         earlier: Searches = catalog.load("searches")
@@ -99,8 +103,6 @@ class RepetitionHooks:
         for dataset in folders:
             dataset.folder = Path(empty) / dataset.folder.name
         _hand_on(earlier, catalog.load("searches"), card.parameters["tune"].get("refine"))
-        if mlflow.active_run() and card.mlflow_run is not None:
-            mlflow.set_tag("repeats", card.mlflow_run)
 
 
 def _hand_on(earlier: Searches, now: Searches, name: str | None) -> None:

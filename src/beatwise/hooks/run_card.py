@@ -1,25 +1,21 @@
-"""Every run that trains or measures a model ends with a run card."""
+"""The run card of a run, from its beginning to its end."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kedro.framework.context import KedroContext
-from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 
 from beatwise.data.examples import fingerprints_of
-from beatwise.hooks.paths import saved_path, short_path
-from beatwise.hooks.tracking import TrackingHooks
-from beatwise.params import Parameters, check_parameters
-from beatwise.runs.card import BEATS, RunCard, SearchBest
-from beatwise.runs.journal import is_result
-from beatwise.runs.metadata import hardware, now, package_versions, run_metadata, without_paths
+from beatwise.params import Parameters
+from beatwise.runs.card import RunCard, SearchBest
+from beatwise.runs.metadata import hardware, now, package_versions, without_paths
+from beatwise.runs.saved import Saved
 
 CARD = "run_card"
 # Options of `kedro run` that choose nodes.
@@ -31,123 +27,94 @@ SELECTING = (
 log = logging.getLogger(__name__)
 
 
-def trains(pipeline: Pipeline) -> bool:
-    """Whether a pipeline trains a model."""
-    return any("train" in node.tags for node in pipeline.nodes)
+class RunCardRecord:
+    """Fills in the card of one run as it goes on, and writes it in the end. A run that fails leaves no card."""
 
+    def __init__(
+        self,
+        metadata: Mapping[str, Any],
+        run_params: Mapping[str, Any],
+        parameters: Parameters,
+        pipeline: Pipeline,
+        catalog: DataCatalog,
+    ) -> None:
+        """Write down what is known when the run begins, for its report and for the end.
 
-def measures(pipeline: Pipeline) -> bool:
-    """Whether a pipeline measures a model."""
-    return any(is_result(name) for name in pipeline.all_outputs())
-
-
-class RunCardHooks:
-    """Fills in the card of a run as it goes on, and writes it when a run that trains or measures a model has ended.
-
-    A run that fails leaves no card.
-    """
-
-    def __init__(self, tracking: TrackingHooks) -> None:
-        """Name the hooks that log to MLflow."""
-        self._tracking = tracking
-        self._card: RunCard | None = None
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Remember where the parameters are read."""
-        self._config = context.config_loader
-
-    # Last, because the MLflow run has been opened by then.
-    @hook_impl(trylast=True)
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Write down what is known when a run begins, for its report and for the end."""
-        self._card = None
-        self._is_stored = trains(pipeline) or measures(pipeline)
-        if not self._is_stored and CARD not in pipeline.inputs():
-            return
-        parameters = check_parameters(self._config["parameters"])
+        Args:
+            metadata: The fields of ``RunMetadata``.
+            run_params: What Kedro reports to hooks of the run.
+            parameters: The checked parameters.
+            pipeline: The pipeline that runs.
+            catalog: Its catalog.
+        """
+        self._catalog, self._inputs = catalog, pipeline.inputs() - {CARD}
+        self._started, self._nodes_started = time.perf_counter(), dict[str, float]()
         self._card = RunCard(
-            **run_metadata(run_params, parameters.source, self._tracking.run_id),
+            **metadata,
             selected=any(run_params[option] for option in SELECTING),
             parameters=_scrubbed(parameters.model_dump(mode="json"), Path(run_params["project_path"])),
             seeds=_seeds(parameters, pipeline),
             versions=package_versions(),
             hardware=hardware(),
         )
-        self._catalog, self._inputs = catalog, pipeline.inputs() - {CARD}
         catalog[CARD].begun = self._card
-        self._started, self._nodes_started = time.perf_counter(), dict[str, float]()
 
-    # Next to the node's own work: other hooks log its parameters to MLflow.
-    @hook_impl(trylast=True)
-    def before_node_run(self, node: Node) -> None:
+    def name_tracked(self, mlflow_run: str) -> None:
+        """Note the ID of the MLflow run."""
+        self._update(mlflow_run=mlflow_run)
+
+    def start_node(self, name: str) -> None:
         """Look at the clock."""
-        if self._card is not None:
-            self._nodes_started[node.name] = time.perf_counter()
+        self._nodes_started[name] = time.perf_counter()
 
-    @hook_impl(tryfirst=True)
-    def after_node_run(self, node: Node) -> None:
+    def end_node(self, name: str) -> None:
         """Note how long the node computed."""
-        if self._card is not None:
-            self._card.nodes[node.name] = round(time.perf_counter() - self._nodes_started[node.name], 3)
+        self._card.nodes[name] = round(time.perf_counter() - self._nodes_started[name], 3)
 
-    @hook_impl
-    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Note which beats the run saw, and from which version of a stored dataset it began."""
-        if self._card is None:
-            return
-        self._note_beats(self._card, dataset_name, data)
-        dataset = self._catalog[dataset_name]
-        if dataset_name in self._inputs and isinstance(dataset, AbstractVersionedDataset):
+    def note_examples(self, name: str, data: Any) -> None:
+        """Note the fingerprint of a table that the run read or made."""
+        if name not in self._card.data:
+            (self._card.data[name],) = fingerprints_of(data)
+
+    def note_version(self, name: str) -> None:
+        """Note from which version of a stored dataset the run began."""
+        dataset = self._catalog[name]
+        if name in self._inputs and isinstance(dataset, AbstractVersionedDataset):
             version = dataset.resolve_load_version()
             if version is not None:
-                self._card.load_versions[dataset_name] = version
+                self._card.load_versions[name] = version
 
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Note which beats the run made, and what it measured."""
-        if self._card is None:
-            return
-        from beatwise.comparison.leaderboard import row_name
-        from beatwise.tasks.classification.predictions import flatten_scores
+    def record(self, saved: Saved) -> None:
+        """Note what the run made and measured."""
+        self._card.scores.update(saved.scores)
+        if saved.kind == "examples":
+            self.note_examples(saved.name, saved.data)
+        elif saved.kind == "trials":
+            self._update(search=_best(saved.data, self._catalog.load(f"{saved.namespace}.plan")))
 
-        self._note_beats(self._card, dataset_name, data)
-        if dataset_name.endswith(".metrics"):
-            self._card.scores[dataset_name.removesuffix(".metrics")] = flatten_scores(data)
-        elif dataset_name == "comparison.scores":
-            for row in data:
-                self._card.scores[row_name(row)] = flatten_scores(row["metrics"])
-        elif dataset_name == "search.records":
-            best = _best(data, self._catalog.load("search.plan"))
-            self._catalog[CARD].begun = self._card = self._card.model_copy(update={"search": best})
+    def finish(self) -> dict[str, Any] | None:
+        """Write the card.
 
-    @staticmethod
-    def _note_beats(card: RunCard, name: str, data: Any) -> None:
-        if name in BEATS and name not in card.data:
-            (card.data[name],) = fingerprints_of(data)
-
-    @hook_impl
-    def after_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Write the card, log it, and say where it lies."""
-        if self._card is None:
-            return
-        catalog[CARD].begun = None
-        if not self._is_stored:
-            return
-        from rich import get_console
-
+        Returns:
+            The card as plain data; None where it could not be written.
+        """
+        self.close()
         seconds = round(time.perf_counter() - self._started, 3)
         card = self._card.model_copy(update={"ended": now(), "seconds": seconds}).model_dump(mode="json")
         try:
-            catalog.save(CARD, card)
+            self._catalog.save(CARD, card)
         except DatasetError as error:
-            # The run is over, and its results are stored: nothing is to stand in the way of what comes after it.
+            # The run is over, and its results are stored: nothing may stand in the way of what comes after it.
             log.warning("The run card could not be written: %s", error)
-            return
-        self._tracking.after_dataset_saved(CARD, card)
-        console = get_console()
-        console.print("Run card:", style="bold")
-        console.print(short_path(saved_path(catalog[CARD])), soft_wrap=True)
+            return None
+        return card
+
+    def close(self) -> None:
+        """Let the catalog load the stored card again."""
+        self._catalog[CARD].begun = None
+
+    def _update(self, **changed: Any) -> None:
+        self._catalog[CARD].begun = self._card = self._card.model_copy(update=changed)
 
 
 def _seeds(parameters: Parameters, pipeline: Pipeline) -> list[int]:

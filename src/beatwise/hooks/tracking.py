@@ -1,4 +1,4 @@
-"""Every run is tracked by MLflow, with what its datasets say of themselves in the catalog."""
+"""The MLflow run of a run. Importing this module imports MLflow, which takes more than a second."""
 
 from __future__ import annotations
 
@@ -7,116 +7,147 @@ import logging
 import math
 import os
 import socket
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
-from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
-from kedro.pipeline import Pipeline
-from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow.entities import Metric, Param
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 
 from beatwise.core.nested import flatten
 from beatwise.core.settings import Block
-from beatwise.hooks.paths import saved_path
+from beatwise.runs.saved import Saved
+from beatwise.runs.settings import MlflowSettings
 
-# The tag of a run that says which process on which machine it is of.
+# The tag of a run that names its process and the machine of that.
 PROCESS = "beatwise.process"
 # A trial that was stopped early has done what it was to do.
 MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "running": "KILLED", "failed": "FAILED"}
+# Kinds of datasets of which no file is logged.
+WITHOUT_FILE = ("examples", "failed_rows", "history", "model", "row_scores", "trials")
+
+log = logging.getLogger(__name__)
 
 
-class TrackingHooks(MlflowHook):
-    """kedro-mlflow's hook, which opens a run for every ``kedro run``, and what Beatwise logs to that run.
+def connect(settings: MlflowSettings) -> None:
+    """Let MLflow read and write where the settings say."""
+    # MLflow sets these up when it is imported, long after logging.yml was read.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    if settings.tracking_uri is not None:
+        mlflow.set_tracking_uri(settings.tracking_uri)
+    if settings.registry_uri is not None:
+        mlflow.set_registry_uri(settings.registry_uri)
 
-    Parameters are logged one by one, of a choice only what was chosen. Datasets are logged as the catalog says in
-    ``metadata: {beatwise: {mlflow: …}}``: ``artifact`` logs the file, ``metrics`` the scores, ``history`` metrics by
-    epoch, ``model`` a model that takes beats and gives probabilities, ``rows`` and ``failed_rows`` a run below this one
-    for every row of a comparison, ``trials`` one for every trial of a search.
+
+def open_run(settings: MlflowSettings, run_params: Mapping[str, Any], command: str | None) -> TrackedRun:
+    """Open an MLflow run, or take the one that a script or a notebook has opened.
+
+    Args:
+        settings: The settings of tracking.
+        run_params: What Kedro reports to hooks of the run.
+        command: The command as it was typed; None where nobody typed one.
+    """
+    own = mlflow.active_run() is None
+    if own:
+        connect(settings)
+        client = mlflow.MlflowClient()
+        experiment = client.get_experiment_by_name(settings.experiment)
+        if experiment is None:
+            client.create_experiment(settings.experiment, artifact_location=settings.artifact_location)
+        elif experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        mlflow.set_experiment(settings.experiment)
+        _end_dead_runs(client, mlflow.get_experiment_by_name(settings.experiment).experiment_id)
+        mlflow.start_run(run_name=settings.run_name or "+".join(run_params["pipeline_names"] or ["__default__"]))
+    run = TrackedRun(mlflow.active_run().info.run_id, own=own, named=settings.run_name is not None)
+    # The names that kedro-mlflow gives them.
+    tags = {name: value for name, value in run_params.items() if value}
+    run.tag(
+        {**tags, PROCESS: f"{socket.gethostname()}:{os.getpid()}", **({"kedro_command": command} if command else {})}
+    )
+    return run
+
+
+class TrackedRun:
+    """An MLflow run that is open.
+
+    Attributes:
+        run_id: Its ID.
     """
 
-    run_id: str | None
+    def __init__(self, run_id: str, *, own: bool, named: bool) -> None:
+        """Take an active MLflow run.
 
-    @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Open the run, and remember the catalog."""
-        # A run that is not tracked must not log to the last one that was.
-        self.run_id = None
-        super().before_pipeline_run(run_params, pipeline, catalog)
-        # MLflow sets these up when it is imported, long after logging.yml was read.
-        logging.getLogger("mlflow").setLevel(logging.ERROR)
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        self._catalog = catalog
-        if self._is_mlflow_enabled:
-            _end_dead_runs()
-            mlflow.set_tag(PROCESS, f"{socket.gethostname()}:{os.getpid()}")
-        # MLflow itself would call a run finished that was stopped by Ctrl-C, of which Kedro tells no hook.
-        atexit.unregister(self._end_as_killed)
-        atexit.register(self._end_as_killed)
+        Args:
+            run_id: Its ID.
+            own: Whether it ends with the run of Kedro.
+            named: Whether it keeps its name; it is otherwise named after the model.
+        """
+        self.run_id = run_id
+        self._own, self._named = own, named
+        self._logged: dict[str, str] = {}
+        if own:
+            # MLflow itself would call a run finished that was stopped by Ctrl-C, which Kedro does not report.
+            atexit.register(self._end_as_killed)
 
-    @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Close the run for good."""
-        super().after_pipeline_run(run_params, pipeline, catalog)
-        # kedro-mlflow opens the run anew for every node and closes it once: the rest would swallow the next run of
-        # this process, in a notebook for instance.
-        while not self._already_active_mlflow and (active := mlflow.active_run()) and active.info.run_id == self.run_id:
-            mlflow.end_run()
+    def tag(self, tags: Mapping[str, Any]) -> None:
+        """Set tags."""
+        self._activate()
+        mlflow.set_tags(dict(tags))
 
-    def _end_as_killed(self) -> None:
-        while not self._already_active_mlflow and mlflow.active_run():
-            mlflow.end_run("KILLED")
+    def log_parameters(self, inputs: Mapping[str, Any]) -> None:
+        """Log the parameters among the inputs of a node one by one; of a choice, only what was chosen."""
+        self._activate()
+        values: dict[str, Any] = {}
+        for name, value in inputs.items():
+            if name == "parameters" or name.startswith("params:"):
+                plain = value.chosen_values() if isinstance(value, Block) else value
+                values |= flatten({name.removeprefix("params:"): plain})
+        texts = {name: str(value)[:MAX_PARAM_VAL_LENGTH] for name, value in values.items()}
+        new = [item for item in texts.items() if self._logged.get(item[0]) != item[1]]
+        for first in range(0, len(new), MAX_PARAMS_TAGS_PER_BATCH):
+            mlflow.log_params(dict(new[first : first + MAX_PARAMS_TAGS_PER_BATCH]))
+        self._logged |= texts
 
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Log a dataset as the catalog says."""
-        if not self._is_mlflow_enabled:
-            return
-        dataset = self._catalog[dataset_name]
-        kind = ((getattr(dataset, "metadata", None) or {}).get("beatwise") or {}).get("mlflow")
-        if kind is not None:
-            namespace, _, short = dataset_name.rpartition(".")
-            path = saved_path(dataset)
-            beside = dataset.files_beside(path) if hasattr(dataset, "files_beside") else []
-            self._log(kind, namespace, short, data, path, beside)
-
-    def _log_param(self, name: str, value: Any) -> None:
-        # kedro-mlflow would log a Pydantic model as one opaque string, whatever dict_params says.
-        values = flatten(value.chosen_values(), name) if isinstance(value, Block) else {name: value}
-        for key, single in values.items():
-            super()._log_param(key, single)
-
-    def _log(self, kind: str, namespace: str, name: str, data: Any, path: Path, beside: list[Path]) -> None:
-        if kind in ("artifact", "metrics"):
-            for file in (path, *beside):
-                mlflow.log_artifact(str(file), artifact_path=namespace or None)
-        if kind == "metrics":
-            from beatwise.tasks.classification.predictions import flatten_scores
-
-            mlflow.log_metrics({f"{namespace}.{key}": value for key, value in flatten_scores(data).items()})
-        elif kind == "history":
-            _log_history(namespace, data)
-        elif kind == "rows":
-            _log_rows(data)
-        elif kind == "failed_rows":
-            _log_failed_rows(data)
-        elif kind == "trials":
-            _log_trials(data)
-        elif kind == "model":
+    def record(self, saved: Saved) -> None:
+        """Log a dataset as its kind asks for."""
+        self._activate()
+        for file in (saved.path, *saved.beside) if saved.kind not in WITHOUT_FILE else ():
+            mlflow.log_artifact(str(file), artifact_path=saved.namespace or None)
+        if saved.kind == "scores":
+            mlflow.log_metrics(_prefixed(saved.namespace, saved.scores[saved.namespace]))
+        elif saved.kind == "model":
             from beatwise.mlflow_model import log_model
 
-            mlflow.set_tag("mlflow.runName", f"{data.name}, {data.config['resample']['use']}, {data.spec.use}")
-            log_model(f"{namespace}-{name}", path, data)
+            model = saved.data
+            if not self._named:
+                mlflow.set_tag("mlflow.runName", f"{model.name}, {model.config['resample']['use']}, {model.spec.use}")
+            log_model(saved.name.replace(".", "-"), saved.path, model)
+        elif (log_kind := LOG.get(saved.kind or "")) is not None:
+            log_kind(saved)
+
+    def end(self, status: str) -> None:
+        """Close the run, and those below it that an error has left open."""
+        while self._own and mlflow.active_run():
+            mlflow.end_run(status)
+        atexit.unregister(self._end_as_killed)
+
+    def _activate(self) -> None:
+        """Make the run the active one of this thread: a runner may run nodes in threads of their own."""
+        if mlflow.active_run() is None:
+            mlflow.start_run(run_id=self.run_id)
+
+    def _end_as_killed(self) -> None:
+        self.end("KILLED")
 
 
-def _end_dead_runs() -> None:
-    """Mark runs as killed whose process on this machine is gone: whoever is killed cannot do so himself."""
-    client, experiment = mlflow.MlflowClient(), mlflow.active_run().info.experiment_id
-    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+def _end_dead_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
+    """Mark runs as killed whose process on this machine is gone: a process that is killed cannot do so itself."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
         host, _, process = run.data.tags.get(PROCESS, "").rpartition(":")
         if host == socket.gethostname() and not _is_alive(int(process)):
             client.set_terminated(run.info.run_id, "KILLED")
@@ -134,21 +165,23 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _log_rows(rows: list[dict[str, Any]]) -> None:
-    """Log every row of a comparison as a run below the current one."""
-    from beatwise.tasks.classification.predictions import flatten_scores
+def _prefixed(namespace: str, scores: Mapping[str, float]) -> dict[str, float]:
+    return {f"{namespace}.{name}": value for name, value in scores.items()}
 
-    for row in rows:
+
+def _log_rows(saved: Saved) -> None:
+    """Log every row of a comparison as a run below the current one."""
+    for row, scores in zip(saved.data, saved.scores.values(), strict=True):
         with _start_row(row):
             metadata = {key: row["metadata"][key] for key in ("n_parameters", "best_epoch", "seconds")}
             mlflow.log_metrics({key: value for key, value in metadata.items() if value is not None})
-            mlflow.log_metrics(flatten_scores(row["metrics"]))
-            _log_history("fit", pd.DataFrame(row["metadata"]["history"]))
+            mlflow.log_metrics(scores)
+            _log_epochs("fit", pd.DataFrame(row["metadata"]["history"]))
 
 
-def _log_failed_rows(rows: list[dict[str, Any]]) -> None:
+def _log_failed_rows(saved: Saved) -> None:
     """Log every row of a comparison that failed as a run below the current one, which failed too."""
-    for row in rows:
+    for row in saved.data:
         if row["failure"]:
             _start_row(row)
             mlflow.set_tag("failure", row["failure"])
@@ -156,7 +189,7 @@ def _log_failed_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def _start_row(row: dict[str, Any]) -> mlflow.ActiveRun:
-    """Open the run of a row and log what it is fitted with, or of what."""
+    """Open the run of a row, and log what the row is fitted with, or the rows that an ensemble averages."""
     from beatwise.comparison.leaderboard import is_ensemble, row_name
 
     run = mlflow.start_run(run_name=row_name(row), nested=True)
@@ -165,10 +198,10 @@ def _start_row(row: dict[str, Any]) -> mlflow.ActiveRun:
     return run
 
 
-def _log_trials(records: list[dict[str, Any]]) -> None:
+def _log_trials(saved: Saved) -> None:
     """Log every trial of a search as a run below the current one, with its own times."""
     client, parent = mlflow.MlflowClient(), mlflow.active_run().info
-    for record in records:
+    for record in saved.data:
         started = int(datetime.fromisoformat(record["started"]).timestamp() * 1000)
         times = [started + round(1000 * s) for s in accumulate(epoch["seconds"] for epoch in record["epochs"])]
         run_id = client.create_run(
@@ -193,7 +226,11 @@ def _log_trials(records: list[dict[str, Any]]) -> None:
         client.set_terminated(run_id, MLFLOW_STATUS[record["status"]], [started, *times][-1])
 
 
-def _log_history(namespace: str, history: pd.DataFrame) -> None:
+def _log_history(saved: Saved) -> None:
+    _log_epochs(saved.namespace, saved.data)
+
+
+def _log_epochs(namespace: str, history: pd.DataFrame) -> None:
     for row in history.to_dict("records"):
         scores = {
             f"{namespace}.epoch.{name}": value
@@ -201,3 +238,12 @@ def _log_history(namespace: str, history: pd.DataFrame) -> None:
             if name not in ("epoch", "seconds", "val_seconds") and value is not None and math.isfinite(value)
         }
         mlflow.log_metrics(scores, step=int(row["epoch"]))
+
+
+# How the kinds that are runs or curves of their own are logged.
+LOG: dict[str, Callable[[Saved], None]] = {
+    "row_scores": _log_rows,
+    "failed_rows": _log_failed_rows,
+    "trials": _log_trials,
+    "history": _log_history,
+}

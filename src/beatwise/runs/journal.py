@@ -26,6 +26,7 @@ from beatwise.core.files import written_whole
 from beatwise.core.registry import unknown_name
 from beatwise.core.settings import Block, checked
 from beatwise.runs.metadata import JOURNAL, RunMetadata, now
+from beatwise.runs.saved import Saved
 from beatwise.tasks.registry import METRICS
 
 log = logging.getLogger(__name__)
@@ -190,6 +191,11 @@ class Entry(Block):
         """The outcome of the last run; ``running`` while it goes on, ``waiting`` where there is none."""
         return (self.runs[-1].outcome or "running") if self.runs else "waiting"
 
+    @property
+    def expectation(self) -> str:
+        """What is expected, as a sentence."""
+        return f"Expected: {self.expect}" if self.expect else "Nothing in particular is expected."
+
     def with_run(self, run: Run) -> Self:
         """The entry with a run more, or with its last run as it has become."""
         earlier = self.runs[:-1] if self.runs and self.runs[-1].began == run.began else self.runs
@@ -293,13 +299,13 @@ class Journal:
             self._write(id, entry)
         return Attempt(self, id, entry, _best(entries, run.source, compared_metrics(entry.expect)), lock)
 
-    def end_run(self, id: str, entry: Entry) -> None:
-        """Write down how the last run of an entry ended.
+    def write_run(self, id: str, entry: Entry) -> None:
+        """Write the last run of an entry, as it has become.
 
         Args:
             id: The entry.
-            entry: The entry as it was when the run began, with the run as it has ended. What has been added to the file
-                in the meantime stays there; where the file has gone, for instance with another branch, it comes back.
+            entry: The entry as it was when the run began, with the run as it is now. What has been added to the file
+                in the meantime stays; a file that is gone, for instance with another branch, comes back.
         """
         with self._changing():
             stored = self._read(id) if self.path(id).exists() else entry
@@ -340,17 +346,17 @@ class Journal:
         return self._change.acquire()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Attempt:
     """A run that tests a hypothesis, from its beginning to its end.
 
     Attributes:
         journal: The journal.
         id: The entry.
-        entry: The entry as it was when the run began: what counts is what was expected then.
+        entry: The entry as it was when the run began: the run is judged by what was expected then.
         previous_best: The best values when the run began.
         lock: Held while the run goes on.
-        saved: The datasets that the run has saved, by name; those of which :func:`is_result` is true are enough.
+        saved: What the run has saved so far.
     """
 
     journal: Journal
@@ -358,10 +364,25 @@ class Attempt:
     entry: Entry
     previous_best: dict[str, Best]
     lock: FileLock
-    saved: dict[str, Any] = field(default_factory=dict)
+    saved: list[Saved] = field(default_factory=list)
+
+    @property
+    def announcement(self) -> str:
+        """What the run says of the hypothesis when it begins."""
+        return f"Hypothesis: {self.entry.hypothesis}\n{self.entry.expectation}\nJournal: {self.id}"
+
+    def name_tracked(self, mlflow_run: str) -> None:
+        """Note the ID of the MLflow run."""
+        if self.entry.runs[-1].mlflow_run != mlflow_run:
+            self._update(mlflow_run=mlflow_run)
+
+    def record(self, saved: Saved) -> None:
+        """Remember what the outcome is read from."""
+        if saved.kind in ("scores", "row_scores", "leaderboard"):
+            self.saved.append(saved)
 
     def finish(self) -> Entry:
-        """Write down what the run came to, and give back the entry with the outcome."""
+        """Write down the result of the run, and return the entry with the outcome."""
         result = result_of(self.saved)
         if result is None:
             return self.fail("The run measured nothing.")
@@ -377,50 +398,51 @@ class Attempt:
         """Write down that somebody stopped the run."""
         return self._end(outcome="stopped")
 
-    def _end(self, **metadata: Any) -> Entry:
-        run = self.entry.runs[-1].model_copy(update={"ended": now(), **metadata})
-        entry = self.entry.with_run(run)
-        try:
-            self.journal.end_run(self.id, entry)
-        except (BeatwiseError, OSError) as error:
-            # The run is over, and its results are stored: nothing is to stand in the way of showing them.
-            log.warning("The run's outcome (%s) could not be written into the journal: %s", run.outcome, error)
+    def _end(self, **result: Any) -> Entry:
+        self._update(ended=now(), **result)
         self.lock.release()
-        return entry
+        return self.entry
+
+    def _update(self, **changed: Any) -> None:
+        self.entry = self.entry.with_run(self.entry.runs[-1].model_copy(update=changed))
+        try:
+            self.journal.write_run(self.id, self.entry)
+        except (BeatwiseError, OSError) as error:
+            # Results are stored elsewhere: nothing may stand in the way of the run and of showing them.
+            log.warning("The run (%s) could not be written into the journal: %s", self.entry.state, error)
 
 
-def is_result(dataset: str) -> bool:
-    """Whether :func:`result_of` looks at a dataset of this name."""
-    return dataset.endswith(".metrics") or dataset in ("comparison.leaderboard", "comparison.scores")
+# The namespace whose model is the result of a run that has several.
+TUNED: Final = "tuned"
 
 
-def result_of(saved: Mapping[str, Any]) -> tuple[str, dict[str, float]] | None:
-    """What a run came to: the tuned model, or the best model of a comparison, or the only model that there is.
+def result_of(saved: Iterable[Saved]) -> tuple[str, dict[str, float]] | None:
+    """The result of a run: the tuned model, or the best model of a comparison, or the only model.
 
     Args:
-        saved: The datasets that the run saved, by name.
+        saved: What the run saved, of the kinds ``scores``, ``row_scores`` and ``leaderboard``.
 
     Returns:
-        What was measured, and its metrics (of a comparison, means over the seeds); None where nothing was.
+        What was measured, and its metrics (of a comparison, means over the seeds); None where nothing was measured.
     """
-    from beatwise.tasks.classification.predictions import flatten_scores
-
-    scores: list[dict[str, Any]]
-    measured = sorted(name for name in saved if name.endswith(".metrics"))
-    if "tuned.metrics" not in saved and {"comparison.leaderboard", "comparison.scores"} <= set(saved):
-        board = saved["comparison.leaderboard"]
-        best = board[board["averaged"] == 0].iloc[0]
-        rows = saved["comparison.scores"]
-        scores = [
-            row["metrics"] for row in rows if (row["model"], row["strategy"]) == (best["model"], best["strategy"])
+    by_kind: dict[str | None, list[Saved]] = {}
+    for one in saved:
+        by_kind.setdefault(one.kind, []).append(one)
+    models = {name: scores for one in by_kind.get("scores", []) for name, scores in one.scores.items()}
+    if TUNED not in models and {"leaderboard", "row_scores"} <= by_kind.keys():
+        (board,), (rows,) = by_kind["leaderboard"], by_kind["row_scores"]
+        best = board.data[board.data["averaged"] == 0].iloc[0]
+        flat = [
+            scores
+            for row, scores in zip(rows.data, rows.scores.values(), strict=True)
+            if (row["model"], row["strategy"]) == (best["model"], best["strategy"])
         ]
         result = f"{best['model']} · {best['strategy']}"
-    elif measured:
-        name = "tuned.metrics" if "tuned.metrics" in measured else measured[0]
-        scores, result = [saved[name]], name.removesuffix(".metrics")
+    elif models:
+        result = TUNED if TUNED in models else min(models)
+        flat = [models[result]]
     else:
         return None
-    flat = [flatten_scores(metrics) for metrics in scores]
     means = {
         name: round(statistics.fmean(values[name] for values in flat), DECIMALS)
         for name in KEPT_METRICS

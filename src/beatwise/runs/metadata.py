@@ -53,16 +53,15 @@ class RunMetadata(Block):
     mlflow_run: str | None = None
 
 
-def run_metadata(run_params: Mapping[str, Any], source: str, mlflow_run: str | None) -> dict[str, Any]:
+def run_metadata(run_params: Mapping[str, Any], source: str) -> dict[str, Any]:
     """What is known of a run when it begins.
 
     Args:
-        run_params: What Kedro tells hooks of the run.
+        run_params: What Kedro reports to hooks of the run.
         source: Name of the data source.
-        mlflow_run: ID of the MLflow run.
 
     Returns:
-        The fields of :class:`RunMetadata` by name.
+        The fields of :class:`RunMetadata` by name; the MLflow run is not open yet.
     """
     project = Path(run_params["project_path"])
     git_sha, uncommitted = git_state(project)
@@ -78,7 +77,6 @@ def run_metadata(run_params: Mapping[str, Any], source: str, mlflow_run: str | N
         "source": source,
         # A notebook may give anything.
         "params": {n: v if type(v) in (str, int, float, bool, type(None)) else str(v) for n, v in given.items()},
-        "mlflow_run": mlflow_run,
     }
 
 

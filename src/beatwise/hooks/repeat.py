@@ -1,0 +1,127 @@
+"""Running again what a run card says, and comparing the scores."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+from kedro.framework.project import pipelines as registered
+from kedro.framework.project import settings
+from kedro.framework.session import KedroSession
+from kedro.io.core import Version
+from kedro.runner import SequentialRunner
+from rich import get_console
+
+from beatwise.cli import check_pipelines, mlflow_settings
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.registry import unknown_name
+from beatwise.data.examples import fingerprints_of
+from beatwise.hooks.repetition import repeating
+from beatwise.report.run_card import repetition_table, verdict
+from beatwise.report.terminal import as_rich
+from beatwise.runs.card import Difference, RunCard, changed_beats, compare_scores, differences, read_card
+from beatwise.runs.metadata import git_state, hardware, package_versions
+
+
+def repeat_run(card: str, project: Path) -> bool:
+    """Run again what a card says, and print how the scores compare.
+
+    Args:
+        card: Path of the card, or the beginning of the ID of an MLflow run.
+        project: The project's folder.
+
+    Returns:
+        Whether all scores agree to the last digit.
+
+    Raises:
+        BeatwiseError: If there is no such card, or it cannot be repeated here.
+    """
+    then = _find_card(card, project)
+    _check_repeatable(then, project)
+    # It would stand in for the environment base.
+    os.environ.pop("KEDRO_ENV", None)
+    env = None if then.environment == "base" else then.environment
+    click.echo(f"Repeating the run of {then.began:%Y-%m-%d %H:%M} UTC{f': {then.command}' if then.command else ''}")
+    with repeating(then), KedroSession.create(project_path=project, env=env) as session:
+        catalog = session.load_context().catalog
+        # The tables that the run makes itself are compared when it has made them.
+        given = [name for name in then.data if name == "raw_beats" or "raw_beats" not in then.data]
+        beats = {name: fingerprints_of(catalog.load(name))[0] for name in given}
+        changed = differences(then, git_state(project), package_versions(), hardware(), beats)
+        click.echo(_listed(changed) or "Nothing that the card knows of has changed.")
+        session.run(
+            runner=SequentialRunner(),
+            pipeline_names=then.pipeline.split("+"),
+            node_names=list(then.nodes) if then.selected else None,
+            load_versions=then.load_versions,
+        )
+    stored = catalog.get("run_card", version=Version(session.session_id, None))
+    now = RunCard.model_validate(stored.load())
+    made = {name: fingerprint for name, fingerprint in now.data.items() if name not in beats}
+    if changed_by_run := _listed(changed_beats(then, made)):
+        click.echo(changed_by_run)
+    scores = compare_scores(then, now)
+    get_console().print(as_rich(repetition_table(scores), title="Then and now"))
+    all_agree = all(score.agrees for score in scores.values())
+    click.secho(verdict(scores), fg=None if all_agree else "red", err=not all_agree)
+    return all_agree
+
+
+def _find_card(asked: str, project: Path) -> RunCard:
+    """The card in a file, or that of an MLflow run."""
+    if Path(asked).exists() or not re.fullmatch("[0-9a-f]{1,32}", asked):
+        return read_card(Path(asked))
+    import mlflow
+
+    from beatwise.hooks.tracking import connect
+
+    connect(mlflow_settings(project))
+    client = mlflow.MlflowClient()
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = mlflow.search_runs(experiments, f"attributes.run_id LIKE '{asked}%'", output_format="list")
+    ids = [run.info.run_id for run in found]
+    if not ids:
+        raise BeatwiseError(
+            f"There is neither a file {asked} nor an MLflow run whose ID begins so. `kedro mlflow ui` shows those that "
+            "there are."
+        )
+    if len(ids) > 1:
+        raise BeatwiseError(f"{asked} may be any of these MLflow runs: {', '.join(ids[:5])}{', …' * (len(ids) > 5)}.")
+    if "run_card.json" not in [file.path for file in client.list_artifacts(ids[0])]:
+        raise BeatwiseError(
+            f"The MLflow run {ids[0]} has no run card. A run has one that trains or measures a model and comes to its "
+            "end."
+        )
+    with TemporaryDirectory() as folder:
+        return read_card(Path(client.download_artifacts(ids[0], "run_card.json", folder)))
+
+
+def _check_repeatable(card: RunCard, project: Path) -> None:
+    """Refuse a card that cannot be repeated here.
+
+    Raises:
+        BeatwiseError: If it has no scores, or if its environment, its pipeline or one of its nodes is not known here.
+    """
+    if not card.measured:
+        raise BeatwiseError(
+            "The run of this card measured nothing, so that there is nothing to compare. To do the same again: "
+            f"{card.command or f'kedro run --pipeline={card.pipeline} --env={card.environment}'}"
+        )
+    environments = [folder.name for folder in (project / settings.CONF_SOURCE).iterdir() if folder.is_dir()]
+    if card.environment not in environments:
+        raise BeatwiseError(unknown_name("environment", card.environment, environments))
+    names = card.pipeline.split("+")
+    check_pipelines(names)
+    registered.set_requested(names)
+    known = {node.name for name in names for node in registered[name].nodes}
+    if card.selected and (unknown := sorted(card.nodes.keys() - known)):
+        raise BeatwiseError(f"The run of this card had nodes that are not there any more: {', '.join(unknown)}.")
+
+
+def _listed(changed: Iterable[Difference]) -> str:
+    lines = [f"  {what}: {then} → {now}" for what, then, now in changed]
+    return "\n".join(["Not as it was then:", *lines]) if lines else ""

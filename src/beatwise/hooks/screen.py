@@ -1,0 +1,96 @@
+"""The screen: nodes are named as they run, and the scores are shown when a run is over."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from beatwise.hooks.catalog import saved_path, short_path
+from beatwise.runs.saved import Saved
+
+if TYPE_CHECKING:
+    from beatwise.runs.journal import Entry
+
+log = logging.getLogger(__name__)
+SHOWN = ("scores", "leaderboard", "paired", "report")
+
+
+class Screen:
+    """Names each node of one run as it starts, and shows tables and paths when the run is over."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        """Count the nodes.
+
+        Args:
+            pipeline: The pipeline that runs.
+        """
+        self._outputs = sorted(pipeline.outputs())
+        self._started, self._nodes = 0, len(pipeline.nodes)
+        self._shown: list[Saved] = []
+
+    def name_node(self, name: str) -> None:
+        """Say which node starts, and how many there are."""
+        self._started += 1
+        log.info("%2d/%d  %s", self._started, self._nodes, name)
+
+    def record(self, saved: Saved) -> None:
+        """Remember what is shown at the end."""
+        if saved.kind in SHOWN:
+            self._shown.append(saved)
+
+    def finish(self, catalog: DataCatalog) -> None:
+        """Print the tables; a run without any names what it has made and where it lies."""
+        for saved in self._shown:
+            _show(saved)
+        for name in self._outputs if not self._shown else []:
+            print_text(f"{name}: {short_path(saved_path(catalog[name]))}")
+
+
+def _show(saved: Saved) -> None:
+    from rich import get_console
+
+    from beatwise.report import tables
+    from beatwise.report.terminal import as_rich
+
+    show = get_console().print
+    if saved.kind == "report":
+        show_path(f"Report of {saved.title}:", saved.path)
+    elif saved.kind == "leaderboard":
+        show(as_rich(tables.short_leaderboard_table(saved.data), title="Leaderboard"))
+    elif saved.kind == "paired":
+        show(as_rich(tables.paired_table(saved.data, tables.HEADLINE), title="Baseline and tuned, test"))
+    else:
+        overall = tables.overall_table(saved.data, tables.HEADLINE, tables.PARTS_ON_TERMINAL)
+        show(as_rich(overall, title=f"Scores of {saved.title}"))
+        show(as_rich(tables.per_class_table(saved.data, tables.HEADLINE_BY_CLASS)))
+
+
+def show_path(heading: str, path: Path) -> None:
+    """Print a path below a heading, on one line."""
+    from rich import get_console
+
+    get_console().print(heading, style="bold")
+    get_console().print(short_path(path), soft_wrap=True)
+
+
+def show_result(id: str, entry: Entry) -> None:
+    """Print what became of a hypothesis."""
+    from rich import get_console
+
+    from beatwise.report.journal import result_table
+    from beatwise.report.terminal import as_rich
+
+    print_text(f"Hypothesis {entry.state}: {entry.hypothesis}")
+    get_console().print(as_rich(result_table(entry)))
+    print_text(f'What do you make of it?\nkedro journal reflect {id} "…"')
+
+
+def print_text(text: str, **options: Any) -> None:
+    """Print plain text."""
+    from rich import get_console
+
+    get_console().print(text, markup=False, highlight=False, soft_wrap=True, **options)

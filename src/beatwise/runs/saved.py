@@ -1,0 +1,41 @@
+"""A dataset that a run has saved, with what the catalog says of recording it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+# How a dataset may be recorded; beatwise.hooks.recorder says what becomes of each.
+KINDS: Final = (
+    *("artifact", "examples", "failed_rows", "history", "leaderboard", "model", "paired", "report", "row_scores"),
+    *("scores", "trials"),
+)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A dataset that has just been saved.
+
+    Attributes:
+        kind: How it is recorded, ``metadata: {beatwise: {record: …}}`` of the catalog; None where it is not.
+        name: Its name in the catalog.
+        data: What was saved.
+        path: The file or folder that was written, version and all.
+        beside: Further files that were written with it.
+        title: What a table or a path on the screen is called: ``title`` of the same metadata, or else its namespace.
+        scores: Metrics of the models that were measured, flat, by model; empty where nothing was.
+    """
+
+    kind: str | None
+    name: str
+    data: Any
+    path: Path
+    beside: list[Path]
+    title: str
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of its name; empty without one."""
+        return self.name.rpartition(".")[0]
