@@ -14,7 +14,6 @@ from beatwise.data.examples import beats_table
 from beatwise.data.representations import TensorSet, TensorSpec, build_tensors
 from beatwise.explanation.settings import Explain
 from beatwise.networks.zoo import MODELS, build_model
-from beatwise.tasks.classification.predictions import predict
 from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 
@@ -73,4 +72,4 @@ def explained(beats: pd.DataFrame, name: str = "cnn1d", *, steps: int = 0, **opt
         optimizer.step()
     config = {"model": {"use": name, name: options}, "train": {"loss": {"use": "cross_entropy"}}}
     model = TrainedModel(network.eval(), shape, spec, config, [], {"val_fingerprint": tensors.fingerprint})
-    return Explained(model, beats, tensors, predict(model, tensors))
+    return Explained(model, beats, tensors, model.predict(tensors))

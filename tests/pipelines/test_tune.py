@@ -21,7 +21,8 @@ from beatwise.runs.card import read_card
 from beatwise.search.engine import started_ray
 from beatwise.search.settings import RaySettings
 from beatwise.tasks.classification.paired import compare_paired
-from beatwise.tasks.classification.predictions import clusters_of, probabilities
+from beatwise.tasks.classification.predictions import probabilities
+from beatwise.tasks.intervals import clusters_of
 from tests.conftest import copy_project, kedro_run, run_session, tracked_runs
 
 SPACE = {

@@ -33,7 +33,7 @@ from beatwise.runs.journal import (
 )
 from beatwise.runs.metadata import JOURNAL
 from beatwise.runs.saved import Saved
-from beatwise.tasks.classification.predictions import flatten_scores
+from beatwise.tasks.metrics import flatten_scores
 from beatwise.tasks.registry import METRICS
 from tests.conftest import git
 

@@ -16,12 +16,11 @@ from beatwise.core.files import written_whole
 from beatwise.data.examples import PART, TARGET
 from beatwise.tasks.classification.intervals import draw_scores
 from beatwise.tasks.classification.predictions import (
-    clusters_of,
     measure_predictions,
-    predict,
     probabilities,
     probability_columns,
 )
+from beatwise.tasks.intervals import clusters_of
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import FitConfig
@@ -84,7 +83,7 @@ def fit_row(
     # A machine of a cluster that does not share the project's folder keeps no checkpoints.
     kept = checkpoints if checkpoints.folder.parent.is_dir() else None
     model, history = fit_model(train, val, config, kept, show_progress=False)
-    tables = {part: predict(model, tensors) for part, tensors in (("val", val), ("test", test))}
+    tables = {part: model.predict(tensors) for part, tensors in (("val", val), ("test", test))}
     metadata = {
         "n_parameters": model.metadata["n_parameters"],
         "best_epoch": model.metadata["best_epoch"],

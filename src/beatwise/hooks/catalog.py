@@ -54,7 +54,7 @@ def _scores(kind: str | None, namespace: str, data: Any) -> dict[str, dict[str, 
     if kind not in ("scores", "row_scores"):
         return {}
     from beatwise.comparison.leaderboard import row_name
-    from beatwise.tasks.classification.predictions import flatten_scores
+    from beatwise.tasks.metrics import flatten_scores
 
     if kind == "scores":
         return {namespace: flatten_scores(data)}

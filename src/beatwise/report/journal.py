@@ -151,7 +151,7 @@ def brief_entries(
 def _outcome(entry: Entry, began: datetime, metrics: Mapping[str, Any]) -> str:
     if entry.state != "running" or entry.runs[-1].began != began:
         return entry.state
-    from beatwise.tasks.classification.predictions import flatten_scores
+    from beatwise.tasks.metrics import flatten_scores
 
     return f"tested by this run; by the scores of this report {judge(entry.expect, flatten_scores(dict(metrics)))}"
 

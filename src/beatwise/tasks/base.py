@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from beatwise.tasks.objective import Objective
+    from beatwise.tasks.settings import Evaluate
 
 Array = npt.NDArray[np.float32]
 
@@ -74,12 +75,16 @@ class Task(ABC):
         default_monitor: Validation metric that picks the best epoch where none is chosen.
         tracked: Validation metrics that every history holds.
         shown: Those of them that stand in the log after each epoch.
+        figures: Names of the figures of its report, in order; :mod:`beatwise.figures` draws them.
+        sections: Names of the sections of its report, in order; :mod:`beatwise.report` writes them.
     """
 
     name: ClassVar[str]
     default_monitor: ClassVar[str]
     tracked: ClassVar[tuple[str, ...]]
     shown: ClassVar[tuple[str, ...]]
+    figures: ClassVar[tuple[str, ...]] = ()
+    sections: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -196,6 +201,43 @@ class Task(ABC):
         Args:
             y: Its encoded targets, ``[n]``.
         """
+
+    # --- measuring
+
+    @abstractmethod
+    def prediction_table(self, y: npt.NDArray[Any] | None, decoded: Array) -> pd.DataFrame:
+        """Predictions as a table, one row an example: every metric is computed from it alone.
+
+        Args:
+            y: Encoded targets, ``[n]``; None where they are not known.
+            decoded: What :meth:`decode` returned.
+
+        Returns:
+            ``target`` where it is known, ``prediction``, and whatever else metrics need.
+        """
+
+    @abstractmethod
+    def measure(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> dict[str, Any]:
+        """Every metric with its bootstrap interval, beside those of a naive model.
+
+        Args:
+            val_predictions: Predictions of the validation part.
+            predictions: Predictions of the test part.
+            evaluate: Settings of the bootstrap, and of what is chosen on validation.
+            seed: Seed of the bootstrap.
+
+        Returns:
+            Plain data: ``confidence``, ``bootstrap_draws``, ``bootstrap_of``; ``test``, ``val`` and ``naive`` (on
+            test), each with ``n`` and ``overall``, where a metric is ``{value, low, high}``.
+        """
+
+    def assess(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> dict[str, Any]:
+        """What a report shows beside the metrics, plain data; by default nothing. The arguments: :meth:`measure`."""
+        return {}
 
     # --- storage
 

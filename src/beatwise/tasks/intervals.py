@@ -10,10 +10,29 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import has_records
+from beatwise.data.splits import patients_of
 from beatwise.tasks.metrics import Floats, plain
 
+# The patient of each example; None where examples are drawn singly.
+Clusters = npt.NDArray[np.str_] | None
 # Draws that are scored at once; bounds the memory to some hundred MB on 22,000 beats.
 CHUNK = 50
+
+
+def clusters_of(predictions: pd.DataFrame) -> Clusters:
+    """What the bootstrap draws as a whole: the patient of each beat, ``str [n]``, by the record.
+
+    Args:
+        predictions: Predictions table.
+
+    Returns:
+        None where the records are not known, or there is one alone: beats are then drawn singly.
+    """
+    if not has_records(predictions):
+        return None
+    patients = patients_of(predictions)
+    return patients if len(np.unique(patients)) > 1 else None
 
 
 def bootstrap_weights(rng: np.random.Generator, n: int, draws: int) -> Floats:

@@ -150,3 +150,19 @@ def plain(values: Floats) -> Any:
     out = values.astype(object)
     out[np.isnan(values)] = None
     return out.tolist()
+
+
+def flatten_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The values without intervals under short keys, ``test.macro_recall`` or ``test.recall.S``, for trackers.
+
+    Args:
+        metrics: What ``Task.measure`` returned.
+    """
+    flat: dict[str, float | None] = {}
+    for part in ("test", "val", "recall_first"):
+        scores = metrics.get(part, {"overall": {}})
+        flat |= {f"{part}.{name}": metric["value"] for name, metric in scores["overall"].items()}
+        for label, by_name in scores.get("per_class", {}).items():
+            named = {name: metric for name, metric in by_name.items() if name != "support"}
+            flat |= {f"{part}.{name}.{label}": metric["value"] for name, metric in named.items()}
+    return {key: value for key, value in flat.items() if value is not None}

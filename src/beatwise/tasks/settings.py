@@ -8,10 +8,16 @@ from pydantic import AfterValidator, Field
 
 from beatwise.core.settings import Block
 from beatwise.data.splits import Share
-from beatwise.tasks.registry import METRICS
+
+
+def _known_metric(name: str) -> str:
+    from beatwise.tasks.registry import METRICS
+
+    return METRICS.check_overall(name)
+
 
 # An overall metric of any task; whether it belongs to the task at hand is checked where the task is known.
-MetricName = Annotated[str, AfterValidator(METRICS.check_overall)]
+MetricName = Annotated[str, AfterValidator(_known_metric)]
 
 
 class Evaluate(Block):

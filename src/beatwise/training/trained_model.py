@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.representations import TensorSet, TensorSpec
+from beatwise.tasks.base import Task
+from beatwise.tasks.classification.task import Classification, classes_of
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +50,11 @@ class TrainedModel:
     config: dict[str, Any]
     history: list[dict[str, float]]
     metadata: dict[str, Any]
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return Classification(self.spec.classes)
 
     @property
     def name(self) -> str:
@@ -95,14 +103,41 @@ class TrainedModel:
         network.load_state_dict(weights)
         return cls(network.eval(), shape, spec, stored["config"], stored["history"], stored["metadata"])
 
-    def probabilities(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
-        """Predict.
+    def predict(self, tensors: TensorSet) -> pd.DataFrame:
+        """Predict every example once.
 
         Args:
             tensors: Made by the model's own ``spec``.
 
         Returns:
-            One probability a class, ``float32 [n, n_classes]``; rows add up to 1.
+            One row an example, in order: the columns of the task (``Task.prediction_table``), and ``record`` and
+            ``sample`` where they are known.
+
+        Raises:
+            BeatwiseError: If the tensors were made by another specification.
+        """
+        table = tensors.task.prediction_table(tensors.y, self.decoded(tensors))
+        if tensors.record is not None:
+            table = table.assign(record=tensors.record, sample=tensors.sample)
+        return table
+
+    def probabilities(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
+        """Probabilities of a classification, ``float32 [n, n_classes]``; rows add up to 1.
+
+        Raises:
+            BeatwiseError: If the model is no classification, or the tensors were made by another specification.
+        """
+        classes_of(tensors.task)
+        return self.decoded(tensors)
+
+    def decoded(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
+        """Predictions as their task decodes them: probabilities of classes, or numbers.
+
+        Args:
+            tensors: Made by the model's own ``spec``.
+
+        Returns:
+            ``float32 [n, n_outputs]``.
 
         Raises:
             BeatwiseError: If the tensors were made by another specification.

@@ -13,7 +13,8 @@ from beatwise.tasks.classification.assessment import assess_predictions, find_er
 from beatwise.tasks.classification.calibration import fit_temperature
 from beatwise.tasks.classification.curves import measure_curves
 from beatwise.tasks.classification.operating_point import recall_thresholds
-from beatwise.tasks.classification.predictions import clusters_of, measure_predictions, probabilities
+from beatwise.tasks.classification.predictions import measure_predictions, probabilities
+from beatwise.tasks.intervals import clusters_of
 from beatwise.tasks.settings import Evaluate
 from tests.conftest import CLASSES
 

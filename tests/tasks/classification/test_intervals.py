@@ -15,11 +15,11 @@ from beatwise.tasks.classification.operating_point import apply_factors, recall_
 from beatwise.tasks.classification.predictions import (
     PREFIX,
     class_names,
-    flatten_scores,
     measure_predictions,
     probabilities,
 )
 from beatwise.tasks.intervals import band, bootstrap_weights, draw_weights, interval, interval_ends
+from beatwise.tasks.metrics import flatten_scores
 from beatwise.tasks.settings import Evaluate
 
 CLASSES = ["N", "S", "V"]

@@ -45,10 +45,8 @@ def predict(model: TrainedModel, val_tensors: TensorSet, test_tensors: TensorSet
     Returns:
         Predictions of validation and of test, one row a beat.
     """
-    from beatwise.tasks.classification.predictions import predict as predict_beats
-
     check_split(model, val_tensors.fingerprint)
-    return predict_beats(model, val_tensors), predict_beats(model, test_tensors)
+    return model.predict(val_tensors), model.predict(test_tensors)
 
 
 def measure(
@@ -64,28 +62,27 @@ def measure(
         seed: Seed of the bootstrap.
 
     Returns:
-        See ``measure_predictions``; and ``model``, the fingerprint of the model.
+        See ``Task.measure``; and ``model``, the fingerprint of the model.
     """
-    from beatwise.tasks.classification.predictions import measure_predictions
-
-    return {"model": model.fingerprint, **measure_predictions(val_predictions, predictions, evaluate, seed)}
+    return {"model": model.fingerprint, **model.task.measure(val_predictions, predictions, evaluate, seed)}
 
 
-def assess(val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int) -> dict[str, Any]:
+def assess(
+    model: TrainedModel, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
     """Compute curves, calibration, thresholds and the rest from the stored predictions.
 
     Args:
+        model: The model that predicted; its task says what is assessed.
         val_predictions: Predictions of the validation part.
         predictions: Predictions of the test part.
         evaluate: Settings of the bootstrap, the wanted recall and the coverages.
         seed: Seed of the bootstrap.
 
     Returns:
-        See ``assess_predictions``.
+        See ``Task.assess``.
     """
-    from beatwise.tasks.classification.assessment import assess_predictions
-
-    return assess_predictions(val_predictions, predictions, evaluate, seed)
+    return model.task.assess(val_predictions, predictions, evaluate, seed)
 
 
 def find_mistakes(

@@ -31,7 +31,7 @@ def create_evaluation(namespace: str) -> Pipeline:
             ),
             Node(
                 nodes.assess,
-                inputs=["val_predictions", "predictions", "params:evaluate", "params:seed"],
+                inputs=["model", "val_predictions", "predictions", "params:evaluate", "params:seed"],
                 outputs="assessment",
                 name="assess_predictions",
                 tags="evaluate",

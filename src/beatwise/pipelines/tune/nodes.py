@@ -198,7 +198,8 @@ def compare(
         See ``compare_paired``; with ``confidence`` and ``bootstrap_draws``.
     """
     from beatwise.tasks.classification.paired import compare_paired
-    from beatwise.tasks.classification.predictions import clusters_of, probabilities
+    from beatwise.tasks.classification.predictions import probabilities
+    from beatwise.tasks.intervals import clusters_of
 
     paired = compare_paired(
         tuned_predictions[TARGET].to_numpy(np.int64),

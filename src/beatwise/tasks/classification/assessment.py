@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,13 @@ from beatwise.tasks.classification.intervals import draw_scores
 from beatwise.tasks.classification.metrics import score
 from beatwise.tasks.classification.mistakes import errors_by_length, errors_by_record, errors_by_rr
 from beatwise.tasks.classification.operating_point import measure_thresholds, recall_thresholds
-from beatwise.tasks.classification.predictions import class_names, clusters_of, probabilities
+from beatwise.tasks.classification.predictions import class_names, probabilities
 from beatwise.tasks.classification.prevalence import measure_predictive_value
 from beatwise.tasks.classification.reject import coverage_threshold, measure_rejection, measure_risk_coverage
-from beatwise.tasks.settings import Evaluate
+from beatwise.tasks.intervals import clusters_of
+
+if TYPE_CHECKING:
+    from beatwise.tasks.settings import Evaluate
 
 
 def assess_predictions(

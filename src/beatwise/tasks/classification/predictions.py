@@ -1,55 +1,43 @@
-"""Predictions as a table: all that metrics are ever computed from."""
+"""Predictions of a classification as a table: every metric is computed from it alone."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beatwise.data.examples import has_records
-from beatwise.data.representations import TensorSet
-from beatwise.data.splits import patients_of
 from beatwise.tasks.classification.intervals import draw_scores, measure
 from beatwise.tasks.classification.metrics import Scores
 from beatwise.tasks.classification.operating_point import apply_factors, recall_first_factors
+from beatwise.tasks.intervals import Clusters, clusters_of
 from beatwise.tasks.metrics import Floats
-from beatwise.tasks.settings import Evaluate
-from beatwise.training.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from beatwise.tasks.settings import Evaluate
 
 PREFIX = "probability_"
-# The patient of each beat; None where beats are drawn singly.
-Clusters = npt.NDArray[np.str_] | None
 
 
-def predict(model: TrainedModel, tensors: TensorSet) -> pd.DataFrame:
-    """Predict every beat once.
+def prediction_table(
+    target: npt.NDArray[np.int64] | None, probability: npt.NDArray[np.float32], classes: Sequence[str]
+) -> pd.DataFrame:
+    """Probabilities as a table.
 
     Args:
-        model: A trained model.
-        tensors: Made by the model's own specification.
+        target: Class indices, ``int64 [n]``; None where they are not known.
+        probability: ``float32 [n, n_classes]``.
+        classes: Class names in the order of their indices.
 
     Returns:
-        One row a beat, in order: ``target`` and ``prediction`` (class indices, int64), ``probability_<class>``
-        (float32), and ``record`` and ``sample`` where they are known.
+        One row an example, in order: ``target`` where it is known, and ``prediction`` (class indices, int64), and
+        ``probability_<class>`` (float32).
     """
-    return prediction_table(tensors, model.probabilities(tensors))
-
-
-def prediction_table(tensors: TensorSet, probability: npt.NDArray[np.float32]) -> pd.DataFrame:
-    """Probabilities as a table, laid out as :func:`predict` says.
-
-    Args:
-        tensors: What was predicted.
-        probability: ``float32 [n, n_classes]``.
-    """
-    table = pd.DataFrame({"target": tensors.y, "prediction": probability.argmax(axis=1)})
-    for index, name in enumerate(tensors.spec.classes):
-        table[f"{PREFIX}{name}"] = probability[:, index]
-    if tensors.record is not None:
-        table = table.assign(record=tensors.record, sample=tensors.sample)
-    return table
+    known = {} if target is None else {"target": target}
+    columns = {f"{PREFIX}{name}": probability[:, index] for index, name in enumerate(classes)}
+    return pd.DataFrame({**known, "prediction": probability.argmax(axis=1), **columns})
 
 
 def probability_columns(predictions: pd.DataFrame) -> list[str]:
@@ -65,21 +53,6 @@ def class_names(predictions: pd.DataFrame) -> list[str]:
 def probabilities(predictions: pd.DataFrame) -> Floats:
     """The probability columns, ``float32 [n, n_classes]``."""
     return predictions[probability_columns(predictions)].to_numpy(np.float32)
-
-
-def clusters_of(predictions: pd.DataFrame) -> Clusters:
-    """What the bootstrap draws as a whole: the patient of each beat, ``str [n]``, by the record.
-
-    Args:
-        predictions: Predictions table.
-
-    Returns:
-        None where the records are not known, or there is one alone: beats are then drawn singly.
-    """
-    if not has_records(predictions):
-        return None
-    patients = patients_of(predictions)
-    return patients if len(np.unique(patients)) > 1 else None
 
 
 def measure_predictions(
@@ -133,15 +106,3 @@ def measure_predictions(
         "naive": measured(target, naive),
         "recall_first": measured(target, apply_factors(probability, factors)),
     }
-
-
-def flatten_scores(metrics: dict[str, Any]) -> dict[str, float]:
-    """The values without intervals under short keys, ``test.macro_recall`` or ``test.recall.S``, for trackers."""
-    flat: dict[str, float] = {}
-    for part in ("test", "val", "recall_first"):
-        scores = metrics[part]
-        flat |= {f"{part}.{name}": metric["value"] for name, metric in scores["overall"].items()}
-        for label in metrics["classes"]:
-            named = {name: metric for name, metric in scores["per_class"][label].items() if name != "support"}
-            flat |= {f"{part}.{name}.{label}": metric["value"] for name, metric in named.items()}
-    return {key: value for key, value in flat.items() if value is not None}

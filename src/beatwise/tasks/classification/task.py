@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
@@ -15,11 +16,13 @@ from beatwise.core.settings import Choice
 from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_numbers
 from beatwise.tasks.classification.forgetting import ClassHistory
 from beatwise.tasks.classification.metrics import point_scores
+from beatwise.tasks.classification.predictions import measure_predictions, prediction_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from beatwise.tasks.objective import Objective
+    from beatwise.tasks.settings import Evaluate
 
 
 @TASKS.register("classification")
@@ -111,3 +114,32 @@ class Classification(Task):
         """Examples of each class."""
         counts = np.bincount(y, minlength=self.n_outputs).tolist()
         return dict(zip(self.classes, counts, strict=True))
+
+    def prediction_table(self, y: npt.NDArray[Any] | None, decoded: Array) -> pd.DataFrame:
+        """Class indices, and a column of probabilities for each class."""
+        return prediction_table(y, decoded, self.classes)
+
+    def measure(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> dict[str, Any]:
+        """As of every task; the recall-first operating point too, and each class (``measure_predictions``)."""
+        return measure_predictions(val_predictions, predictions, evaluate, seed)
+
+    def assess(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> dict[str, Any]:
+        """Curves, calibration, thresholds, the reject option and the table of EC57 (``assess_predictions``)."""
+        from beatwise.tasks.classification.assessment import assess_predictions
+
+        return assess_predictions(val_predictions, predictions, evaluate, seed)
+
+
+def classes_of(task: Task) -> tuple[str, ...]:
+    """Class names of a classification.
+
+    Raises:
+        BeatwiseError: If the task is another one.
+    """
+    if not isinstance(task, Classification):
+        raise BeatwiseError(f"This needs class labels, and the task is {task.name}.")
+    return task.classes
