@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from beatwise.explanation.attribution import explain_beats
 from beatwise.explanation.embedding import embed_beats
 from beatwise.explanation.sanity import check_saliency, randomised_network, rank_correlation
 from beatwise.explanation.summary import summarise_explanation
+from beatwise.figures.saliency import plot_saliency, plot_saliency_check
+from beatwise.networks.base import SelfFitting
+from tests.conftest import CLASSES
 from tests.explanation.cases import EXPLAIN, LENGTH, Explained, explained, waves
 
 
@@ -88,3 +92,21 @@ def test_without_convolutions_over_time_grad_cam_is_left_out(make_beats):
     found = summary(case, attributions, table)
     assert found["grad_cam"] is None
     assert set(found["check"]) == {"integrated_gradients", "integrated_gradients_size"}
+
+
+def test_a_model_without_gradients_has_no_saliency_and_is_explained_by_its_embedding_alone(make_beats) -> None:
+    case = explained(make_beats((30, 6, 5, 4, 6), length=LENGTH), "gradient_boosting")
+    network = case.model.network
+    assert isinstance(network, SelfFitting)
+    network.fit(case.tensors, case.tensors, seed=1)
+    predictions = case.model.predict(case.tensors)
+    saliency, attributions = explain_beats(case.model, case.tensors, case.beats, predictions, EXPLAIN, 0)
+    check, random = check_saliency(case.model, case.tensors, case.beats, attributions, EXPLAIN, 0)
+    assert [len(table) for table in (saliency, attributions, check, random)] == [0, 0, 0, 0]
+    embedding, projections = embed_beats(case.model, case.tensors, predictions, [("pca", {})], 40, 0)
+    found = summarise_explanation(case.model, case.tensors, attributions, check, embedding, projections, EXPLAIN, 360.0)
+    assert (found["gap"], found["grad_cam"], found["check"]) == (None, None, {})
+    assert found["features"] == len(network.state_dict()["trees.root"])
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    shown = [plot_saliency(saliency, CLASSES, 360.0), plot_saliency_check(check, saliency, random, CLASSES, 360.0)]
+    assert all("no gradients" in figure.texts[0].get_text() for figure in shown)

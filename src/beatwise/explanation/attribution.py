@@ -23,6 +23,7 @@ from beatwise.explanation.saliency import (
     to_samples,
 )
 from beatwise.explanation.settings import Explain
+from beatwise.networks.base import SelfFitting
 from beatwise.tasks.classification.mistakes import most_confident_mistakes
 from beatwise.tasks.classification.predictions import probabilities
 from beatwise.tasks.metrics import Floats, ratio
@@ -64,7 +65,7 @@ def explain_beats(
         The beats, one row each: ``of`` (``drawn``, ``hit`` or ``mistake``), ``beat``, ``target``, ``prediction``,
         ``probability`` (of the prediction), ``explained``; ``difference`` of the logit to that of the baseline, what of
         it falls to the ``trace`` and to each auxiliary feature (``aux_<name>``), and the ``gap`` that is left; and
-        ``record`` and ``sample`` where they are known.
+        ``record`` and ``sample`` where they are known. Both tables are empty for a model without gradients.
 
     Raises:
         BeatwiseError: If beats, tensors, predictions and model do not belong together.
@@ -73,6 +74,11 @@ def explain_beats(
     _check_origin(model, tensors, beats, predictions, chosen["beat"].to_numpy())
     rows, explained = chosen["beat"].to_numpy(np.int64), chosen["explained"].to_numpy(np.int64)
     values = signals(beats)[rows]
+    if isinstance(model.network, SelfFitting):
+        # Its outputs are constant almost everywhere: there is no gradient to explain them by.
+        nothing = np.zeros(0, dtype=np.float32)
+        none = chosen.iloc[:0].assign(difference=nothing, trace=nothing, gap=nothing)
+        return saliency_table(none, values[:0], values[:0], None), none
     attributed, cam = explain_rows(model.network, tensors, values, rows, explained, explain.steps)
     trace = to_samples(attributed.x, tensors.spec)
     by_aux = {f"{AUX}{name}": attributed.aux[:, i] for i, name in enumerate(tensors.spec.aux_names)}

@@ -76,6 +76,10 @@ def check_saliency(
     drawn = attributions[attributions["of"] == DRAWN].groupby("target").head(explain.check_beats_per_class)
     target, rows = drawn["target"].to_numpy(), drawn["beat"].to_numpy(np.int64)
     values = signals(beats)
+    if drawn.empty:
+        types = {"method": str, "against": str, "network": int, "beat": int, "target": int, "rank_correlation": float}
+        empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
+        return empty, saliency_table(drawn, values[:0], values[:0], None)
     mask = beat_mask(values[rows])
 
     def saliency(network: nn.Module, chosen: pd.DataFrame) -> dict[str, Array]:

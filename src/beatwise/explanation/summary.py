@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from beatwise.data.representations import TensorSet
+from beatwise.explanation.embedding import penultimate_features
 from beatwise.explanation.methods import AUX, DEFLECTION, DRAWN, METHODS, RANDOM, SIZE
 from beatwise.explanation.saliency import last_time_layer
 from beatwise.explanation.settings import Explain
@@ -42,8 +43,9 @@ def summarise_explanation(
 
     Returns:
         ``model``, its fingerprint; ``representation``; ``features``, how many numbers the last layer is given;
-        ``steps`` of the integral; ``gap``: the mean of its size over the beats, relative to that of the difference;
-        ``grad_cam``: None where it is not defined, else the ``layer``, its ``steps``, and their distance ``step_ms``.
+        ``steps`` of the integral; ``gap``: the mean of its size over the beats, relative to that of the difference,
+        None for a model without gradients; ``grad_cam``: None where it is not defined, else the ``layer``, its
+        ``steps``, and their distance ``step_ms``.
 
         ``classes``: of each its ``beats`` in validation, those ``drawn`` and ``projected``; ``attributed``: the means
         over the drawn beats of the logit's ``difference``, of what falls to the ``trace`` and to each auxiliary
@@ -61,9 +63,11 @@ def summarise_explanation(
     return {
         "model": model.fingerprint,
         "representation": tensors.spec.use,
-        "features": model.network.head.linear.in_features,
+        "features": penultimate_features(model, tensors, np.arange(1)).shape[1],
         "steps": explain.steps,
-        "gap": float(attributions["gap"].abs().mean() / attributions["difference"].abs().mean()),
+        "gap": float(attributions["gap"].abs().mean() / attributions["difference"].abs().mean())
+        if len(attributions)
+        else None,
         "grad_cam": layer
         and {"layer": layer.name, "steps": layer.length, "step_ms": layer.stride / sample_rate * 1000},
         "classes": {

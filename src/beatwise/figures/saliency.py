@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from beatwise.explanation.methods import CAM, DEFLECTION, HIT, MEAN, MISTAKE, SIGNED, SIZE
-from beatwise.figures.style import STEPS, class_colors, class_markers, light_grid, new_figure
+from beatwise.figures.style import STEPS, class_colors, class_markers, light_grid, new_figure, new_note
 from beatwise.tasks.metrics import Floats
 
 # Blue against, red for; both ends are pale enough for a black trace, and differ for colour-blind readers.
 FOR_OR_AGAINST: Final = LinearSegmentedColormap.from_list("for_or_against", ["#4393C3", "#FFFFFF", "#E8735C"])
 MORE_OR_LESS: Final = LinearSegmentedColormap.from_list("more_or_less", ["#FFFFFF", "#F5A623"])
+NO_GRADIENTS: Final = "This model has no gradients, so that no saliency is defined."
 TIME: Final = "time from the beat's first sample (ms)"
 AMPLITUDE: Final = "amplitude (scaled to 0–1)"
 # What of a map is drawn how: its name, its colours, and the value of the palest one's opposite.
@@ -39,6 +40,8 @@ def plot_saliency(saliency: pd.DataFrame, classes: Sequence[str], sample_rate: f
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
+    if saliency.empty:
+        return new_note(NO_GRADIENTS)
     means = saliency[saliency["of"] == MEAN]
     shown = [SIGNED, *([CAM] if means["grad_cam"].notna().any() else [])]
     figure, axes = new_figure(7.5, 1.1 + 1.15 * len(classes), len(classes), len(shown), sharex=True, squeeze=False)
@@ -73,6 +76,8 @@ def plot_explained_beats(
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
+    if saliency.empty:
+        return new_note(NO_GRADIENTS)
     figure, axes = new_figure(7.5, 1.1 + 1.35 * len(classes), len(classes), 2, sharex=True, squeeze=False)
     end = (saliency["sample"].max() + 1) / sample_rate * 1000
     for index, (row, (name, color)) in enumerate(zip(axes, class_colors(classes).items(), strict=True)):
@@ -115,6 +120,8 @@ def plot_saliency_check(
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
+    if saliency_check.empty:
+        return new_note(NO_GRADIENTS)
     figure, axes = new_figure(7.5, 5.2, 3, len(classes), squeeze=False, gridspec_kw={"height_ratios": [1, 1, 2.2]})
     grid = axes[0, 0].get_gridspec()
     for ax in axes[2]:

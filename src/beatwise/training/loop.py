@@ -101,6 +101,7 @@ def fit_model(
             "best_epoch": best_epoch,
             "trained_on": train.task.trained_on(train.labels),
             "val_fingerprint": val.fingerprint,
+            **({"rounds": len(rows)} if isinstance(network, SelfFitting) else {}),
             **({} if val_history is None else val_history.metadata()),
         },
     )
