@@ -35,7 +35,7 @@ from ray import tune
 from rich.console import Console
 from rich.table import Table
 
-from beatwise.data.examples import beats_table
+from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.search import tuner
@@ -54,7 +54,7 @@ SPACE = {
     "model": {"use": "mlp", "mlp": {"width": {"choice": WIDTHS}}},
     "train": {"learning_rate": {"choice": RATES}},
 }
-Beats = tuple[pd.DataFrame, pd.DataFrame]
+Beats = tuple[Examples, Examples]
 
 
 def make_beats(n: int) -> Beats:
@@ -65,7 +65,7 @@ def make_beats(n: int) -> Beats:
     for size in (n, n // 8):
         target = random.choice(len(CLASSES), size, p=[0.8, 0.05, 0.06, 0.02, 0.07])
         values = np.clip(means[target] + random.normal(0, 0.3, (size, 187)), 0, 1)
-        parts.append(beats_table(values.astype(np.float32), target))
+        parts.append(Examples(values.astype(np.float32), pd.DataFrame({"target": target})))
     return parts[0], parts[1]
 
 

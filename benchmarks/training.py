@@ -39,9 +39,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from beatwise.data.representations import TensorSet, TensorSpec
+from beatwise.data.examples import Examples
+from beatwise.data.representations import representation
 from beatwise.networks.blocks import BatchNorm1d, Conv1d
 from beatwise.networks.zoo import build_model, list_models
+from beatwise.tasks.classification.task import Classification
 from beatwise.training.loop import can_be_trimmed, fit_model
 from beatwise.training.settings import FitConfig
 
@@ -219,11 +221,9 @@ def beatwise(model: str, beats: Beats, *, trim_padding: bool = False) -> Epoch |
     if trim_padding and not trimmable(model):
         return None
     x, y = beats.x.numpy(), beats.y.numpy()
-    spec = TensorSpec(use="signal", options={}, classes=tuple(SHARES), beat_length=SAMPLES)
-    train, val = (
-        TensorSet(x=x[:n], aux=np.zeros((len(x[:n]), 0), dtype=np.float32), y=y[:n], spec=spec, fingerprint="made up")
-        for n in (len(y), VALIDATION_BEATS)
-    )
+    parts = [Examples(x[:n, 0], pd.DataFrame({"target": y[:n]})) for n in (len(y), VALIDATION_BEATS)]
+    signal = representation("signal", {}).fit(parts[0])
+    train, val = (signal.tensors(part, Classification(tuple(SHARES))) for part in parts)
     config = FitConfig.model_validate(
         {
             "classes": list(SHARES),

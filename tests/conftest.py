@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.data.examples import RR_COLUMNS, beats_table
+from beatwise.data.examples import Examples
+from beatwise.data.features import RR_COLUMNS
+from beatwise.ecg.beats import with_group
 from beatwise.runs.card import RunCard
 from beatwise.runs.metadata import Hardware
 
@@ -45,8 +47,8 @@ def real_data() -> Path:
 
 def random_beats(
     counts: tuple[int, ...] = (60, 12, 14, 10, 12), *, length: int = 24, seed: int = 0, records: bool = False
-) -> pd.DataFrame:
-    """A small random beats table with beats of every class."""
+) -> Examples:
+    """A few random beats of every class."""
     rng = np.random.default_rng(seed)
     target = np.repeat(np.arange(len(counts)), counts)
     values = rng.uniform(0, 1, size=(len(target), length)).astype(np.float32)
@@ -54,21 +56,18 @@ def random_beats(
     values = ((values + target[:, None]) / len(counts)).astype(np.float32)
     for row, padding in enumerate(rng.integers(0, length // 2, size=len(target))):
         values[row, length - padding :] = 0
-    table = beats_table(values, target)
+    table = pd.DataFrame({"target": target})
     if records:
         rr = {name: rng.uniform(0.5, 1.2, len(target)).astype(np.float32) for name in RR_COLUMNS}
-        table = table.assign(
-            record=[f"r{i:02d}" for i in rng.integers(0, 12, len(target))],
-            sample=np.arange(len(target)) * 300,
-            lead="MLII",
-            **rr,
-        )
-    return table.sample(frac=1, random_state=seed).reset_index(drop=True)
+        record = [f"r{i:02d}" for i in rng.integers(0, 12, len(target))]
+        table = table.assign(record=record, sample=np.arange(len(target)) * 300, lead="MLII", **rr)
+    order = np.random.RandomState(seed).permutation(len(target))
+    return Examples(values, with_group(table)).take(order)
 
 
 @pytest.fixture
-def make_beats() -> Callable[..., pd.DataFrame]:
-    """The function that makes a small random beats table."""
+def make_beats() -> Callable[..., Examples]:
+    """The function that makes a few random beats."""
     return random_beats
 
 

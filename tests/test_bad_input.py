@@ -28,7 +28,7 @@ from beatwise.cli import run
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
 from beatwise.data.augmentations import AUGMENTATIONS
-from beatwise.data.resampling import STRATEGIES, resample_beats
+from beatwise.data.resampling import STRATEGIES, resample_examples
 from beatwise.data.splits import SPLITS
 from beatwise.datasets.records import RecordsDataset
 from beatwise.ecg.segmentation import RULES
@@ -240,7 +240,7 @@ def test_a_class_too_small_for_smote_stops_the_run_after_whole_outputs_only(proj
 def test_every_strategy_with_neighbours_names_the_class_that_is_too_small(make_beats, use, option):
     options = STRATEGIES.options(use, {option: 10})
     with pytest.raises(BeatwiseError) as caught:
-        resample_beats(make_beats(), use, options, ["N", "S", "V", "F", "Q"], seed=0)
+        resample_examples(make_beats(), use, options, ["N", "S", "V", "F", "Q"], seed=0)
     assert f"Class F has 10 beats in the training part, too few for resample.{use}.{option}=10" in str(caught.value)
     assert "Lower it to 9 or less" in str(caught.value)
 

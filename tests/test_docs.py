@@ -256,12 +256,12 @@ def test_the_strategy_of_the_how_to_thins_the_largest_class(make_beats: Any) -> 
     try:
         exec(compile(example("add-a-resampling-strategy.md"), "example", "exec"), vars(strategies).copy())
         options = STRATEGIES.options("thin_majority", {"share": 0.25})
-        thinned = strategies.resample_beats(beats, "thin_majority", options, ["N", "S", "V", "F", "Q"], seed=1)
+        thinned = strategies.resample_examples(beats, "thin_majority", options, ["N", "S", "V", "F", "Q"], seed=1)
     finally:
         STRATEGIES._entries.pop("thin_majority", None)
         STRATEGIES._schemas.pop("thin_majority", None)
-    assert np.bincount(thinned["target"].astype(int)).tolist() == [15, 12, 14, 10, 12]
-    assert not thinned["record"].isna().any()
+    assert np.bincount(thinned.target.astype(int)).tolist() == [15, 12, 14, 10, 12]
+    assert not thinned.table["record"].isna().any()
 
 
 def test_the_table_of_recalls_per_batch_is_what_batches_give() -> None:

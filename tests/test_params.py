@@ -189,7 +189,7 @@ def test_an_unknown_choice_lists_the_known_ones(base, block, registry):
         ("ingest.drop_duplicates", "perhaps"),
         ("ingest.split.given.val_share", 1.5),
         ("resample.smote.k_neighbors", "five"),
-        ("tensors.rr", 3),
+        ("tensors.features", 3),
         ("tensors.scalogram.scales", [0]),
         ("train.epochs", 0),
         ("train.learning_rate", "fast"),

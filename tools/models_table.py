@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.representations import REPRESENTATIONS
+from beatwise.data.representations import representation
 from beatwise.networks.base import SelfFitting
 from beatwise.networks.zoo import MODELS, build_model, list_models
 
@@ -31,7 +31,7 @@ def models_table() -> str:
 
 def _row(name: str) -> tuple[str, ...]:
     model = MODELS[name]
-    shape = REPRESENTATIONS[model.representation](np.zeros((1, 187), dtype=np.float32)).shape[1:]
+    shape = representation(model.representation, {}).transform(np.zeros((1, 187), dtype=np.float32)).shape[1:]
     # Counted without drawing weights.
     with torch.device("meta"):
         network = build_model(name, input_shape=shape, n_outputs=5)

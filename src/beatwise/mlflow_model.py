@@ -15,6 +15,8 @@ import pandas as pd
 from mlflow.models import ModelSignature, set_model
 from mlflow.types import ColSpec, Schema
 
+from beatwise.tasks.classification.task import classes_of
+
 if TYPE_CHECKING:
     from beatwise.training.trained_model import TrainedModel
 
@@ -42,11 +44,11 @@ class BeatsClassifier(mlflow.pyfunc.PythonModel):
         Returns:
             One probability a class and row, float32.
         """
-        from beatwise.data.representations import build_tensors
+        from beatwise.ecg.beats import examples_of
 
-        beats = model_input.assign(target=0)
-        probability = self._model.probabilities(build_tensors(beats, self._model.spec))
-        return pd.DataFrame(probability, columns=list(self._model.spec.classes), index=model_input.index)
+        model = self._model
+        probability = model.probabilities(model.tensors(examples_of(model_input)))
+        return pd.DataFrame(probability, columns=list(classes_of(model.task)), index=model_input.index)
 
 
 def log_model(name: str, folder: Path, model: TrainedModel) -> None:
@@ -57,14 +59,11 @@ def log_model(name: str, folder: Path, model: TrainedModel) -> None:
         folder: Where the model was saved.
         model: The model.
     """
-    from beatwise.data.examples import RR_COLUMNS
-
-    columns = [str(i) for i in range(model.spec.beat_length)]
-    if model.spec.aux_names:
-        columns += RR_COLUMNS
+    columns = [str(i) for i in range(model.representation.fitted.shape[0])]
+    columns += model.representation.fitted.features
     signature = ModelSignature(
         inputs=Schema([ColSpec("float", column) for column in columns]),
-        outputs=Schema([ColSpec("float", label) for label in model.spec.classes]),
+        outputs=Schema([ColSpec("float", label) for label in classes_of(model.task)]),
     )
     mlflow.pyfunc.log_model(
         name=name,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from beatwise.comparison.leaderboard import rank_rows, row_labels
 from beatwise.comparison.rows import COMPARED, measure_row
+from beatwise.data.examples import Examples
 from beatwise.figures import plot_leaderboard
 from beatwise.figures.style import to_png
 from beatwise.report.html import render_leaderboard
@@ -25,7 +26,7 @@ from beatwise.tasks.classification.predictions import PREFIX
 from beatwise.tasks.settings import Evaluate
 from tests.conftest import CLASSES
 
-MakeBeats = Callable[..., pd.DataFrame]
+MakeBeats = Callable[..., Examples]
 EVALUATE = Evaluate(bootstrap_draws=10, confidence=0.9, accuracy_floor=0.985)
 # Eleven draws around 0: the ends of their 80% interval are the second and the last but one.
 AROUND = np.arange(-5, 6) / 100
@@ -197,11 +198,11 @@ def test_the_order_in_which_draws_are_stored_does_not_matter() -> None:
 # --- from predictions
 
 
-def predictions(beats: dict[str, pd.DataFrame], wrong: float, seed: int = 0) -> pd.DataFrame:
+def predictions(beats: dict[str, Examples], wrong: float, seed: int = 0) -> pd.DataFrame:
     """Predictions for validation and test, of which a share is drawn by chance."""
     tables = []
-    for part, table in beats.items():
-        rng, target = np.random.default_rng(seed), table["target"].to_numpy()
+    for part, examples in beats.items():
+        rng, target = np.random.default_rng(seed), examples.target
         said = np.where(rng.random(len(target)) < wrong, rng.integers(0, 5, len(target)), target)
         probability = np.full((len(target), 5), 0.05)
         probability[np.arange(len(target)), said] = 0.8

@@ -4,21 +4,21 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pytest
 
 from beatwise.comparison.leaderboard import row_name
 from beatwise.comparison.plan import plan_rows, row_key
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import fingerprints_of
+from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.params import check_parameters
 from beatwise.training.settings import FitConfig, Train
 from tests.conftest import CLASSES
 
-MakeBeats = Callable[..., pd.DataFrame]
+MakeBeats = Callable[..., Examples]
 Rows = list[dict[str, Any]]
 
 
@@ -239,7 +239,7 @@ def test_a_preset_of_the_wrong_shape_is_told_with_its_key_whether_or_not_it_is_u
 
 @pytest.fixture
 def fingerprints(make_beats: MakeBeats) -> list[str]:
-    return fingerprints_of(make_beats(seed=1), make_beats(seed=2), make_beats(seed=3))
+    return [make_beats(seed=seed).fingerprint for seed in (1, 2, 3)]
 
 
 def test_a_row_s_key_does_not_depend_on_what_its_model_and_strategy_are_called(fingerprints: list[str]) -> None:
@@ -265,7 +265,7 @@ def test_every_setting_of_a_row_changes_its_key(fingerprints: list[str]) -> None
         {"train": {"learning_rate": 0.5}},
         {"train": {"optimizer": {"adamw": {"weight_decay": 0.5}}}},
         {"resample": {"use": "full_oversampling"}},
-        {"tensors": {"rr": False}},
+        {"tensors": {"features": False}},
         {"model": {"use": "gradient_boosting"}},
     ]
     assert len({row_key(plan({"a": change})[0], fingerprints) for change in changes}) == len(changes)
@@ -288,20 +288,21 @@ def test_the_key_of_a_model_that_fits_itself_does_not_depend_on_how_networks_are
 def test_other_beats_make_another_key(make_beats: MakeBeats) -> None:
     (row,) = plan({"a": {}})
     train, val, test = (make_beats(seed=seed, records=True) for seed in (1, 2, 3))
-    relabelled = test.assign(target=test["target"].to_numpy()[::-1])
-    other_rr = test.assign(rr_before=test["rr_before"] + 0.1)
+    relabelled = Examples(test.x, test.table.assign(target=test.target[::-1]))
+    other_rr = Examples(test.x, test.table.assign(rr_before=test.table["rr_before"] + 0.1))
     parts = [
         (train, val, test),
         (val, train, test),
-        (train.iloc[::-1], val, test),
+        (train.take(np.arange(len(train))[::-1]), val, test),
         (train, val, relabelled),
         (train, val, other_rr),
-        (train, val, test.drop(columns=["rr_before"])),
+        (train, val, test.without("rr_before")),
     ]
-    assert len({row_key(row, fingerprints_of(*three)) for three in parts}) == len(parts)
+    assert len({row_key(row, [part.fingerprint for part in three]) for three in parts}) == len(parts)
 
 
 def test_the_same_beats_from_other_records_make_the_same_key(make_beats: MakeBeats) -> None:
     (row,) = plan({"a": {}})
     beats = make_beats(records=True)
-    assert row_key(row, fingerprints_of(beats)) == row_key(row, fingerprints_of(beats.assign(record="another")))
+    others = Examples(beats.x, beats.table.assign(record="another"))
+    assert row_key(row, [beats.fingerprint]) == row_key(row, [others.fingerprint])

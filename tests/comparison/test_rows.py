@@ -13,8 +13,9 @@ from beatwise.comparison.plan import plan_rows
 from beatwise.comparison.rows import COMPARED, PREDICTIONS, RESULT, FinishedRows, fit_row, measure_row
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import Examples
+from beatwise.data.features import RATIOS, RR_COLUMNS
 from beatwise.data.settings import Resample, Tensors
-from beatwise.ecg.rr import RR_FEATURES
 from beatwise.networks.base import HEAD_WIDTH
 from beatwise.networks.settings import Model
 from beatwise.pipelines.evaluate import nodes as evaluate_nodes
@@ -26,8 +27,8 @@ from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import FitConfig, Train
 from tests.conftest import CLASSES
 
-MakeBeats = Callable[..., pd.DataFrame]
-Parts = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoints]
+MakeBeats = Callable[..., Examples]
+Parts = tuple[Examples, Examples, Examples, Checkpoints]
 BOOSTING = {"model": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 5}}}
 COUNTS = ((60, 12, 14, 10, 12), (20, 6, 6, 6, 6), (30, 7, 7, 7, 7))
 SETTINGS = (Evaluate(bootstrap_draws=20), 42)
@@ -58,19 +59,20 @@ def parts(make_beats: MakeBeats, tmp_path: Path) -> Parts:
 @pytest.mark.parametrize("changes", [{}, BOOSTING], ids=["mlp", "boosting"])
 def test_a_row_predicts_every_beat_of_validation_and_test(changes: dict[str, Any], parts: Parts) -> None:
     _, predictions = fit_row(row(changes), parts)
-    known = ["target", "prediction", *(f"probability_{name}" for name in CLASSES), "record", "part"]
+    known = ["target", "prediction", *(f"probability_{name}" for name in CLASSES), "group", "record", "part"]
     assert list(predictions.columns) == known
     for part, beats in (("val", parts[1]), ("test", parts[2])):
         of_part = predictions[predictions["part"] == part]
-        assert of_part["target"].tolist() == beats["target"].tolist()
+        assert of_part["target"].tolist() == beats.target.tolist()
         np.testing.assert_allclose(probabilities(of_part).sum(axis=1), 1, atol=1e-5)
     assert len(predictions) == len(parts[1]) + len(parts[2])
 
 
 def test_a_row_of_a_network_says_what_it_cost_and_how_it_went(parts: Parts) -> None:
     metadata, _ = fit_row(row(), parts)
+    n_features = len(RR_COLUMNS) + len(RATIOS)
     # 24 samples to 8, 8 with the RR features to the hidden layer of the head, and that to 5 classes.
-    assert metadata["n_parameters"] == 24 * 8 + 8 + (8 + len(RR_FEATURES) + 1) * HEAD_WIDTH + (HEAD_WIDTH + 1) * 5
+    assert metadata["n_parameters"] == 24 * 8 + 8 + (8 + n_features + 1) * HEAD_WIDTH + (HEAD_WIDTH + 1) * 5
     assert metadata["best_epoch"] in (1, 2)
     assert metadata["seconds"] > 0
     assert [epoch["epoch"] for epoch in metadata["history"]] == [1, 2]
@@ -191,7 +193,7 @@ def test_a_row_is_measured_like_every_model_and_its_draws_on_test_are_kept(parts
 
 
 def test_draw_i_holds_the_same_beats_in_every_row(make_beats: MakeBeats) -> None:
-    target = make_beats()["target"].to_numpy()
+    target = make_beats().target
     right = np.eye(5, dtype=np.float32)[target]
     wrong = np.roll(right, 1, axis=1)
     lucky = (np.arange(len(target)) % 3 == 0)[:, None]

@@ -9,8 +9,11 @@ import pytest
 from sklearn.utils import resample
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import RR_COLUMNS, beats_table, has_rr, labels, signal_columns, signals
-from beatwise.data.resampling import STRATEGIES, Resampled, resample_beats
+from beatwise.data.examples import Examples
+from beatwise.data.features import RR_COLUMNS
+from beatwise.data.resampling import STRATEGIES, resample_examples
+from beatwise.ecg.beats import beats_table, examples_of, table_of
+from tests.tables import labels, make_table, signals
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 COUNTS = (60, 12, 14, 10, 12)  # of make_beats
@@ -25,23 +28,19 @@ EXACT: dict[str, list[int]] = {
 }
 
 
-def as_stored(beats: pd.DataFrame) -> pd.DataFrame:
-    """The table with single-precision signals, as contracts make it."""
-    return beats.astype(dict.fromkeys(signal_columns(beats), np.float32))
+@pytest.fixture
+def beats():
+    return make_table()
 
 
 @pytest.fixture
-def beats(make_beats):
-    return as_stored(make_beats())
-
-
-@pytest.fixture
-def full(make_beats):
-    return as_stored(make_beats(records=True))
+def full():
+    return make_table(records=True)
 
 
 def run(beats: pd.DataFrame, use: str, seed: int = 0, **options: Any) -> pd.DataFrame:
-    return resample_beats(beats, use, STRATEGIES.options(use, options), CLASSES, seed)
+    made = resample_examples(examples_of(beats), use, STRATEGIES.options(use, options), CLASSES, seed)
+    return table_of(made).assign(sample=made.table["sample"].astype("Int64")) if "sample" in beats else table_of(made)
 
 
 def counts(beats: pd.DataFrame) -> list[int]:
@@ -133,9 +132,9 @@ def test_the_smote_family_grows_minorities_and_keeps_the_majority(beats):
 
 
 @pytest.mark.parametrize("use", ["smote_enn", "smote_tomek"])
-def test_cleaning_takes_from_what_smote_made_and_adds_nothing(make_beats, use):
+def test_cleaning_takes_from_what_smote_made_and_adds_nothing(use):
     # Beats of two classes in one place, so that there is something to clean away.
-    noisy = make_beats()
+    noisy = make_table()
     noisy["target"] = np.random.default_rng(0).permutation(noisy["target"])
     grown, cleaned = run(noisy, "smote", seed=1), run(noisy, use, seed=1)
     rows = {row.tobytes() for row in signals(grown)}
@@ -207,30 +206,30 @@ def test_a_graft_is_the_head_of_one_beat_and_the_tail_of_another_of_its_class(fu
 
 
 @pytest.mark.parametrize("use", [use for use in STRATEGIES.names() if "k_neighbors" in STRATEGIES.options(use, {})])
-def test_a_class_too_small_for_its_neighbours_is_named_with_the_key_and_what_is_allowed(make_beats, use):
+def test_a_class_too_small_for_its_neighbours_is_named_with_the_key_and_what_is_allowed(use):
     with pytest.raises(BeatwiseError) as caught:
-        run(make_beats((20, 9, 9, 4, 9)), use)
+        run(make_table((20, 9, 9, 4, 9)), use)
     message = str(caught.value)
     assert "Class F has 4 beats in the training part" in message
     assert f"resample.{use}.k_neighbors=5" in message
     assert "Lower it to 3 or less" in message
 
 
-def test_adasyn_names_its_own_key(make_beats):
+def test_adasyn_names_its_own_key():
     with pytest.raises(
         BeatwiseError,
         match=re.escape("Class F has 4 beats in the training part, too few for resample.adasyn.n_neighbors=5"),
     ):
-        run(make_beats((20, 9, 9, 4, 9)), "adasyn")
+        run(make_table((20, 9, 9, 4, 9)), "adasyn")
 
 
-def test_as_many_neighbours_as_the_message_allows_are_enough(make_beats):
-    assert counts(run(make_beats((20, 9, 9, 4, 9)), "smote", k_neighbors=3)) == [20] * 5
+def test_as_many_neighbours_as_the_message_allows_are_enough():
+    assert counts(run(make_table((20, 9, 9, 4, 9)), "smote", k_neighbors=3)) == [20] * 5
 
 
-def test_a_class_of_one_beat_is_not_told_to_lower_the_neighbours_in_vain(make_beats):
+def test_a_class_of_one_beat_is_not_told_to_lower_the_neighbours_in_vain():
     with pytest.raises(BeatwiseError) as caught:
-        run(make_beats((20, 9, 9, 1, 9)), "smote")
+        run(make_table((20, 9, 9, 1, 9)), "smote")
     assert "Class F has 1 beats" in str(caught.value)
     assert "Add beats, or choose resample.use=full_oversampling." in str(caught.value)
     assert "Lower it" not in str(caught.value)
@@ -241,36 +240,31 @@ def test_what_imbalanced_learn_refuses_is_said_with_the_name_of_the_strategy():
         np.repeat(np.array([[0, 0.1], [1, 0.9]], np.float32), [9, 7], axis=0), np.repeat([0, 1], [9, 7])
     )
     with pytest.raises(BeatwiseError, match=r"'adasyn' cannot be used on these 16 training beats.*resample\.use=smote"):
-        resample_beats(apart, "adasyn", {"n_neighbors": 5}, ["a", "b"], 0)
+        resample_examples(examples_of(apart), "adasyn", {"n_neighbors": 5}, ["a", "b"], 0)
 
 
 @pytest.mark.parametrize("use", STRATEGIES.names())
-def test_a_class_without_beats_is_left_out(make_beats, use):
-    full = make_beats(records=True)
+def test_a_class_without_beats_is_left_out(use):
+    full = make_table(records=True)
     without = full[full["target"] != 3].reset_index(drop=True)
     after = counts(run(without, use))
     assert after[3] == 0
     assert min(after[:3] + after[4:]) > 0
 
 
-@pytest.mark.parametrize("use", ["none", "smote"])
-def test_rows_keep_their_records_whatever_the_index_of_the_table(full, use):
-    chosen = full[full["target"] != 4]
-    expected = run(chosen.reset_index(drop=True), use)
-    pd.testing.assert_frame_equal(run(chosen, use), expected)
-
-
 def test_a_share_that_leaves_no_beat_still_keeps_one_of_every_class(beats):
     assert min(counts(run(beats, "full_oversampling", majority_share=0.001))) >= 1
 
 
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_a_strategy_gives_the_rows_that_its_parents_say(full, use):
-    target = labels(full)
-    features = np.concatenate([signals(full), full[list(RR_COLUMNS)].to_numpy(np.float32)], axis=1)
-    result = STRATEGIES[use](features, target, seed=0, n_signal=24, **STRATEGIES.options(use, {}))
-    assert isinstance(result, Resampled)
-    kept = result.parent >= 0
-    np.testing.assert_array_equal(result.features[kept], features[result.parent[kept]])
-    np.testing.assert_array_equal(result.target[kept], target[result.parent[kept]])
-    assert has_rr(full)
+@pytest.mark.parametrize("use", COPYING)
+def test_a_selection_serves_examples_of_any_shape(use):
+    x = np.random.default_rng(0).uniform(size=(30, 2, 5, 5)).astype(np.float32)
+    pictures = Examples(x, pd.DataFrame({"target": np.repeat([0, 1, 2], [20, 6, 4]), "row": np.arange(30)}))
+    chosen = resample_examples(pictures, use, STRATEGIES.options(use, {}), ["a", "b", "c"], 0)
+    np.testing.assert_array_equal(chosen.x, x[chosen.table["row"]])
+
+
+def test_a_strategy_that_makes_beats_refuses_pictures_in_words():
+    pictures = Examples(np.zeros((9, 1, 4, 4), np.float32), pd.DataFrame({"target": np.repeat([0, 1], [5, 4])}))
+    with pytest.raises(BeatwiseError, match=r"'smote' interpolates beats of one lead.*full_oversampling"):
+        resample_examples(pictures, "smote", {"k_neighbors": 2}, ["a", "b"], 0)

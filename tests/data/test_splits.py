@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import beats_table
-from beatwise.data.splits import DS1, DS2, SPLITS, split_beats
+from beatwise.data.splits import DS1, DS2, SPLITS, split_examples
+from beatwise.ecg.beats import beats_table, examples_of, table_of
 
 PACED = ["102", "104", "107", "217"]
 MITDB = sorted([*DS1, *DS2, *PACED])
@@ -27,7 +27,8 @@ def beats() -> pd.DataFrame:
 
 
 def split(beats: pd.DataFrame, use: str, seed: int = 0, **options: float) -> dict[str, pd.DataFrame]:
-    return split_beats(beats, use, SPLITS.options(use, options), seed)
+    parts = split_examples(examples_of(beats), use, SPLITS.options(use, options), seed)
+    return {name: table_of(part) for name, part in parts.items()}
 
 
 def shares(beats: pd.DataFrame) -> np.ndarray:
@@ -84,7 +85,7 @@ def test_given_cuts_a_missing_test_part_from_train_and_leaves_validation_alone(b
 
 
 def test_a_source_with_a_test_part_alone_says_that_there_is_none_to_train_on(beats):
-    with pytest.raises(BeatwiseError, match=r"no beat to cut a val part from: the source has no part 'train'\."):
+    with pytest.raises(BeatwiseError, match=r"no example to draw a val part from: the source has no part 'train'\."):
         split(beats.assign(part="test"), "given")
 
 
@@ -109,19 +110,19 @@ def test_stratified_ignores_the_part_that_the_source_names(beats):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_by_record_shares_no_record_between_parts(beats, seed):
-    records = [set(part["record"]) for part in split(beats, "by_record", seed=seed).values()]
+def test_by_group_shares_no_record_between_parts(beats, seed):
+    records = [set(part["record"]) for part in split(beats, "by_group", seed=seed).values()]
     assert sum(map(len, records)) == len(set.union(*records)) == 48
 
 
-def test_by_record_keeps_the_two_recordings_of_one_patient_together(beats):
+def test_by_group_keeps_the_two_recordings_of_one_patient_together(beats):
     for seed in range(20):
-        for part in split(beats, "by_record", seed=seed).values():
+        for part in split(beats, "by_group", seed=seed).values():
             assert len({"201", "202"} & set(part["record"])) != 1
 
 
-def test_by_record_comes_near_the_shares_asked_for(beats):
-    parts = split(beats, "by_record", val_share=0.2, test_share=0.25)
+def test_by_group_comes_near_the_shares_asked_for(beats):
+    parts = split(beats, "by_group", val_share=0.2, test_share=0.25)
     assert len(parts["test"]) / len(beats) == pytest.approx(0.25, abs=0.05)
     assert len(parts["val"]) / (len(beats) - len(parts["test"])) == pytest.approx(0.2, abs=0.05)
 
@@ -140,9 +141,9 @@ def test_ds1_ds2_trains_on_ds1_tests_on_ds2_and_validates_on_whole_records_of_ds
     assert not records["train"] & records["val"]
 
 
-@pytest.mark.parametrize("use", ["by_record", "ds1_ds2"])
-def test_a_split_by_record_without_records_says_which_sources_have_them(beats, use):
-    with pytest.raises(BeatwiseError, match=f"The split {use!r} needs to know each beat's record.*mitbih_rr"):
+@pytest.mark.parametrize("use", ["by_group", "ds1_ds2"])
+def test_a_split_by_group_without_records_says_which_sources_have_them(beats, use):
+    with pytest.raises(BeatwiseError, match=f"The split {use!r} needs to know the patient of each example.*mitbih_rr"):
         split(beats.drop(columns="record"), use)
 
 
@@ -154,22 +155,22 @@ def test_ds1_ds2_without_one_of_the_lists_says_which(beats, kept, lacking):
 
 def test_too_few_patients_for_the_share_are_counted(beats):
     with pytest.raises(BeatwiseError) as caught:
-        split(beats[beats["record"].isin(MITDB[:3])], "by_record")
+        split(beats[beats["record"].isin(MITDB[:3])], "by_group")
     assert str(caught.value) == (
-        "Cannot cut a test part of 0.2 by record: that needs 5 patients and as many beats of a class; there are 3 "
-        "patients and 75 beats. Raise the share, or use ingest.split.use=stratified."
+        "Cannot draw a test part of 0.2 by group: that needs 5 groups and as many examples of a class; there are 3 "
+        "groups and 75 examples. Raise the share, or use ingest.split.use=stratified."
     )
 
 
-def test_by_record_with_too_few_beats_of_every_class_says_so(beats):
+def test_by_group_with_too_few_beats_of_every_class_says_so(beats):
     # Ten patients of a beat each, and no class with the five beats that five folds need.
     few = beats.groupby("record").head(1)[:10].assign(target=np.arange(10) % 3)
     with pytest.raises(BeatwiseError) as caught:
-        split(few, "by_record")
-    assert "Cannot cut a test part of 0.2 by record: that needs 5 patients and as many beats of a class" in str(
+        split(few, "by_group")
+    assert "Cannot draw a test part of 0.2 by group: that needs 5 groups and as many examples of a class" in str(
         caught.value
     )
-    assert "there are 10 patients and 10 beats. Raise the share, or use ingest.split.use=stratified." in str(
+    assert "there are 10 groups and 10 examples. Raise the share, or use ingest.split.use=stratified." in str(
         caught.value
     )
 
@@ -182,5 +183,5 @@ def test_a_class_with_a_single_beat_cannot_be_stratified(beats, use):
 
 
 def test_a_part_smaller_than_the_number_of_classes_is_refused(beats):
-    with pytest.raises(BeatwiseError, match=r"Cannot cut a val part of 0\.001.*raise the share"):
+    with pytest.raises(BeatwiseError, match=r"Cannot draw a val part of 0\.001.*raise the share"):
         split(beats, "given", val_share=0.001)

@@ -6,20 +6,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.data.examples import beats_table, signals
 from beatwise.data.summary import drop_duplicates, summarise_data
+from beatwise.ecg.beats import beats_table, examples_of, table_of
+from tests.tables import make_table, signals
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 
 
 @pytest.fixture
-def parts(make_beats):
+def parts():
     counts = {"train": (30, 6, 6, 6, 6), "val": (10, 2, 2, 2, 2), "test": (12, 3, 3, 3, 3)}
-    return {name: make_beats(counts[name], seed=i, records=True) for i, name in enumerate(counts)}
+    return {name: make_table(counts[name], seed=i, records=True) for i, name in enumerate(counts)}
 
 
 def summarise(parts: dict[str, pd.DataFrame], rate: float = 120.0):
-    return summarise_data(parts, CLASSES, rate)
+    return summarise_data(of_tables(parts), CLASSES, rate)
+
+
+def of_tables(parts: dict[str, pd.DataFrame]):
+    return {name: examples_of(part) for name, part in parts.items()}
 
 
 def append(beats: pd.DataFrame, *others: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +51,7 @@ def test_lengths_are_quantiles_in_milliseconds_without_padding():
     for row, length in enumerate((2, 4, 6)):
         values[row, :length] = 1
     part = beats_table(values, np.zeros(3, np.int64))
-    summary = summarise_data({"train": part, "val": part, "test": part}, ["N"], 100.0)
+    summary = summarise_data(dict.fromkeys(("train", "val", "test"), examples_of(part)), ["N"], 100.0)
     assert summary["length_ms"]["N"]["0.5"] == pytest.approx(40)
     assert summary["length_ms"]["N"]["0.05"] == pytest.approx(20)
     assert summary["padding_share"] == pytest.approx(0.6)
@@ -116,7 +121,7 @@ def test_duplicates_are_dropped_from_the_earlier_part(parts):
         "val": append(val, test.iloc[[1, 2]]),
         "test": test,
     }
-    kept = drop_duplicates(given)
+    kept = {name: table_of(part) for name, part in drop_duplicates(of_tables(given)).items()}
     pd.testing.assert_frame_equal(kept["train"], append(train, train.iloc[[3]]))
     pd.testing.assert_frame_equal(kept["val"], val)
     pd.testing.assert_frame_equal(kept["test"], test)
@@ -126,5 +131,5 @@ def test_duplicates_are_dropped_from_the_earlier_part(parts):
 def test_dropping_leaves_the_given_parts_as_they_are(parts):
     parts["train"] = append(parts["train"], parts["test"].iloc[[0]])
     before = signals(parts["train"]).copy()
-    drop_duplicates(parts)
+    drop_duplicates(of_tables(parts))
     np.testing.assert_array_equal(signals(parts["train"]), before)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from pandas.testing import assert_frame_equal
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import PART
 from beatwise.datasets.beats import BeatsDataset
+from beatwise.ecg.beats import table_of
+from tests.tables import make_table
 
 PARQUET = {"train": "train.parquet", "test": "test.parquet"}
 CSV = {"train": "train.csv", "test": "test.csv"}
@@ -29,6 +31,14 @@ def dataset(folder: Path, *layouts: Mapping[str, str | Sequence[str]]) -> BeatsD
     return BeatsDataset(filepath=str(folder), layouts=layouts, how_to_get="Ask the hospital.")
 
 
+def load(source: BeatsDataset) -> pd.DataFrame:
+    """The beats as a table, with the files that they came from."""
+    loaded = source.load()
+    table = table_of(loaded)
+    table.attrs = loaded.table.attrs
+    return table
+
+
 def refusal(source: BeatsDataset) -> str:
     """What Beatwise says when the source cannot be loaded; Kedro passes it on as the cause of its own error."""
     with pytest.raises(DatasetError) as caught:
@@ -38,8 +48,8 @@ def refusal(source: BeatsDataset) -> str:
 
 
 @pytest.fixture
-def beats(make_beats: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-    return make_beats()
+def beats() -> pd.DataFrame:
+    return make_table()
 
 
 @pytest.fixture
@@ -55,7 +65,7 @@ def held_out(beats: pd.DataFrame) -> pd.DataFrame:
 def test_a_parquet_pair_becomes_one_table_with_the_part_of_each_row(tmp_path, beats, train, held_out):
     write(train, tmp_path / "train.parquet")
     write(held_out, tmp_path / "test.parquet")
-    loaded = dataset(tmp_path, PARQUET).load()
+    loaded = load(dataset(tmp_path, PARQUET))
     assert_frame_equal(loaded.drop(columns=PART), beats)
     assert loaded[PART].tolist() == ["train"] * 80 + ["test"] * len(held_out)
 
@@ -67,7 +77,7 @@ def test_a_preview_is_the_first_rows(tmp_path, beats, train, held_out, layout):
         write(held_out, tmp_path / f"test.{suffix}")
     source = dataset(tmp_path, layout)
     shown = source.preview(nrows=3)
-    assert shown == source.load().head(3).to_dict(orient="split")
+    assert shown == load(source).head(3).to_dict(orient="split")
     assert len(shown["data"]) == 3
 
 
@@ -80,7 +90,7 @@ def test_a_csv_pair_without_headers_gives_the_table_of_the_parquet_pair(tmp_path
     for suffix in ("parquet", "csv"):
         write(train, tmp_path / f"train.{suffix}")
         write(held_out, tmp_path / f"test.{suffix}")
-    of_csv, of_parquet = dataset(tmp_path, CSV).load(), dataset(tmp_path, PARQUET).load()
+    of_csv, of_parquet = load(dataset(tmp_path, CSV)), load(dataset(tmp_path, PARQUET))
     assert_frame_equal(of_csv, of_parquet, check_dtype=False, rtol=1e-6)
     assert of_csv.columns.tolist() == of_parquet.columns.tolist()
 
@@ -88,7 +98,7 @@ def test_a_csv_pair_without_headers_gives_the_table_of_the_parquet_pair(tmp_path
 def test_columns_in_another_order_are_matched_by_name(tmp_path, beats, train, held_out):
     write(train, tmp_path / "train.parquet")
     write(held_out[held_out.columns[::-1]], tmp_path / "test.parquet")
-    assert_frame_equal(dataset(tmp_path, PARQUET).load().drop(columns=PART), beats)
+    assert_frame_equal(load(dataset(tmp_path, PARQUET)).drop(columns=PART), beats)
 
 
 def test_the_first_layout_that_is_there_in_full_is_read(tmp_path, train, held_out):
@@ -96,19 +106,19 @@ def test_the_first_layout_that_is_there_in_full_is_read(tmp_path, train, held_ou
     write(held_out, tmp_path / "test.csv", tmp_path / "late.parquet")
     source = dataset(tmp_path, PARQUET, CSV, {"train": "late.parquet"})
     assert source.exists()
-    assert source.load().attrs["files"]["train"] == [str(tmp_path / "train.csv")]
+    assert load(source).attrs["files"]["train"] == [str(tmp_path / "train.csv")]
 
 
 def test_the_first_of_two_layouts_that_are_both_there_is_read(tmp_path, train, held_out):
     write(train, tmp_path / "train.parquet", tmp_path / "train.csv")
     write(held_out, tmp_path / "test.parquet", tmp_path / "test.csv")
-    assert dataset(tmp_path, CSV, PARQUET).load().attrs["files"]["test"] == [str(tmp_path / "test.csv")]
+    assert load(dataset(tmp_path, CSV, PARQUET)).attrs["files"]["test"] == [str(tmp_path / "test.csv")]
 
 
 def test_the_layout_all_keeps_the_parts_that_the_file_names(tmp_path, beats):
     parts = np.resize(["train", "val", "test"], len(beats))
     write(beats.assign(part=parts), tmp_path / "beats.parquet")
-    loaded = dataset(tmp_path, {"all": "beats.parquet"}).load()
+    loaded = load(dataset(tmp_path, {"all": "beats.parquet"}))
     assert loaded[PART].tolist() == parts.tolist()
     assert loaded.attrs["files"] == {"all": [str(tmp_path / "beats.parquet")]}
 
@@ -116,7 +126,7 @@ def test_the_layout_all_keeps_the_parts_that_the_file_names(tmp_path, beats):
 def test_several_files_of_a_part_are_read_one_after_the_other(tmp_path, beats, train, held_out):
     write(train, tmp_path / "ptbdb_normal.csv")
     write(held_out, tmp_path / "ptbdb_abnormal.csv")
-    loaded = dataset(tmp_path, {"train": ["ptbdb_normal.csv", "ptbdb_abnormal.csv"]}).load()
+    loaded = load(dataset(tmp_path, {"train": ["ptbdb_normal.csv", "ptbdb_abnormal.csv"]}))
     assert loaded["target"].tolist() == beats["target"].tolist()
     assert set(loaded[PART]) == {"train"}
     assert loaded.index.tolist() == list(range(len(beats)))
@@ -127,7 +137,7 @@ def test_the_table_names_the_files_of_each_part_in_full(tmp_path, monkeypatch, t
     for name in ("a.parquet", "b.parquet"):
         write(train, tmp_path / name)
     write(held_out, tmp_path / "c.parquet")
-    loaded = dataset(Path(), {"train": ["a.parquet", "b.parquet"], "test": "c.parquet"}).load()
+    loaded = load(dataset(Path(), {"train": ["a.parquet", "b.parquet"], "test": "c.parquet"}))
     assert loaded.attrs == {
         "files": {
             "train": [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")],
@@ -155,7 +165,7 @@ def test_where_no_layout_is_complete_one_message_lists_all_of_them(tmp_path, tra
 def test_a_folder_in_the_place_of_a_file_does_not_count_as_one(tmp_path):
     (tmp_path / "train.parquet").mkdir()
     with pytest.raises(DatasetError, match="There are no beats in"):
-        dataset(tmp_path, {"train": "train.parquet"}).load()
+        load(dataset(tmp_path, {"train": "train.parquet"}))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from kedro.io import DatasetError
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
-from beatwise.data.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
+from beatwise.data.representations import REPRESENTATIONS, TensorSet, representation
 from beatwise.datasets.figure import FigureDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.datasets.records import RecordsDataset
@@ -23,9 +24,11 @@ from beatwise.datasets.tensors import TensorsDataset
 from beatwise.datasets.whole import WholeHTMLDataset
 from beatwise.ecg.records import Record
 from beatwise.networks.zoo import MODELS, build_model, list_models
+from beatwise.tasks.classification.task import Classification
 from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 CLASSES = ["N", "S", "V", "F", "Q"]
+TASK = Classification(("N", "S", "V", "F", "Q"))
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -149,50 +152,41 @@ def test_a_folder_with_records_exists(folder):
 
 def tensors(make_beats: Any, use: str = "signal", *, records: bool = True) -> TensorSet:
     beats = make_beats(records=records)
-    options = REPRESENTATIONS.options(use, {})
-    return build_tensors(beats, TensorSpec.fit(beats, use=use, options=options, classes=CLASSES))
+    if use == "identity":
+        beats = dataclasses.replace(beats, x=beats.x[:, None])
+    return representation(use, {}).fit(beats).tensors(beats, TASK)
 
 
 @pytest.mark.parametrize("records", [True, False])
 @pytest.mark.parametrize("use", REPRESENTATIONS.names())
-def test_tensors_come_back_as_they_were_saved(tmp_path, make_beats, use, records):
+def test_tensors_come_back_as_they_were_saved_mapped_into_memory_and_shown(tmp_path, make_beats, use, records):
     saved = tensors(make_beats, use, records=records)
-    dataset = TensorsDataset(filepath=str(tmp_path / "new" / "train.safetensors"))
+    dataset = TensorsDataset(filepath=str(tmp_path / "new" / "train"))
     assert not dataset.exists()
     dataset.save(saved)
     loaded = dataset.load()
     assert dataset.exists()
-    assert (loaded.spec, loaded.fingerprint) == (saved.spec, saved.fingerprint)
-    for name in ("x", "aux", "y", "record", "sample"):
-        wanted, found = getattr(saved, name), getattr(loaded, name)
-        assert (found is None) == (wanted is None) == (name in ("record", "sample") and not records)
-        if wanted is not None:
-            np.testing.assert_array_equal(found, wanted)
-            assert found.dtype.kind == wanted.dtype.kind
-
-
-def test_tensors_of_beats_that_were_made_come_back(tmp_path, make_beats):
-    saved = tensors(make_beats)
-    assert saved.record is not None
-    made = dataclasses.replace(saved, record=np.where(np.arange(len(saved.y)) < 9, "", saved.record))
-    dataset = TensorsDataset(filepath=str(tmp_path / "t.safetensors"))
-    dataset.save(made)
-    np.testing.assert_array_equal(dataset.load().record, np.asarray(made.record))
-
-
-@pytest.mark.parametrize("use", REPRESENTATIONS.names())
-def test_a_preview_of_tensors_is_a_picture(tmp_path, make_beats, use):
-    dataset = TensorsDataset(filepath=str(tmp_path / "t.safetensors"))
-    dataset.save(tensors(make_beats, use))
+    assert isinstance(loaded.x, np.memmap)
+    for name in ("representation", "task", "fingerprint"):
+        assert getattr(loaded, name) == getattr(saved, name)
+    for name in ("x", "aux", "y"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(saved, name))
+    pd.testing.assert_frame_equal(loaded.table, saved.table)
     assert base64.b64decode(str(dataset.preview())).startswith(PNG)
 
 
+def test_tensors_without_labels_come_back_without(tmp_path, make_beats):
+    dataset = TensorsDataset(filepath=str(tmp_path / "new"))
+    dataset.save(dataclasses.replace(tensors(make_beats), y=None))
+    assert dataset.load().y is None
+
+
 def test_damaged_tensors_are_refused_with_the_file(tmp_path, make_beats):
-    path = tmp_path / "t.safetensors"
-    TensorsDataset(filepath=str(path)).save(tensors(make_beats))
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DatasetError, match=r"t\.safetensors"):
-        TensorsDataset(filepath=str(path)).load()
+    TensorsDataset(filepath=str(tmp_path / "t")).save(tensors(make_beats))
+    x = tmp_path / "t" / "x.npy"
+    x.write_bytes(x.read_bytes()[:1000])
+    with pytest.raises(DatasetError, match=str(tmp_path)):
+        TensorsDataset(filepath=str(tmp_path / "t")).load()
 
 
 # --- figures
@@ -231,8 +225,7 @@ def make_model(make_beats: Any, name: str = "cnn1d") -> tuple[TrainedModel, Tens
     beats = make_beats(length=96, records=True)
     data: TensorSet | None = None
     for use in ("signal", "image"):
-        spec = TensorSpec.fit(beats, use=use, options=REPRESENTATIONS.options(use, {}), classes=CLASSES)
-        data = build_tensors(beats, spec)
+        data = representation(use, {}).fit(beats).tensors(beats, TASK)
         options = MODELS.options(name, {})
         try:
             network = build_model(name, input_shape=data.x.shape[1:], n_outputs=5, n_aux=data.aux.shape[1], **options)
@@ -248,7 +241,9 @@ def make_model(make_beats: Any, name: str = "cnn1d") -> tuple[TrainedModel, Tens
         "train": {"loss": {"use": "cross_entropy"}},
     }
     history = [{"epoch": 1, "train_loss": 0.5}]
-    return TrainedModel(network.eval(), data.x.shape[1:], data.spec, config, history, {"best_epoch": 1}), data
+    return TrainedModel(
+        network.eval(), data.x.shape[1:], data.representation, TASK, config, history, {"best_epoch": 1}
+    ), data
 
 
 def versioned(path: Path, load: str | None = None, save: str | None = None) -> ModelDataset:
@@ -261,7 +256,7 @@ def test_a_model_that_was_loaded_predicts_the_same_to_the_last_bit(tmp_path, mak
     versioned(tmp_path / "model", save="v1").save(model)
     loaded = versioned(tmp_path / "model").load()
     np.testing.assert_array_equal(loaded.probabilities(data), model.probabilities(data))
-    assert loaded.spec == model.spec
+    assert loaded.representation == model.representation
     assert json.loads(json.dumps(loaded.to_dict())) == json.loads(json.dumps(model.to_dict()))
     assert not loaded.network.training
 

@@ -8,9 +8,10 @@ from kedro.io import DatasetError
 from kedro.io.core import Version
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.representations import TensorSpec
+from beatwise.data.representations import Fitted, representation
 from beatwise.datasets.model import BEST, ModelDataset
 from beatwise.networks.zoo import build_model
+from beatwise.tasks.classification.task import Classification
 from beatwise.training.trained_model import CONFIG, TrainedModel
 from tests.conftest import CLASSES
 
@@ -23,7 +24,8 @@ def model(*recalls: float, best_epoch: int | None = None) -> TrainedModel:
     return TrainedModel(
         network=build_model("mlp", input_shape=(1, 6), n_outputs=5, **options).eval(),
         input_shape=(1, 6),
-        spec=TensorSpec("signal", {}, tuple(CLASSES), 6),
+        representation=representation("signal", {}).with_fitted(Fitted((6,))),
+        task=Classification(tuple(CLASSES)),
         config={"classes": CLASSES, "seed": 1, "model": {"use": "mlp", "mlp": options}},
         history=[{"epoch": i, "val_macro_recall": recall} for i, recall in enumerate(recalls, start=1)],
         metadata={"best_epoch": len(recalls) if best_epoch is None else best_epoch},

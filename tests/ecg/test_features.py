@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beatwise.data.examples import beats_table, signals
+from beatwise.ecg.beats import beats_table, examples_of
 from beatwise.ecg.features import simple_features
 
 
@@ -11,7 +11,7 @@ def test_features_are_those_of_each_beat_without_its_padding(make_beats) -> None
     beats = make_beats()
     features = simple_features(beats, 100.0)
     assert len(features) == len(beats)
-    for row, beat in zip(features.to_dict("records"), signals(beats), strict=True):
+    for row, beat in zip(features.to_dict("records"), beats.x, strict=True):
         own = np.trim_zeros(beat, "b").astype(float)
         assert row["length_ms"] == pytest.approx(len(own) * 10)
         assert row["mean"] == pytest.approx(own.mean())
@@ -21,6 +21,6 @@ def test_features_are_those_of_each_beat_without_its_padding(make_beats) -> None
 
 
 def test_an_amplitude_of_one_is_in_the_last_bin() -> None:
-    beats = beats_table(np.array([[1.0, 0.5, 0.0, 0.1]], np.float32), np.zeros(1, np.int64))
+    beats = examples_of(beats_table(np.array([[1.0, 0.5, 0.0, 0.1]], np.float32), np.zeros(1, np.int64)))
     (row,) = simple_features(beats, 100.0, bins=2).to_dict("records")
     assert (row["amplitude_0"], row["amplitude_1"]) == (0.5, 0.5)

@@ -3,10 +3,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from beatwise.data.examples import RR_COLUMNS, beats_table
-from beatwise.ecg.rr import RATIOS, RR_FEATURES, rr_features, rr_intervals
+from beatwise.data.features import RATIOS, RR_COLUMNS, with_ratios
+from beatwise.ecg.rr import rr_intervals
 
 
 def test_intervals_of_five_beats_are_those_computed_by_hand():
@@ -42,8 +43,8 @@ def test_columns_have_their_names_and_are_float32():
 
 def test_features_are_the_intervals_and_their_ratios():
     row = dict(zip(RR_COLUMNS, [0.5, 1.0, 0.8, 2.0], strict=True))
-    beats = beats_table(np.zeros((2, 4), np.float32), np.zeros(2, np.int64), **row)
-    features = rr_features(beats)
-    assert (features.shape, features.dtype) == ((2, len(RR_FEATURES)), np.dtype("float32"))
-    np.testing.assert_allclose(features[1], [0.5, 1.0, 0.8, 2.0, 0.625, 1.25, 0.25, 0.5])
-    assert RR_FEATURES[len(RR_COLUMNS) :] == tuple(f"{top}/{bottom}" for top, bottom in RATIOS)
+    features = with_ratios(pd.DataFrame([row, row]))
+    assert {str(dtype) for dtype in features.dtypes} == {"float32"}
+    np.testing.assert_allclose(features.iloc[1], [0.5, 1.0, 0.8, 2.0, 0.625, 1.25, 0.25, 0.5])
+    assert list(features.columns) == [*RR_COLUMNS, *(f"{top}/{bottom}" for top, bottom in RATIOS)]
+    assert list(with_ratios(pd.DataFrame([row])[["rr_before", "rr_after"]]).columns)[2:] == ["rr_before/rr_after"]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import signals
 from beatwise.ecg.records import Record
 from beatwise.ecg.segmentation import RULES, segment_records
+from tests.tables import signals
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 AAMI = {"N": list("NLRej"), "S": list("AaJS"), "V": list("VE"), "F": ["F"], "Q": list("/fQ")}

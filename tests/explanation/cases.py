@@ -10,10 +10,11 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from beatwise.data.examples import beats_table
-from beatwise.data.representations import TensorSet, TensorSpec, build_tensors
+from beatwise.data.examples import Examples
+from beatwise.data.representations import TensorSet, representation
 from beatwise.explanation.settings import Explain
 from beatwise.networks.zoo import MODELS, build_model
+from beatwise.tasks.classification.task import Classification
 from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 
@@ -33,32 +34,32 @@ class Explained:
     """A model, beats, and all that is made of them before anything is explained."""
 
     model: TrainedModel
-    beats: pd.DataFrame
+    beats: Examples
     tensors: TensorSet
     predictions: pd.DataFrame
 
 
-def waves(n: int = 60) -> pd.DataFrame:
+def waves(n: int = 60) -> Examples:
     """Beats with one wave, whose place says their class, noise, and zeros behind their ends."""
     rng = np.random.default_rng(0)
     target, time = np.arange(n) % len(CLASSES), np.arange(LENGTH)
     wave = np.exp(-(((time - 6 - 7 * target[:, None]) / 3.0) ** 2)) + rng.uniform(0.05, 0.25, (n, LENGTH))
     ends = rng.integers(40, LENGTH, n)
-    return beats_table(np.where(time < ends[:, None], wave / 1.3, 0).astype(np.float32), target)
+    x = np.where(time < ends[:, None], wave / 1.3, 0).astype(np.float32)
+    return Examples(x, pd.DataFrame({"target": target}))
 
 
-def explained(beats: pd.DataFrame, name: str = "cnn1d", *, steps: int = 0, **options: Any) -> Explained:
+def explained(beats: Examples, name: str = "cnn1d", *, steps: int = 0, **options: Any) -> Explained:
     """A network with weights by chance or after a short training, as a model that was trained would be stored.
 
     Args:
-        beats: Beats table.
+        beats: Beats.
         name: Name of the model.
         steps: Steps of its training, on all beats.
         **options: Its hyper-parameters.
     """
-    use = MODELS[name].representation
-    spec = TensorSpec.fit(beats, use=use, options={}, classes=CLASSES)
-    tensors = build_tensors(beats, spec)
+    seen = representation(MODELS[name].representation, {}).fit(beats)
+    tensors = seen.tensors(beats, Classification(tuple(CLASSES)))
     shape = tensors.x.shape[1:]
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -66,10 +67,11 @@ def explained(beats: pd.DataFrame, name: str = "cnn1d", *, steps: int = 0, **opt
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
     for _ in range(steps):
         logits = network(torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))
-        loss = F.cross_entropy(logits, torch.from_numpy(tensors.y))
+        loss = F.cross_entropy(logits, torch.from_numpy(tensors.labels))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
     config = {"model": {"use": name, name: options}, "train": {"loss": {"use": "cross_entropy"}}}
-    model = TrainedModel(network.eval(), shape, spec, config, [], {"val_fingerprint": tensors.fingerprint})
+    metadata = {"val_fingerprint": tensors.fingerprint}
+    model = TrainedModel(network.eval(), shape, seen, tensors.task, config, [], metadata)
     return Explained(model, beats, tensors, model.predict(tensors))

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import signals
 from beatwise.data.representations import beat_mask
 from beatwise.explanation.attribution import choose_beats, explain_beats
 from tests.conftest import random_beats
@@ -35,7 +34,7 @@ def test_the_mean_of_a_class_is_that_of_its_drawn_beats_sample_by_sample(case, m
     saliency, attributions = made
     drawn = attributions[(attributions["of"] == "drawn") & (attributions["target"] == 1)]["beat"]
     mean = saliency[(saliency["of"] == "mean") & (saliency["target"] == 1)].set_index("sample")
-    values = signals(case.beats)[drawn]
+    values = case.beats.x[drawn]
     mask = beat_mask(values)
     for sample in (0, 10, 30):
         if sample in mean.index:
@@ -48,7 +47,7 @@ def test_a_single_beat_ends_where_it_ends_and_its_saliency_adds_up_to_the_trace(
     saliency, attributions = made
     for fact in attributions[attributions["of"] != "drawn"].to_dict("records"):
         own = saliency[(saliency["beat"] == fact["beat"]) & (saliency["of"] == fact["of"])]
-        wave = signals(case.beats)[fact["beat"]]
+        wave = case.beats.x[fact["beat"]]
         assert own["sample"].tolist() == list(range(np.flatnonzero(wave)[-1] + 1))
         assert own["integrated_gradients"].sum() == pytest.approx(fact["trace"], abs=1e-4)
         assert fact["explained"] == fact["prediction"]
@@ -81,6 +80,9 @@ def test_predictions_of_another_model_or_of_other_beats_are_refused(case):
     other = case.predictions.copy()
     names = [f"probability_{name}" for name in "NSVFQ"]
     other[names] = other[names].to_numpy()[:, ::-1]
-    for predictions, beats in ((other, case.beats), (case.predictions, case.beats.iloc[::-1])):
+    for predictions, beats in (
+        (other, case.beats),
+        (case.predictions, case.beats.take(np.arange(len(case.beats))[::-1])),
+    ):
         with pytest.raises(BeatwiseError, match="kedro run --pipeline=evaluate"):
             explain_beats(case.model, case.tensors, beats, predictions, EXPLAIN, 0)

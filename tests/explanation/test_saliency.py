@@ -7,15 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from beatwise.core.errors import BeatwiseError
-from beatwise.data.representations import REPRESENTATIONS, TensorSpec
+from beatwise.data.representations import REPRESENTATIONS, Fitted, Representation, representation
 from beatwise.explanation.saliency import (
     baseline_inputs,
     flat_beats,
     grad_cam,
     integrated_gradients,
     last_time_layer,
-    to_samples,
 )
 from beatwise.networks.base import Head
 from beatwise.networks.zoo import MODELS, build_model, list_models
@@ -63,18 +61,18 @@ def waves(n: int = 6, length: int = LENGTH) -> Any:
     return np.where(np.arange(length) < ends[:, None], rng.uniform(0.05, 1, (n, length)), 0).astype(np.float32)
 
 
-def spec_for(use: str, **options: Any) -> TensorSpec:
-    return TensorSpec(use, options, CLASSES, LENGTH)
+def seen_as(use: str, **options: Any) -> Representation:
+    return representation(use, options).with_fitted(Fitted((LENGTH,)))
 
 
 OPTIONS: dict[str, dict[str, Any]] = {"image": {"height": 7, "width": 8}, "scalogram": {"scales": (1.0, 3.0)}}
 
 
-def made(use: str) -> tuple[Any, Any, TensorSpec]:
+def made(use: str) -> tuple[Any, Any, Representation]:
     """A representation of beats, that of their baselines, and how both were made."""
-    spec = spec_for(use, **OPTIONS.get(use, {}))
+    seen = seen_as(use, **OPTIONS.get(use, {}))
     values = waves()
-    return REPRESENTATIONS[use](values, **spec.options), baseline_inputs(values, spec), spec
+    return seen.transform(values), baseline_inputs(values, seen), seen
 
 
 def no_aux(x: Any) -> Any:
@@ -131,16 +129,16 @@ def test_a_beat_is_explained_alone_as_among_others(monkeypatch):
 
 @pytest.mark.parametrize("use", REPRESENTATIONS.names())
 def test_what_falls_to_a_representation_falls_to_the_samples_of_the_beat(use):
-    x, baseline, spec = made(use)
+    x, baseline, seen = made(use)
     found = integrated_gradients(Linear(x.shape[1:]), x, no_aux(x), baseline, np.zeros(len(x), np.int64), steps=3)
-    samples = to_samples(found.x, spec)
+    samples = seen.to_samples(found.x)
     assert samples.shape == (len(x), LENGTH)
     np.testing.assert_allclose(samples.sum(axis=1), found.x.reshape(len(x), -1).sum(axis=1), atol=1e-5)
 
 
 def test_the_pixels_of_an_image_are_samples_row_by_row_and_the_mask_has_no_say():
-    (image, flat_image, spec), (x, baseline, _) = made("image"), made("signal")
-    (masked, flat_masked, masked_spec) = made("signal_with_mask")
+    (image, flat_image, seen), (x, baseline, _) = made("image"), made("signal")
+    (masked, flat_masked, masked_as) = made("signal_with_mask")
     linear = Linear(image.shape[1:])
     same, with_mask = Linear(x.shape[1:]), Linear(masked.shape[1:])
     weight = linear.head.linear.weight.data
@@ -149,15 +147,10 @@ def test_the_pixels_of_an_image_are_samples_row_by_row_and_the_mask_has_no_say()
     with_mask.head.linear.weight.data = torch.cat([weight[:, :LENGTH], torch.ones(3, LENGTH)], dim=1)
     target = np.zeros(len(x), np.int64)
     expected = integrated_gradients(same, x, no_aux(x), baseline, target, steps=2).x[:, 0]
-    found = to_samples(integrated_gradients(linear, image, no_aux(x), flat_image, target, steps=2).x, spec)
+    found = seen.to_samples(integrated_gradients(linear, image, no_aux(x), flat_image, target, steps=2).x)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     found = integrated_gradients(with_mask, masked, no_aux(x), flat_masked, target, steps=2).x
-    np.testing.assert_allclose(to_samples(found, masked_spec), expected, atol=1e-6)
-
-
-def test_a_representation_that_cannot_be_traced_back_is_refused():
-    with pytest.raises(BeatwiseError, match=r"'spectrogram' of shape \[1, 5, 7\] cannot be traced back"):
-        to_samples(np.zeros((2, 1, 5, 7), dtype=np.float32), spec_for("spectrogram"))
+    np.testing.assert_allclose(masked_as.to_samples(found), expected, atol=1e-6)
 
 
 def test_grad_cam_of_one_filter_is_the_signal_itself_where_it_speaks_for_the_class():

@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from beatwise.data.examples import signals
 from beatwise.explanation import sanity
 from beatwise.explanation.attribution import explain_beats
 from beatwise.explanation.embedding import embed_beats
@@ -69,7 +68,7 @@ def test_a_saliency_that_does_not_hang_on_the_weights_is_found_out(case, monkeyp
 def test_what_lies_behind_a_beat_is_not_compared(case, monkeypatch):
     monkeypatch.setattr(sanity, "rank_correlation", lambda one, other: float(len(one)))
     _, table, _ = checked(case)
-    beats = signals(case.beats)[table["beat"]]
+    beats = case.beats.x[table["beat"]]
     assert table["rank_correlation"].tolist() == [np.flatnonzero(beat)[-1] + 1 for beat in beats]
 
 

@@ -6,13 +6,13 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.data.examples import beats_table
+from beatwise.data.examples import Examples
+from beatwise.ecg.beats import beats_table, examples_of
 from beatwise.figures.style import class_colors, to_png
 from beatwise.tasks.classification.calibration import measure_calibration
 from beatwise.tasks.classification.curves import measure_curves
@@ -58,12 +58,12 @@ CASES = ("usual", "an absent class")
 EDGES = ("perfect", "always wrong", "useless")
 
 
-def waves(beats: Case) -> pd.DataFrame:
-    """A beats table of waves whose place of the peak says their class, as long as the lengths say."""
+def waves(beats: Case) -> Examples:
+    """Waves whose place of the peak says their class, as long as the lengths say."""
     time = np.arange(187)
     values = np.exp(-(((time - 20 - 25 * beats.target[:, None]) / 8.0) ** 2)) + 0.01
     values[time >= beats.lengths[:, None]] = 0
-    return beats_table(values.astype(np.float32), beats.target)
+    return examples_of(beats_table(values.astype(np.float32), beats.target))
 
 
 def calibration_of(beats: Case, **options: Any) -> dict[str, Any]:

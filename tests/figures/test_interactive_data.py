@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beatwise.data.examples import signals
 from beatwise.data.summary import summarise_data
 from beatwise.ecg.average_beats import average_beats
 from beatwise.figures.interactive_data import EXAMPLES, MEAN, PARTS, class_shares, example_signals
@@ -40,12 +39,13 @@ def test_single_beats_are_beats_of_the_part_without_their_padding_and_say_which(
     for trace in singles:
         row, part = trace.hovertemplate.split("beat ")[1].split(",")[0].split(" of ")
         beats = parts[next(name for name, words in PARTS.items() if words == part)]
-        beat = signals(beats)[int(row)]
+        beat = beats.x[int(row)]
         assert list(trace.y) == pytest.approx(beat[: len(trace.y)].tolist(), abs=6e-4)
         assert not beat[len(trace.y) :].any()
-        assert trace.line.color == class_colors(CLASSES)[CLASSES[beats["target"].iloc[int(row)]]]
+        assert trace.line.color == class_colors(CLASSES)[CLASSES[beats.target[int(row)]]]
         assert (
-            f"record {beats['record'].iloc[int(row)]}, sample {beats['sample'].iloc[int(row)]}" in trace.hovertemplate
+            f"record {beats.table['record'].iloc[int(row)]}, sample {beats.table['sample'].iloc[int(row)]}"
+            in trace.hovertemplate
         )
         assert trace.x[1] == pytest.approx(1000 / RATE, abs=0.05)
 

@@ -153,7 +153,7 @@ def test_logits_have_one_column_a_class(name, classes, aux):
 
 @EVERY_MODEL
 def test_a_model_takes_the_representation_that_it_is_made_for(name):
-    x = REPRESENTATIONS[MODELS[name].representation](np.ones((3, 187), dtype=np.float32))
+    x = REPRESENTATIONS[MODELS[name].representation]().transform(np.ones((3, 187), dtype=np.float32))
     network = build_model(name, input_shape=x.shape[1:], n_outputs=5)
     assert network(torch.from_numpy(x), torch.zeros(3, 0)).shape == (3, 5)
 

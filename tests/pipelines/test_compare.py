@@ -21,6 +21,7 @@ import yaml
 from beatwise.comparison.rows import COMPARED, FinishedRows
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.pipelines.compare import nodes
@@ -32,7 +33,7 @@ from beatwise.training.settings import Train
 from beatwise.training.trained_model import CONFIG, read_model
 from tests.conftest import CLASSES, copy_project, kedro_run, run_session, tracked_runs
 
-MakeBeats = Callable[..., pd.DataFrame]
+MakeBeats = Callable[..., Examples]
 HERE = RaySettings(cpus=2)
 STRATEGIES: dict[str, Any] = {"none": {}, "oversampled": {"resample": {"use": "full_oversampling"}}}
 MODELS: dict[str, Any] = {

@@ -16,6 +16,7 @@ from kedro.runner import SequentialRunner
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.contracts import BeatsContract
+from beatwise.data.examples import Examples, concatenate
 from beatwise.data.representations import REPRESENTATIONS
 from beatwise.data.resampling import STRATEGIES
 from beatwise.data.settings import Ingest, Resample, Tensors
@@ -29,7 +30,7 @@ from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
 from tests.conftest import CLASSES, example_card
 
-MakeBeats = Callable[..., pd.DataFrame]
+MakeBeats = Callable[..., Examples]
 
 
 def parameters(**changed: Any) -> dict[str, Any]:
@@ -57,6 +58,10 @@ def parameters(**changed: Any) -> dict[str, Any]:
     return {f"params:{name}": value for name, value in {**blocks, **changed}.items()}
 
 
+def with_part(beats: Examples, part: str) -> Examples:
+    return Examples(beats.x, beats.table.assign(part=part))
+
+
 class KeptDataset(MemoryDataset):
     """Holds its data after the runner has no more use for it."""
 
@@ -82,62 +87,63 @@ def run(pipeline: Pipeline, **data: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def raw_beats(make_beats: MakeBeats) -> pd.DataFrame:
+def raw_beats(make_beats: MakeBeats) -> Examples:
     big = make_beats((120, 24, 28, 20, 24), seed=1, records=True)
     small = make_beats((60, 10, 12, 8, 10), seed=2, records=True)
-    return pd.concat([big.assign(part="train"), small.assign(part="test")], ignore_index=True)
+    return concatenate([with_part(big, "train"), with_part(small, "test")])
 
 
-def test_raw_beats_become_a_report(raw_beats: pd.DataFrame) -> None:
+def test_raw_beats_become_a_report(raw_beats: Examples) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     assert made["baseline.report"].lstrip().lower().startswith("<!doctype html>")
     assert made["baseline.report"].count("data:image/png;base64,") == 22
     for words in ("Run card", "kedro run --pipeline=train", "0123456789", "torch 2.13.0", "1,234.57 s"):
         assert words in made["baseline.report"]
-    assert len(made["baseline.predictions"]) == (raw_beats["part"] == "test").sum()
+    assert len(made["baseline.predictions"]) == (raw_beats.table["part"] == "test").sum()
     assert len(made["baseline.history"]) == 2
     assert len(made["baseline.val_history"]) == 2 * len(made["val_beats"])
     assert set(made["baseline.metrics"]) >= {"test", "val", "naive", "recall_first"}
 
 
-def test_predictions_name_the_beats_they_are_for(raw_beats: pd.DataFrame) -> None:
+def test_predictions_name_the_beats_they_are_for(raw_beats: Examples) -> None:
     made = run(train.create_pipeline().to_outputs("baseline.predictions"), raw_beats=raw_beats, **parameters())
     predictions, beats = made["baseline.predictions"], made["test_beats"]
     assert list(predictions.columns) == [
         "target",
         "prediction",
         *(f"probability_{name}" for name in CLASSES),
+        "group",
         "record",
         "sample",
     ]
     for column in ("target", "record", "sample"):
-        assert predictions[column].tolist() == beats[column].tolist()
+        assert predictions[column].tolist() == beats.table[column].tolist()
     np.testing.assert_allclose(predictions.filter(like="probability_").sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.names())
-def test_resampling_leaves_validation_and_test_untouched(strategy: str, raw_beats: pd.DataFrame) -> None:
+def test_resampling_leaves_validation_and_test_untouched(strategy: str, raw_beats: Examples) -> None:
     options = {"n_per_class": {"n": 30}} if strategy == "n_per_class" else {}
     tensors = train.create_pipeline().to_outputs("baseline.val_tensors", "baseline.test_tensors")
     plain = run(tensors, raw_beats=raw_beats, **parameters())
     made = run(tensors, raw_beats=raw_beats, **parameters(resample=Resample(use=strategy, **options)))
     for part in ("val", "test"):
-        pd.testing.assert_frame_equal(made[f"{part}_beats"], plain[f"{part}_beats"], check_exact=True)
+        assert made[f"{part}_beats"].fingerprint == plain[f"{part}_beats"].fingerprint
         ours, theirs = made[f"baseline.{part}_tensors"], plain[f"baseline.{part}_tensors"]
-        for array in ("x", "aux", "y", "sample"):
+        for array in ("x", "aux", "y"):
             assert getattr(ours, array).tobytes() == getattr(theirs, array).tobytes()
 
 
 @pytest.mark.parametrize("representation", REPRESENTATIONS.names())
-def test_every_representation_runs_through(representation: str, raw_beats: pd.DataFrame) -> None:
+def test_every_representation_runs_through(representation: str, raw_beats: Examples) -> None:
     prediction = train.create_pipeline().to_outputs("baseline.predictions")
-    made = run(prediction, raw_beats=raw_beats, **parameters(tensors=Tensors(use=representation, rr=False)))
+    made = run(prediction, raw_beats=raw_beats, **parameters(tensors=Tensors(use=representation, features=False)))
     assert made["baseline.test_tensors"].aux.shape[1] == 0
     assert len(made["baseline.predictions"]) == len(made["test_beats"])
 
 
 @pytest.mark.parametrize("split", [name for name in SPLITS.names() if name != "ds1_ds2"])
-def test_no_beat_stands_in_two_parts(split: str, raw_beats: pd.DataFrame) -> None:
+def test_no_beat_stands_in_two_parts(split: str, raw_beats: Examples) -> None:
     made = run(ingest.create_pipeline(), raw_beats=raw_beats, **parameters(ingest=Ingest(split={"use": split})))
     parts = [made[f"{part}_beats"] for part in ("train", "val", "test")]
     assert sum(map(len, parts)) == len(raw_beats)
@@ -146,10 +152,8 @@ def test_no_beat_stands_in_two_parts(split: str, raw_beats: pd.DataFrame) -> Non
         BeatsContract(classes=CLASSES, empty_class="warn").validate(part)
 
 
-def test_validation_and_test_do_not_change_what_is_trained(raw_beats: pd.DataFrame) -> None:
-    other = raw_beats.copy()
-    columns = [str(i) for i in range(24)]
-    other.loc[other["part"] == "test", columns] = 0.5
+def test_validation_and_test_do_not_change_what_is_trained(raw_beats: Examples) -> None:
+    other = Examples(np.where(raw_beats.table[["part"]] == "test", np.float32(0.5), raw_beats.x), raw_beats.table)
     training = train.create_pipeline().to_outputs("baseline.model")
     one, two = (run(training, raw_beats=raw, **parameters()) for raw in (raw_beats, other))
     for ours, theirs in zip(
@@ -159,7 +163,7 @@ def test_validation_and_test_do_not_change_what_is_trained(raw_beats: pd.DataFra
 
 
 @pytest.mark.slow
-def test_a_stored_model_is_measured_again_to_the_same_numbers_without_training(raw_beats: pd.DataFrame) -> None:
+def test_a_stored_model_is_measured_again_to_the_same_numbers_without_training(raw_beats: Examples) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     inputs = {name: made[name] for name in evaluate.create_pipeline().inputs() if name in made}
     # What is configured now is of no account: the model says itself how its input is made.
@@ -169,17 +173,17 @@ def test_a_stored_model_is_measured_again_to_the_same_numbers_without_training(r
 
 
 @pytest.mark.slow
-def test_a_stored_model_is_not_measured_on_beats_it_may_have_been_trained_on(raw_beats: pd.DataFrame) -> None:
+def test_a_stored_model_is_not_measured_on_beats_it_may_have_been_trained_on(raw_beats: Examples) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     inputs = {name: made[name] for name in evaluate.create_pipeline().inputs() if name in made}
-    inputs["val_beats"] = inputs["val_beats"].iloc[::-1]
+    inputs["val_beats"] = inputs["val_beats"].take(np.arange(len(inputs["val_beats"]))[::-1])
     with pytest.raises(BeatwiseError, match="split differently"):
         run(evaluate.create_pipeline(), **inputs, **parameters())
 
 
-def test_a_beat_that_stands_in_train_and_test_is_counted_and_dropped_on_request(raw_beats: pd.DataFrame) -> None:
-    leak = raw_beats[raw_beats["part"] == "test"].head(3).assign(part="train")
-    leaky = pd.concat([raw_beats, leak], ignore_index=True)
+def test_a_beat_that_stands_in_train_and_test_is_counted_and_dropped_on_request(raw_beats: Examples) -> None:
+    leak = raw_beats.take(np.flatnonzero(raw_beats.table["part"] == "test")[:3])
+    leaky = concatenate([raw_beats, with_part(leak, "train")])
     split = {"use": "given", "given": {"val_share": 0.25}}
     kept = run(ingest.create_pipeline(), raw_beats=leaky, **parameters())
     dropped = run(
@@ -193,7 +197,7 @@ def test_a_beat_that_stands_in_train_and_test_is_counted_and_dropped_on_request(
     assert len(dropped["test_beats"]) == len(kept["test_beats"])
 
 
-def test_the_summary_says_which_records_stand_in_train_and_in_test(raw_beats: pd.DataFrame) -> None:
+def test_the_summary_says_which_records_stand_in_train_and_in_test(raw_beats: Examples) -> None:
     summary = run(ingest.create_pipeline(), raw_beats=raw_beats, **parameters())["data_summary"]
     assert summary["records"]["known"]
-    assert set(summary["records"]["shared"]["train and test"]) == set(raw_beats["record"])
+    assert set(summary["records"]["shared"]["train and test"]) == set(raw_beats.table["record"])

@@ -24,7 +24,7 @@ from kedro.io import DataCatalog, MemoryDataset
 
 from beatwise.cli import cli
 from beatwise.core.nested import flatten
-from beatwise.data.examples import fingerprint
+from beatwise.datasets.examples import ExamplesDataset
 from beatwise.datasets.folder import FolderDataset
 from beatwise.datasets.run_card import RunCardDataset
 from beatwise.datasets.whole import WholeJSONDataset
@@ -139,8 +139,8 @@ def test_the_card_knows_all_parameters_as_they_were_in_the_end(ran: Ran) -> None
 def test_the_card_knows_the_beats_and_how_long_every_node_took(ran: Ran) -> None:
     card = ran.card
     assert list(card.data) == ["raw_beats", "train_beats", "val_beats", "test_beats"]
-    beats = pd.read_parquet(ran.folder / "data/03_primary/test/val_beats.parquet")
-    assert card.data["val_beats"].startswith(fingerprint(beats))
+    beats = ExamplesDataset(filepath=str(ran.folder / "data/03_primary/test/val_beats.parquet")).load()
+    assert card.data["val_beats"] == beats.fingerprint
     assert set(card.nodes) == {node.name for node in train.create_pipeline().nodes}
     assert card.ended is not None
     assert card.seconds is not None

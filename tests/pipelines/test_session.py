@@ -14,9 +14,9 @@ import pandas as pd
 import pypdfium2
 import pytest
 
-from beatwise.data.examples import signals
 from beatwise.runs.card import read_card
 from tests.conftest import ROOT, copy_project, run_session, tracked_runs
+from tests.tables import signals
 
 
 @dataclass(frozen=True)

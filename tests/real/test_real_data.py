@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.data.examples import PART, labels, signals
-from beatwise.data.resampling import STRATEGIES, resample_beats
+from beatwise.data.examples import PART
+from beatwise.data.resampling import STRATEGIES, resample_examples
 from beatwise.datasets.records import RecordsDataset
+from beatwise.ecg.beats import examples_of
 from beatwise.ecg.provenance import recover_provenance, summarise_provenance
 from beatwise.ecg.records import Record
 from beatwise.ecg.segmentation import RULES, segment_records
+from tests.tables import labels, signals
 
 pytestmark = pytest.mark.real_data
 
@@ -55,8 +57,8 @@ def origin(real_data: Path) -> dict[str, pd.DataFrame]:
 
 
 def resampled_counts(train: pd.DataFrame, use: str, seed: int = 42) -> list[int]:
-    table = resample_beats(train, use, STRATEGIES.options(use, {}), CLASSES, seed)
-    return np.bincount(table["target"]).tolist()
+    made = resample_examples(examples_of(train), use, STRATEGIES.options(use, {}), CLASSES, seed)
+    return np.bincount(made.target).tolist()
 
 
 def test_the_official_parts_have_their_class_counts(kaggle):
@@ -81,7 +83,7 @@ def test_segmentation_reproduces_the_kaggle_rows_to_the_last_bit(beats, kaggle, 
 
 def test_every_row_gets_its_record_and_sample_back(beats, kaggle, origin):
     raw = pd.concat([table.assign(**{PART: part}) for part, table in kaggle.items()], ignore_index=True)
-    found = recover_provenance(raw, beats)
+    found = recover_provenance(examples_of(raw), examples_of(beats))
     expected = pd.concat([origin["train"], origin["test"]], ignore_index=True)
     assert (found["record"].astype(str) == expected["record"]).all()
     assert (found["sample"] == expected["sample"]).all()

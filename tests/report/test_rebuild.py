@@ -6,11 +6,12 @@ import pytest
 import yaml
 
 from beatwise.core.nested import merged
-from beatwise.data.representations import TensorSpec
+from beatwise.data.representations import Fitted, representation
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.params import check_parameters
 from beatwise.report.rebuild import fit_as_yaml, network_as_python
+from beatwise.tasks.classification.task import Classification
 from beatwise.training.fit import fit_config
 from beatwise.training.settings import Augment, Train
 from beatwise.training.trained_model import TrainedModel
@@ -28,8 +29,9 @@ def config_of(name: str, **options: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("name", "options"), DEFAULTS_AND_VARIANTS)
 def test_the_lines_when_executed_build_a_network_of_the_same_weights(name: str, options: dict[str, Any]) -> None:
     network, shape = build(name, aux=2, **options)
-    spec = TensorSpec("signal", {}, tuple(CLASSES), 187, ("a", "b"), (0.0, 0.0), (1.0, 1.0))
-    model = TrainedModel(network, shape, spec, config_of(name, **options), [], {})
+    fitted = Fitted((187,), ("a", "b"), ("a", "b"), (0.0, 0.0), (1.0, 1.0))
+    seen, task = representation("signal", {}).with_fitted(fitted), Classification(tuple(CLASSES))
+    model = TrainedModel(network, shape, seen, task, config_of(name, **options), [], {})
     made: dict[str, Any] = {}
     exec(network_as_python(model.to_dict()), made)
     ours = {name: weight.shape for name, weight in network.state_dict().items()}

@@ -223,7 +223,7 @@ def test_a_mistake_in_the_last_fit_is_named_with_its_key(refit: dict[str, Any], 
         ({"model": {"use": {"choice": ["mlp"]}}, **LEARNING_RATE}, "model.use"),
         ({"model": {"mlp": {"dropout": {"uniform": [0, 0.5]}}}, **LEARNING_RATE}, "model.mlp.dropout"),
         ({"resample": {"use": {"choice": ["none", "smote"]}}}, "resample.use"),
-        ({"tensors": {"rr": {"choice": [False, True]}}}, "tensors.rr"),
+        ({"tensors": {"features": {"choice": [False, True]}}}, "tensors.features"),
         # What a state of one of them holds has no meaning for another.
         ({"train": {"optimizer": {"use": {"choice": ["sgd", "adamw"]}}}}, "train.optimizer.use"),
         ({"train": {"average": {"use": {"choice": ["none", "ema"]}}}}, "train.average.use"),

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import pytest
 from rich.progress import Progress
 
+from beatwise.data.examples import Examples
 from beatwise.search import progress
 from beatwise.search.progress import announce, seconds_per_epoch, shown
 from beatwise.search.settings import RaySettings
@@ -24,7 +24,7 @@ RATE = {"train.learning_rate": 0.01}
 
 
 @pytest.fixture
-def beats(make_beats: MakeBeats) -> pd.DataFrame:
+def beats(make_beats: MakeBeats) -> Examples:
     return make_beats()
 
 
@@ -46,7 +46,7 @@ def beats(make_beats: MakeBeats) -> pd.DataFrame:
     ],
 )
 def test_how_long_a_search_takes_is_said_beforehand(
-    beats: pd.DataFrame,
+    beats: Examples,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     pace: float | None,
@@ -65,7 +65,7 @@ def test_how_long_a_search_takes_is_said_beforehand(
     ("algorithm", "trials", "said"), [("grid", 2, True), ("grid", 3, False), ("grid", 9, False), ("random", 2, False)]
 )
 def test_a_grid_that_is_not_tried_as_a_whole_is_said_to_be(
-    beats: pd.DataFrame, caplog: pytest.LogCaptureFixture, algorithm: str, trials: int, said: bool
+    beats: Examples, caplog: pytest.LogCaptureFixture, algorithm: str, trials: int, said: bool
 ) -> None:
     searched = plan(algorithm={"use": algorithm}, trials=trials)
     # Not where it is planned, which is done before a run to check it, too.
@@ -93,7 +93,7 @@ def test_the_pace_of_an_epoch_of_few_batches_is_theirs(make_beats: MakeBeats) ->
 
 @pytest.mark.parametrize(("space", "known"), [(WRONG, False), (SOME_WRONG, True)], ids=["all", "some"])
 def test_trials_that_cannot_be_trained_do_not_stop_the_announcement(
-    beats: pd.DataFrame, space: dict[str, Any], known: bool, caplog: pytest.LogCaptureFixture
+    beats: Examples, space: dict[str, Any], known: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         announce(plan(space, models={}), beats, HERE)

@@ -58,7 +58,7 @@ MANY: dict[str, Any] = {
         },
         "multiscale_transformer": {"width": {"choice": [32, 64]}, "dropout": {"uniform": [0.0, 0.3]}},
     },
-    "tensors": {"rr": {"choice": [False, True]}},
+    "tensors": {"features": {"choice": [False, True]}},
     "train": {
         "learning_rate": {"loguniform": [5e-4, 1e-2]},
         "batch_size": {"lograndint": [16, 257]},

@@ -188,8 +188,8 @@ def test_a_choice_of_the_base_says_which_options_are_drawn() -> None:
 
 
 def test_an_option_that_belongs_to_the_block_itself_is_always_drawn() -> None:
-    space = space_of({"tensors": {"rr": {"choice": [False, True]}, "use": {"choice": ["signal", "image"]}}})
-    assert space.draw(last) == {"tensors.use": "image", "tensors.rr": True}
+    space = space_of({"tensors": {"features": {"choice": [False, True]}, "use": {"choice": ["signal", "image"]}}})
+    assert space.draw(last) == {"tensors.use": "image", "tensors.features": True}
 
 
 def test_choices_within_choices_are_drawn_from_above_whatever_their_order() -> None:

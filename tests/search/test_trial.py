@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from beatwise.data.examples import Examples
 from beatwise.search import trial as module
 from beatwise.search.trial import KEPT, TensorCache, Trial
 from beatwise.training.checkpoint import Checkpoints
@@ -19,7 +20,7 @@ from beatwise.training.trained_model import TrainedModel
 from tests.search.conftest import plan
 from tests.training.conftest import CLOCK, MakeBeats, choose, config
 
-Beats = tuple[pd.DataFrame, pd.DataFrame]
+Beats = tuple[Examples, Examples]
 STRATEGY = {"use": "full_oversampling", "full_oversampling": {"majority_share": 1.0}}
 
 
@@ -350,7 +351,7 @@ def test_tensors_are_those_of_a_fit(beats: Beats) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"tensors": {"use": "signal", "rr": False}},
+        {"tensors": {"use": "signal", "features": False}},
         {"tensors": {"use": "signal_with_mask"}},
         {"resample": STRATEGY},
         {"resample": {"use": "full_oversampling", "full_oversampling": {"majority_share": 0.5}}},

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 from ray.tune.schedulers import pbt
 
+from beatwise.data.examples import Examples
 from beatwise.search import tuner
 from beatwise.search.algorithms import SCHEDULERS
 from beatwise.search.engine import started_ray
@@ -32,7 +32,7 @@ from tests.training.conftest import MakeBeats
 
 HERE = RaySettings(cpus=2)
 CONSTANT = Train(epochs=20, batch_size=32, patience=None, schedule={"use": "constant"})
-Beats = tuple[pd.DataFrame, pd.DataFrame]
+Beats = tuple[Examples, Examples]
 Told = list[tuple[int, str, int]]
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 
-from beatwise.data.representations import REPRESENTATIONS, TensorSet, TensorSpec, build_tensors
+from beatwise.data.examples import Examples
+from beatwise.data.representations import REPRESENTATIONS, Representation, TensorSet, representation
 from beatwise.networks.zoo import build_model
+from beatwise.tasks.classification.task import Classification
 from beatwise.training.loop import Training
 from beatwise.training.settings import FitConfig
 from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 
 Parts = tuple[TensorSet, TensorSet]
-MakeBeats = Callable[..., pd.DataFrame]
+MakeBeats = Callable[..., Examples]
 # Of the history, what depends on the clock.
 CLOCK = ["seconds", "val_seconds"]
 SIZES: dict[str, dict[str, Any]] = {
@@ -48,17 +48,22 @@ def config(model: str = "mlp", seed: int = 0, *, options: dict[str, Any] | None 
     )
 
 
-def tensors(beats: pd.DataFrame, train: pd.DataFrame, use: str = "signal") -> TensorSet:
-    """Tensors as they come from a file: writable."""
-    spec = TensorSpec.fit(train, use=use, options=REPRESENTATIONS.options(use, {}), classes=CLASSES)
-    made = build_tensors(beats, spec)
-    return dataclasses.replace(made, y=made.y.copy())
+def tensors(beats: Examples, train: Examples, use: str = "signal") -> TensorSet:
+    fitted = representation(use, REPRESENTATIONS.options(use, {})).fit(train)
+    return fitted.tensors(beats, Classification(tuple(CLASSES)))
 
 
 @pytest.fixture
 def parts(make_beats: MakeBeats) -> Parts:
     train, val = make_beats(records=True), make_beats((20, 6, 6, 6, 6), seed=1, records=True)
     return tensors(train, train), tensors(val, train)
+
+
+def refitted(part: TensorSet, mean: float) -> Representation:
+    """The representation of a part with other means of its features."""
+    fitted = part.representation.fitted
+    stored = {**part.representation.to_dict(), "fitted": {**vars(fitted), "feature_mean": [mean] * 8}}
+    return Representation.from_dict(stored)
 
 
 def training(parts: Parts, model: str = "mlp", *, options: dict[str, Any] | None = None, **train: Any) -> Training:

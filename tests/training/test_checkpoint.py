@@ -22,7 +22,7 @@ from beatwise.training.checkpoint import Checkpoints, State
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 from beatwise.training.settings import FitConfig
 from beatwise.training.trained_model import TrainedModel
-from tests.training.conftest import CLOCK, SIZES, Parts, choose, config, same, training
+from tests.training.conftest import CLOCK, SIZES, Parts, choose, config, refitted, same, training
 
 # --- what is stored
 
@@ -400,10 +400,7 @@ CHANGED: dict[str, Any] = {
     "train": lambda parts, how: ((moved(parts[0]), parts[1]), how),
     "val": lambda parts, how: ((parts[0], moved(parts[1])), how),
     "representation": lambda parts, how: (
-        tuple(
-            dataclasses.replace(part, spec=dataclasses.replace(part.spec, aux_mean=(0.5,) * len(part.spec.aux_names)))
-            for part in parts
-        ),
+        tuple(dataclasses.replace(part, representation=refitted(part, 0.5)) for part in parts),
         how,
     ),
 }

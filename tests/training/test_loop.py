@@ -24,7 +24,7 @@ from beatwise.training import loop
 from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, Training
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 from beatwise.training.settings import FitConfig
-from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, same, tensors, training
+from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, refitted, same, tensors, training
 
 N = 108  # examples of the training part
 
@@ -588,7 +588,7 @@ def test_a_metric_that_the_validation_part_does_not_define_cannot_be_monitored(m
 
 def test_tensors_that_were_made_differently_are_refused(parts: Parts):
     train, val = parts
-    other = dataclasses.replace(val, spec=dataclasses.replace(val.spec, aux_mean=(0.0,) * len(val.spec.aux_names)))
+    other = dataclasses.replace(val, representation=refitted(val, 0.0))
     with pytest.raises(BeatwiseError, match="were made differently"):
         loop.fit_model(train, other, config())
 

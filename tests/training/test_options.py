@@ -191,9 +191,9 @@ def test_a_representation_that_is_named_is_taken(name):
 
 
 def test_auto_takes_the_options_that_are_configured_for_what_it_becomes():
-    given = Tensors.model_validate({"use": "auto", "rr": False, "image": {"height": 20, "width": 10}})
+    given = Tensors.model_validate({"use": "auto", "features": False, "image": {"height": 20, "width": 10}})
     made = fit(model="resnet2d", tensors=given)
-    assert (made.tensors.use, made.tensors.rr) == ("image", False)
+    assert (made.tensors.use, made.tensors.features) == ("image", False)
     assert made.tensors.options == {"height": 20, "width": 10}
 
 

@@ -97,6 +97,6 @@ def row_key(row: Mapping[str, Any], fingerprints: list[str]) -> str:
 
     Args:
         row: A row of the plan.
-        fingerprints: Of the parts, see ``fingerprints_of``.
+        fingerprints: Of the examples of the parts.
     """
     return key_of(row["config"], fingerprints)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from beatwise.core.files import written_whole
-from beatwise.data.examples import PART, TARGET
+from beatwise.data.examples import PART, TARGET, Examples
 from beatwise.tasks.classification.intervals import draw_scores
 from beatwise.tasks.classification.predictions import (
     measure_predictions,
@@ -60,13 +60,13 @@ class FinishedRows:
 
 
 def fit_row(
-    row: Mapping[str, Any], parts: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Checkpoints]
+    row: Mapping[str, Any], parts: tuple[Examples, Examples, Examples, Checkpoints]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Fit a row and predict validation and test with it.
 
     Args:
         row: A row of the plan.
-        parts: Beats tables of train, validation and test, and where checkpoints are kept.
+        parts: Examples of train, validation and test, and where checkpoints are kept.
 
     Returns:
         Facts (``n_parameters``, ``best_epoch``, ``seconds``, ``history``), and predictions with a column ``part``.

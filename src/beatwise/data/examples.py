@@ -1,91 +1,137 @@
-"""The beats table: one row a beat, the words that every part of Beatwise uses for its columns.
-
-A beats table holds the signal in columns ``"0"``, ``"1"``, …, the class index in ``target`` and, where they are known,
-``record``, ``sample`` (of the R peak), ``lead`` and the RR intervals in seconds.
-"""
+"""Examples: what a network learns from and predicts, a beat, a window of two leads, a picture, a series."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from beatwise.core.errors import BeatwiseError
+
 TARGET: Final = "target"
 PART: Final = "part"
+GROUP: Final = "group"
+TIME: Final = "time"
+# Where a beat was cut from.
 IDENTITY_COLUMNS: Final = ("record", "sample", "lead")
-RR_COLUMNS: Final = ("rr_before", "rr_after", "rr_local_mean", "rr_record_mean")
+# Columns of the table that are no features.
+RESERVED: Final = (TARGET, PART, GROUP, TIME, *IDENTITY_COLUMNS)
+# Columns that predictions carry on.
+CARRIED: Final = (GROUP, TIME, "record", "sample")
+# Rows that are looked at together: bounds the memory of temporary arrays.
+CHUNK: Final = 65_536
 
-Signals = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.integer[Any]] | npt.NDArray[np.bool_]
 
 
-def signal_columns(beats: pd.DataFrame) -> list[str]:
-    """Names of the signal columns, ``"0"`` … ``"T-1"``, in order of time."""
-    return [str(i) for i in range(sum(str(column).isdecimal() for column in beats.columns))]
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Examples in memory, from ``ingest`` to ``predict``.
 
-
-def signals(beats: pd.DataFrame) -> Signals:
-    """The signals of a beats table, ``float32 [n_beats, n_samples]``, a contiguous copy."""
-    return np.array(beats[signal_columns(beats)], dtype=np.float32, order="C")
-
-
-def labels(beats: pd.DataFrame) -> Labels:
-    """The class indices of a beats table, ``int64 [n_beats]``, a copy."""
-    return beats[TARGET].to_numpy(dtype=np.int64, copy=True)
-
-
-def has_records(beats: pd.DataFrame) -> bool:
-    """Whether the table says which record each beat comes from."""
-    return "record" in beats.columns
-
-
-def has_rr(beats: pd.DataFrame) -> bool:
-    """Whether the table carries the RR intervals."""
-    return all(column in beats.columns for column in RR_COLUMNS)
-
-
-def beats_table(values: Signals, target: Labels, **columns: Any) -> pd.DataFrame:
-    """Put signals, labels and further columns together as a beats table.
-
-    Args:
-        values: ``float32 [n_beats, n_samples]``; the table takes it over without a copy.
-        target: Class indices ``[n_beats]``.
-        **columns: Further columns by name, each ``[n_beats]`` or a scalar.
+    Attributes:
+        x: ``float32 [n, *shape]``, C-contiguous: a beat ``[t]``, leads ``[c, t]``, a picture ``[c, h, w]``.
+        table: One row an example, numbered from 0. Optional columns: ``target`` (class index, or the number to
+            predict), ``part``, ``group`` (the patient; splits and bootstraps keep a group together), ``time``, and
+            ``record``, ``sample``, ``lead`` of a beat. Every other column is a named numeric feature.
     """
-    table = pd.DataFrame(values, columns=[str(i) for i in range(values.shape[1])], copy=False)
-    return table.assign(**{TARGET: target}, **columns)
+
+    x: Array
+    table: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.table):
+            raise BeatwiseError(f"There are {len(self.x):,} examples, and a table of {len(self.table):,} rows.")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.x.shape[1:]
+
+    def has(self, *columns: str) -> bool:
+        """Whether the table has all of these columns."""
+        return set(columns) <= set(self.table.columns)
+
+    @property
+    def target(self) -> Labels:
+        """Class indices, ``int64 [n]``, a copy.
+
+        Raises:
+            BeatwiseError: If the examples have no labels.
+        """
+        if not self.has(TARGET):
+            raise BeatwiseError(f"These {len(self):,} examples have no labels: the column {TARGET!r} is missing.")
+        return self.table[TARGET].to_numpy(dtype=np.int64, copy=True)
+
+    @property
+    def group(self) -> npt.NDArray[Any] | None:
+        """The group of each example, ``[n]``; None where it is not known."""
+        return self.table[GROUP].to_numpy() if self.has(GROUP) else None
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features."""
+        return [name for name in map(str, self.table.columns) if name not in RESERVED]
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """The features, one column each."""
+        return self.table[self.feature_names]
+
+    def take(self, rows: Rows) -> Examples:
+        """Some of the examples, by their numbers or by a mask, in that order."""
+        return Examples(self.x[rows], self.table.loc[rows].reset_index(drop=True))
+
+    def without(self, *columns: str) -> Examples:
+        """The same examples without some columns of the table."""
+        return Examples(self.x, self.table.drop(columns=list(columns), errors="ignore"))
+
+    def chunks(self) -> Iterator[Array]:
+        """``x``, :data:`CHUNK` rows at a time, as views."""
+        return (self.x[start : start + CHUNK] for start in range(0, max(len(self), 1), CHUNK))
+
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """A 64-bit key of each example's ``x`` and label, ``uint64 [n]``: equal examples have equal keys.
+
+        Two different examples share a key with a chance of about n²/2⁶⁵, 3e-10 for the 109,446 beats of MIT-BIH.
+        """
+        target = self.target.astype(np.float32) if self.has(TARGET) else np.zeros(len(self), np.float32)
+        out = np.empty(len(self), np.uint64)
+        for start in range(0, len(self), CHUNK):
+            # Adding 0 turns -0.0 into 0.0, so that values that compare equal have equal bytes.
+            values = self.x[start : start + CHUNK].reshape(-1, int(np.prod(self.shape))) + np.float32(0)
+            for row, (value, label) in enumerate(zip(values, target[start : start + CHUNK], strict=True), start):
+                digest = hashlib.blake2b(value, digest_size=8)
+                digest.update(label.tobytes())
+                out[row] = int.from_bytes(digest.digest(), "little")
+        return out
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over ``x`` and labels in order, followed by that of the features where there are some."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.x).data)
+        if self.has(TARGET):
+            digest.update(self._target_bytes())
+        if not self.feature_names:
+            return digest.hexdigest()
+        features = self.features.to_numpy(dtype=np.float32)
+        return digest.hexdigest() + hashlib.sha256(np.ascontiguousarray(features).data).hexdigest()
+
+    def _target_bytes(self) -> bytes:
+        target = self.table[TARGET].to_numpy()
+        return target.astype(np.int64 if target.dtype.kind in "iub" else np.float64).tobytes()
 
 
-def beat_keys(beats: pd.DataFrame) -> npt.NDArray[np.uint64]:
-    """A 64-bit key of every beat's signal and label: equal beats have equal keys, ``uint64 [n_beats]``.
-
-    Two different beats share a key with a chance of about n²/2⁶⁵, some 3e-10 for the 109,446 beats of MIT-BIH.
-    """
-    values = signals(beats)
-    # Adding 0 turns -0.0 into 0.0, so that beats that compare equal have equal bytes.
-    rows = np.column_stack([values + np.float32(0), labels(beats).astype(np.float32)])
-    return np.array(
-        [int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "little") for row in rows],
-        dtype=np.uint64,
-    )
-
-
-def fingerprint(beats: pd.DataFrame) -> str:
-    """SHA-256 over signals and labels in order: two tables with one fingerprint hold the same beats."""
-    digest = hashlib.sha256(signals(beats).tobytes())
-    digest.update(labels(beats).tobytes())
-    return digest.hexdigest()
-
-
-def fingerprints_of(*parts: pd.DataFrame) -> list[str]:
-    """One fingerprint a beats table: of signals, labels and, where they are known, RR intervals."""
-    return [fingerprint(part) + _rr_fingerprint(part) for part in parts]
-
-
-def _rr_fingerprint(beats: pd.DataFrame) -> str:
-    if not has_rr(beats):
-        return ""
-    return hashlib.sha256(beats[list(RR_COLUMNS)].to_numpy(dtype=np.float32).tobytes()).hexdigest()
+def concatenate(parts: Sequence[Examples]) -> Examples:
+    """Examples one after the other; their tables have the same columns."""
+    tables = pd.concat([part.table for part in parts], ignore_index=True)
+    return Examples(np.concatenate([part.x for part in parts]), tables)

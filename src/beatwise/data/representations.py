@@ -1,10 +1,16 @@
-"""Representations: what of a beat a model gets to see, by name, and the tensors made of them."""
+"""Representations: what a network gets to see of an example, by name, and the tensors made with them.
+
+A representation holds its options and what is fitted on the training part: the shape of the examples, and the means and
+deviations by which features and channels are standardised. It is stored with the model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,193 +19,354 @@ from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.data.examples import Labels, Signals, fingerprint, has_records, has_rr, labels, signal_columns, signals
-from beatwise.ecg.rr import RR_FEATURES, rr_features
+from beatwise.data.examples import CARRIED, CHUNK, TARGET, Array, Examples
+from beatwise.data.features import mean_and_sd, with_ratios
 
-Array = npt.NDArray[np.float32]
-REPRESENTATIONS: Registry[Callable[..., Array]] = Registry("representation")
+if TYPE_CHECKING:
+    from beatwise.tasks.base import Task
 
-# Beats that are transformed at once: bounds the memory that double-precision transforms take.
-CHUNK = 8192
-
-
-@REPRESENTATIONS.register("signal")
-def as_signal(values: Signals) -> Array:
-    """The signal as one channel, ``[n, 1, t]``."""
-    return values[:, None, :]
-
-
-@REPRESENTATIONS.register("signal_with_mask")
-def as_signal_with_mask(values: Signals) -> Array:
-    """The signal, and a second channel that is 1 within the beat and 0 on the padding behind it, ``[n, 2, t]``."""
-    return np.stack([values, beat_mask(values).astype(np.float32)], axis=1)
-
-
-@REPRESENTATIONS.register("image")
-def as_image(
-    values: Signals, *, height: Annotated[int, Field(ge=1)] = 16, width: Annotated[int, Field(ge=1)] = 12
-) -> Array:
-    """The signal padded with zeros and folded row by row into an image, ``[n, 1, height, width]``."""
-    room = height * width - values.shape[1]
-    if room < 0:
-        raise BeatwiseError(
-            f"An image of {height} × {width} holds {height * width} values, a beat has {values.shape[1]}. "
-            "Raise tensors.image.height or tensors.image.width."
-        )
-    return np.pad(values, ((0, 0), (0, room))).reshape(-1, 1, height, width)
-
-
-@REPRESENTATIONS.register("scalogram")
-def as_scalogram(values: Signals, *, scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 2.0, 3.0, 4.0)) -> Array:
-    """Continuous wavelet transform with the Mexican hat, one channel a scale, ``[n, n_scales, t]``."""
-    import pywt
-
-    out = np.empty((len(values), len(scales), values.shape[1]), dtype=np.float32)
-    for start in range(0, len(values), CHUNK):
-        try:
-            coefficients, _ = pywt.cwt(values[start : start + CHUNK], np.asarray(scales), "mexh", axis=-1)
-        except ValueError as error:
-            raise BeatwiseError(
-                f"tensors.scalogram.scales: {list(scales)} cannot be used ({error}). Use scales of about 1 and more."
-            ) from error
-        out[start : start + CHUNK] = coefficients.transpose(1, 0, 2)
-    return out
-
-
-def beat_mask(values: Signals) -> npt.NDArray[np.bool_]:
-    """True within a beat, False on the zeros behind its last non-zero value, ``[n, t]``."""
-    return np.logical_or.accumulate(values[:, ::-1] != 0, axis=1)[:, ::-1]
+Layout = Literal["series", "image"]
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """All that is needed to turn beats into the tensors of one model; stored with the model.
+class Fitted:
+    """What a representation takes from the training part, before it is resampled.
 
     Attributes:
-        use: Name of the representation.
-        options: Its options.
-        classes: Class names in the order of their indices.
-        beat_length: Samples of a beat.
-        aux_names: Names of the auxiliary features, empty where there are none.
-        aux_mean: Their means over the training part.
-        aux_sd: Their standard deviations over the training part.
+        shape: Shape of one example.
+        features: Names of the features that examples bring.
+        feature_names: Names of the features that a network gets: those and their ratios.
+        feature_mean: Their means.
+        feature_sd: Their standard deviations.
+        channel_mean: Means of the channels, where they are normalised.
+        channel_sd: Standard deviations of the channels, where they are normalised.
     """
 
-    use: str
-    options: dict[str, Any]
-    classes: tuple[str, ...]
-    beat_length: int
-    aux_names: tuple[str, ...] = ()
-    aux_mean: tuple[float, ...] = ()
-    aux_sd: tuple[float, ...] = ()
-
-    @classmethod
-    def fit(
-        cls,
-        train_beats: pd.DataFrame,
-        *,
-        use: str,
-        options: Mapping[str, Any],
-        classes: Sequence[str],
-        rr: bool = True,
-    ) -> TensorSpec:
-        """Take the means and deviations of the auxiliary features from the training part, before it is resampled.
-
-        Args:
-            train_beats: Beats table of the training part.
-            use: Name of the representation.
-            options: Its options, already checked.
-            classes: Class names.
-            rr: Whether to use the RR intervals where the beats carry them.
-        """
-        common = (use, dict(options), tuple(classes), len(signal_columns(train_beats)))
-        if not (rr and has_rr(train_beats)):
-            return cls(*common)
-        aux = rr_features(train_beats).astype(np.float64)
-        # A feature that is the same for every beat says nothing: it becomes 0 rather than a division by 0.
-        sd = np.where(aux.std(axis=0) > 0, aux.std(axis=0), 1.0)
-        return cls(*common, RR_FEATURES, tuple(aux.mean(axis=0).tolist()), tuple(sd.tolist()))
-
-    @classmethod
-    def from_dict(cls, metadata: Mapping[str, Any]) -> TensorSpec:
-        """The inverse of :meth:`to_dict`, from JSON, whose lists become tuples again."""
-        return cls(**{**_with_tuples(metadata), "options": _with_tuples(metadata["options"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+    shape: tuple[int, ...]
+    features: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    feature_mean: tuple[float, ...] = ()
+    feature_sd: tuple[float, ...] = ()
+    channel_mean: tuple[float, ...] = ()
+    channel_sd: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class TensorSet:
-    """Beats as a model takes them, with what identifies them.
+    """Examples as a network takes them.
 
     Attributes:
-        x: The representation, ``float32 [n, c, t]`` or ``[n, c, height, width]``.
-        aux: Auxiliary features, standardised on train, ``float32 [n, f]``; f = 0 where there are none.
-        y: Class indices, ``int64 [n]``.
-        spec: How they were made.
-        fingerprint: Of the beats they were made of.
-        record: Record names ``[n]``, or None where they are not known.
-        sample: R-peak samples, ``int64 [n]``, -1 for beats that were made; None where they are not known.
+        x: ``float32 [n, c, t]`` or ``[n, c, height, width]``.
+        aux: Features, standardised on train, ``float32 [n, f]``; f = 0 where there are none.
+        y: Encoded targets ``[n]``, class indices ``int64`` for a classification; None without labels.
+        representation: How ``x`` and ``aux`` were made.
+        task: How ``y`` was made.
+        fingerprint: Of the examples.
+        table: The columns of the examples that predictions carry on (group, time, record, sample).
     """
 
     x: Array
     aux: Array
-    y: Labels
-    spec: TensorSpec
+    y: npt.NDArray[Any] | None
+    representation: Representation
+    task: Task
     fingerprint: str
-    record: npt.NDArray[np.str_] | None = field(default=None)
-    sample: npt.NDArray[np.int64] | None = field(default=None)
+    table: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.x)
 
     @property
-    def labels(self) -> Labels:
-        """Encoded targets."""
+    def labels(self) -> npt.NDArray[Any]:
+        """The encoded targets.
+
+        Raises:
+            BeatwiseError: If the examples had no labels.
+        """
+        if self.y is None:
+            raise BeatwiseError("These examples have no labels: they can be predicted, but not trained on or measured.")
         return self.y
 
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> TensorSet:
+        """Some of the examples, by their numbers."""
+        y = None if self.y is None else self.y[rows]
+        table = self.table.iloc[rows].reset_index(drop=True)
+        return TensorSet(self.x[rows], self.aux[rows], y, self.representation, self.task, self.fingerprint, table)
+
+
+class Representation(ABC):
+    """How examples become the input of a network; an entry's keyword-only signature is the schema of its options.
+
+    Attributes:
+        name: Name in the registry.
+        layout: ``series`` for ``[c, t]``, ``image`` for ``[c, height, width]``.
+        masks_padding: Whether a channel marks the padding behind the last sample.
+        options: Its options.
+        fitted: What was fitted on train.
+    """
+
+    name: ClassVar[str]
+    layout: Layout = "series"
+    masks_padding: ClassVar[bool] = False
+    fitted: Fitted
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def transform(self, x: Array) -> Array:
+        """Map examples ``float32 [n, *shape]`` to ``[n, *input_shape]``."""
+
+    def to_samples(self, attribution: Array) -> Array:
+        """Attributions of ``[n, *input_shape]`` as attributions of the samples of a beat, ``float32 [n, t]``.
+
+        The channels of a series are added up.
+        """
+        return attribution.sum(axis=1)
+
+    def fit(self, train: Examples, *, features: bool = True) -> Self:
+        """A copy with the shape, and the means and deviations, of the training part.
+
+        Args:
+            train: The training part before resampling.
+            features: Whether to use the features that the examples have.
+        """
+        names = tuple(train.feature_names) if features else ()
+        fitted = Fitted(train.shape, names)
+        if names:
+            values = with_ratios(train.table[list(names)])
+            derived = tuple(map(str, values.columns))
+            # In order of rows, because the order of a sum decides its last digits.
+            mean, sd = mean_and_sd(np.ascontiguousarray(values.to_numpy(np.float32)).astype(np.float64))
+            fitted = replace(fitted, feature_names=derived, feature_mean=mean, feature_sd=sd)
+        channel_mean, channel_sd = self._fit_channels(train.x)
+        return self.with_fitted(replace(fitted, channel_mean=channel_mean, channel_sd=channel_sd))
+
+    def _fit_channels(self, x: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Means and deviations of the channels; empty where they are not normalised."""
+        return (), ()
+
+    def with_fitted(self, fitted: Fitted) -> Self:
+        """A copy with what was fitted."""
+        other = copy.copy(self)
+        other.fitted = fitted
+        return other
+
     @property
-    def task(self) -> Any:
-        """The task."""
-        from beatwise.tasks.classification.task import Classification
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features that a network gets."""
+        return self.fitted.feature_names
 
-        return Classification(self.spec.classes)
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example as a network takes it."""
+        return self.transform(np.zeros((1, *self.fitted.shape), dtype=np.float32)).shape[1:]
+
+    def aux(self, examples: Examples) -> Array:
+        """The features, standardised on train, ``float32 [n, f]``.
+
+        Raises:
+            BeatwiseError: If the examples lack a feature that the model was trained with.
+        """
+        fitted = self.fitted
+        if not fitted.features:
+            return np.zeros((len(examples), 0), dtype=np.float32)
+        if missing := [name for name in fitted.features if not examples.has(name)]:
+            raise BeatwiseError(
+                f"The model was trained with the features {', '.join(fitted.features)}, and these examples lack "
+                f"{', '.join(missing)}. Use a source that has them, or train with tensors.features=false."
+            )
+        values = with_ratios(examples.table[list(fitted.features)]).to_numpy(np.float32)
+        return ((values - np.asarray(fitted.feature_mean)) / np.asarray(fitted.feature_sd)).astype(np.float32)
+
+    def tensors(self, examples: Examples, task: Task) -> TensorSet:
+        """Examples as tensors.
+
+        Args:
+            examples: Of the shape of the training part.
+            task: Encodes the targets.
+
+        Raises:
+            BeatwiseError: If the examples are of another shape, or lack features that the model was trained with.
+        """
+        if examples.shape != self.fitted.shape:
+            raise BeatwiseError(
+                f"These examples have the shape {list(examples.shape)}, and the model was trained on "
+                f"{list(self.fitted.shape)}: they come from another source or segmentation rule."
+            )
+        carried = examples.table[[name for name in CARRIED if examples.has(name)]]
+        return TensorSet(
+            x=np.ascontiguousarray(self.transform(examples.x)),
+            aux=self.aux(examples),
+            y=task.encode(examples.table[TARGET]) if examples.has(TARGET) else None,
+            representation=self,
+            task=task,
+            fingerprint=examples.fingerprint,
+            table=carried,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"use": self.name, "options": self.options, "fitted": asdict(self.fitted)}
+
+    @staticmethod
+    def from_dict(stored: Mapping[str, Any]) -> Representation:
+        """The inverse of :meth:`to_dict`."""
+        made = representation(stored["use"], _with_tuples(stored["options"]))
+        return made.with_fitted(Fitted(**_with_tuples(stored["fitted"])))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Representation) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
 
 
-def _with_tuples(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in metadata.items()}
+REPRESENTATIONS: Registry[type[Representation]] = Registry("representation")
+R = TypeVar("R", bound=type[Representation])
 
 
-def build_tensors(beats: pd.DataFrame, spec: TensorSpec) -> TensorSet:
-    """Turn a beats table into tensors.
+def register(name: str) -> Callable[[R], R]:
+    """Decorate a representation to make it known under ``name``."""
+
+    def add(entry: R) -> R:
+        entry.name = name
+        REPRESENTATIONS.register(name)(entry)
+        return entry
+
+    return add
+
+
+def representation(use: str, options: Mapping[str, Any]) -> Representation:
+    """A representation by name, not fitted yet.
 
     Args:
-        beats: Beats table.
-        spec: The representation, and the means and deviations of the auxiliary features.
-
-    Raises:
-        BeatwiseError: If the beats are of another length, or lack the RR intervals that the specification needs.
+        use: Name in the registry.
+        options: Its options, already checked.
     """
-    values = signals(beats)
-    if values.shape[1] != spec.beat_length:
-        raise BeatwiseError(
-            f"These beats have {values.shape[1]} samples, the tensors to be built hold {spec.beat_length}: the beats "
-            "come from another source or segmentation rule than those that the model was trained on."
+    return REPRESENTATIONS[use](**options)
+
+
+@register("signal")
+class Signal(Representation):
+    """The signal of one lead as one channel, ``[n, 1, t]``; channels ``[n, c, t]`` as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def transform(self, x: Array) -> Array:
+        """Map ``[n, t]`` or ``[n, c, t]`` to ``[n, c, t]``, as a view."""
+        return x[:, None, :] if x.ndim == 2 else x
+
+
+@register("signal_with_mask")
+class SignalWithMask(Representation):
+    """The signal, and a second channel that is 1 within the beat and 0 on the padding behind it, ``[n, 2, t]``."""
+
+    masks_padding = True
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def transform(self, x: Array) -> Array:
+        """Map ``[n, t]`` to ``[n, 2, t]``."""
+        return np.stack([x, beat_mask(x).astype(np.float32)], axis=1)
+
+
+@register("image")
+class Folded(Representation):
+    """The signal padded with zeros and folded row by row into an image, ``[n, 1, height, width]``."""
+
+    layout = "image"
+
+    def __init__(self, *, height: Annotated[int, Field(ge=1)] = 16, width: Annotated[int, Field(ge=1)] = 12) -> None:
+        super().__init__(height=height, width=width)
+        self.height, self.width = height, width
+
+    def transform(self, x: Array) -> Array:
+        """Map ``[n, t]`` to ``[n, 1, height, width]``."""
+        room = self.height * self.width - x.shape[1]
+        if room < 0:
+            raise BeatwiseError(
+                f"An image of {self.height} × {self.width} holds {self.height * self.width} values, a beat has "
+                f"{x.shape[1]}. Raise tensors.image.height or tensors.image.width."
+            )
+        return np.pad(x, ((0, 0), (0, room))).reshape(-1, 1, self.height, self.width)
+
+    def to_samples(self, attribution: Array) -> Array:
+        """Unfold the image row by row."""
+        return attribution.reshape(len(attribution), -1)[:, : self.fitted.shape[0]]
+
+
+@register("scalogram")
+class Scalogram(Representation):
+    """Continuous wavelet transform with the Mexican hat, one channel a scale, ``[n, n_scales, t]``."""
+
+    def __init__(self, *, scales: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 2.0, 3.0, 4.0)) -> None:
+        super().__init__(scales=scales)
+        self.scales = scales
+
+    def transform(self, x: Array) -> Array:
+        """Map ``[n, t]`` to ``[n, n_scales, t]``."""
+        import pywt
+
+        out = np.empty((len(x), len(self.scales), x.shape[1]), dtype=np.float32)
+        # The transform computes in double precision: some rows at a time.
+        for start in range(0, len(x), CHUNK // 8):
+            rows = slice(start, start + CHUNK // 8)
+            try:
+                coefficients, _ = pywt.cwt(x[rows], np.asarray(self.scales), "mexh", axis=-1)
+            except ValueError as error:
+                raise BeatwiseError(
+                    f"tensors.scalogram.scales: {list(self.scales)} cannot be used ({error}). Use scales of about 1 "
+                    "and more."
+                ) from error
+            out[rows] = coefficients.transpose(1, 0, 2)
+        return out
+
+
+@register("identity")
+class Identity(Representation):
+    """Channels as the examples have them, ``[n, c, t]`` or ``[n, c, height, width]``, normalised if asked.
+
+    Examples ``[n, t]`` have one channel.
+    """
+
+    def __init__(self, *, normalise: bool = False) -> None:
+        super().__init__(normalise=normalise)
+        self.normalise = normalise
+
+    @property
+    def layout(self) -> Layout:  # type: ignore[override]
+        """That of the examples."""
+        return "image" if len(self.fitted.shape) == 3 else "series"
+
+    def _fit_channels(self, x: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if not self.normalise:
+            return (), ()
+        x = x[:, None] if x.ndim == 2 else x
+        axes = (0, *range(2, x.ndim))
+        mean = x.mean(axis=axes, dtype=np.float64)
+        sd = x.std(axis=axes, dtype=np.float64)
+        return tuple(mean.tolist()), tuple(np.where(sd > 0, sd, 1.0).tolist())
+
+    def transform(self, x: Array) -> Array:
+        """Return ``x``, each channel with mean 0 and deviation 1 over the training part if asked."""
+        x = x[:, None] if x.ndim == 2 else x
+        if not self.normalise:
+            return x
+        behind = (1,) * (x.ndim - 2)
+        mean, sd = (
+            np.asarray(values, dtype=np.float32).reshape(-1, *behind)
+            for values in (self.fitted.channel_mean, self.fitted.channel_sd)
         )
-    if spec.aux_names and not has_rr(beats):
-        raise BeatwiseError(
-            "These tensors carry RR features, and the beats have no RR columns. Use a source with records, or train "
-            "with tensors.rr=false."
-        )
-    aux = np.zeros((len(beats), 0), dtype=np.float32)
-    if spec.aux_names:
-        aux = ((rr_features(beats) - np.asarray(spec.aux_mean)) / np.asarray(spec.aux_sd)).astype(np.float32)
-    known = has_records(beats)
-    return TensorSet(
-        x=np.ascontiguousarray(REPRESENTATIONS[spec.use](values, **spec.options)),
-        aux=aux,
-        y=labels(beats),
-        spec=spec,
-        fingerprint=fingerprint(beats),
-        record=beats["record"].fillna("").to_numpy(dtype=str) if known else None,
-        sample=beats["sample"].fillna(-1).to_numpy(dtype=np.int64) if known else None,
-    )
+        return (x - mean) / sd
+
+
+def beat_mask(x: Array) -> npt.NDArray[np.bool_]:
+    """True up to the last sample of a beat that is not zero, False on the padding behind it, ``[n, t]``."""
+    return np.logical_or.accumulate(x[:, ::-1] != 0, axis=1)[:, ::-1]
+
+
+def _with_tuples(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists, as JSON has them, as the tuples that they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}

@@ -41,11 +41,11 @@ class Tensors(Choice):
 
     Attributes:
         use: Name of the representation, or ``auto`` for the one that the model is made for.
-        rr: Whether to add RR features where the beats carry RR intervals.
+        features: Whether to use the features that the examples have, RR intervals for instance, and their ratios.
     """
 
     registry = REPRESENTATIONS
-    rr: bool = True
+    features: bool = True
 
     def check(self, registry: Registry[Any], key: str = "") -> None:
         """As for every choice; ``auto`` is known too."""

@@ -1,4 +1,4 @@
-"""What the three parts hold, and what they share: counts, lengths, duplicates, records that stand in two parts."""
+"""What the three parts hold and what they share: counts, lengths, duplicates, groups that are in two parts."""
 
 from __future__ import annotations
 
@@ -7,34 +7,40 @@ from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from beatwise.data.examples import beat_keys, has_records, labels, signals
+from beatwise.data.examples import Examples
 from beatwise.data.representations import beat_mask
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def summarise_data(parts: Mapping[str, pd.DataFrame], classes: Sequence[str], sample_rate: float) -> dict[str, Any]:
+def beat_lengths(beats: Examples) -> npt.NDArray[np.int64]:
+    """Samples of each beat ``[n, t]`` without its padding, ``int64 [n]``."""
+    return np.concatenate([beat_mask(x).sum(axis=1) for x in beats.chunks()])
+
+
+def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float) -> dict[str, Any]:
     """Describe the parts of a split.
 
     Args:
-        parts: Beats table of each part.
+        parts: The examples of each part, beats ``[n, t]``.
         classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz) of the signal columns.
+        sample_rate: Samples per second (Hz).
 
     Returns:
-        Plain data: ``parts`` (beats, count and share of each class, number of records), ``length_ms`` (quantiles of the
-        beats' length without padding, by class, over all parts), ``padding_share``, ``duplicates`` (beats that repeat
-        an earlier one ``within`` a part, beats of a part that stand ``across`` in another), and ``records`` (``known``,
-        and which stand in two parts).
+        Plain data: ``parts`` (examples, count and share of each class, number of records), ``length_ms`` (quantiles of
+        the beats' length without padding, by class, over all parts), ``padding_share``, ``duplicates`` (examples that
+        repeat an earlier one ``within`` a part, examples of a part that are ``across`` in another), and ``records``
+        (``known``, and which are in two parts).
     """
-    length = {name: beat_mask(signals(beats)).sum(axis=1) for name, beats in parts.items()}
-    target = {name: labels(beats) for name, beats in parts.items()}
-    keys = {name: beat_keys(beats) for name, beats in parts.items()}
+    length = {name: beat_lengths(beats) for name, beats in parts.items()}
+    target = {name: beats.target for name, beats in parts.items()}
+    keys = {name: beats.keys() for name, beats in parts.items()}
     all_lengths = np.concatenate(list(length.values())) / sample_rate * 1000
     all_targets = np.concatenate(list(target.values()))
-    n_samples = signals(next(iter(parts.values()))).shape[1]
+    (n_samples,) = next(iter(parts.values())).shape
     pairs = list(combinations(parts, 2))
     return {
         "classes": list(classes),
@@ -47,17 +53,13 @@ def summarise_data(parts: Mapping[str, pd.DataFrame], classes: Sequence[str], sa
                 "shares": {
                     label: float((target[name] == i).sum() / max(len(beats), 1)) for i, label in enumerate(classes)
                 },
-                "records": int(beats["record"].nunique()) if has_records(beats) else None,
+                "records": int(beats.table["record"].nunique()) if beats.has("record") else None,
             }
             for name, beats in parts.items()
         },
         "length_ms": {
             label: dict(
-                zip(
-                    map(str, QUANTILES),
-                    np.quantile(all_lengths[all_targets == i], QUANTILES).tolist(),
-                    strict=True,
-                )
+                zip(map(str, QUANTILES), np.quantile(all_lengths[all_targets == i], QUANTILES).tolist(), strict=True)
             )
             for i, label in enumerate(classes)
             if (all_targets == i).any()
@@ -71,23 +73,23 @@ def summarise_data(parts: Mapping[str, pd.DataFrame], classes: Sequence[str], sa
     }
 
 
-def drop_duplicates(parts: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Take beats out of train that stand in validation or test too, and out of validation that stand in test.
+def drop_duplicates(parts: Mapping[str, Examples]) -> dict[str, Examples]:
+    """Remove from train what is in validation or test too, and from validation what is in test.
 
     Args:
-        parts: Beats table of ``train``, ``val`` and ``test``; test is left as it is.
+        parts: The examples of ``train``, ``val`` and ``test``; test is left as it is.
     """
-    keys = {name: beat_keys(beats) for name, beats in parts.items()}
+    keys = {name: beats.keys() for name, beats in parts.items()}
     known = {
         "train": np.concatenate([keys["val"], keys["test"]]),
         "val": keys["test"],
         "test": np.zeros(0, dtype=np.uint64),
     }
-    return {name: beats[~np.isin(keys[name], known[name])].reset_index(drop=True) for name, beats in parts.items()}
+    return {name: beats.take(np.flatnonzero(~np.isin(keys[name], known[name]))) for name, beats in parts.items()}
 
 
-def _shared_records(parts: Mapping[str, pd.DataFrame], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    if not all(has_records(beats) for beats in parts.values()):
+def _shared_records(parts: Mapping[str, Examples], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    if not all(beats.has("record") for beats in parts.values()):
         return {"known": False, "shared": {}}
-    records = {name: set(beats["record"].astype(str)) for name, beats in parts.items()}
+    records = {name: set(beats.table["record"].astype(str)) for name, beats in parts.items()}
     return {"known": True, "shared": {f"{a} and {b}": sorted(records[a] & records[b]) for a, b in pairs}}

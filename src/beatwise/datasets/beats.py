@@ -1,4 +1,4 @@
-"""The beats of a source as one table, whichever of its layouts lies on the disk."""
+"""The beats of a source as examples, whichever of its layouts is on the disk."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import PART, TARGET
+from beatwise.data.contracts import check_numeric, listed
+from beatwise.data.examples import PART, TARGET, Array, Examples
+from beatwise.ecg.beats import signal_columns, table_of, with_group
 
 Layout = dict[str, list[Path]]
 
 
-class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
-    """Read-only: the files of one source as the table ``raw_beats``, with a column ``part``.
+class BeatsDataset(AbstractDataset[None, Examples]):
+    """Read-only: the files of one source as the examples ``raw_beats``, with a column ``part``.
 
     A source may come in several layouts (parquet or CSV; with or without a test part). The first layout whose files are
     all there is read. CSV files have no header and the label in the last column, as Kaggle's have; parquet files
@@ -52,34 +55,41 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
         self._how_to_get = how_to_get
         self.metadata = metadata
 
-    def load(self) -> pd.DataFrame:
+    def load(self) -> Examples:
         """Read every file of the layout that is there.
 
         Returns:
-            The rows of all parts, one after the other, with ``part``; ``attrs["files"]`` names the files of each part.
+            The beats of all parts, one after the other, with ``part``; ``table.attrs["files"]`` names the files of each
+            part.
 
         Raises:
             DatasetError: If no layout is there in full; if a file cannot be read, or the files do not have the same
                 columns (then a BeatwiseError is its cause).
         """
         layout = self._there()
-        tables: list[pd.DataFrame] = []
-        first = next(iter(layout.values()))[0]
-        for part, files in layout.items():
-            for file in files:
-                table = self._read(file)
-                if part != "all":
-                    table[PART] = part
-                if tables and set(table.columns) != set(tables[0].columns):
-                    differ = ", ".join(sorted(map(str, set(table.columns) ^ set(tables[0].columns))))
-                    raise BeatwiseError(
-                        f"{file.absolute()} does not have the columns of {first.absolute()}; they differ in: {differ}. "
-                        "All files of a source need the same columns."
-                    )
-                tables.append(table)
-        beats = pd.concat(tables, ignore_index=True)
-        beats.attrs = {"files": {part: [str(file.absolute()) for file in files] for part, files in layout.items()}}
-        return beats
+        files = [(part, _open(file)) for part, paths in layout.items() for file in paths]
+        first = files[0][1]
+        for _, file in files[1:]:
+            if differ := sorted(set(file.columns) ^ set(first.columns)):
+                raise BeatwiseError(
+                    f"{file.path.absolute()} does not have the columns of {first.path.absolute()}; they differ in: "
+                    f"{', '.join(differ)}. All files of a source need the same columns."
+                )
+        if gaps := [name for name in first.signals if name not in first.columns]:
+            raise BeatwiseError(
+                f'Missing column {listed(gaps)}. ({first.path.absolute()}) The signal columns are named "0", "1", … '
+                "without a gap."
+            )
+        ends = np.cumsum([0, *(file.n_rows for _, file in files)])
+        # One array for all parts, filled column by column: the table is never in memory twice.
+        x = np.empty((ends[-1], len(first.signals)), dtype=np.float32)
+        tables = []
+        for (part, file), start, end in zip(files, ends, ends[1:], strict=False):
+            rest = file.read(x[start:end])
+            tables.append(rest if part == "all" else rest.assign(**{PART: part}))
+        table = with_group(pd.concat(tables, ignore_index=True))
+        table.attrs = {"files": {part: [str(file.absolute()) for file in paths] for part, paths in layout.items()}}
+        return Examples(x, table)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows of the first file, for kedro-viz.
@@ -91,8 +101,11 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
             DatasetError: If no layout is there in full.
         """
         (part, (first, *_)), *_ = self._there().items()
-        table = self._read(first, nrows)
-        return TablePreview((table if part == "all" else table.assign(part=part)).to_dict(orient="split"))
+        file = _open(first)
+        x = np.empty((file.n_rows, len(file.signals)), dtype=np.float32)
+        rest = file.read(x)
+        table = table_of(Examples(x, rest if part == "all" else rest.assign(**{PART: part})))
+        return TablePreview(table.iloc[:nrows].to_dict(orient="split"))
 
     def save(self, data: None) -> None:
         """Refuse: a source is never written.
@@ -120,25 +133,77 @@ class BeatsDataset(AbstractDataset[None, pd.DataFrame]):
             None,
         )
 
-    @staticmethod
-    def _read(file: Path, nrows: int | None = None) -> pd.DataFrame:
-        try:
-            if file.suffix == ".csv":
-                table = pd.read_csv(file, header=None, low_memory=False, nrows=nrows)
-                return table.set_axis([*map(str, range(table.shape[1] - 1)), TARGET], axis="columns")
-            table = pd.read_parquet(file).iloc[:nrows]
-        except (OSError, ValueError) as error:  # pyarrow's and pandas' errors are both
-            kind = "CSV" if file.suffix == ".csv" else "parquet"
-            raise BeatwiseError(
-                f"{file.absolute()} cannot be read as {kind} ({error}). It may be truncated or of another format: "
-                "fetch it again."
-            ) from error
-        table.attrs = {}
-        table.columns = table.columns.map(str)
-        return table
-
     def _exists(self) -> bool:
         return self._present() is not None
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder), "layouts": [list(layout) for layout in self._layouts]}
+
+
+class _BeatsFile:
+    """One file of beats: its columns, and a way to read them into an array that is there already."""
+
+    def __init__(self, path: Path, columns: Sequence[str], n_rows: int) -> None:
+        self.path, self.n_rows = path, n_rows
+        self.columns = list(map(str, columns))
+        self.signals = signal_columns(self.columns)
+
+    def read(self, x: Array) -> pd.DataFrame:
+        """Fill ``x`` ``float32 [n, t]`` with the signals; return the other columns."""
+        raise NotImplementedError
+
+    def _fill(self, x: Array, column: int, values: pd.Series) -> None:
+        """Put one signal column into the array.
+
+        Raises:
+            BeatwiseError: If it does not hold numbers.
+        """
+        values.attrs = {}
+        table = values.to_frame(self.signals[column])
+        table.attrs = {"files": {"all": [str(self.path.absolute())]}}
+        check_numeric(table, self.signals[column])
+        x[:, column] = values.to_numpy(dtype=np.float32, na_value=np.nan)
+
+
+class _ParquetBeats(_BeatsFile):
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(path)
+        schema = self._file.schema_arrow
+        index = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
+        super().__init__(path, [name for name in schema.names if name not in index], self._file.metadata.num_rows)
+
+    def read(self, x: Array) -> pd.DataFrame:
+        for column, name in enumerate(self.signals):
+            self._fill(x, column, self._file.read(columns=[name], use_pandas_metadata=False)[name].to_pandas())
+        others = [name for name in self.columns if name not in {*self.signals}]
+        return self._file.read(columns=others, use_pandas_metadata=False).to_pandas(ignore_metadata=True)
+
+
+class _CSVBeats(_BeatsFile):
+    """No header, the label in the last column, as Kaggle's files."""
+
+    def __init__(self, path: Path) -> None:
+        self._table = pd.read_csv(path, header=None, low_memory=False)
+        names = [*map(str, range(self._table.shape[1] - 1)), TARGET]
+        self._table.columns = pd.Index(names)
+        super().__init__(path, names, len(self._table))
+
+    def read(self, x: Array) -> pd.DataFrame:
+        for column, name in enumerate(self.signals):
+            self._fill(x, column, self._table[name])
+        return self._table.drop(columns=self.signals)
+
+
+def _open(path: Path) -> _BeatsFile:
+    try:
+        return _CSVBeats(path) if path.suffix == ".csv" else _ParquetBeats(path)
+    except BeatwiseError:
+        raise
+    except (OSError, ValueError) as error:  # pyarrow's and pandas' errors are both
+        kind = "CSV" if path.suffix == ".csv" else "parquet"
+        raise BeatwiseError(
+            f"{path.absolute()} cannot be read as {kind} ({error}). It may be truncated or of another format: fetch it "
+            "again."
+        ) from error

@@ -62,7 +62,8 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
     def preview(self) -> JSONPreview:
         """What it is and how it was made, without its history, for kedro-viz."""
         stored = json.loads((Path(str(self._get_load_path())) / CONFIG).read_text(encoding="utf-8"))
-        return JSONPreview(json.dumps({name: stored[name] for name in ("metadata", "input_shape", "spec", "config")}))
+        shown = ("metadata", "input_shape", "representation", "task", "config")
+        return JSONPreview(json.dumps({name: stored[name] for name in shown}))
 
     def resolve_load_version(self) -> str | None:
         """The version to load: the one asked for, the best on validation, or the latest."""

@@ -1,4 +1,4 @@
-"""Tensors of one part as a safetensors file."""
+"""Tensors of one part as a folder of NumPy arrays that are mapped into memory, not read."""
 
 from __future__ import annotations
 
@@ -8,57 +8,62 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 
 from beatwise.core.files import written_whole
-from beatwise.data.representations import TensorSet, TensorSpec
+from beatwise.data.representations import Representation, TensorSet
+from beatwise.tasks.base import Task
+
+ARRAYS = ("x", "aux", "y")
+CONFIG, TABLE = "tensors.json", "table.parquet"
 
 
 class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
-    """A ``TensorSet``: arrays as tensors, the rest as JSON in the header."""
+    """A :class:`~beatwise.data.representations.TensorSet`: arrays as ``.npy``, the rest as JSON and parquet."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Name the file.
+        """Name the folder.
 
         Args:
-            filepath: The ``.safetensors`` file.
+            filepath: The folder.
             metadata: Kept for plugins such as kedro-viz.
         """
         self._path = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> TensorSet:
-        """Read the file."""
-        from safetensors import safe_open
-
-        with safe_open(self._path, framework="numpy") as file:
-            metadata = json.loads(file.metadata()["beatwise"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        index = arrays.pop("record_index", None)
+        """Map the arrays: what a training does not touch is never in memory."""
+        stored = json.loads((self._path / CONFIG).read_text(encoding="utf-8"))
+        # Copy-on-write, because torch warns of arrays that cannot be written to.
+        arrays: dict[str, Any] = {
+            name: np.load(path, mmap_mode="c") if (path := self._path / f"{name}.npy").is_file() else None
+            for name in ARRAYS
+        }
         return TensorSet(
-            x=arrays["x"],
-            aux=arrays["aux"],
-            y=arrays["y"],
-            spec=TensorSpec.from_dict(metadata["spec"]),
-            fingerprint=metadata["fingerprint"],
-            record=None if index is None else np.asarray(metadata["records"], dtype=str)[index],
-            sample=arrays.get("sample"),
+            **arrays,
+            representation=Representation.from_dict(stored["representation"]),
+            task=Task.from_dict(stored["task"]),
+            fingerprint=stored["fingerprint"],
+            # Parquet does not count the rows of a table without columns.
+            table=pd.read_parquet(self._path / TABLE).reindex(pd.RangeIndex(len(arrays["x"]))),
         )
 
     def save(self, data: TensorSet) -> None:
-        """Write the file, in whole or not at all."""
-        from safetensors.numpy import save_file
-
-        arrays = {"x": data.x, "aux": data.aux, "y": data.y}
-        metadata: dict[str, Any] = {"spec": data.spec.to_dict(), "fingerprint": data.fingerprint}
-        if data.record is not None and data.sample is not None:
-            # safetensors holds no text: record names stand in the header, their numbers beside the beats.
-            records, index = np.unique(data.record, return_inverse=True)
-            arrays |= {"record_index": index.astype(np.int32), "sample": data.sample}
-            metadata["records"] = records.tolist()
-        with written_whole(self._path) as path:
-            save_file(arrays, path, metadata={"beatwise": json.dumps(metadata)})
+        """Write the folder, in whole or not at all."""
+        stored = {
+            "representation": data.representation.to_dict(),
+            "task": data.task.to_dict(),
+            "fingerprint": data.fingerprint,
+        }
+        with written_whole(self._path) as folder:
+            folder.mkdir()
+            for name in ARRAYS:
+                if (array := getattr(data, name)) is not None:
+                    np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            data.table.to_parquet(folder / TABLE)
+            (folder / CONFIG).write_text(json.dumps(stored), encoding="utf-8")
 
     def preview(self) -> ImagePreview:
         """A few waveforms of each class, for kedro-viz."""
@@ -66,11 +71,11 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
         from beatwise.figures.style import to_png
 
         data = self.load()
-        png = to_png(plot_waveforms(data.x, data.y, data.spec.classes))
+        png = to_png(plot_waveforms(data.x, data.labels, getattr(data.task, "classes", ("",))))
         return ImagePreview(base64.b64encode(png).decode("ascii"))
 
     def _exists(self) -> bool:
-        return self._path.is_file()
+        return (self._path / CONFIG).is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._path)}

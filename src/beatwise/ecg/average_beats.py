@@ -8,17 +8,17 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from beatwise.data.examples import labels, signals
-from beatwise.data.representations import beat_mask
+from beatwise.data.examples import Examples
+from beatwise.data.summary import beat_lengths
 
 QUANTILES: Final = (0.05, 0.95)
 
 
-def average_beats(beats: pd.DataFrame, classes: Sequence[str], sample_rate: float) -> pd.DataFrame:
+def average_beats(beats: Examples, classes: Sequence[str], sample_rate: float) -> pd.DataFrame:
     """Mean and spread of each class, of the beats that have not ended yet.
 
     Args:
-        beats: Beats table.
+        beats: Beats ``[n, t]``.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
 
@@ -27,8 +27,8 @@ def average_beats(beats: pd.DataFrame, classes: Sequence[str], sample_rate: floa
         ``beats`` (that go on), ``mean``, ``low`` and ``high`` (between them are nine of ten beats). A class without
         beats has no row.
     """
-    values, target = signals(beats), labels(beats)
-    length = beat_mask(values).sum(axis=1)
+    values, target = beats.x, beats.target
+    length = beat_lengths(beats)
     rows = []
     for index, label in enumerate(classes):
         own, ends = values[target == index], length[target == index]

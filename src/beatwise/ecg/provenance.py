@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import IDENTITY_COLUMNS, PART, RR_COLUMNS, beat_keys
+from beatwise.data.examples import IDENTITY_COLUMNS, PART, Examples
+from beatwise.data.features import RR_COLUMNS
 
 
-def recover_provenance(raw_beats: pd.DataFrame, beats: pd.DataFrame) -> pd.DataFrame:
+def recover_provenance(raw_beats: Examples, beats: Examples) -> pd.DataFrame:
     """Find the record, R-peak sample and RR intervals of every row by its content.
 
     A row and a segmented beat belong together when their signal and label are equal to the last bit. Where several
@@ -28,8 +29,10 @@ def recover_provenance(raw_beats: pd.DataFrame, beats: pd.DataFrame) -> pd.DataF
         BeatwiseError: If a row is equal to no segmented beat.
     """
     origin = [*IDENTITY_COLUMNS, *RR_COLUMNS]
-    candidates = beats[origin].assign(key=beat_keys(beats)).sort_values(["record", "sample"], kind="stable")
-    rows = raw_beats[[PART]].assign(key=beat_keys(raw_beats), row=raw_beats.groupby(PART, sort=False).cumcount())
+    candidates = beats.table[origin].assign(key=beats.keys()).sort_values(["record", "sample"], kind="stable")
+    rows = raw_beats.table[[PART]].assign(
+        key=raw_beats.keys(), row=raw_beats.table.groupby(PART, sort=False).cumcount()
+    )
     for table in (candidates, rows):
         table["nth"] = table.groupby("key", sort=False).cumcount()
     n_equal = candidates.groupby("key").size()

@@ -6,20 +6,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from beatwise.data.examples import RR_COLUMNS
+from beatwise.data.features import RR_COLUMNS
 
 LOCAL_INTERVALS: Final = 10
-
-# Ratios say "early for this patient, here and now", which a plain interval in seconds does not.
-RATIOS: Final = (
-    ("rr_before", "rr_local_mean"),
-    ("rr_after", "rr_local_mean"),
-    ("rr_before", "rr_record_mean"),
-    ("rr_before", "rr_after"),
-)
-RR_FEATURES: Final = (*RR_COLUMNS, *(f"{top}/{bottom}" for top, bottom in RATIOS))
 
 
 def rr_intervals(peaks: npt.NDArray[np.int64], sample_rate: float) -> dict[str, npt.NDArray[np.float32]]:
@@ -34,7 +24,7 @@ def rr_intervals(peaks: npt.NDArray[np.int64], sample_rate: float) -> dict[str, 
         sample_rate: Samples per second (Hz).
 
     Returns:
-        The columns of ``RR_COLUMNS``, each ``float32 [n_beats]``, in seconds.
+        The columns of :data:`~beatwise.data.features.RR_COLUMNS`, each ``float32 [n_beats]``, in seconds.
     """
     intervals = np.diff(peaks) / sample_rate
     cumulative = np.concatenate([[0.0], np.cumsum(intervals)])
@@ -49,17 +39,3 @@ def rr_intervals(peaks: npt.NDArray[np.int64], sample_rate: float) -> dict[str, 
         np.full(len(peaks), intervals.mean()),
     )
     return {name: values.astype(np.float32) for name, values in zip(RR_COLUMNS, columns, strict=True)}
-
-
-def rr_features(beats: pd.DataFrame) -> npt.NDArray[np.float32]:
-    """The intervals and their ratios, in the order of :data:`RR_FEATURES`, ``float32 [n_beats, 8]``.
-
-    Ratios are taken here and not carried as columns, so that a beat made by interpolation between two others has ratios
-    that agree with its intervals.
-
-    Args:
-        beats: Beats table with the RR columns.
-    """
-    intervals = [beats[name].to_numpy(np.float32) for name in RR_COLUMNS]
-    ratios = [beats[top].to_numpy(np.float32) / beats[bottom].to_numpy(np.float32) for top, bottom in RATIOS]
-    return np.column_stack(intervals + ratios)

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.data.examples import Signals, beats_table
+from beatwise.data.examples import Array
+from beatwise.ecg.beats import beats_table
 from beatwise.ecg.records import Record
 from beatwise.ecg.rr import rr_intervals
 
@@ -22,7 +23,7 @@ BEAT_SYMBOLS: Final = tuple("NLRBAaJSVrFejnE/fQ?")
 UNICODE_LATIN: Final = 256
 IS_BEAT: Final = np.isin(np.arange(UNICODE_LATIN), [ord(symbol) for symbol in BEAT_SYMBOLS])
 
-Rule = Callable[..., Signals]
+Rule = Callable[..., Array]
 RULES: Registry[Rule] = Registry("segmentation rule")
 
 
@@ -35,7 +36,7 @@ def cut_kaggle(
     *,
     n_samples: Annotated[int, Field(ge=2)] = 187,
     keep_every: Annotated[int, Field(ge=1)] = 3,
-) -> Signals:
+) -> Array:
     """Cut beats the way the Kaggle "ECG Heartbeat Categorization" set was made, to the last bit.
 
     From the R peak on, r₁ + 0.2 r₂ raw samples, r₁ and r₂ being the next two intervals between annotations of any kind
@@ -95,7 +96,7 @@ def cut_window(
     before: Annotated[float, Field(ge=0, le=5)] = 0.35,
     after: Annotated[float, Field(gt=0, le=5)] = 0.55,
     rate: Annotated[float, Field(gt=0, le=1000)] = 120.0,
-) -> Signals:
+) -> Array:
     """Cut a window of fixed length around every R peak, at a rate of one's choice.
 
     The record is resampled as a whole (polyphase filter, ``scipy.signal.resample_poly``) before it is cut, so that no
@@ -131,7 +132,7 @@ def cut_window(
     return windows
 
 
-def _scale(windows: Signals, low: Signals, high: Signals) -> None:
+def _scale(windows: Array, low: Array, high: Array) -> None:
     """Min–max scale every row, in place.
 
     Single precision gives the very bits that double precision rounded to single gives, as Kaggle's rows were made: ADC

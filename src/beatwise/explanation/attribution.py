@@ -11,8 +11,8 @@ import pandas as pd
 from torch import nn
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import Labels, Signals, fingerprint, signals
-from beatwise.data.representations import Array, TensorSet, beat_mask
+from beatwise.data.examples import Array, Examples, Labels
+from beatwise.data.representations import TensorSet, beat_mask
 from beatwise.explanation.methods import AUX, DRAWN, HIT, MEAN, MISTAKE
 from beatwise.explanation.saliency import (
     Attributions,
@@ -20,7 +20,6 @@ from beatwise.explanation.saliency import (
     grad_cam,
     integrated_gradients,
     last_time_layer,
-    to_samples,
 )
 from beatwise.explanation.settings import Explain
 from beatwise.networks.base import SelfFitting
@@ -37,7 +36,7 @@ TOLERANCE: Final = 1e-3
 def explain_beats(
     model: TrainedModel,
     tensors: TensorSet,
-    beats: pd.DataFrame,
+    beats: Examples,
     predictions: pd.DataFrame,
     explain: Explain,
     seed: int,
@@ -50,7 +49,7 @@ def explain_beats(
     Args:
         model: A trained model.
         tensors: Tensors of the beats, made by the model's own specification.
-        beats: Beats table.
+        beats: Beats ``[n, t]``.
         predictions: Predictions table of the same beats.
         explain: Beats of each class that are drawn, and steps of the integral.
         seed: Seed of the draw.
@@ -73,15 +72,15 @@ def explain_beats(
     chosen = choose_beats(predictions, explain.beats_per_class, seed)
     _check_origin(model, tensors, beats, predictions, chosen["beat"].to_numpy())
     rows, explained = chosen["beat"].to_numpy(np.int64), chosen["explained"].to_numpy(np.int64)
-    values = signals(beats)[rows]
+    values = beats.x[rows]
     if isinstance(model.network, SelfFitting):
         # Its outputs are constant almost everywhere: there is no gradient to explain them by.
         nothing = np.zeros(0, dtype=np.float32)
         none = chosen.iloc[:0].assign(difference=nothing, trace=nothing, gap=nothing)
         return saliency_table(none, values[:0], values[:0], None), none
     attributed, cam = explain_rows(model.network, tensors, values, rows, explained, explain.steps)
-    trace = to_samples(attributed.x, tensors.spec)
-    by_aux = {f"{AUX}{name}": attributed.aux[:, i] for i, name in enumerate(tensors.spec.aux_names)}
+    trace = tensors.representation.to_samples(attributed.x)
+    by_aux = {f"{AUX}{name}": attributed.aux[:, i] for i, name in enumerate(tensors.representation.feature_names)}
     total = attributed.x.reshape(len(rows), -1).sum(axis=1)
     gap = attributed.difference - total - attributed.aux.sum(axis=1)
     numbers = {"difference": attributed.difference, "trace": total, **by_aux, "gap": gap}
@@ -131,7 +130,7 @@ def choose_beats(predictions: pd.DataFrame, per_class: int, seed: int) -> pd.Dat
 
 
 def explain_rows(
-    network: nn.Module, tensors: TensorSet, values: Signals, rows: Rows, explained: Labels, steps: int
+    network: nn.Module, tensors: TensorSet, values: Array, rows: Rows, explained: Labels, steps: int
 ) -> tuple[Attributions, Array | None]:
     """Integrated gradients and Grad-CAM of some beats.
 
@@ -147,13 +146,13 @@ def explain_rows(
         Attributions; and Grad-CAM at every sample, ``float32 [n, t]``, None where it is not defined.
     """
     x, aux = tensors.x[rows], tensors.aux[rows]
-    baseline = baseline_inputs(values, tensors.spec)
+    baseline = baseline_inputs(values, tensors.representation)
     attributed = integrated_gradients(network, x, aux, baseline, explained, steps=steps)
     layer = last_time_layer(network, x, aux)
     return attributed, None if layer is None else grad_cam(network, x, aux, explained, layer)
 
 
-def saliency_table(chosen: pd.DataFrame, values: Signals, trace: Array, cam: Array | None) -> pd.DataFrame:
+def saliency_table(chosen: pd.DataFrame, values: Array, trace: Array, cam: Array | None) -> pd.DataFrame:
     """The means of the drawn beats and the single beats, one row a sample, as :func:`explain_beats` says.
 
     Args:
@@ -195,12 +194,12 @@ def _mean_within(values: Array, within: npt.NDArray[np.bool_]) -> Floats:
 
 
 def _check_origin(
-    model: TrainedModel, tensors: TensorSet, beats: pd.DataFrame, predictions: pd.DataFrame, rows: Rows
+    model: TrainedModel, tensors: TensorSet, beats: Examples, predictions: pd.DataFrame, rows: Rows
 ) -> None:
     """Refuse predictions that are not the model's own of these very beats."""
-    same_beats = tensors.fingerprint == fingerprint(beats) and predictions["target"].tolist() == tensors.y.tolist()
+    same_beats = tensors.fingerprint == beats.fingerprint and predictions["target"].tolist() == tensors.labels.tolist()
     if same_beats:
-        some = TensorSet(tensors.x[rows], tensors.aux[rows], tensors.y[rows], tensors.spec, tensors.fingerprint)
+        some = tensors.take(rows)
         difference = np.abs(model.probabilities(some) - probabilities(predictions)[rows])
         if difference.max(initial=0) < TOLERANCE:
             return

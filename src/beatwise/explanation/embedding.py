@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beatwise.data.examples import Labels
-from beatwise.data.representations import Array, TensorSet
+from beatwise.data.examples import Array, Labels
+from beatwise.data.representations import TensorSet
 from beatwise.explanation.projections import PROJECTIONS
 from beatwise.tasks.classification.predictions import probabilities
 from beatwise.training.trained_model import TrainedModel
@@ -45,16 +45,16 @@ def embed_beats(
         the plane that is not near in the space), ``variance`` (share that the plane holds, of a projection that is
         linear, else None).
     """
-    rows = draw_beats(tensors.y, at_most, seed)
+    rows = draw_beats(tensors.labels, at_most, seed)
     features = penultimate_features(model, tensors, rows)
     prediction = predictions["prediction"].to_numpy(np.int64)[rows]
     table = pd.DataFrame(
         {
             "beat": rows,
-            "target": tensors.y[rows],
+            "target": tensors.labels[rows],
             "prediction": prediction,
             "probability": probabilities(predictions)[rows, prediction],
-            "same_class": same_class_share(features, tensors.y[rows]),
+            "same_class": same_class_share(features, tensors.labels[rows]),
         }
     )
     metadata = []

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.data.representations import Array
+from beatwise.data.examples import Array
 
 PROJECTIONS: Registry[Callable[..., Array]] = Registry("projection", supplied=["seed"])
 # What libraries that are no dependency are called in Python and on the package index, by projection.

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import Labels, Signals
-from beatwise.data.representations import REPRESENTATIONS, Array, TensorSpec, beat_mask
+from beatwise.data.examples import Array, Labels
+from beatwise.data.representations import Representation, beat_mask
 from beatwise.tasks.metrics import ratio
 
 # Rows that go through a network at once: what they make on the way stays in a CPU's cache.
@@ -59,7 +58,7 @@ class TimeLayer:
     offset: float
 
 
-def flat_beats(values: Signals) -> Signals:
+def flat_beats(values: Array) -> Array:
     """The baseline of every beat: a flat line at its own mean, as long as the beat, zeros behind it.
 
     It is what the beat would be without any deflection. Because it is as long as the beat and never zero, networks that
@@ -73,14 +72,14 @@ def flat_beats(values: Signals) -> Signals:
     return np.where(mask, np.nan_to_num(mean)[:, None], 0.0).astype(np.float32)
 
 
-def baseline_inputs(values: Signals, spec: TensorSpec) -> Array:
+def baseline_inputs(values: Array, representation: Representation) -> Array:
     """The flat lines as a model takes them, ``float32 [n, *input_shape]``.
 
     Args:
         values: Beats, ``float32 [n, t]``.
-        spec: How beats become the model's input.
+        representation: How beats become the model's input.
     """
-    return np.ascontiguousarray(REPRESENTATIONS[spec.use](flat_beats(values), **spec.options))
+    return np.ascontiguousarray(representation.transform(flat_beats(values)))
 
 
 def integrated_gradients(
@@ -123,29 +122,6 @@ def integrated_gradients(
             attributed = (integral(gradient, start, end), integral(gradient_features, mean_features, features))
             found.append(tuple(part.cpu().numpy() for part in (*attributed, ends[0] - ends[1])))
     return Attributions(*map(np.concatenate, zip(*found, strict=True)))
-
-
-def to_samples(attributed: Array, spec: TensorSpec) -> Array:
-    """Attributions of a representation as attributions of the samples of the beat, ``float32 [n, beat_length]``.
-
-    Channels over time (signal and mask, scales of the wavelet transform) are added up; an image is unfolded row by row.
-
-    Args:
-        attributed: ``float32 [n, c, t]`` or ``[n, c, height, width]``.
-        spec: How beats became the model's input.
-
-    Raises:
-        BeatwiseError: If the representation has no place for each sample.
-    """
-    over_time = attributed.ndim == 3 and attributed.shape[2] == spec.beat_length
-    folded = spec.use == "image"
-    if not (over_time or folded):
-        raise BeatwiseError(
-            f"The representation {spec.use!r} of shape {list(attributed.shape[1:])} cannot be traced back to the "
-            f"{spec.beat_length} samples of a beat. Say in beatwise.explanation.saliency.to_samples how it is."
-        )
-    together = attributed.sum(axis=1)
-    return together.reshape(len(together), -1)[:, : spec.beat_length]
 
 
 def last_time_layer(network: nn.Module, x: Array, aux: Array) -> TimeLayer | None:

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 from torch import nn
 
-from beatwise.data.examples import signals
-from beatwise.data.representations import Array, TensorSet, beat_mask
+from beatwise.data.examples import Array, Examples
+from beatwise.data.representations import TensorSet, beat_mask
 from beatwise.explanation.attribution import explain_rows, saliency_table
 from beatwise.explanation.methods import CAM, DEFLECTION, DRAWN, HIT, RANDOM, SIGNED, SIZE
-from beatwise.explanation.saliency import flat_beats, to_samples
+from beatwise.explanation.saliency import flat_beats
 from beatwise.explanation.settings import Explain
 from beatwise.training.trained_model import TrainedModel
 
@@ -38,8 +38,8 @@ def randomised_network(model: TrainedModel, seed: int) -> nn.Module:
         network = build_model(
             model.name,
             input_shape=model.input_shape,
-            n_outputs=len(model.spec.classes),
-            n_aux=len(model.spec.aux_names),
+            n_outputs=model.task.n_outputs,
+            n_aux=len(model.representation.feature_names),
             **(model.config["model"].get(model.name) or {}),
         )
     return network.to(next(model.network.parameters()).device).eval()
@@ -48,7 +48,7 @@ def randomised_network(model: TrainedModel, seed: int) -> nn.Module:
 def check_saliency(
     model: TrainedModel,
     tensors: TensorSet,
-    beats: pd.DataFrame,
+    beats: Examples,
     attributions: pd.DataFrame,
     explain: Explain,
     seed: int,
@@ -75,7 +75,7 @@ def check_saliency(
     """
     drawn = attributions[attributions["of"] == DRAWN].groupby("target").head(explain.check_beats_per_class)
     target, rows = drawn["target"].to_numpy(), drawn["beat"].to_numpy(np.int64)
-    values = signals(beats)
+    values = beats.x
     if drawn.empty:
         types = {"method": str, "against": str, "network": int, "beat": int, "target": int, "rank_correlation": float}
         empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
@@ -85,7 +85,7 @@ def check_saliency(
     def saliency(network: nn.Module, chosen: pd.DataFrame) -> dict[str, Array]:
         beat, explained = (chosen[name].to_numpy(np.int64) for name in ("beat", "explained"))
         attributed, cam = explain_rows(network, tensors, values[beat], beat, explained, explain.steps)
-        trace = to_samples(attributed.x, tensors.spec)
+        trace = tensors.representation.to_samples(attributed.x)
         return {SIGNED: trace, SIZE: np.abs(trace), **({} if cam is None else {CAM: cam})}
 
     def compared(one: Array, other: Array, **metadata: Any) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from beatwise.explanation.embedding import penultimate_features
 from beatwise.explanation.methods import AUX, DEFLECTION, DRAWN, METHODS, RANDOM, SIZE
 from beatwise.explanation.saliency import last_time_layer
 from beatwise.explanation.settings import Explain
+from beatwise.tasks.classification.task import classes_of
 from beatwise.training.trained_model import TrainedModel
 
 # A mean rank correlation below this is called lost: what two saliencies share is then less than a tenth of the variance
@@ -62,7 +63,7 @@ def summarise_explanation(
     drawn = attributions[attributions["of"] == DRAWN]
     return {
         "model": model.fingerprint,
-        "representation": tensors.spec.use,
+        "representation": tensors.representation.name,
         "features": penultimate_features(model, tensors, np.arange(1)).shape[1],
         "steps": explain.steps,
         "gap": float(attributions["gap"].abs().mean() / attributions["difference"].abs().mean())
@@ -72,13 +73,13 @@ def summarise_explanation(
         and {"layer": layer.name, "steps": layer.length, "step_ms": layer.stride / sample_rate * 1000},
         "classes": {
             name: {
-                "beats": int((tensors.y == index).sum()),
+                "beats": int((tensors.labels == index).sum()),
                 "drawn": int((drawn["target"] == index).sum()),
                 "projected": int((embedding["target"] == index).sum()),
                 "attributed": _mean_attributed(drawn[drawn["target"] == index]),
                 "same_class": _mean(embedding.loc[embedding["target"] == index, "same_class"]),
             }
-            for index, name in enumerate(tensors.spec.classes)
+            for index, name in enumerate(classes_of(tensors.task))
         },
         "check": {
             method: _summarise_correlations(random.loc[random["method"] == method, "rank_correlation"])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beatwise.data.examples import Labels, Signals, labels, signals
+from beatwise.data.examples import Array, Examples, Labels
 from beatwise.figures.style import class_colors, light_grid, new_figure
 
 # More classes than these in a row are too small on a page.
@@ -18,18 +18,18 @@ COLUMNS_AT_MOST: Final = 3
 
 
 def plot_example_beats(
-    beats: pd.DataFrame, classes: Sequence[str], sample_rate: float, per_class: int, seed: int
+    beats: Examples, classes: Sequence[str], sample_rate: float, per_class: int, seed: int
 ) -> Figure:
     """A few beats of each class, drawn by chance, over the class's mean.
 
     Args:
-        beats: Beats table.
+        beats: Beats ``[n, t]``.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
         per_class: Beats drawn for each class.
         seed: Seed of the draw.
     """
-    values, target = signals(beats), labels(beats)
+    values, target = beats.x, beats.target
     columns = min(COLUMNS_AT_MOST, len(classes))
     rows = -(-len(classes) // columns)
     figure, axes = new_figure(
@@ -96,7 +96,7 @@ def plot_waveforms(x: npt.NDArray[np.float32], y: Labels, classes: Sequence[str]
     return figure
 
 
-def _draw_beat(ax, beat: Signals, color: str) -> None:  # type: ignore[no-untyped-def]
+def _draw_beat(ax, beat: Array, color: str) -> None:  # type: ignore[no-untyped-def]
     if beat.ndim == 3:
         ax.imshow(beat[0], cmap="Greys", aspect="auto")
         return

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from beatwise.data.examples import has_records, labels, signals
+from beatwise.data.examples import Examples
 from beatwise.data.representations import beat_mask
 from beatwise.ecg.average_beats import average_beats
 from beatwise.figures.interactive import LAYOUT
@@ -69,12 +69,12 @@ def class_shares(summary: Mapping[str, Any]) -> go.Figure:
 
 
 def example_signals(
-    parts: Mapping[str, pd.DataFrame], classes: Sequence[str], sample_rate: float, per_class: int, seed: int
+    parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float, per_class: int, seed: int
 ) -> go.Figure:
     """The mean beat of each class, its spread, and single beats; buttons change the part.
 
     Args:
-        parts: Beats table of each part.
+        parts: The beats of each part.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
         per_class: Beats of each class and part, drawn by chance.
@@ -117,7 +117,7 @@ def example_signals(
         buttons.append({"label": PARTS[part], "method": "restyle", "args": [{"visible": shown}]})
     for trace, of in zip(figure.data, part_of, strict=True):
         trace.visible = of in (None, first)
-    end = signals(parts[first].iloc[:1]).shape[1] / sample_rate * 1000
+    end = parts[first].shape[0] / sample_rate * 1000
     figure.update_xaxes(title_text="time from R peak (ms)", range=[0, end])
     figure.update_yaxes(range=[-0.05, 1.05])
     figure.update_yaxes(title_text="amplitude (scaled to 0–1)", col=1)
@@ -130,8 +130,8 @@ def example_signals(
     )
 
 
-def _draw(beats: pd.DataFrame, n_classes: int, per_class: int, seed: int) -> list[np.ndarray]:
-    rng, target = np.random.default_rng(seed), labels(beats)
+def _draw(beats: Examples, n_classes: int, per_class: int, seed: int) -> list[np.ndarray]:
+    rng, target = np.random.default_rng(seed), beats.target
     members = [np.flatnonzero(target == index) for index in range(n_classes)]
     return [np.sort(rng.choice(own, size=min(per_class, len(own)), replace=False)) for own in members]
 
@@ -160,11 +160,10 @@ def _averages(average: pd.DataFrame | None, color: str) -> list[go.Scatter]:
     ]
 
 
-def _singles(beats: pd.DataFrame, chosen: np.ndarray, part: str, sample_rate: float, color: str) -> list[go.Scatter]:
-    table = beats.iloc[chosen]
-    values = signals(table)
+def _singles(beats: Examples, chosen: np.ndarray, part: str, sample_rate: float, color: str) -> list[go.Scatter]:
+    table, values = beats.table.iloc[chosen], beats.x[chosen]
     names = [f"beat {row:,} of {PARTS[part]}" for row in chosen]
-    if has_records(table):
+    if beats.has("record", "sample"):
         names = [
             f"{name}, record {record}, sample {sample}"
             for name, record, sample in zip(names, table["record"], table["sample"], strict=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from beatwise.data.examples import Signals, labels, signals
+from beatwise.data.examples import Array, Examples
 from beatwise.data.representations import beat_mask
 from beatwise.figures.style import GREY, STEPS, class_colors, light_grid, new_figure
 from beatwise.tasks.classification.mistakes import ERRORS
@@ -78,13 +78,13 @@ def plot_errors_by_rr(errors: pd.DataFrame) -> Figure:
 
 
 def plot_most_confident_mistakes(
-    mistakes: pd.DataFrame, beats: pd.DataFrame, classes: Sequence[str], sample_rate: float
+    mistakes: pd.DataFrame, beats: Examples, classes: Sequence[str], sample_rate: float
 ) -> Figure:
     """The most confident mistakes of each true class, over the means of the true and of the predicted class.
 
     Args:
         mistakes: What ``most_confident_mistakes`` returned.
-        beats: Beats table that was predicted.
+        beats: The beats that were predicted.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
@@ -95,7 +95,7 @@ def plot_most_confident_mistakes(
     figure, axes = new_figure(
         2.3 * columns, 0.9 + 1.4 * n_rows, n_rows, columns, sharex=True, sharey=True, squeeze=False
     )
-    values, target = signals(beats), labels(beats)
+    values, target = beats.x, beats.target
     time = np.arange(values.shape[1]) / sample_rate * 1000
     colors = class_colors(classes)
     drawn = {index for truth, of_class in rows for index in (truth, *(row["prediction"] for row in of_class))}
@@ -130,7 +130,7 @@ def plot_most_confident_mistakes(
     return figure
 
 
-def _mean_beat(values: Signals) -> Floats:
+def _mean_beat(values: Array) -> Floats:
     """The mean of beats without their padding, for as long as half of them last, ``float [n_samples]``."""
     mask = beat_mask(values)
     lasting = mask.sum(axis=0)

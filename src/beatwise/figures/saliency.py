@@ -138,7 +138,7 @@ def plot_saliency_check(
                 ax.set_xticks([])
             ax.set_yticks([])
     for ax, (name, color) in zip(axes[0], class_colors(classes).items(), strict=True):
-        ax.set_title(f"most confident hit of {name}", color=color, fontweight="bold", fontsize=8)
+        ax.set_title(f"hit of {name}", color=color, fontweight="bold", fontsize=8)
     for ax in axes[1]:
         ax.set_xlabel("time (ms)", fontsize=7.5)
     return figure

@@ -19,7 +19,6 @@ from rich import get_console
 from beatwise.cli import check_pipelines, mlflow_settings
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
-from beatwise.data.examples import fingerprints_of
 from beatwise.hooks.repetition import repeating
 from beatwise.report.run_card import repetition_table, verdict
 from beatwise.report.terminal import as_rich
@@ -50,7 +49,7 @@ def repeat_run(card: str, project: Path) -> bool:
         catalog = session.load_context().catalog
         # The tables that the run makes itself are compared when it has made them.
         given = [name for name in then.data if name == "raw_beats" or "raw_beats" not in then.data]
-        beats = {name: fingerprints_of(catalog.load(name))[0] for name in given}
+        beats = {name: catalog.load(name).fingerprint for name in given}
         changed = differences(then, git_state(project), package_versions(), hardware(), beats)
         click.echo(_listed(changed) or "Nothing that the card knows of has changed.")
         session.run(

@@ -11,7 +11,6 @@ from typing import Any
 from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 
-from beatwise.data.examples import fingerprints_of
 from beatwise.params import Parameters
 from beatwise.runs.card import RunCard, SearchBest
 from beatwise.runs.metadata import hardware, now, package_versions, without_paths
@@ -74,7 +73,7 @@ class RunCardRecord:
     def note_examples(self, name: str, data: Any) -> None:
         """Note the fingerprint of a table that the run read or made."""
         if name not in self._card.data:
-            (self._card.data[name],) = fingerprints_of(data)
+            self._card.data[name] = data.fingerprint
 
     def note_version(self, name: str) -> None:
         """Note from which version of a stored dataset the run began."""

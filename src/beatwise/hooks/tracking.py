@@ -125,7 +125,9 @@ class TrackedRun:
 
             model = saved.data
             if not self._named:
-                mlflow.set_tag("mlflow.runName", f"{model.name}, {model.config['resample']['use']}, {model.spec.use}")
+                mlflow.set_tag(
+                    "mlflow.runName", f"{model.name}, {model.config['resample']['use']}, {model.representation.name}"
+                )
             log_model(saved.name.replace(".", "-"), saved.path, model)
         elif (log_kind := LOG.get(saved.kind or "")) is not None:
             log_kind(saved)

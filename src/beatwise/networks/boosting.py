@@ -180,8 +180,8 @@ class GradientBoosting(SelfFitting):
             random_state=seed,
         )
         # A class that is not in the training part cannot be scored.
-        known = np.isin(val.y, train.y)
-        booster.fit(_values(train), train.y, X_val=_values(val)[known], y_val=val.y[known])
+        known = np.isin(val.labels, train.labels)
+        booster.fit(_values(train), train.labels, X_val=_values(val)[known], y_val=val.labels[known])
         rounds = booster._predictors
         # Two classes share one tree a round, which adds to the output of the second one.
         columns = booster.classes_[-len(rounds[0]) :]

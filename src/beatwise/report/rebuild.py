@@ -28,11 +28,10 @@ def network_as_python(model: Mapping[str, Any]) -> str:
         model: ``TrainedModel.to_dict()``.
     """
     chosen = model["config"]["model"]
-    spec = model["spec"]
     options = {
         "input_shape": tuple(model["input_shape"]),
-        "n_outputs": len(spec["classes"]),
-        "n_aux": len(spec["aux_names"]),
+        "n_outputs": len(model["task"]["classes"]),
+        "n_aux": len(model["representation"]["fitted"]["feature_names"]),
         **(chosen.get(chosen["use"]) or {}),
     }
     arguments = [repr(chosen["use"]), *(f"{name}={value!r}" for name, value in options.items())]

@@ -48,7 +48,7 @@ class RunCard(RunMetadata):
         load_versions: The versions of stored datasets that it began from, by dataset.
         parameters: All parameters as they were in the end, ``Parameters`` as plain data.
         seeds: Seeds of everything that was drawn.
-        data: Fingerprints of the beats tables that it saw, by dataset, see ``fingerprints_of``.
+        data: Fingerprints of the examples that it saw, by dataset, see ``Examples.fingerprint``.
         versions: Versions of Beatwise, of Python and of the packages that Beatwise requires.
         hardware: The machine.
         nodes: How long each node computed (s), without loading and saving, in the order in which they ended.

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample
 from beatwise.search.plan import SearchPlan
 from beatwise.search.population import draw
@@ -32,7 +32,7 @@ SAMPLED: Final = 4
 BATCHES: Final = 4
 
 
-def announce(plan: SearchPlan, train_beats: pd.DataFrame, settings: RaySettings) -> None:
+def announce(plan: SearchPlan, train_beats: Examples, settings: RaySettings) -> None:
     """Say how much is going to be computed, and how to do without it.
 
     Args:
@@ -55,7 +55,7 @@ def announce(plan: SearchPlan, train_beats: pd.DataFrame, settings: RaySettings)
     log.info("%s. `kedro run --pipeline=train` does without a search.", text)
 
 
-def seconds_per_epoch(plan: SearchPlan, train_beats: pd.DataFrame) -> float | None:
+def seconds_per_epoch(plan: SearchPlan, train_beats: Examples) -> float | None:
     """About how long an epoch takes on one thread (s): a few batches of a few trials, drawn by chance.
 
     Args:
@@ -81,11 +81,12 @@ def seconds_per_epoch(plan: SearchPlan, train_beats: pd.DataFrame) -> float | No
     return sum(paces) / len(paces) if paces else None
 
 
-def _pace(config: FitConfig, train_beats: pd.DataFrame) -> float:
+def _pace(config: FitConfig, train_beats: Examples) -> float:
     """How long an epoch of one trial takes (s)."""
     how = config.train
     wanted = len(train_beats) if how.steps_per_epoch is None else how.steps_per_epoch * how.batch_size
-    few = train_beats.sample(min(how.batch_size * BATCHES, len(train_beats)), random_state=config.seed)
+    rows = np.random.default_rng(config.seed).permutation(len(train_beats))
+    few = train_beats.take(rows[: min(how.batch_size * BATCHES, len(train_beats))])
     once = how.model_copy(update={"steps_per_epoch": None})
     plain = config.model_copy(update={"resample": Resample(use="none"), "train": once})
     with torch.random.fork_rng():

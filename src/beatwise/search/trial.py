@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from beatwise.data.examples import Examples
 from beatwise.data.representations import TensorSet
 from beatwise.tasks.registry import METRICS
 from beatwise.training.fit import fit_tensors, resample_train
@@ -24,7 +25,7 @@ Tensors = tuple[TensorSet, TensorSet]
 class TensorCache:
     """Tensors of training and validation by what they depend on, so that most trials need not build theirs."""
 
-    def __init__(self, train_beats: pd.DataFrame, val_beats: pd.DataFrame) -> None:
+    def __init__(self, train_beats: Examples, val_beats: Examples) -> None:
         """Remember the beats.
 
         Args:

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-import pandas as pd
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.utils import flatten_dict
 
+from beatwise.data.examples import Examples
 from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
 from beatwise.search.engine import one_line, one_thread, started_ray
 from beatwise.search.plan import SearchPlan
@@ -135,7 +135,7 @@ def run_search(
     plan: SearchPlan,
     key: str,
     records: list[TrialRecord],
-    beats: tuple[pd.DataFrame, pd.DataFrame],
+    beats: tuple[Examples, Examples],
     searches: Searches,
     checkpoints: Checkpoints,
     settings: RaySettings,
@@ -236,7 +236,7 @@ def run_search(
 
 def _run_here(
     plan: SearchPlan,
-    beats: tuple[pd.DataFrame, pd.DataFrame],
+    beats: tuple[Examples, Examples],
     save: Callable[[TrialRecord], None],
     told: Callable[[TrialRecord], None],
 ) -> TrialRecord:

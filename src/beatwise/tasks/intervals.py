@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import has_records
-from beatwise.data.splits import patients_of
+from beatwise.data.examples import GROUP
 from beatwise.tasks.metrics import Floats, plain
 
 # The patient of each example; None where examples are drawn singly.
@@ -21,18 +20,18 @@ CHUNK = 50
 
 
 def clusters_of(predictions: pd.DataFrame) -> Clusters:
-    """What the bootstrap draws as a whole: the patient of each beat, ``str [n]``, by the record.
+    """The group (patient) of each example, ``str [n]``: the bootstrap draws groups as a whole.
 
     Args:
         predictions: Predictions table.
 
     Returns:
-        None where the records are not known, or there is one alone: beats are then drawn singly.
+        None where groups are not known, or there is only one: examples are then drawn singly.
     """
-    if not has_records(predictions):
+    if GROUP not in predictions:
         return None
-    patients = patients_of(predictions)
-    return patients if len(np.unique(patients)) > 1 else None
+    groups = predictions[GROUP].to_numpy(dtype=str)
+    return groups if len(np.unique(groups)) > 1 else None
 
 
 def bootstrap_weights(rng: np.random.Generator, n: int, draws: int) -> Floats:

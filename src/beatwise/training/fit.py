@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-import pandas as pd
 from pydantic import ValidationError
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import merged
 from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block
-from beatwise.data.representations import TensorSet, TensorSpec, build_tensors
-from beatwise.data.resampling import resample_beats
+from beatwise.data.examples import TARGET, Examples
+from beatwise.data.representations import TensorSet
+from beatwise.data.representations import representation as representation_of
+from beatwise.data.resampling import resample_examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.base import SelfFitting
 from beatwise.networks.settings import Model
 from beatwise.networks.zoo import MODELS
+from beatwise.tasks.classification.task import Classification
 from beatwise.training.options import check_fit, chosen_training, representation
 from beatwise.training.settings import FitConfig, Train
 
@@ -52,7 +54,7 @@ def fit_config(
             "classes": classes,
             "seed": seed,
             "resample": {"use": resample.use, resample.use: resample.options},
-            "tensors": {"use": chosen.use, "rr": chosen.rr, chosen.use: chosen.options},
+            "tensors": {"use": chosen.use, "features": chosen.features, chosen.use: chosen.options},
             "model": {"use": model.use, model.use: model.chosen(MODELS)},
             "train": chosen_training(train),
         }
@@ -120,28 +122,22 @@ def changed_block(schema: type[B], base: Mapping[str, Any], changes: Any, key: s
         raise BeatwiseError(describe_validation(error, key, schema)) from error
 
 
-def resample_train(train_beats: pd.DataFrame, config: FitConfig) -> pd.DataFrame:
+def resample_train(train: Examples, config: FitConfig) -> Examples:
     """Resample the training part as the fit says."""
-    return resample_beats(train_beats, config.resample.use, config.resample.options, config.classes, config.seed)
+    return resample_examples(train, config.resample.use, config.resample.options, config.classes, config.seed)
 
 
-def fit_tensors(
-    resampled_beats: pd.DataFrame, train_beats: pd.DataFrame, config: FitConfig, *others: pd.DataFrame
-) -> tuple[TensorSet, ...]:
+def fit_tensors(resampled: Examples, train: Examples, config: FitConfig, *others: Examples) -> tuple[TensorSet, ...]:
     """Tensors of the resampled training part, and of other parts.
 
     Args:
-        resampled_beats: What is trained on.
-        train_beats: The training part before resampling: the means and deviations of the auxiliary features are its
-            own, so that the tensors of other parts do not depend on the resampling strategy.
+        resampled: What is trained on.
+        train: The training part before resampling: means and deviations are its own, so that the tensors of other parts
+            do not depend on the resampling strategy.
         config: Configuration of the fit.
-        *others: Beats tables of other parts.
+        *others: Other parts.
     """
-    spec = TensorSpec.fit(
-        train_beats,
-        use=config.tensors.use,
-        options=config.tensors.options,
-        classes=config.classes,
-        rr=config.tensors.rr,
-    )
-    return tuple(build_tensors(beats, spec) for beats in (resampled_beats, *others))
+    chosen = representation_of(config.tensors.use, config.tensors.options)
+    fitted = chosen.fit(train, features=config.tensors.features)
+    task = Classification(tuple(config.classes)).fitted(train.table[TARGET])
+    return tuple(fitted.tensors(part, task) for part in (resampled, *others))

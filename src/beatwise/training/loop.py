@@ -93,7 +93,8 @@ def fit_model(
     model = TrainedModel(
         network=network.cpu().eval(),
         input_shape=tuple(train.x.shape[1:]),
-        spec=train.spec,
+        representation=train.representation,
+        task=train.task,
         config=_settings(config),
         history=rows,
         metadata={
@@ -131,7 +132,7 @@ def new_training(
 
 def _new_network(train: TensorSet, val: TensorSet, config: FitConfig) -> Network:
     """A network with fresh weights on the device; seeds torch's generator."""
-    if train.spec != val.spec:
+    if train.representation != val.representation or train.task != val.task:
         raise BeatwiseError(
             "The training and validation tensors were made differently, so they do not belong to one run: run the "
             "pipeline from `build_tensors` on."
@@ -152,7 +153,7 @@ def training_key(train: TensorSet, val: TensorSet, config: FitConfig, *, with_va
 
     One that keeps its validation predictions has a name of its own: it cannot continue from a state without them.
     """
-    examples = [train.spec.to_dict(), train.fingerprint, val.fingerprint]
+    examples = [train.representation.to_dict(), train.task.to_dict(), train.fingerprint, val.fingerprint]
     kept = ["val_history"] if with_val_history else []
     return key_of(_settings(config), examples, torch.__version__, _device().type, *kept)
 

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.representations import TensorSet, TensorSpec
+from beatwise.data.examples import Examples
+from beatwise.data.representations import Representation, TensorSet
 from beatwise.tasks.base import Task
-from beatwise.tasks.classification.task import Classification, classes_of
+from beatwise.tasks.classification.task import classes_of
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,8 @@ class TrainedModel:
     Attributes:
         network: The network with its trained weights.
         input_shape: Shape of one beat of its input, ``(c, t)`` or ``(c, height, width)``.
-        spec: How beats become its input.
+        representation: How examples become its input, with what was fitted on train.
+        task: What it predicts.
         config: What it was fitted with, a ``FitConfig`` as plain data.
         history: One row an epoch.
         metadata: Best epoch, number of parameters, class counts that it was trained on, fingerprint of the validation
@@ -46,15 +48,11 @@ class TrainedModel:
 
     network: Network
     input_shape: tuple[int, ...]
-    spec: TensorSpec
+    representation: Representation
+    task: Task
     config: dict[str, Any]
     history: list[dict[str, float]]
     metadata: dict[str, Any]
-
-    @property
-    def task(self) -> Task:
-        """What it predicts."""
-        return Classification(self.spec.classes)
 
     @property
     def name(self) -> str:
@@ -73,7 +71,8 @@ class TrainedModel:
         """All but the weights, as plain data for JSON."""
         return {
             "input_shape": list(self.input_shape),
-            "spec": self.spec.to_dict(),
+            "representation": self.representation.to_dict(),
+            "task": self.task.to_dict(),
             "config": self.config,
             "history": self.history,
             "metadata": self.metadata,
@@ -90,42 +89,49 @@ class TrainedModel:
 
         from beatwise.networks.zoo import build_model
 
-        spec = TensorSpec.from_dict(stored["spec"])
+        representation = Representation.from_dict(stored["representation"])
+        task = Task.from_dict(stored["task"])
         shape, model = tuple(stored["input_shape"]), stored["config"]["model"]
         with torch.random.fork_rng():
             network = build_model(
                 model["use"],
                 input_shape=shape,
-                n_outputs=len(spec.classes),
-                n_aux=len(spec.aux_names),
+                n_outputs=task.n_outputs,
+                n_aux=len(representation.feature_names),
                 **(model.get(model["use"]) or {}),
             )
         network.load_state_dict(weights)
-        return cls(network.eval(), shape, spec, stored["config"], stored["history"], stored["metadata"])
+        return cls(network.eval(), shape, representation, task, stored["config"], stored["history"], stored["metadata"])
+
+    def tensors(self, examples: Examples) -> TensorSet:
+        """Examples as this model takes them.
+
+        Raises:
+            BeatwiseError: If they are of another shape, or lack features that the model was trained with.
+        """
+        return self.representation.tensors(examples, self.task)
 
     def predict(self, tensors: TensorSet) -> pd.DataFrame:
         """Predict every example once.
 
         Args:
-            tensors: Made by the model's own ``spec``.
+            tensors: Made by :meth:`tensors`.
 
         Returns:
-            One row an example, in order: the columns of the task (``Task.prediction_table``), and ``record`` and
-            ``sample`` where they are known.
+            One row an example, in order: the columns of the task (``Task.prediction_table``), and the
+            group, time, record and sample of the examples where they are known.
 
         Raises:
-            BeatwiseError: If the tensors were made by another specification.
+            BeatwiseError: If the tensors were made for another model.
         """
         table = tensors.task.prediction_table(tensors.y, self.decoded(tensors))
-        if tensors.record is not None:
-            table = table.assign(record=tensors.record, sample=tensors.sample)
-        return table
+        return pd.concat([table, tensors.table], axis="columns")
 
     def probabilities(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
         """Probabilities of a classification, ``float32 [n, n_classes]``; rows add up to 1.
 
         Raises:
-            BeatwiseError: If the model is no classification, or the tensors were made by another specification.
+            BeatwiseError: If the model is no classification, or the tensors were made for another model.
         """
         classes_of(tensors.task)
         return self.decoded(tensors)
@@ -134,13 +140,13 @@ class TrainedModel:
         """Predictions as their task decodes them: probabilities of classes, or numbers.
 
         Args:
-            tensors: Made by the model's own ``spec``.
+            tensors: Made by :meth:`tensors`.
 
         Returns:
             ``float32 [n, n_outputs]``.
 
         Raises:
-            BeatwiseError: If the tensors were made by another specification.
+            BeatwiseError: If the tensors were made for another model.
         """
         import torch
 
@@ -148,7 +154,7 @@ class TrainedModel:
         from beatwise.training.rounds import loss_behind
         from beatwise.training.settings import TrainingChoice
 
-        if tensors.spec != self.spec:
+        if tensors.representation != self.representation or tensors.task != self.task:
             raise BeatwiseError(
                 "These tensors were made for another model than the one that is to predict them. Run the pipeline from "
                 "`build_tensors` on, or `kedro run --pipeline=evaluate`."

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beatwise.data.examples import RR_COLUMNS
+from beatwise.data.features import RR_COLUMNS
 from beatwise.tasks.classification.predictions import PREFIX
 from beatwise.tasks.metrics import Floats
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from beatwise.ecg.beats import with_group
 from beatwise.tasks.classification.assessment import assess_predictions, find_errors
 from beatwise.tasks.classification.calibration import fit_temperature
 from beatwise.tasks.classification.curves import measure_curves
@@ -31,7 +32,7 @@ def predicted(n: int, seed: int, classes: list[str] = CLASSES, records: int = 0)
     table = table.assign(**{f"probability_{name}": probability[:, i] for i, name in enumerate(classes)})
     if records:
         table = table.assign(record=[str(201 + i) for i in random.integers(0, records, n)], sample=np.arange(n))
-    return table
+    return with_group(table)
 
 
 VAL, TEST = predicted(300, 1), predicted(400, 2)
@@ -87,7 +88,7 @@ def test_the_tables_of_ec57_are_made_for_its_classes_alone(classes: list[str], u
 
 def test_errors_are_found_by_whatever_is_known(make_beats) -> None:
     beats = make_beats(records=True)
-    predictions = predicted(len(beats), 3).assign(record=beats["record"])
+    predictions = predicted(len(beats), 3).assign(record=beats.table["record"])
     errors = find_errors(predictions, beats, 120.0, 0.95)
     assert set(errors["by"]) == {"length", "record", "rr"}
     wrong = int((predictions["target"] != predictions["prediction"]).sum())

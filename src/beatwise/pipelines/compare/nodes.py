@@ -15,7 +15,7 @@ from beatwise.comparison.leaderboard import is_ensemble, rank_rows, row_name
 from beatwise.comparison.rows import FinishedRows
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import fingerprints_of
+from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.report.html import render_leaderboard
@@ -51,9 +51,9 @@ def plan(
 
 def fit(
     plan: list[dict[str, Any]],
-    train_beats: pd.DataFrame,
-    val_beats: pd.DataFrame,
-    test_beats: pd.DataFrame,
+    train_beats: Examples,
+    val_beats: Examples,
+    test_beats: Examples,
     checkpoints: Checkpoints,
     finished_rows: FinishedRows,
     ray: RaySettings,
@@ -81,7 +81,7 @@ def fit(
     from beatwise.search.engine import Failure, run_jobs
 
     parts = (train_beats, val_beats, test_beats)
-    fingerprints = fingerprints_of(*parts)
+    fingerprints = [part.fingerprint for part in parts]
     fits = [row for row in plan if not is_ensemble(row)]
     keys = [row_key(row, fingerprints) for row in fits]
     # Rows may be called differently and yet be the same training.

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import fingerprint
-from beatwise.data.representations import TensorSet, build_tensors
+from beatwise.data.examples import Examples
+from beatwise.data.representations import TensorSet
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.trained_model import TrainedModel
 
 
-def rebuild_tensors(
-    model: TrainedModel, val_beats: pd.DataFrame, test_beats: pd.DataFrame
-) -> tuple[TensorSet, TensorSet]:
+def rebuild_tensors(model: TrainedModel, val_beats: Examples, test_beats: Examples) -> tuple[TensorSet, TensorSet]:
     """Build the tensors that a stored model takes, whatever representation was configured since.
 
     Args:
@@ -30,8 +29,8 @@ def rebuild_tensors(
         BeatwiseError: If the beats have been split differently since the model was trained: what is test now may have
             been trained on.
     """
-    check_split(model, fingerprint(val_beats))
-    return build_tensors(val_beats, model.spec), build_tensors(test_beats, model.spec)
+    check_split(model, val_beats.fingerprint)
+    return model.tensors(val_beats), model.tensors(test_beats)
 
 
 def predict(model: TrainedModel, val_tensors: TensorSet, test_tensors: TensorSet) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -86,7 +85,7 @@ def assess(
 
 
 def find_mistakes(
-    predictions: pd.DataFrame, test_beats: pd.DataFrame, evaluate: Evaluate, sample_rate: float
+    predictions: pd.DataFrame, test_beats: Examples, evaluate: Evaluate, sample_rate: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find the most confident mistakes of each class, and where errors are frequent.
 
@@ -106,7 +105,7 @@ def find_mistakes(
     from beatwise.tasks.classification.assessment import find_errors
     from beatwise.tasks.classification.mistakes import most_confident_mistakes
 
-    if not predictions["target"].equals(test_beats["target"].astype("int64")):
+    if not np.array_equal(predictions["target"], test_beats.target):
         raise BeatwiseError(
             "The latest predictions are not of today's test beats. Measure the model again: `kedro run "
             "--pipeline=evaluate`."

@@ -9,13 +9,13 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.data.examples import fingerprint
-from beatwise.data.representations import TensorSet, build_tensors
+from beatwise.data.examples import Examples
+from beatwise.data.representations import TensorSet
 from beatwise.explanation.settings import Explain
 from beatwise.training.trained_model import TrainedModel
 
 
-def rebuild_val_tensors(model: TrainedModel, val_beats: pd.DataFrame) -> TensorSet:
+def rebuild_val_tensors(model: TrainedModel, val_beats: Examples) -> TensorSet:
     """Build the validation tensors that a stored model takes, whatever representation was configured since.
 
     Args:
@@ -27,14 +27,14 @@ def rebuild_val_tensors(model: TrainedModel, val_beats: pd.DataFrame) -> TensorS
     """
     from beatwise.pipelines.evaluate.nodes import check_split
 
-    check_split(model, fingerprint(val_beats))
-    return build_tensors(val_beats, model.spec)
+    check_split(model, val_beats.fingerprint)
+    return model.tensors(val_beats)
 
 
 def explain(
     model: TrainedModel,
     val_tensors: TensorSet,
-    val_beats: pd.DataFrame,
+    val_beats: Examples,
     val_predictions: pd.DataFrame,
     explain: Explain,
     seed: int,
@@ -60,7 +60,7 @@ def explain(
 def check(
     model: TrainedModel,
     val_tensors: TensorSet,
-    val_beats: pd.DataFrame,
+    val_beats: Examples,
     attributions: pd.DataFrame,
     explain: Explain,
     seed: int,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from beatwise.data.examples import Examples
 from beatwise.data.representations import TensorSet
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
@@ -38,7 +39,7 @@ def configure(
     return fit_config(classes, seed, resample, tensors, model, train).model_dump(mode="json")
 
 
-def resample(train_beats: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
+def resample(train_beats: Examples, config: dict[str, Any]) -> Examples:
     """Resample the training part; validation and test are not among this node's inputs.
 
     Args:
@@ -54,10 +55,10 @@ def resample(train_beats: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
 
 
 def tensors(
-    resampled_beats: pd.DataFrame,
-    train_beats: pd.DataFrame,
-    val_beats: pd.DataFrame,
-    test_beats: pd.DataFrame,
+    resampled_beats: Examples,
+    train_beats: Examples,
+    val_beats: Examples,
+    test_beats: Examples,
     config: dict[str, Any],
 ) -> tuple[TensorSet, TensorSet, TensorSet]:
     """Build the tensors of all parts.

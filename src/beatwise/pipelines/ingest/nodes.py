@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise.data import summary as summaries
+from beatwise.data.examples import Examples
 from beatwise.data.settings import Ingest
-from beatwise.data.splits import split_beats
+from beatwise.data.splits import split_examples
 from beatwise.report.settings import Report
 
 
-def split(raw_beats: pd.DataFrame, ingest: Ingest, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def split(raw_beats: Examples, ingest: Ingest, seed: int) -> tuple[Examples, Examples, Examples]:
     """Split the raw beats.
 
     Args:
-        raw_beats: Beats table with ``part``.
+        raw_beats: The beats of all parts.
         ingest: Split, and what to do with duplicates.
         seed: Seed of the split.
 
     Returns:
-        Beats tables of train, validation and test.
+        Train, validation and test.
     """
-    parts = split_beats(raw_beats, ingest.split.use, ingest.split.options, seed)
+    parts = split_examples(raw_beats, ingest.split.use, ingest.split.options, seed)
     if ingest.drop_duplicates:
         parts = summaries.drop_duplicates(parts)
     return parts["train"], parts["val"], parts["test"]
 
 
 def summarise(
-    train_beats: pd.DataFrame,
-    val_beats: pd.DataFrame,
-    test_beats: pd.DataFrame,
+    train_beats: Examples,
+    val_beats: Examples,
+    test_beats: Examples,
     ingest: Ingest,
     classes: list[str],
     sample_rate: float,
@@ -41,9 +41,9 @@ def summarise(
     """Count classes, lengths, duplicates and shared records of the parts.
 
     Args:
-        train_beats: Beats table of the training part.
-        val_beats: Beats table of the validation part.
-        test_beats: Beats table of the test part.
+        train_beats: The training part.
+        val_beats: The validation part.
+        test_beats: The test part.
         ingest: How they were split.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz) of the beats.
@@ -63,9 +63,9 @@ def plot_data_summary(data_summary: dict[str, Any]) -> Figure:
 
 
 def draw_data(
-    train_beats: pd.DataFrame,
-    val_beats: pd.DataFrame,
-    test_beats: pd.DataFrame,
+    train_beats: Examples,
+    val_beats: Examples,
+    test_beats: Examples,
     data_summary: dict[str, Any],
     report: Report,
     classes: list[str],
@@ -75,9 +75,9 @@ def draw_data(
     """Draw class shares and signals by class with plotly.
 
     Args:
-        train_beats: Beats table of the training part.
-        val_beats: Beats table of the validation part.
-        test_beats: Beats table of the test part.
+        train_beats: The training part.
+        val_beats: The validation part.
+        test_beats: The test part.
         data_summary: Description of the parts.
         report: How many beats of each class are drawn.
         classes: Class names in the order of their indices.

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from beatwise import figures
 from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import Examples
 from beatwise.figures.style import new_note
 from beatwise.report.html import SearchResult, render_report
 from beatwise.report.settings import Report
@@ -25,7 +26,7 @@ def plot_class_counts(data_summary: dict[str, Any], model: TrainedModel) -> Figu
 
 
 def plot_example_beats(
-    test_beats: pd.DataFrame, report: Report, classes: list[str], sample_rate: float, seed: int
+    test_beats: Examples, report: Report, classes: list[str], sample_rate: float, seed: int
 ) -> Figure:
     """Draw a few test beats of each class over the class's mean."""
     return figures.plot_example_beats(test_beats, classes, sample_rate, report.examples_per_class, seed)
@@ -78,7 +79,7 @@ def plot_risk_coverage(assessment: dict[str, Any]) -> Figure:
     return figures.plot_risk_coverage(assessment["risk_coverage"], assessment["rejections"])
 
 
-def plot_mistakes(mistakes: pd.DataFrame, test_beats: pd.DataFrame, classes: list[str], sample_rate: float) -> Figure:
+def plot_mistakes(mistakes: pd.DataFrame, test_beats: Examples, classes: list[str], sample_rate: float) -> Figure:
     """Draw the most confident mistakes of each class."""
     return figures.plot_most_confident_mistakes(mistakes, test_beats, classes, sample_rate)
 
@@ -87,7 +88,7 @@ def plot_architecture(model: TrainedModel) -> Figure:
     """Draw the blocks of the network, with shapes and parameters."""
     from beatwise.networks.outline import outline_network
 
-    blocks = outline_network(model.network, model.input_shape, len(model.spec.aux_names))
+    blocks = outline_network(model.network, model.input_shape, len(model.representation.feature_names))
     return figures.plot_architecture(blocks, model.input_shape)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from beatwise.data.examples import RR_COLUMNS, signal_columns
+from beatwise.data.features import RR_COLUMNS
 from beatwise.data.splits import split_stratified
+from beatwise.ecg.beats import signal_columns, with_group
 from beatwise.ecg.records import Record
 from beatwise.synthesis.records import SyntheticSettings, synthesise_records
 from beatwise.synthesis.settings import Synthesise
@@ -42,9 +43,9 @@ def cut_sample(beats: pd.DataFrame, synthesise: Synthesise, seed: int) -> tuple[
     Returns:
         Train and test part. Both say in their metadata that they are synthetic.
     """
-    table = beats.drop(columns="lead").round(dict.fromkeys(signal_columns(beats), synthesise.decimals))
+    table = beats.drop(columns="lead").round(dict.fromkeys(signal_columns(beats.columns), synthesise.decimals))
     table = table.round(dict.fromkeys(RR_COLUMNS, synthesise.decimals))
-    part = split_stratified(table, seed=seed, test_share=synthesise.test_share)
+    part = split_stratified(with_group(table), seed=seed, test_share=synthesise.test_share)
     in_test = part == "test"
     sample = [table[rows].reset_index(drop=True) for rows in (~in_test, in_test)]
     for one in sample:

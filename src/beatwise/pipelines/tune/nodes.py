@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from beatwise import figures
-from beatwise.data.examples import TARGET, fingerprints_of
+from beatwise.data.examples import TARGET, Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.report.html import SearchResult, render_search
@@ -65,8 +65,8 @@ def plan(
 
 def search(
     plan: dict[str, Any],
-    train_beats: pd.DataFrame,
-    val_beats: pd.DataFrame,
+    train_beats: Examples,
+    val_beats: Examples,
     checkpoints: Checkpoints,
     searches: Searches,
     ray: RaySettings,
@@ -75,8 +75,8 @@ def search(
 
     Args:
         plan: What is searched.
-        train_beats: Beats table of the training part.
-        val_beats: Beats table of the validation part.
+        train_beats: The training part.
+        val_beats: The validation part.
         checkpoints: Where the state of each trial is saved after each epoch.
         searches: Where each trial is stored as it goes.
         ray: Where the trials are trained.
@@ -94,7 +94,7 @@ def search(
     from beatwise.search.tuner import run_search
 
     planned = SearchPlan.from_plain(plan)
-    key = planned.key(fingerprints_of(train_beats, val_beats))
+    key = planned.key([train_beats.fingerprint, val_beats.fingerprint])
     announce(planned, train_beats, ray)
     begun = searches.begin(key, plan)
     with shown(planned, begun) as tell:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from beatwise.data.examples import has_records, has_rr, signals
-from beatwise.data.padding import beat_lengths
+from beatwise.data.examples import Examples
+from beatwise.data.features import RR_COLUMNS
+from beatwise.data.summary import beat_lengths
 from beatwise.tasks.classification.aami import CLASSES, measure_aami
 from beatwise.tasks.classification.calibration import measure_calibration
 from beatwise.tasks.classification.curves import measure_curves
@@ -82,12 +82,12 @@ def _uses_of_ec57(classes: Sequence[str]) -> list[list[str]]:
     return [[], ["Q"]] if "Q" in classes else [[]]
 
 
-def find_errors(predictions: pd.DataFrame, beats: pd.DataFrame, sample_rate: float, confidence: float) -> pd.DataFrame:
+def find_errors(predictions: pd.DataFrame, beats: Examples, sample_rate: float, confidence: float) -> pd.DataFrame:
     """Where the errors are: by length of the beat, and by record and RR interval where they are known.
 
     Args:
         predictions: Predictions table.
-        beats: Beats table of the same beats.
+        beats: The same beats.
         sample_rate: Samples per second (Hz).
         confidence: Of the intervals.
 
@@ -95,12 +95,11 @@ def find_errors(predictions: pd.DataFrame, beats: pd.DataFrame, sample_rate: flo
         One row a group: ``by`` (``length``, ``record`` or ``rr``), ``record``, ``from`` and ``to`` (missing where they
         do not apply), the other columns as of ``errors_by_record``.
     """
-    lengths = beat_lengths(torch.from_numpy(signals(beats)[:, None])).numpy()
-    tables = {"length": errors_by_length(predictions, lengths, sample_rate, confidence)}
-    if has_records(predictions):
+    tables = {"length": errors_by_length(predictions, beat_lengths(beats), sample_rate, confidence)}
+    if "record" in predictions:
         tables["record"] = errors_by_record(predictions, confidence)
-    if has_rr(beats):
-        tables["rr"] = errors_by_rr(predictions, beats, confidence)
+    if beats.has(*RR_COLUMNS):
+        tables["rr"] = errors_by_rr(predictions, beats.table, confidence)
     together = pd.concat([table.assign(by=by) for by, table in tables.items()], ignore_index=True)
     first = ["by", "record", "from", "to"]
     return together.reindex(columns=[*first, *together.columns.drop(first, errors="ignore")]).astype({"record": "str"})

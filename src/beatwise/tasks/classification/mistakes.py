@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import RR_COLUMNS, has_records, has_rr
+from beatwise.data.features import RR_COLUMNS
 from beatwise.tasks.classification.predictions import class_names, probabilities
 from beatwise.tasks.intervals import wilson_interval
 from beatwise.tasks.metrics import Floats
@@ -65,7 +65,7 @@ def errors_by_record(predictions: pd.DataFrame, confidence: float) -> pd.DataFra
     Raises:
         BeatwiseError: If the records are not known.
     """
-    if not has_records(predictions):
+    if "record" not in predictions:
         raise BeatwiseError(
             "Errors by record need the column 'record', which these predictions do not have. Use a source that says "
             "which record each beat comes from, or leave this table out."
@@ -107,7 +107,7 @@ def errors_by_rr(predictions: pd.DataFrame, beats: pd.DataFrame, confidence: flo
 
     Args:
         predictions: Predictions table.
-        beats: Beats table of the same beats with the RR columns.
+        beats: Table of the same beats, with RR intervals.
         confidence: Of the intervals.
 
     Returns:
@@ -117,7 +117,7 @@ def errors_by_rr(predictions: pd.DataFrame, beats: pd.DataFrame, confidence: flo
     Raises:
         BeatwiseError: If the RR intervals are not known, or the two tables are not of the same beats.
     """
-    if not has_rr(beats):
+    if not set(RR_COLUMNS) <= set(beats.columns):
         raise BeatwiseError(
             f"Errors by RR interval need the columns {', '.join(RR_COLUMNS)}, which these beats do not have. Use a "
             "source with RR intervals, or leave this table out."
