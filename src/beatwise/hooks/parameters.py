@@ -38,6 +38,8 @@ class ParameterHooks:
                 "globals.yml of an environment, and run with --env."
             )
         self._parameters = check_parameters(given)
+        # Kedro would otherwise read and merge the files anew for every hook that asks for them, and for itself.
+        context.config_loader["parameters"] = given
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
