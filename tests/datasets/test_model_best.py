@@ -96,7 +96,9 @@ def test_where_there_is_no_version_none_is_the_best(tmp_path: Path) -> None:
         dataset(tmp_path, BEST).load()
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", '{"history": [], "metadata": {"best_epoch": 1}}', "[]"])
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"format": 2}', '{"format": 2, "history": [], "metadata": {"best_epoch": 1}}', "[]"]
+)
 def test_a_version_that_cannot_be_read_is_named_rather_than_passed_over(tmp_path: Path, content: str) -> None:
     store(tmp_path, **{FIRST: model(0.5), SECOND: model(0.8)})
     damaged = tmp_path / "model" / SECOND / "model"

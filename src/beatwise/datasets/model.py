@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,10 +12,13 @@ from kedro_datasets._typing import JSONPreview
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
+from beatwise.core.versions import of_this_format
 from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 # The version to load that had the highest macro recall on validation.
 BEST = "best"
+
+log = logging.getLogger(__name__)
 
 
 class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
@@ -62,19 +66,19 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
     def preview(self) -> JSONPreview:
         """What it is and how it was made, without its history, for kedro-viz."""
         stored = json.loads((Path(str(self._get_load_path())) / CONFIG).read_text(encoding="utf-8"))
-        shown = ("metadata", "input_shape", "representation", "task", "config")
-        return JSONPreview(json.dumps({name: stored[name] for name in shown}))
+        return JSONPreview(json.dumps({name: value for name, value in stored.items() if name != "history"}))
 
     def resolve_load_version(self) -> str | None:
         """The version to load: the one asked for, the best on validation, or the latest."""
         if self._version is None or self._version.load != BEST:
             return super().resolve_load_version()
-        recalls = {
-            path.parents[1].name: _validation_recall(path)
-            for path in sorted(Path(str(self._filepath)).glob(f"*/*/{CONFIG}"))
-        }
+        paths = sorted(Path(str(self._filepath)).glob(f"*/*/{CONFIG}"))
+        recalls = {path.parents[1].name: recall for path in paths if (recall := _validation_recall(path)) is not None}
         if not recalls:
-            raise BeatwiseError(f"There is no version of {self._filepath} yet, so none is the best.")
+            others = f" but {len(paths)} of another version of Beatwise" if paths else ""
+            raise BeatwiseError(f"There is no version of {self._filepath} yet{others}, so none is the best.")
+        if len(recalls) < len(paths):
+            log.warning("%d models of another version of Beatwise are left out.", len(paths) - len(recalls))
         # Of equals, the latest.
         return max(recalls, key=lambda version: (recalls[version], version))
 
@@ -88,9 +92,12 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
         return {"filepath": str(self._filepath), "version": self._version}
 
 
-def _validation_recall(config: Path) -> float:
+def _validation_recall(config: Path) -> float | None:
+    """The recall by which the best version is chosen; None for a model that this version of Beatwise cannot read."""
     try:
         stored = json.loads(config.read_text(encoding="utf-8"))
+        if not of_this_format(stored):
+            return None
         return float(stored["history"][stored["metadata"]["best_epoch"] - 1]["val_macro_recall"])
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise BeatwiseError(

@@ -1,4 +1,4 @@
-"""The card of a run: all that it takes to run it again, and what it came to."""
+"""The card of a run: everything that is needed to run it again, and its scores."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Block, checked
+from beatwise.core.versions import FORMAT, check_format
 from beatwise.runs.metadata import Hardware, RunMetadata
 
-# The tables whose beats a card names by their fingerprints.
-BEATS: Final = ("raw_beats", "train_beats", "val_beats", "test_beats")
-# Of a commit or a fingerprint, what tells it from others.
+# Characters that tell a commit or a fingerprint from others.
 SHORT: Final = 10
 # Hexadecimal digits of a whole fingerprint.
 SHA256: Final = 64
@@ -40,15 +39,16 @@ class SearchBest(Block):
 
 
 class RunCard(RunMetadata):
-    """What is written down of a run that trains or measures a model.
+    """Everything that is stored about a run that trains or measures a model.
 
     Attributes:
+        format: Number of the format of the card, see :mod:`beatwise.core.versions`.
         seconds: How long it took (s); None while it goes on.
-        selected: Whether it was told to run some nodes of the pipeline only.
+        selected: Whether only some nodes of the pipeline were to run.
         load_versions: The versions of stored datasets that it began from, by dataset.
         parameters: All parameters as they were in the end, ``Parameters`` as plain data.
         seeds: Seeds of everything that was drawn.
-        data: Fingerprints of the examples that it saw, by dataset, see ``Examples.fingerprint``.
+        data: Fingerprints of the examples that it read or made, by dataset, see ``Examples.fingerprint``.
         versions: Versions of Beatwise, of Python and of the packages that Beatwise requires.
         hardware: The machine.
         nodes: How long each node computed (s), without loading and saving, in the order in which they ended.
@@ -57,6 +57,7 @@ class RunCard(RunMetadata):
         search: The best of the search; None without one.
     """
 
+    format: int = FORMAT
     seconds: float | None = None
     selected: bool
     load_versions: dict[str, str] = Field(default_factory=dict)
@@ -92,6 +93,9 @@ def read_card(path: Path) -> RunCard:
         ) from error
     except ValueError as error:
         raise BeatwiseError(f"{path} is no run card: it is not JSON ({error}).") from error
+    if isinstance(given, dict) and "versions" in given:
+        advice = "Check out the commit that it names to repeat its run, or give the command in it to this version."
+        check_format(given, path, advice)
     required = {name for name, field in RunCard.model_fields.items() if field.is_required()}
     if not isinstance(given, dict) or (missing := sorted(required - given.keys())):
         lacks = f" It lacks {', '.join(missing)}." if isinstance(given, dict) else ""
@@ -114,14 +118,14 @@ def differences(
     hardware: Hardware,
     data: Mapping[str, str],
 ) -> Iterator[Difference]:
-    """What is not as a card says.
+    """Everything that differs from what a card says.
 
     Args:
         card: The card.
         git: The commit that is checked out now, and whether anything differs from it.
         versions: Versions of the packages now.
         hardware: The machine now.
-        data: Fingerprints of beats tables now; of those that are not among them nothing is said.
+        data: Fingerprints of tables of examples now; tables that are not among them are not compared.
     """
     git_sha, uncommitted = git
     if card.git_sha != git_sha:
@@ -139,14 +143,14 @@ def differences(
 
 
 def changed_beats(card: RunCard, data: Mapping[str, str]) -> Iterator[Difference]:
-    """Which beats tables are not those of a card, of those that both know."""
+    """The tables of examples that differ from those of a card, of those that both know."""
     for name, fingerprint in data.items():
         if name in card.data and card.data[name] != fingerprint:
             yield Difference(name, short_fingerprint(card.data[name]), short_fingerprint(fingerprint))
 
 
 def short_fingerprint(fingerprint: str) -> str:
-    """The beginning of a fingerprint: of that of the beats and, where there are some, of that of the RR intervals."""
+    """The beginning of a fingerprint, and of each fingerprint that follows it."""
     return " ".join(fingerprint[start : start + SHORT] for start in range(0, len(fingerprint), SHA256))
 
 

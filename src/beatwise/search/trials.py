@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
+from beatwise.core.versions import FORMAT, of_this_format
 
 VALUES: Final = "config/values/"
 OF_AN_EPOCH: Final = ("epoch", "learning_rate", "train_loss", "seconds", "score", "score_sd")
@@ -139,7 +140,7 @@ class Searches:
         folder = self.folder / key
         try:
             with written_whole(folder / "search.json") as path:
-                path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+                path.write_text(json.dumps({"format": FORMAT, **plan}, indent=1), encoding="utf-8")
         except OSError as error:
             raise BeatwiseError(
                 f"The search cannot be stored in {folder}: {error.strerror or error}. Check its permissions and the "
@@ -148,14 +149,14 @@ class Searches:
         return _read_trials(folder)
 
     def all(self) -> list[StoredSearch]:
-        """Every search that is here; the one that ran last comes last.
+        """Every search that is here and that this version can read; the one that ran last comes last.
 
         Raises:
             BeatwiseError: If it cannot be read what one of them searches: it might be the one that is looked for.
         """
         paths = self.folder.glob("*/search.json")
         by_time = sorted(paths, key=lambda path: max(file.stat().st_mtime for file in path.parent.iterdir()))
-        return [_read_search(path) for path in by_time]
+        return [search for path in by_time if (search := _read_search(path)) is not None]
 
     def save(self, key: str, record: TrialRecord) -> None:
         """Store a trial as it stands.
@@ -171,10 +172,15 @@ class Searches:
             raise BeatwiseError(f"{path} cannot be written: {error.strerror or error}. Is there free space?") from error
 
 
-def _read_search(path: Path) -> StoredSearch:
+def _read_search(path: Path) -> StoredSearch | None:
     with _explained(path):
         plan = json.loads(path.read_text(encoding="utf-8"))
-        return StoredSearch(path.parent, plan["name"], plan)
+        name = plan["name"]
+        if not of_this_format(plan):
+            log.warning("%s was written by another version of Beatwise; this search is left out.", path)
+            return None
+        del plan["format"]
+        return StoredSearch(path.parent, name, plan)
 
 
 def _read_trials(folder: Path) -> list[TrialRecord]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.core.versions import FORMAT, check_format
 from beatwise.data.examples import Examples
 from beatwise.data.representations import Representation, TensorSet
 from beatwise.tasks.base import Task
@@ -70,6 +71,7 @@ class TrainedModel:
     def to_dict(self) -> dict[str, Any]:
         """All but the weights, as plain data for JSON."""
         return {
+            "format": FORMAT,
             "input_shape": list(self.input_shape),
             "representation": self.representation.to_dict(),
             "task": self.task.to_dict(),
@@ -172,14 +174,17 @@ def read_model(folder: Path) -> TrainedModel:
         folder: Holds ``weights.safetensors`` and ``config.json``.
 
     Raises:
-        BeatwiseError: If a file is missing or damaged, or the weights are not those of the model.
+        BeatwiseError: If a file is missing, damaged or of another version, or the weights are not those of the model.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        check_format(stored, folder / CONFIG, "Train the model again, or load another version with --load-versions.")
         return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS))
+    except BeatwiseError:
+        raise
     except (OSError, KeyError, TypeError, ValueError, SafetensorError, RuntimeError) as error:
         raise BeatwiseError(
             f"The model in {folder.absolute()} cannot be read ({error}). Train it again, or load another version with "
