@@ -7,7 +7,7 @@ import pytest
 from beatwise.figures import plot_architecture
 from beatwise.networks.outline import ROWS_AT_MOST, OutlineBlock, outline_network
 from tests.layout import check_layout, texts
-from tests.networks.test_models import DEFAULTS, VARIANTS, build
+from tests.networks.cases import DEFAULTS, VARIANTS, build
 
 # A4 less its margins and the lines of a caption, in inches.
 PAGE = (7.0, 9.0)

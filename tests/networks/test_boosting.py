@@ -22,7 +22,7 @@ def part(n: int, classes: list[int], seed: int, missing: float = 0.0) -> Any:
     x = (rng.normal(size=(n, *SHAPE)) + 0.4 * y[:, None, None]).astype(np.float32)
     aux = rng.normal(size=(n, 3)).astype(np.float32)
     aux[rng.random(aux.shape) < missing] = np.nan
-    return SimpleNamespace(x=x, aux=aux, y=y)
+    return SimpleNamespace(x=x, aux=aux, labels=y)
 
 
 def built() -> SelfFitting:
@@ -46,8 +46,8 @@ def test_trees_predict_what_scikit_learn_predicts_to_the_last_bit(classes: list[
         max_iter=20, learning_rate=0.1, early_stopping=True, n_iter_no_change=10, random_state=7
     )
     flat = [np.hstack([p.x.reshape(len(p.x), -1), p.aux]) for p in (train, val, test)]
-    theirs.fit(flat[0], train.y, X_val=flat[1], y_val=val.y)
-    expected = np.zeros((len(test.y), 5), dtype=np.float32)
+    theirs.fit(flat[0], train.labels, X_val=flat[1], y_val=val.labels)
+    expected = np.zeros((len(test.x), 5), dtype=np.float32)
     expected[:, classes] = theirs.predict_proba(flat[2])
     outputs = network(*tensors(test))
     np.testing.assert_array_equal(outputs.softmax(dim=1).float().numpy(), expected)

@@ -1,33 +1,10 @@
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
-
 import pytest
-from torch import nn
 
-from beatwise.networks.outline import REARRANGED, ROWS_AT_MOST, OutlineBlock, outline_network
+from beatwise.networks.outline import ROWS_AT_MOST, OutlineBlock, outline_network
 from beatwise.networks.zoo import build_model
-from tests.networks.test_models import DEFAULTS_AND_VARIANTS, build
-
-
-def n_parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-@pytest.mark.parametrize(("name", "options"), DEFAULTS_AND_VARIANTS)
-def test_every_block_begins_where_the_one_before_it_ended_and_the_parameters_add_up(
-    name: str, options: dict[str, Any]
-) -> None:
-    network, shape = build(name, aux=3, **options)
-    blocks = outline_network(network, shape, 3)
-    assert blocks[0].before == shape
-    assert blocks[-1].after == (5,)
-    assert all(first.after == second.before for first, second in pairwise(blocks))
-    assert sum(block.n_parameters for block in blocks) == n_parameters(network)
-    assert len(blocks) <= ROWS_AT_MOST
-    # What happens between modules is told of, and is not most of what there is to tell.
-    assert sum(block.name == REARRANGED for block in blocks) <= 3
+from tests.networks.cases import build, n_parameters
 
 
 def test_a_plain_network_is_told_as_one_would_write_it_down() -> None:

@@ -16,7 +16,7 @@ from beatwise.training.fit import fit_config
 from beatwise.training.settings import Augment, Train
 from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
-from tests.networks.test_models import DEFAULTS_AND_VARIANTS, build
+from tests.networks.cases import DEFAULTS, VARIANTS, build
 from tests.test_params import load
 
 
@@ -26,7 +26,7 @@ def config_of(name: str, **options: Any) -> dict[str, Any]:
     return fit_config(CLASSES, 7, resample, tensors, Model(use=name, **{name: options}), train).model_dump(mode="json")
 
 
-@pytest.mark.parametrize(("name", "options"), DEFAULTS_AND_VARIANTS)
+@pytest.mark.parametrize(("name", "options"), [*DEFAULTS, *VARIANTS])
 def test_the_lines_when_executed_build_a_network_of_the_same_weights(name: str, options: dict[str, Any]) -> None:
     network, shape = build(name, aux=2, **options)
     fitted = Fitted((187,), ("a", "b"), ("a", "b"), (0.0, 0.0), (1.0, 1.0))
