@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from beatwise.core.registry import Registry
 from beatwise.core.settings import Block, Choice, Choices, Presets
 from beatwise.params import Globals, Parameters
-from tools.reference.flow import Detail, Flow, flow, mermaid, svg
+from tools.reference.flow import Detail, flow, mermaid
 
 NOTE: Final = "<!-- Made by `python -m tools.reference --write`; changes by hand are lost. -->"
 # Stands above and below the graph in README.md.
@@ -417,15 +417,12 @@ def _validated(entry: Mapping[str, Any]) -> str:
 # --- pipelines
 
 
-def pipelines_page(root: Path, snapshot: Any) -> tuple[str, dict[str, str]]:
-    """All pipelines, what they are for, and graphs of those in :data:`DRAWN`.
+def pipelines_page(root: Path, snapshot: Any) -> str:
+    """All pipelines with their purposes, and graphs of those in :data:`DRAWN`.
 
     Args:
-        root: Of the repository.
-        snapshot: What Kedro knows of the project.
-
-    Returns:
-        The page, and the pictures by name below ``docs/``.
+        root: Root of the repository.
+        snapshot: Kedro's snapshot of the project.
     """
     found = {pipeline.name: pipeline for pipeline in snapshot.pipelines if pipeline.name != "__default__"}
     rows = [
@@ -435,22 +432,16 @@ def pipelines_page(root: Path, snapshot: Any) -> tuple[str, dict[str, str]]:
     parts = [
         "# Pipelines",
         NOTE,
-        "`kedro run --pipeline=<name>`; `kedro run` alone is `tune`. Each name leads to the page of its package: "
-        "what it takes, what it makes, its commands.",
+        "`kedro run --pipeline=<name>`; `kedro run` alone is `tune`. Each name links to the page of its package, which "
+        "lists inputs, outputs and commands.",
         table(("pipeline", "what it does", "nodes"), rows),
-        "The graphs below are made from the registered pipelines. Boxes are nodes or groups of nodes, "
-        "the others datasets. Parameters, the run "
-        "card and the stores of unfinished work (`checkpoints`, `finished_rows`, `searches`) are left out. "
-        "Every single node is in "
-        "`kedro viz`.",
+        "The graphs below are made from the registered pipelines. Boxes are nodes or groups of nodes, cylinders are "
+        "datasets. Parameters, the run card and the stores of unfinished work (`checkpoints`, `finished_rows`, "
+        "`searches`) are left out. `kedro viz` shows every single node.",
     ]
-    pictures: dict[str, str] = {}
     for name, detail in DRAWN.items():
-        graph = flow(found[name].nodes, detail)
-        picture = f"images/flow-{name}.svg"
-        pictures[picture] = svg(graph, f"The pipeline {name}")
-        parts += [f"## {name}", mermaid(graph, picture)]
-    return "\n\n".join(parts) + "\n", pictures
+        parts += [f"## {name}", mermaid(flow(found[name].nodes, detail))]
+    return "\n\n".join(parts) + "\n"
 
 
 def _purpose(root: Path, name: str) -> str:
@@ -462,8 +453,7 @@ def _purpose(root: Path, name: str) -> str:
 def whole_flow(snapshot: Any) -> str:
     """The graph of the whole flow, for the front page."""
     (tune,) = (pipeline for pipeline in snapshot.pipelines if pipeline.name == "tune")
-    graph: Flow = flow(tune.nodes, DRAWN["tune"])
-    return mermaid(graph, "images/flow-tune.svg")
+    return mermaid(flow(tune.nodes, DRAWN["tune"]))
 
 
 def with_flow(text: str, drawn: str) -> str:
@@ -478,20 +468,18 @@ Maker = Callable[[Path], Pages]
 
 
 def all_pages(root: Path, snapshot: Any) -> Pages:
-    """Every page and picture that is made, by its path below the repository's root.
+    """Every generated page by its path below the repository's root.
 
     Args:
         root: Of the repository.
         snapshot: What Kedro knows of the project.
     """
     conf = root / "conf"
-    pipelines, pictures = pipelines_page(root, snapshot)
     readme = (root / "README.md").read_text(encoding="utf-8")
     return {
         "docs/reference/parameters.md": parameters_page(conf),
         "docs/reference/choices.md": choices_page(),
         "docs/reference/catalog.md": catalog_page(conf),
-        "docs/reference/pipelines.md": pipelines,
-        **{f"docs/{name}": drawn for name, drawn in pictures.items()},
+        "docs/reference/pipelines.md": pipelines_page(root, snapshot),
         "README.md": with_flow(readme, whole_flow(snapshot)),
     }

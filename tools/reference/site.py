@@ -1,7 +1,7 @@
-"""Hooks of MkDocs: the pages stay plain Markdown that reads well in the repository, and become a site of their own.
+"""Hooks of MkDocs: pages stay plain Markdown that reads well in the repository, and become a site of their own.
 
-- Links that leave ``docs/`` lead to pages made of what they name: READMEs as they are, code and folders as listings.
-- Mermaid, which a site would fetch a library for, gives way to the picture that is drawn of the same graph.
+- Links that leave ``docs/`` lead to pages made of their targets: READMEs as they are, code and folders as listings.
+- Pages with Mermaid graphs load Mermaid from the site itself, where the theme alone would fetch it from the network.
 """
 
 from __future__ import annotations
@@ -9,25 +9,31 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
-from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.utils import get_relative_url
 
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
-MERMAID = re.compile(r"```mermaid\n%% (?P<picture>\S+)\n.*?```", re.DOTALL)
 PIPELINE_README = re.compile(r"src/beatwise/pipelines/(\w+)/README\.md")
 LANGUAGES = {".py": "python", ".yml": "yaml", ".sh": "bash", ".toml": "toml"}
+# The path of Mermaid in the site.
+MERMAID = "assets/mermaid.js"
 
-# Where pages of the site that do not lie in docs/ come from: path in the repository by path in the site.
+# Sources of the pages that do not lie in docs/: path in the repository by path in the site.
 _origins: dict[str, str] = {}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for everything outside ``docs/`` that a page links to, and for what that links to in turn."""
+    """Add Mermaid, and a page for each file outside ``docs/`` that a page links to, directly or through others."""
     root = Path(config.config_file_path).parent
+    package = find_spec("mmdc")
+    assert package is not None
+    assert package.origin is not None
+    files.append(File.generated(config, MERMAID, abs_src_path=str(Path(package.origin).parent / MERMAID)))
     _origins.clear()
     waiting = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
     waiting += [readme.relative_to(root).as_posix() for readme in root.glob("src/beatwise/pipelines/*/README.md")]
@@ -48,20 +54,27 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, **_: Any) -> str:
-    """Turn links of the repository into links of the site, and Mermaid into pictures."""
+    """Turn links of the repository into links of the site."""
     root = Path(config.config_file_path).parent
     place = page.file.src_uri
     name = _origins.get(place, f"docs/{place}")
     if name.endswith(".md") or (root / name).is_dir():
-        markdown = with_site_links(markdown, root, name)
-    return MERMAID.sub(_picture(Path(config.docs_dir)), markdown)
+        return with_site_links(markdown, root, name)
+    return markdown
+
+
+def on_post_page(output: str, page: Any, config: MkDocsConfig) -> str:
+    """Load Mermaid where a page has a graph."""
+    if 'class="mermaid"' not in output:
+        return output
+    return output.replace("</body>", f'<script src="{get_relative_url(MERMAID, page.url)}"></script></body>')
 
 
 def site_path(root: Path, name: str) -> str:
-    """Where a file of the repository stands in the site.
+    """The path in the site of a file of the repository.
 
     Args:
-        root: Of the repository.
+        root: Root of the repository.
         name: Path below it.
     """
     if name.startswith("docs/"):
@@ -72,11 +85,11 @@ def site_path(root: Path, name: str) -> str:
 
 
 def with_site_links(markdown: str, root: Path, name: str) -> str:
-    """Replace relative links by those that hold in the site; what leads nowhere stays, for MkDocs to report.
+    """Replace relative links by those of the site; a link without a target stays, and MkDocs reports it.
 
     Args:
         markdown: A page.
-        root: Of the repository.
+        root: Root of the repository.
         name: Path of the page below it.
     """
     here = posixpath.dirname(site_path(root, name))
@@ -95,7 +108,7 @@ def _folder(root: Path, name: str) -> str:
 
 
 def _text(root: Path, name: str) -> str:
-    """The page of a file or folder of the repository."""
+    """The text of the page of a file or folder of the repository."""
     path = root / name
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in LANGUAGES and file.name != "__init__.py")
@@ -107,11 +120,3 @@ def _text(root: Path, name: str) -> str:
 def _summary(file: Path) -> str:
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) if file.suffix == ".py" else None
     return f": {docstring.splitlines()[0]}" if docstring else ""
-
-
-def _picture(docs: Path) -> Callable[[re.Match[str]], str]:
-    def drawn(block: re.Match[str]) -> str:
-        svg = (docs / block["picture"]).read_text(encoding="utf-8")
-        return f'<figure class="dag">\n{svg.strip()}\n</figure>'
-
-    return drawn
