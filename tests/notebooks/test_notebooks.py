@@ -6,6 +6,8 @@ import base64
 import io
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from beatwise.notebook import cleared
 from tests.conftest import ROOT, copy_project, run_session
 
 FOLDER = ROOT / "notebooks"
@@ -46,24 +47,25 @@ def test_every_notebook_is_known_here_and_in_the_readme() -> None:
         assert f"]({name})" in readme
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_is_stored_without_outputs(name: str) -> None:
-    notebook = read(FOLDER / name)
-    nbformat.validate(notebook)
-    assert cleared(notebook) == notebook, "run `python -m beatwise.notebook`"
+def test_notebooks_are_stored_without_outputs() -> None:
+    for name in NAMES:
+        nbformat.validate(read(FOLDER / name))
+    command = [sys.executable, "-m", "nbstripout", "--keep-id", "--verify", *(str(FOLDER / name) for name in NAMES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_says_at_its_top_what_is_run_first_and_checks_all_that_it_loads(name: str) -> None:
-    first = read(FOLDER / name).cells[0].source
-    (told,) = re.findall(r"\*\*Run first:\*\* `(kedro run[^`]*)`", first)
-    source = "\n".join(code(name))
-    assert "%load_ext kedro.ipython" in source.split("\n\n")[0]
-    checked = source[source.index("require(") :].split("\n\n")[0]
-    for command in re.findall(r'run="([^"]*)"', checked) or ["kedro run"]:
-        assert command == told
-    for loaded in re.findall(r'catalog\.load\("([^"]*)"\)', source):
-        assert loaded.startswith("params:") or f'"{loaded}"' in checked, f"{loaded} is not checked"
+def test_notebooks_name_the_command_to_run_first_and_check_all_that_they_load() -> None:
+    for name in NAMES:
+        first = read(FOLDER / name).cells[0].source
+        (stated,) = re.findall(r"\*\*Run first:\*\* `(kedro run[^`]*)`", first)
+        source = "\n".join(code(name))
+        assert "%load_ext kedro.ipython" in source.split("\n\n")[0]
+        checked = source[source.index("require(") :].split("\n\n")[0]
+        for command in re.findall(r'run="([^"]*)"', checked) or ["kedro run"]:
+            assert command == stated, name
+        for loaded in re.findall(r'catalog\.load\("([^"]*)"\)', source):
+            assert loaded.startswith("params:") or f'"{loaded}"' in checked, f"{name}: {loaded} is not checked"
 
 
 def execute(project: Path, notebook: Any) -> None:

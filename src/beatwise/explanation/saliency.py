@@ -1,6 +1,6 @@
-"""Which samples of a beat a logit hangs on: integrated gradients and Grad-CAM.
+"""Attribution of a logit to the samples of a beat: integrated gradients and Grad-CAM, both by Captum.
 
-The networks are taken as they are in evaluation. Nothing of them is changed.
+Networks are explained in evaluation mode and are left unchanged.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from beatwise.data.examples import Array, Labels
 from beatwise.data.representations import Representation, beat_mask
 from beatwise.tasks.metrics import ratio
 
-# Rows that go through a network at once: what they make on the way stays in a CPU's cache.
+# The number of rows in one pass through a network: few enough that activations stay in the cache of a CPU.
 CHUNK: Final = 256
-# What moves samples along the time axis; all else leaves them where they are.
+# The layers that change positions on the time axis.
 MOVERS: Final = (nn.Conv1d, nn.MaxPool1d, nn.ConstantPad1d)
 
 
 @dataclass(frozen=True, eq=False)
 class Attributions:
-    """What of the difference between two logits falls to each part of the input.
+    """The difference between two logits, divided among the parts of the input.
 
     Attributes:
-        x: Of the representation, ``float32 [n, *input_shape]``.
-        aux: Of the auxiliary features, ``float32 [n, f]``.
-        difference: Logit of the beat minus logit of its baseline, ``float32 [n]``; all attributions of a beat add up
-            to it, as far as the path was sampled finely enough.
+        x: Attributions of the representation, ``float32 [n, *input_shape]``.
+        aux: Attributions of the auxiliary features, ``float32 [n, f]``.
+        difference: Logit of the beat minus logit of its baseline, ``float32 [n]``. The attributions of a beat add up
+            to it, except for the error of the numerical integral.
     """
 
     x: Array
@@ -43,13 +43,13 @@ class Attributions:
 
 @dataclass(frozen=True)
 class TimeLayer:
-    """A layer whose output ``[n, c, length]`` has a place on the time axis of the input.
+    """A layer whose output ``[n, c, length]`` has known positions on the time axis of the input.
 
     Attributes:
         name: Name of the module.
-        length: Its steps over time.
-        stride: Samples of the input from one to the next.
-        offset: Sample of the input on which the first one is centred.
+        length: Number of steps over time.
+        stride: Samples of the input between two steps.
+        offset: Sample of the input at the centre of the first step.
     """
 
     name: str
@@ -59,10 +59,10 @@ class TimeLayer:
 
 
 def flat_beats(values: Array) -> Array:
-    """The baseline of every beat: a flat line at its own mean, as long as the beat, zeros behind it.
+    """The baseline of each beat: a flat line at the mean of the beat, as long as the beat, and zeros behind it.
 
-    It is what the beat would be without any deflection. Because it is as long as the beat and never zero, networks that
-    leave out the padding see the same beat all the way along the path, so that attributions add up exactly.
+    The baseline is the beat without any deflection. It is as long as the beat and never zero, so networks that skip
+    the padding see the same length all along the path, and attributions add up exactly.
 
     Args:
         values: Beats, ``float32 [n, t]``.
@@ -73,11 +73,11 @@ def flat_beats(values: Array) -> Array:
 
 
 def baseline_inputs(values: Array, representation: Representation) -> Array:
-    """The flat lines as a model takes them, ``float32 [n, *input_shape]``.
+    """The baselines as input of a model, ``float32 [n, *input_shape]``.
 
     Args:
         values: Beats, ``float32 [n, t]``.
-        representation: How beats become the model's input.
+        representation: The representation of the model.
     """
     return np.ascontiguousarray(representation.transform(flat_beats(values)))
 
@@ -85,47 +85,42 @@ def baseline_inputs(values: Array, representation: Representation) -> Array:
 def integrated_gradients(
     network: nn.Module, x: Array, aux: Array, baseline: Array, target: Labels, *, steps: int
 ) -> Attributions:
-    """Integrated gradients (Sundararajan, Taly & Yan, ICML 2017, equation 1), from a baseline to each beat.
+    """Integrated gradients (Sundararajan, Taly & Yan, ICML 2017, equation 1) from a baseline to each beat.
 
-    Auxiliary features are integrated along the same path, from their means over the training part (0, because they are
-    standardised). The integral is a sum over the middles of equal steps.
+    Auxiliary features are integrated along the same path, from their training means (0, because they are
+    standardised). The integral is a sum over the midpoints of equal steps.
 
     Args:
         network: Maps ``x, aux`` to logits.
         x: Beats, ``float32 [n, *input_shape]``.
         aux: Auxiliary features, ``float32 [n, f]``.
-        baseline: Where the path of each beat begins, as ``x``.
-        target: Class whose logit is explained, of each beat, ``int64 [n]``.
-        steps: Steps of the path; in the middle of each the gradient is taken.
+        baseline: Start of the path of each beat, shaped as ``x``.
+        target: Class of the explained logit, one a beat, ``int64 [n]``.
+        steps: Number of steps of the path.
     """
+    # Captum imports matplotlib.
+    from captum.attr import IntegratedGradients
 
-    def along(start: Tensor, end: Tensor) -> Tensor:
-        middles = (torch.arange(steps, device=end.device) + 0.5) / steps
-        share = middles.reshape(-1, *[1] * end.ndim)
-        return (start + share * (end - start)).flatten(0, 1).requires_grad_()
-
-    def integral(gradient: Tensor, start: Tensor, end: Tensor) -> Tensor:
-        return gradient.reshape(steps, *end.shape).mean(dim=0) * (end - start)
-
-    found: list[tuple[Array, ...]] = []
+    found = []
     with _evaluating(network):
-        for start, end, features, of in _chunks(network, max(CHUNK // steps, 1), baseline, x, aux, target):
-            mean_features = torch.zeros_like(features)
-            path, path_features = along(start, end), along(mean_features, features)
-            logits = _logits_of(network(path, path_features), of.repeat(steps))
-            gradient, gradient_features = torch.autograd.grad(
-                logits.sum(), (path, path_features), materialize_grads=True
+        method = IntegratedGradients(network)
+        for start, end, features, of in _chunks(network, CHUNK, baseline, x, aux, target):
+            (of_x, of_aux), gap = method.attribute(
+                (end, features),
+                (start, torch.zeros_like(features)),
+                target=of,
+                n_steps=steps,
+                method="riemann_middle",
+                internal_batch_size=CHUNK,
+                return_convergence_delta=True,
             )
-            with torch.no_grad():
-                both = network(torch.cat([end, start]), torch.cat([features, mean_features]))
-            ends = _logits_of(both, of.repeat(2)).reshape(2, -1)
-            attributed = (integral(gradient, start, end), integral(gradient_features, mean_features, features))
-            found.append(tuple(part.cpu().numpy() for part in (*attributed, ends[0] - ends[1])))
-    return Attributions(*map(np.concatenate, zip(*found, strict=True)))
+            found.append((of_x, of_aux, of_x.flatten(1).sum(dim=1) + of_aux.sum(dim=1) - gap))
+    parts = (torch.cat(part).detach().cpu().numpy().astype(np.float32) for part in zip(*found, strict=True))
+    return Attributions(*parts)
 
 
 def last_time_layer(network: nn.Module, x: Array, aux: Array) -> TimeLayer | None:
-    """The last layer that keeps time apart and has a 1D convolution in it: what Grad-CAM looks at.
+    """The last layer over time that contains a 1D convolution: the layer that Grad-CAM explains.
 
     Args:
         network: Maps ``x, aux`` to logits.
@@ -133,22 +128,22 @@ def last_time_layer(network: nn.Module, x: Array, aux: Array) -> TimeLayer | Non
         aux: Auxiliary features, ``float32 [n, f]``.
 
     Returns:
-        None where the network has no convolutions over time.
+        The layer; None for a network without convolutions over time.
     """
-    # By the length of what comes out: all that is of one length in a network stands at the same places.
+    # Stride and offset by length: all outputs of one length in a network have the same positions.
     places = {x.shape[-1]: (1.0, 0.0)}
     found: list[TimeLayer] = []
 
     def follow(name: str, module: nn.Module) -> Callable[..., None]:
         has_convolution = any(isinstance(part, nn.Conv1d) for part in module.modules())
 
-        def note(_: nn.Module, given: tuple[Any, ...], made: Any) -> None:
-            if isinstance(module, MOVERS) and given[0].shape[-1] in places:
-                stride, offset = places[given[0].shape[-1]]
+        def note(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if isinstance(module, MOVERS) and inputs[0].shape[-1] in places:
+                stride, offset = places[inputs[0].shape[-1]]
                 step, start = _move(module)
-                places.setdefault(made.shape[-1], (stride * step, offset + stride * start))
-            if has_convolution and isinstance(made, Tensor) and made.ndim == 3 and made.shape[-1] in places:
-                found.append(TimeLayer(name, made.shape[-1], *places[made.shape[-1]]))
+                places.setdefault(output.shape[-1], (stride * step, offset + stride * start))
+            if has_convolution and isinstance(output, Tensor) and output.ndim == 3 and output.shape[-1] in places:
+                found.append(TimeLayer(name, output.shape[-1], *places[output.shape[-1]]))
 
         return note
 
@@ -170,27 +165,22 @@ def grad_cam(network: nn.Module, x: Array, aux: Array, target: Labels, layer: Ti
         network: Maps ``x, aux`` to logits.
         x: Beats, ``float32 [n, c, t]``.
         aux: Auxiliary features, ``float32 [n, f]``.
-        target: Class whose logit is explained, of each beat, ``int64 [n]``.
-        layer: What :func:`last_time_layer` found.
+        target: Class of the explained logit, one a beat, ``int64 [n]``.
+        layer: The result of :func:`last_time_layer`.
 
     Returns:
-        ``float32 [n, t]``, 0 or more, in a unit of no meaning; between the steps of the layer it is interpolated, and
-        beyond the first and the last it stays what it is there.
+        ``float32 [n, t]``, 0 or more, in arbitrary units. Values between the steps of the layer are interpolated;
+        values before the first and after the last step equal those of that step.
     """
-    kept: list[Tensor] = []
-    handle = network.get_submodule(layer.name).register_forward_hook(lambda module, given, made: kept.append(made))
-    found: list[Array] = []
-    try:
-        with _evaluating(network):
-            for beats, features, of in _chunks(network, CHUNK, x, aux, target):
-                logits = _logits_of(network(beats.requires_grad_(), features), of)
-                maps = kept.pop()
-                (gradient,) = torch.autograd.grad(logits.sum(), maps)
-                weighted = gradient.mean(dim=2, keepdim=True) * maps
-                found.append(weighted.sum(dim=1).relu().detach().cpu().numpy())
-    finally:
-        handle.remove()
-    return _at_samples(np.concatenate(found), x.shape[-1], layer)
+    from captum.attr import LayerGradCam
+
+    with _evaluating(network):
+        method = LayerGradCam(network, network.get_submodule(layer.name))
+        maps = [
+            method.attribute((beats, features), target=of, relu_attributions=True).detach().cpu().numpy()
+            for beats, features, of in _chunks(network, CHUNK, x, aux, target)
+        ]
+    return _at_samples(np.concatenate(maps)[:, 0], x.shape[-1], layer)
 
 
 def _at_samples(steps: Array, n_samples: int, layer: TimeLayer) -> Array:
@@ -202,7 +192,7 @@ def _at_samples(steps: Array, n_samples: int, layer: TimeLayer) -> Array:
 
 
 def _move(module: nn.Module) -> tuple[int, float]:
-    """Samples of a layer's input from one output to the next, and the one on which the first output is centred."""
+    """Stride of a layer, and the position of its first output, both in samples of its input."""
     if isinstance(module, nn.ConstantPad1d):
         return 1, -float(module.padding[0])
     size, stride, padding, dilation = (
@@ -215,12 +205,8 @@ def _single(value: Any) -> int:
     return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _logits_of(logits: Tensor, target: Tensor) -> Tensor:
-    return logits.gather(1, target[:, None]).squeeze(1)
-
-
 def _chunks(network: nn.Module, size: int, *arrays: npt.NDArray[Any]) -> Iterator[tuple[Tensor, ...]]:
-    """The rows of arrays, a few at a time, on the device that the network is on."""
+    """The rows of arrays, a chunk at a time, on the device of the network."""
     device = next(network.parameters()).device
     for start in range(0, len(arrays[0]), size):
         yield tuple(torch.tensor(array[start : start + size], device=device) for array in arrays)
@@ -228,7 +214,7 @@ def _chunks(network: nn.Module, size: int, *arrays: npt.NDArray[Any]) -> Iterato
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation, with gradients; cuDNN gives none of recurrent layers then."""
+    """Evaluation mode with gradients; cuDNN is off, because it has no gradients of recurrent layers in this mode."""
     was_training = network.training
     network.eval()
     try:

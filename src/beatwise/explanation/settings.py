@@ -42,7 +42,7 @@ class Explain(Block):
     """
 
     beats_per_class: Annotated[int, Field(ge=1)] = 32
-    steps: Annotated[int, Field(ge=1)] = 20
+    steps: Annotated[int, Field(ge=2)] = 20
     random_networks: Annotated[int, Field(ge=1)] = 3
     check_beats_per_class: Annotated[int, Field(ge=1)] = 4
     embedding_beats: Annotated[int, Field(ge=20)] = 3000
