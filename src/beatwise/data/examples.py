@@ -23,6 +23,8 @@ IDENTITY_COLUMNS: Final = ("record", "sample", "lead")
 RESERVED: Final = (TARGET, PART, GROUP, TIME, *IDENTITY_COLUMNS)
 # Columns that predictions carry on.
 CARRIED: Final = (GROUP, TIME, "record", "sample")
+# Examples behind a mean that is drawn, at most.
+SHOWN: Final = 20_000
 # Rows that are looked at together: bounds the memory of temporary arrays.
 CHUNK: Final = 65_536
 
@@ -129,6 +131,12 @@ class Examples:
     def _target_bytes(self) -> bytes:
         target = self.table[TARGET].to_numpy()
         return target.astype(np.int64 if target.dtype.kind in "iub" else np.float64).tobytes()
+
+
+def evenly(rows: Rows, at_most: int = SHOWN) -> Rows:
+    """At most so many of these rows, evenly spaced, so that a mean that is drawn costs the same at any size."""
+    kept = min(at_most, len(rows))
+    return rows[np.arange(kept) * len(rows) // max(kept, 1)]
 
 
 def concatenate(parts: Sequence[Examples]) -> Examples:

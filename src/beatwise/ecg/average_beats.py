@@ -8,14 +8,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from beatwise.data.examples import Examples
-from beatwise.data.summary import beat_lengths
+from beatwise.data.examples import Examples, evenly
+from beatwise.data.representations import beat_mask
 
 QUANTILES: Final = (0.05, 0.95)
 
 
 def average_beats(beats: Examples, classes: Sequence[str], sample_rate: float) -> pd.DataFrame:
-    """Mean and spread of each class, of the beats that have not ended yet.
+    """Mean and spread of each class over time, of the beats that have not ended yet, :data:`SHOWN` a class.
 
     Args:
         beats: Beats ``[n, t]``.
@@ -23,16 +23,16 @@ def average_beats(beats: Examples, classes: Sequence[str], sample_rate: float) -
         sample_rate: Samples per second (Hz).
 
     Returns:
-        One row a class and time, as far as a tenth of the class's beats go on: ``class``, ``ms`` (from the R peak),
-        ``beats`` (that go on), ``mean``, ``low`` and ``high`` (between them are nine of ten beats). A class without
-        beats has no row.
+        One row a class and time, while at least a tenth of the class's beats last: ``class``, ``ms`` (from the R peak),
+        ``beats`` (that last so long), ``mean``, ``low`` and ``high`` (nine of ten beats lie between them). A class
+        without beats has no row.
     """
-    values, target = beats.x, beats.target
-    length = beat_lengths(beats)
+    target = beats.target
     rows = []
     for index, label in enumerate(classes):
-        own, ends = values[target == index], length[target == index]
-        for sample in range(values.shape[1]):
+        own = beats.x[evenly(np.flatnonzero(target == index))]
+        ends = beat_mask(own).sum(axis=1)
+        for sample in range(own.shape[1]):
             here = own[ends > sample, sample]
             if len(here) == 0 or len(here) < len(own) / 10:
                 break

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beatwise.data.examples import Array, Examples, Labels
+from beatwise.data.examples import Array, Examples, Labels, evenly
 from beatwise.figures.style import class_colors, light_grid, new_figure
 
 # More classes than these in a row are too small on a page.
@@ -44,7 +44,7 @@ def plot_example_beats(
         if len(members):
             chosen = rng.choice(members, size=min(per_class, len(members)), replace=False)
             ax.plot(time, values[chosen].T, color=color, linewidth=0.6, alpha=0.55)
-            ax.plot(time, values[members].mean(axis=0), color="black", linewidth=1.6, label="class mean")
+            ax.plot(time, values[evenly(members)].mean(axis=0), color="black", linewidth=1.6, label="class mean")
         light_grid(ax)
     for ax in axes.flat[len(classes) :]:
         ax.set_visible(False)

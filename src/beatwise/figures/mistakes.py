@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from beatwise.data.examples import Array, Examples
+from beatwise.data.examples import Array, Examples, evenly
 from beatwise.data.representations import beat_mask
 from beatwise.figures.style import GREY, STEPS, class_colors, light_grid, new_figure
 from beatwise.tasks.classification.mistakes import ERRORS
@@ -99,7 +99,8 @@ def plot_most_confident_mistakes(
     time = np.arange(values.shape[1]) / sample_rate * 1000
     colors = class_colors(classes)
     drawn = {index for truth, of_class in rows for index in (truth, *(row["prediction"] for row in of_class))}
-    means = {index: _mean_beat(values[target == index]) for index in sorted(drawn) if (target == index).any()}
+    members = {index: np.flatnonzero(target == index) for index in sorted(drawn)}
+    means = {index: _mean_beat(values[evenly(rows)]) for index, rows in members.items() if len(rows)}
     for row, (truth, of_class) in zip(axes, rows, strict=False):
         for ax, mistake in zip(row, of_class, strict=False):
             for index in {truth, mistake["prediction"]} & set(means):
