@@ -44,6 +44,7 @@ from beatwise.data.representations import representation
 from beatwise.networks.blocks import BatchNorm1d, Conv1d
 from beatwise.networks.zoo import build_model, list_models
 from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.tensors import build_tensors
 from beatwise.training.loop import can_be_trimmed, fit_model
 from beatwise.training.settings import FitConfig
 
@@ -223,7 +224,7 @@ def beatwise(model: str, beats: Beats, *, trim_padding: bool = False) -> Epoch |
     x, y = beats.x.numpy(), beats.y.numpy()
     parts = [Examples(x[:n, 0], pd.DataFrame({"target": y[:n]})) for n in (len(y), VALIDATION_BEATS)]
     signal = representation("signal", {}).fit(parts[0])
-    train, val = (signal.tensors(part, Classification(tuple(SHARES))) for part in parts)
+    train, val = (build_tensors(part, signal, Classification(tuple(SHARES))) for part in parts)
     config = FitConfig.model_validate(
         {
             "classes": list(SHARES),

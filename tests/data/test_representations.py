@@ -13,6 +13,7 @@ from beatwise.data.examples import Examples
 from beatwise.data.features import RATIOS, RR_COLUMNS, with_ratios
 from beatwise.data.representations import REPRESENTATIONS, Representation, beat_mask, representation
 from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.tensors import build_tensors
 
 TASK = Classification(("N", "S", "V", "F", "Q"))
 SHAPES = {
@@ -49,7 +50,7 @@ def test_the_contract_of_a_representation(full, use):
     beats = suitable(use, full)
     before = beats.x.copy()
     made = fitted(beats, use)
-    tensors = made.tensors(beats, TASK)
+    tensors = build_tensors(beats, made, TASK)
     assert (tensors.x.dtype, tensors.x.flags.c_contiguous) == (np.dtype("float32"), True)
     assert tensors.x.shape[1:] == made.input_shape == SHAPES[use]
     assert len(made.input_shape) == (3 if made.layout == "image" else 2)
@@ -65,9 +66,9 @@ def test_the_contract_of_a_representation(full, use):
     # It survives JSON, with what was fitted.
     again = Representation.from_dict(json.loads(json.dumps(made.to_dict())))
     assert again == made
-    np.testing.assert_array_equal(again.tensors(beats, TASK).x, tensors.x)
-    np.testing.assert_array_equal(again.tensors(beats, TASK).aux, tensors.aux)
-    assert len(made.tensors(beats.take(np.arange(0)), TASK)) == 0
+    np.testing.assert_array_equal(build_tensors(beats, again, TASK).x, tensors.x)
+    np.testing.assert_array_equal(build_tensors(beats, again, TASK).aux, tensors.aux)
+    assert len(build_tensors(beats.take(np.arange(0)), made, TASK)) == 0
 
 
 def test_the_mask_is_zero_exactly_on_the_zeros_behind_the_beat():
@@ -109,10 +110,10 @@ def test_a_scalogram_of_a_scale_too_small_for_the_wavelet_is_refused_clearly(bea
 def test_channels_are_normalised_with_what_was_fitted_on_train(beats):
     train, val = suitable("identity", beats), suitable("identity", beats.take(np.arange(5)))
     made = fitted(train, "identity", normalise=True)
-    x = made.tensors(train, TASK).x
+    x = build_tensors(train, made, TASK).x
     np.testing.assert_allclose(x.mean(axis=(0, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(x.std(axis=(0, 2)), 1, rtol=1e-4)
-    np.testing.assert_array_equal(made.tensors(val, TASK).x, x[:5])
+    np.testing.assert_array_equal(build_tensors(val, made, TASK).x, x[:5])
 
 
 def test_features_and_their_ratios_are_standardised_with_what_was_fitted_on_train(full, make_beats):
@@ -121,33 +122,33 @@ def test_features_and_their_ratios_are_standardised_with_what_was_fitted_on_trai
     assert list(made.feature_names) == FEATURES
     train_features = with_ratios(full.features).to_numpy(np.float64)
     expected = (with_ratios(val.features) - train_features.mean(axis=0)) / train_features.std(axis=0)
-    aux = made.tensors(val, TASK).aux
+    aux = build_tensors(val, made, TASK).aux
     assert aux.dtype == np.float32
     np.testing.assert_allclose(aux, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_feature_that_never_changes_becomes_zero(full):
     constant = dataclasses.replace(full, table=full.table.assign(rr_record_mean=np.float32(0.8)))
-    aux = fitted(constant).tensors(constant, TASK).aux
+    aux = build_tensors(constant, fitted(constant), TASK).aux
     np.testing.assert_allclose(aux[:, FEATURES.index("rr_record_mean")], 0, atol=1e-6)
     assert np.isfinite(aux).all()
 
 
 def test_without_features_or_where_they_are_not_wanted_there_are_none(beats, full):
-    for tensors in (fitted(beats).tensors(beats, TASK), fitted(full, features=False).tensors(full, TASK)):
+    for tensors in (build_tensors(beats, fitted(beats), TASK), build_tensors(full, fitted(full, features=False), TASK)):
         assert tensors.aux.shape == (len(beats), 0)
         assert tensors.representation.feature_names == ()
 
 
 def test_examples_that_lack_a_feature_or_have_another_shape_are_refused(full, make_beats):
     with pytest.raises(BeatwiseError, match=r"these examples lack rr_after\..*tensors\.features=false"):
-        fitted(full).tensors(full.without("rr_after"), TASK)
+        build_tensors(full.without("rr_after"), fitted(full), TASK)
     with pytest.raises(BeatwiseError, match=r"the shape \[24\], and the model was trained on \[187\]"):
-        fitted(full).tensors(make_beats(records=True), TASK)
+        build_tensors(make_beats(records=True), fitted(full), TASK)
 
 
 def test_tensors_say_which_examples_they_were_made_of(full):
-    tensors = fitted(full).tensors(full, TASK)
+    tensors = build_tensors(full, fitted(full), TASK)
     assert tensors.fingerprint == full.fingerprint
     np.testing.assert_array_equal(tensors.labels, full.target)
     pd.testing.assert_frame_equal(tensors.table, full.table[["group", "record", "sample"]])
@@ -157,7 +158,7 @@ def test_tensors_say_which_examples_they_were_made_of(full):
 
 
 def test_without_labels_tensors_can_be_made_but_not_trained_on(full):
-    tensors = fitted(full).tensors(full.without("target"), TASK)
+    tensors = build_tensors(full.without("target"), fitted(full), TASK)
     assert tensors.y is None
     with pytest.raises(BeatwiseError, match="no labels: they can be predicted"):
         _ = tensors.labels

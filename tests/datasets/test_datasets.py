@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
-from beatwise.data.representations import REPRESENTATIONS, TensorSet, representation
+from beatwise.data.representations import REPRESENTATIONS, representation
 from beatwise.datasets.figure import FigureDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.datasets.records import RecordsDataset
@@ -25,6 +25,7 @@ from beatwise.datasets.whole import WholeHTMLDataset
 from beatwise.ecg.records import Record
 from beatwise.networks.zoo import MODELS, build_model, list_models
 from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 CLASSES = ["N", "S", "V", "F", "Q"]
@@ -154,7 +155,7 @@ def tensors(make_beats: Any, use: str = "signal", *, records: bool = True) -> Te
     beats = make_beats(records=records)
     if use == "identity":
         beats = dataclasses.replace(beats, x=beats.x[:, None])
-    return representation(use, {}).fit(beats).tensors(beats, TASK)
+    return build_tensors(beats, representation(use, {}).fit(beats), TASK)
 
 
 @pytest.mark.parametrize("records", [True, False])
@@ -225,7 +226,7 @@ def make_model(make_beats: Any, name: str = "cnn1d") -> tuple[TrainedModel, Tens
     beats = make_beats(length=96, records=True)
     data: TensorSet | None = None
     for use in ("signal", "image"):
-        data = representation(use, {}).fit(beats).tensors(beats, TASK)
+        data = build_tensors(beats, representation(use, {}).fit(beats), TASK)
         options = MODELS.options(name, {})
         try:
             network = build_model(name, input_shape=data.x.shape[1:], n_outputs=5, n_aux=data.aux.shape[1], **options)

@@ -11,10 +11,11 @@ import torch
 from torch.nn import functional as F
 
 from beatwise.data.examples import Examples
-from beatwise.data.representations import TensorSet, representation
+from beatwise.data.representations import representation
 from beatwise.explanation.settings import Explain
 from beatwise.networks.zoo import MODELS, build_model
 from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 
@@ -59,7 +60,7 @@ def explained(beats: Examples, name: str = "cnn1d", *, steps: int = 0, **options
         **options: Its hyper-parameters.
     """
     seen = representation(MODELS[name].representation, {}).fit(beats)
-    tensors = seen.tensors(beats, Classification(tuple(CLASSES)))
+    tensors = build_tensors(beats, seen, Classification(tuple(CLASSES)))
     shape = tensors.x.shape[1:]
     with torch.random.fork_rng():
         torch.manual_seed(0)

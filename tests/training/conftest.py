@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from beatwise.data.examples import Examples
-from beatwise.data.representations import REPRESENTATIONS, Representation, TensorSet, representation
+from beatwise.data.representations import REPRESENTATIONS, Representation, representation
 from beatwise.networks.zoo import build_model
 from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.loop import Training
 from beatwise.training.settings import FitConfig
 from beatwise.training.trained_model import TrainedModel
@@ -50,7 +51,7 @@ def config(model: str = "mlp", seed: int = 0, *, options: dict[str, Any] | None 
 
 def tensors(beats: Examples, train: Examples, use: str = "signal") -> TensorSet:
     fitted = representation(use, REPRESENTATIONS.options(use, {})).fit(train)
-    return fitted.tensors(beats, Classification(tuple(CLASSES)))
+    return build_tensors(beats, fitted, Classification(tuple(CLASSES)))
 
 
 @pytest.fixture

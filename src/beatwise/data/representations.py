@@ -1,4 +1,4 @@
-"""Representations: what a network gets to see of an example, by name, and the tensors made with them.
+"""Representations by name: what a network gets to see of an example.
 
 A representation holds its options and what is fitted on the training part: the shape of the examples, and the means and
 deviations by which features and channels are standardised. It is stored with the model.
@@ -10,20 +10,16 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.data.examples import CARRIED, CHUNK, TARGET, Array, Examples
+from beatwise.data.examples import CHUNK, Array, Examples
 from beatwise.data.features import mean_and_sd, with_ratios
-
-if TYPE_CHECKING:
-    from beatwise.tasks.base import Task
 
 Layout = Literal["series", "image"]
 
@@ -49,49 +45,6 @@ class Fitted:
     feature_sd: tuple[float, ...] = ()
     channel_mean: tuple[float, ...] = ()
     channel_sd: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class TensorSet:
-    """Examples as a network takes them.
-
-    Attributes:
-        x: ``float32 [n, c, t]`` or ``[n, c, height, width]``.
-        aux: Features, standardised on train, ``float32 [n, f]``; f = 0 where there are none.
-        y: Encoded targets ``[n]``, class indices ``int64`` for a classification; None without labels.
-        representation: How ``x`` and ``aux`` were made.
-        task: How ``y`` was made.
-        fingerprint: Of the examples.
-        table: The columns of the examples that predictions carry on (group, time, record, sample).
-    """
-
-    x: Array
-    aux: Array
-    y: npt.NDArray[Any] | None
-    representation: Representation
-    task: Task
-    fingerprint: str
-    table: pd.DataFrame
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @property
-    def labels(self) -> npt.NDArray[Any]:
-        """The encoded targets.
-
-        Raises:
-            BeatwiseError: If the examples had no labels.
-        """
-        if self.y is None:
-            raise BeatwiseError("These examples have no labels: they can be predicted, but not trained on or measured.")
-        return self.y
-
-    def take(self, rows: npt.NDArray[np.integer[Any]]) -> TensorSet:
-        """Some of the examples, by their numbers."""
-        y = None if self.y is None else self.y[rows]
-        table = self.table.iloc[rows].reset_index(drop=True)
-        return TensorSet(self.x[rows], self.aux[rows], y, self.representation, self.task, self.fingerprint, table)
 
 
 class Representation(ABC):
@@ -162,12 +115,7 @@ class Representation(ABC):
         """Shape of one example as a network takes it."""
         return self.transform(np.zeros((1, *self.fitted.shape), dtype=np.float32)).shape[1:]
 
-    def aux(self, examples: Examples) -> Array:
-        """The features, standardised on train, ``float32 [n, f]``.
-
-        Raises:
-            BeatwiseError: If the examples lack a feature that the model was trained with.
-        """
+    def _aux(self, examples: Examples) -> Array:
         fitted = self.fitted
         if not fitted.features:
             return np.zeros((len(examples), 0), dtype=np.float32)
@@ -179,12 +127,8 @@ class Representation(ABC):
         values = with_ratios(examples.table[list(fitted.features)]).to_numpy(np.float32)
         return ((values - np.asarray(fitted.feature_mean)) / np.asarray(fitted.feature_sd)).astype(np.float32)
 
-    def tensors(self, examples: Examples, task: Task) -> TensorSet:
-        """Examples as tensors.
-
-        Args:
-            examples: Of the shape of the training part.
-            task: Encodes the targets.
+    def apply(self, examples: Examples) -> tuple[Array, Array]:
+        """``x`` and the standardised features of examples, ``float32 [n, *input_shape]`` and ``[n, f]``.
 
         Raises:
             BeatwiseError: If the examples are of another shape, or lack features that the model was trained with.
@@ -194,16 +138,7 @@ class Representation(ABC):
                 f"These examples have the shape {list(examples.shape)}, and the model was trained on "
                 f"{list(self.fitted.shape)}: they come from another source or segmentation rule."
             )
-        carried = examples.table[[name for name in CARRIED if examples.has(name)]]
-        return TensorSet(
-            x=np.ascontiguousarray(self.transform(examples.x)),
-            aux=self.aux(examples),
-            y=task.encode(examples.table[TARGET]) if examples.has(TARGET) else None,
-            representation=self,
-            task=task,
-            fingerprint=examples.fingerprint,
-            table=carried,
-        )
+        return np.ascontiguousarray(self.transform(examples.x)), self._aux(examples)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

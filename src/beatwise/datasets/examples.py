@@ -20,7 +20,7 @@ X = "x"
 
 
 class ExamplesDataset(AbstractDataset[Examples, Examples]):
-    """:class:`~beatwise.data.examples.Examples` as parquet: the table's columns, and ``x``, a tensor of fixed shape.
+    """Examples as parquet: the table's columns, and ``x``, a tensor of fixed shape.
 
     ``x`` has Arrow's canonical type ``fixed_shape_tensor``; what does not know it reads a list of numbers.
     """

@@ -13,15 +13,16 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 
 from beatwise.core.files import written_whole
-from beatwise.data.representations import Representation, TensorSet
+from beatwise.data.representations import Representation
 from beatwise.tasks.base import Task
+from beatwise.tasks.tensors import TensorSet
 
 ARRAYS = ("x", "aux", "y")
 CONFIG, TABLE = "tensors.json", "table.parquet"
 
 
 class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
-    """A :class:`~beatwise.data.representations.TensorSet`: arrays as ``.npy``, the rest as JSON and parquet."""
+    """A ``TensorSet``: arrays as ``.npy``, the rest as JSON and parquet."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Name the folder.

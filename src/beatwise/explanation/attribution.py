@@ -12,7 +12,7 @@ from torch import nn
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Array, Examples, Labels
-from beatwise.data.representations import TensorSet, beat_mask
+from beatwise.data.representations import beat_mask
 from beatwise.explanation.methods import AUX, DRAWN, HIT, MEAN, MISTAKE
 from beatwise.explanation.saliency import (
     Attributions,
@@ -26,6 +26,7 @@ from beatwise.networks.base import SelfFitting
 from beatwise.tasks.classification.mistakes import most_confident_mistakes
 from beatwise.tasks.classification.predictions import probabilities
 from beatwise.tasks.metrics import Floats, ratio
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
 
 Rows = npt.NDArray[np.int64]

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.data.examples import Array, Labels
-from beatwise.data.representations import TensorSet
 from beatwise.explanation.projections import PROJECTIONS
 from beatwise.tasks.classification.predictions import probabilities
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
 
 # Neighbours of a beat that are looked at.

@@ -14,11 +14,12 @@ import pandas as pd
 from torch import nn
 
 from beatwise.data.examples import Array, Examples
-from beatwise.data.representations import TensorSet, beat_mask
+from beatwise.data.representations import beat_mask
 from beatwise.explanation.attribution import explain_rows, saliency_table
 from beatwise.explanation.methods import CAM, DEFLECTION, DRAWN, HIT, RANDOM, SIGNED, SIZE
 from beatwise.explanation.saliency import flat_beats
 from beatwise.explanation.settings import Explain
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
 
 

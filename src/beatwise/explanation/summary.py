@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from beatwise.data.representations import TensorSet
 from beatwise.explanation.embedding import penultimate_features
 from beatwise.explanation.methods import AUX, DEFLECTION, DRAWN, METHODS, RANDOM, SIZE
 from beatwise.explanation.saliency import last_time_layer
 from beatwise.explanation.settings import Explain
 from beatwise.tasks.classification.task import classes_of
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
 
 # A mean rank correlation below this is called lost: what two saliencies share is then less than a tenth of the variance

@@ -12,7 +12,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
 
 if TYPE_CHECKING:
-    from beatwise.data.representations import TensorSet
+    from beatwise.tasks.tensors import TensorSet
 
 # Units of the hidden layer that joins auxiliary features with those of the network.
 HEAD_WIDTH: Final = 64

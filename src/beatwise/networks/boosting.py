@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from beatwise.data.representations import TensorSet
 from beatwise.networks.base import MODELS, SelfFitting
+from beatwise.tasks.tensors import TensorSet
 
 # Boosting ends after so many rounds without a gain on validation.
 PATIENCE: Final = 10

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from beatwise.data.examples import Examples
-from beatwise.data.representations import TensorSet
 from beatwise.tasks.registry import METRICS
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.fit import fit_tensors, resample_train
 from beatwise.training.loop import Training, new_training
 from beatwise.training.settings import FitConfig

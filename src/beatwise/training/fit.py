@@ -12,7 +12,6 @@ from beatwise.core.nested import merged
 from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block
 from beatwise.data.examples import TARGET, Examples
-from beatwise.data.representations import TensorSet
 from beatwise.data.representations import representation as representation_of
 from beatwise.data.resampling import resample_examples
 from beatwise.data.settings import Resample, Tensors
@@ -20,6 +19,7 @@ from beatwise.networks.base import SelfFitting
 from beatwise.networks.settings import Model
 from beatwise.networks.zoo import MODELS
 from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.options import check_fit, chosen_training, representation
 from beatwise.training.settings import FitConfig, Train
 
@@ -140,4 +140,4 @@ def fit_tensors(resampled: Examples, train: Examples, config: FitConfig, *others
     chosen = representation_of(config.tensors.use, config.tensors.options)
     fitted = chosen.fit(train, features=config.tensors.features)
     task = Classification(tuple(config.classes)).fitted(train.table[TARGET])
-    return tuple(fitted.tensors(part, task) for part in (resampled, *others))
+    return tuple(build_tensors(part, fitted, task) for part in (resampled, *others))

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.augmentations import AUGMENTATIONS, Batch, augment
 from beatwise.data.padding import beat_lengths, without_common_padding
-from beatwise.data.representations import TensorSet
 from beatwise.networks.base import SelfFitting
 from beatwise.networks.predict import in_chunks
 from beatwise.networks.zoo import MODELS, Network, build_model
 from beatwise.tasks.base import Task, ValHistory
 from beatwise.tasks.registry import METRICS
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.checkpoint import Checkpoints, State, key_of
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
 from beatwise.training.options import CHOICES, chosen_training

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from beatwise.data.representations import TensorSet
 from beatwise.networks.base import Network, SelfFitting
 from beatwise.tasks.base import ValHistory
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.settings import FitConfig, TrainingChoice
 
 

@@ -18,9 +18,10 @@ import pandas as pd
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.versions import FORMAT, check_format
 from beatwise.data.examples import Examples
-from beatwise.data.representations import Representation, TensorSet
+from beatwise.data.representations import Representation
 from beatwise.tasks.base import Task
 from beatwise.tasks.classification.task import classes_of
+from beatwise.tasks.tensors import TensorSet, build_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +112,7 @@ class TrainedModel:
         Raises:
             BeatwiseError: If they are of another shape, or lack features that the model was trained with.
         """
-        return self.representation.tensors(examples, self.task)
+        return build_tensors(examples, self.representation, self.task)
 
     def predict(self, tensors: TensorSet) -> pd.DataFrame:
         """Predict every example once.

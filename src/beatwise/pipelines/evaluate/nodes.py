@@ -9,8 +9,8 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
-from beatwise.data.representations import TensorSet
 from beatwise.tasks.settings import Evaluate
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from beatwise import figures
 from beatwise.data.examples import Examples
-from beatwise.data.representations import TensorSet
 from beatwise.explanation.settings import Explain
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
 
 

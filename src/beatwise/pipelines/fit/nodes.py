@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from beatwise.data.examples import Examples
-from beatwise.data.representations import TensorSet
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import FitConfig, Train
 from beatwise.training.trained_model import TrainedModel
