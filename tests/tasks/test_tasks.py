@@ -11,10 +11,15 @@ import pytest
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.tasks.base import Task
-from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.classification.task import Classification, classes_of
 from beatwise.tasks.registry import TASKS
+from beatwise.tasks.regression.task import Regression
+from beatwise.training.settings import Train
 
-EXAMPLES = {"classification": (Classification(("N", "S", "V")), [0, 2, 1, 1])}
+EXAMPLES: dict[str, tuple[Task, list[float]]] = {
+    "classification": (Classification(("N", "S", "V")), [0, 2, 1, 1]),
+    "regression": (Regression(), [0.5, 2.5, 1, 7]),
+}
 
 
 @pytest.mark.parametrize("name", TASKS.names())
@@ -40,3 +45,14 @@ def test_a_class_that_does_not_exist_is_refused(wrong):
 def test_tasks_and_metrics_are_known_without_torch():
     code = "import sys, beatwise.tasks.registry; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_classification_takes_no_loss_and_no_metric_of_a_regression():
+    task = Classification(("N", "S"))
+    task.check(Train(), "smote")
+    with pytest.raises(BeatwiseError, match=r"train\.loss: mse is no loss of a classification; allowed: cross_entropy"):
+        task.check(Train.model_validate({"loss": {"use": "mse"}}), "none")
+    with pytest.raises(BeatwiseError, match=r"train\.monitor: r2 is no metric of a classification; allowed: accuracy"):
+        task.check(Train(monitor="r2"), "none")
+    with pytest.raises(BeatwiseError, match="This needs class labels, and the task is regression"):
+        classes_of(Regression())

@@ -16,9 +16,9 @@ from beatwise.data.augmentations import AUGMENTATIONS, Batch
 from beatwise.data.padding import beat_lengths
 from beatwise.networks.predict import in_chunks
 from beatwise.networks.zoo import MODELS, build_model, list_models
-from beatwise.tasks.classification.losses import LOSSES
 from beatwise.tasks.classification.metrics import point_scores
 from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.losses import LOSSES
 from beatwise.tasks.registry import METRICS
 from beatwise.training import loop
 from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, Training
@@ -26,6 +26,7 @@ from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 from beatwise.training.settings import FitConfig
 from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, refitted, same, tensors, training
 
+CLASS_LOSSES = [name for name in LOSSES.names() if LOSSES[name].task == "classification"]
 N = 108  # examples of the training part
 
 
@@ -92,7 +93,7 @@ def test_a_history_has_one_row_an_epoch(parts: Parts, monitor, more):
 @pytest.mark.parametrize("batch_size", [32, 50, 200])
 def test_the_training_loss_is_a_mean_over_examples(parts: Parts, batch_size):
     """However unequal the batches are; at a rate of next to nothing it is the loss of the network at its start."""
-    for name in LOSSES.names():
+    for name in CLASS_LOSSES:
         chosen: dict[str, Any] = {"learning_rate": 1e-30, "loss": choose(name), "class_weights": choose("balanced")}
         made = training(parts, options={"width": 16, "dropout": 0.0}, batch_size=batch_size, epochs=1, **chosen)
         outputs = made.network(made.x, made.aux)
@@ -390,7 +391,7 @@ def bias(made: Training) -> Tensor:
     return made.network.head.linear.bias.detach()
 
 
-@pytest.mark.parametrize("name", LOSSES.names())
+@pytest.mark.parametrize("name", CLASS_LOSSES)
 def test_training_can_begin_with_the_shares_as_prediction(parts: Parts, name):
     for model, power in (("mlp", 0.0), ("mlp", 0.5), ("resnet1d", 1.0)):
         made = training(parts, model, loss=choose(name), sampler_power=power, log_prior_bias=True)

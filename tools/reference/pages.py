@@ -304,7 +304,8 @@ def registries() -> dict[str, Registry[Any]]:
     from beatwise.explanation.projections import PROJECTIONS
     from beatwise.networks.zoo import MODELS
     from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
-    from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES
+    from beatwise.tasks.classification.losses import CLASS_WEIGHTS
+    from beatwise.tasks.losses import LOSSES
     from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 
     return {

@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.core.settings import Choice
+from beatwise.core.settings import Choice, Choices
 from beatwise.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from beatwise.tasks.loss import Loss
     from beatwise.tasks.objective import Objective
     from beatwise.tasks.settings import Evaluate
 
@@ -42,6 +43,10 @@ class TrainSettings(Protocol):
     @property
     def sampler_power(self) -> float:
         """Examples are drawn with weight count^-p of their class."""
+
+    @property
+    def augment(self) -> Choices:
+        """The augmentations."""
 
     @property
     def monitor(self) -> str | None:
@@ -115,14 +120,19 @@ class Task(ABC):
 
     # --- training
 
-    @property
-    @abstractmethod
-    def losses(self) -> Registry[Any]:
-        """The losses of this task; imports torch."""
+    def loss(self, chosen: Choice) -> Loss:
+        """The chosen loss with its options.
 
-    def loss(self, chosen: Choice) -> Any:
-        """The chosen loss with its options."""
-        return self.losses[chosen.use](**chosen.chosen(self.losses))
+        Raises:
+            BeatwiseError: If it belongs to another task.
+        """
+        from beatwise.tasks.losses import LOSSES
+
+        loss = LOSSES[chosen.use]
+        if loss.task != self.name:
+            own = [name for name in LOSSES.names() if LOSSES[name].task == self.name]
+            raise BeatwiseError(f"train.loss: {chosen.use} is no loss of a {self.name}; allowed: {', '.join(own)}.")
+        return loss(**chosen.chosen(LOSSES))
 
     @abstractmethod
     def objective(self, y: Tensor, settings: TrainSettings) -> Objective:
@@ -174,11 +184,25 @@ class Task(ABC):
         """The validation metrics of a history: those that the task tracks, and the monitored one."""
         return list(dict.fromkeys([*self.tracked, self.monitor(settings)]))
 
+    def check(self, settings: TrainSettings, resampling: str) -> None:
+        """Refuse what belongs to another task, or makes no sense for this one.
+
+        Args:
+            settings: Settings of the training.
+            resampling: Name of the resampling strategy.
+
+        Raises:
+            BeatwiseError: If the loss or the monitor is another task's, or something cannot be weighted or sampled.
+        """
+        self.loss(settings.loss)
+        self.monitor(settings)
+        self.refuse_unsuitable(settings, resampling)
+
     def refuse_unsuitable(self, settings: TrainSettings, resampling: str) -> None:
         """Refuse what makes no sense for this task; a classification takes everything.
 
         Args:
-            settings: Class weights and sampling.
+            settings: Class weights, sampling and augmentations.
             resampling: Name of the resampling strategy.
 
         Raises:

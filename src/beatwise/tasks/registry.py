@@ -3,5 +3,6 @@
 from beatwise.tasks.base import TASKS
 from beatwise.tasks.classification import task as _classification  # noqa: F401
 from beatwise.tasks.metrics import METRICS
+from beatwise.tasks.regression import task as _regression  # noqa: F401
 
 __all__ = ["METRICS", "TASKS"]

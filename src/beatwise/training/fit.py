@@ -45,6 +45,7 @@ def fit_config(
         BeatwiseError: If a name or an option is unknown, or a value is not allowed.
     """
     check_fit(model, train, tensors)
+    Classification(tuple(classes)).check(train, resample.use)
     if issubclass(MODELS[model.use], SelfFitting):
         # It uses none of these settings; their defaults stand for them, so that equal fits have equal configurations.
         train = Train(monitor=train.monitor)

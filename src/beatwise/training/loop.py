@@ -137,7 +137,7 @@ def _new_network(train: TensorSet, val: TensorSet, config: FitConfig) -> Network
             "The training and validation tensors were made differently, so they do not belong to one run: run the "
             "pipeline from `build_tensors` on."
         )
-    train.task.refuse_unsuitable(config.train, config.resample.use)
+    train.task.check(config.train, config.resample.use)
     torch.manual_seed(config.seed)
     return build_model(
         config.model.use,

@@ -10,7 +10,8 @@ from beatwise.data.augmentations import AUGMENTATIONS, refuse_unsuitable
 from beatwise.data.settings import Tensors
 from beatwise.networks.settings import Model
 from beatwise.networks.zoo import MODELS
-from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES
+from beatwise.tasks.classification.losses import CLASS_WEIGHTS
+from beatwise.tasks.losses import LOSSES
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
 from beatwise.training.settings import Train
 

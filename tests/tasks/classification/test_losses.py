@@ -12,12 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.tasks.classification.losses import CLASS_WEIGHTS, LOSSES, class_weights
+from beatwise.tasks.classification.losses import CLASS_WEIGHTS, class_weights
+from beatwise.tasks.losses import LOSSES
 from beatwise.training import loop
 from beatwise.training.trained_model import TrainedModel
 from tests.training.conftest import MakeBeats, Parts, choose, config, tensors
 
 N_CLASSES = 5
+CLASS_LOSSES = [name for name in LOSSES.names() if LOSSES[name].task == "classification"]
 WEIGHTS = torch.tensor([0.4, 2.0, 1.0, 3.0, 0.7])
 ONES = torch.ones(N_CLASSES)
 LOG_PRIOR = torch.tensor([0.8, 0.03, 0.07, 0.02, 0.08]).log()
@@ -89,7 +91,7 @@ def check_gradients(cost: Cost, *, ignores_weight_0: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("name", LOSSES.names())
+@pytest.mark.parametrize("name", CLASS_LOSSES)
 def test_a_loss_keeps_its_promises_with_all_its_options(name):
     for options in [{}, *VARIANTS.get(name, [])]:
         check_means(cost_of(name, options))
@@ -108,7 +110,7 @@ def gradient(function: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
     return given.grad
 
 
-@pytest.mark.parametrize("name", LOSSES.names())
+@pytest.mark.parametrize("name", CLASS_LOSSES)
 def test_a_loss_decodes_to_probabilities_and_begins_at_the_shares_of_the_classes(name):
     made = LOSSES[name](**LOSSES.options(name, {}))
     logits, _, _ = case(5000)
@@ -226,7 +228,7 @@ def test_an_importance_that_cannot_be_used_is_refused():
 # --- their effect on a training
 
 
-@pytest.mark.parametrize("name", LOSSES.names())
+@pytest.mark.parametrize("name", CLASS_LOSSES)
 def test_every_loss_learns_with_every_kind_of_weights(parts: Parts, name):
     for weights in CLASS_WEIGHTS.names():
         chosen: dict[str, Any] = {"loss": {"use": name}, "class_weights": {"use": weights}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -17,48 +17,33 @@ from torch.nn import functional as F
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
+from beatwise.tasks.loss import LOSSES, Loss
 
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
 # Least distance of a probability from 1 in the focal loss.
 LEAST = 1e-12
 
 
-class Loss:
-    """A loss, and how a network that it has trained is read; the fields of a subclass are its options."""
+class LogitLoss(Loss):
+    """A loss of logits, one a class, which the softmax turns into probabilities."""
 
-    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-        """The mean loss of a batch, a scalar.
-
-        Args:
-            outputs: Logits, ``float32 [n, n_classes]``.
-            target: Shares of the classes, whose rows add up to 1, ``float32 [n, n_classes]``; mixup makes others than
-                0 and 1.
-            weights: Weights of the classes, ``float32 [n_classes]``.
-            log_prior: Logarithm of the share of each class among the examples that are drawn, ``float32 [n_classes]``.
-        """
-        raise NotImplementedError
+    task: ClassVar[str] = "classification"
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Probabilities from logits, ``float32 [n, n_classes]``; rows add up to 1."""
+        """Probabilities, ``float32 [n, n_classes]``; rows add up to 1."""
         return outputs.softmax(dim=1)
 
     def initial_bias(self, log_prior: Tensor, least: float) -> Tensor:
-        """Logits that predict the shares of the classes for every example (Lin et al., ICCV 2017, section 3.3).
-
-        Args:
-            log_prior: As above.
-            least: Share of half an example: no share is taken for less, or for more than 1 less this.
-        """
+        """The shares of the classes as the prediction for every example (Lin et al., ICCV 2017, section 3.3)."""
         return log_prior
 
 
-LOSSES: Registry[type[Loss]] = Registry("loss")
 CLASS_WEIGHTS: Registry[Callable[..., Tensor]] = Registry("kind of class weights")
 
 
 @LOSSES.register("cross_entropy")
 @dataclass(frozen=True, kw_only=True)
-class CrossEntropy(Loss):
+class CrossEntropy(LogitLoss):
     """Cross-entropy, with label smoothing and logit adjustment where they are asked for.
 
     Label smoothing: Szegedy et al., CVPR 2016, section 7. Logit adjustment: Menon et al., ICLR 2021, equation 10, with
@@ -82,7 +67,7 @@ class CrossEntropy(Loss):
 
 @LOSSES.register("focal")
 @dataclass(frozen=True, kw_only=True)
-class Focal(Loss):
+class Focal(LogitLoss):
     """Cross-entropy in which well classified examples count less (Lin et al., ICCV 2017, equation 5).
 
     The softmax is over the classes; class weights are α of the paper.
@@ -103,7 +88,7 @@ class Focal(Loss):
 
 @LOSSES.register("one_vs_rest")
 @dataclass(frozen=True, kw_only=True)
-class OneVsRest(Loss):
+class OneVsRest(LogitLoss):
     """Binary cross-entropy of each class against all others, added up over the classes.
 
     Probabilities are then the sigmoids of the logits, divided by their sum.

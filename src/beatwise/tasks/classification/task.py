@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.registry import Registry
 from beatwise.core.settings import Choice
 from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_numbers
 from beatwise.tasks.classification.forgetting import ClassHistory
@@ -66,13 +65,6 @@ class Classification(Task):
                 f"allowed: 0 to {len(self.classes) - 1} for {', '.join(self.classes)}."
             )
         return indices
-
-    @property
-    def losses(self) -> Registry[Any]:
-        """Losses of logits (:mod:`beatwise.tasks.classification.losses`)."""
-        from beatwise.tasks.classification.losses import LOSSES
-
-        return LOSSES
 
     def objective(self, y: Tensor, settings: TrainSettings) -> Objective:
         """Classes drawn and weighted as the settings say, and the loss of their logits."""

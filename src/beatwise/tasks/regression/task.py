@@ -1,0 +1,159 @@
+"""Regression: a number for each example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.settings import Choice
+from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_numbers
+from beatwise.tasks.intervals import Clusters, bootstrap, clusters_of, interval, interval_ends
+from beatwise.tasks.metrics import Floats
+from beatwise.tasks.regression.metrics import WeightedNumbers, every_metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from beatwise.tasks.objective import Objective
+    from beatwise.tasks.settings import Evaluate
+
+
+@TASKS.register("regression")
+@dataclass(frozen=True)
+class Regression(Task):
+    """One number for each example; a network learns it standardised.
+
+    Attributes:
+        mean: Mean of the target over the training part, in its own unit.
+        sd: Standard deviation of the target over the training part.
+    """
+
+    name: ClassVar[str] = "regression"
+    default_monitor: ClassVar[str] = "rmse"
+    tracked: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
+    shown: ClassVar[tuple[str, ...]] = ("rmse", "r2")
+
+    mean: float = 0.0
+    sd: float = 1.0
+
+    @property
+    def n_outputs(self) -> int:
+        """One."""
+        return 1
+
+    def fitted(self, target: npt.ArrayLike) -> Self:
+        """The task with mean and standard deviation of the training part; equal targets have a deviation of 1."""
+        numbers = _numbers(target)
+        return replace(self, mean=float(numbers.mean()), sd=float(numbers.std()) or 1.0)
+
+    def encode(self, target: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Standardised targets, ``float32 [n]``.
+
+        Args:
+            target: Finite numbers, ``[n]``.
+
+        Raises:
+            BeatwiseError: If a target is missing or not a finite number.
+        """
+        return ((_numbers(target) - self.mean) / self.sd).astype(np.float32)
+
+    def in_units(self, standardised: npt.NDArray[Any]) -> Floats:
+        """Numbers in the unit of the target, ``float64``, from standardised ones."""
+        return standardised.astype(np.float64) * self.sd + self.mean
+
+    def objective(self, y: Tensor, settings: TrainSettings) -> Objective:
+        """The loss of standardised numbers; each example counts once."""
+        import torch
+
+        from beatwise.tasks.objective import Objective
+
+        loss, ones = self.loss(settings.loss), torch.ones(1, device=y.device)
+        return Objective(
+            loss=lambda outputs, target: loss(outputs, target, ones, 0 * ones),
+            target=lambda rows: y[rows, None],
+            draw_weights=None,
+            initial_bias=loss.initial_bias(0 * ones, 0.0),
+        )
+
+    def decode(self, outputs: Tensor, loss: Choice) -> Array:
+        """Numbers in the unit of the target, ``float32 [n, 1]``."""
+        return self.in_units(self.loss(loss).decode(outputs).cpu().numpy()).astype(np.float32)
+
+    def scores(self, y: npt.NDArray[Any], decoded: Array, names: Iterable[str]) -> dict[str, float]:
+        """Overall metrics, in units of the target."""
+        sample = WeightedNumbers(self.in_units(y), decoded[:, 0].astype(np.float64))
+        return {name: float(sample[name][0]) for name in names}
+
+    def refuse_unsuitable(self, settings: TrainSettings, resampling: str) -> None:
+        """Refuse what needs classes: their weights, sampling by them, resampling, and grafts within one.
+
+        Raises:
+            BeatwiseError: If one of them is asked for.
+        """
+        chosen: list[tuple[str, Any, Any]] = [
+            ("train.class_weights.use", settings.class_weights.use, "none"),
+            ("train.sampler_power", settings.sampler_power, 0),
+            ("resample.use", resampling, "none"),
+        ]
+        if "graft" in settings.augment.use:
+            chosen.append(("train.augment.use", "graft", "every other augmentation"))
+        for key, given, allowed in chosen:
+            if given != allowed:
+                raise BeatwiseError(f"{key}: {given!r} needs classes, and a regression has none; allowed: {allowed}.")
+
+    def trained_on(self, y: npt.NDArray[Any]) -> dict[str, Any]:
+        """Number of examples; mean and standard deviation of the target before resampling."""
+        return {"examples": len(y), "mean": self.mean, "sd": self.sd}
+
+    def prediction_table(self, y: npt.NDArray[Any] | None, decoded: Array) -> pd.DataFrame:
+        """Target and prediction in the unit of the target, float64."""
+        known = {} if y is None else {"target": self.in_units(y)}
+        return pd.DataFrame({**known, "prediction": decoded[:, 0].astype(np.float64)})
+
+    def measure(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> dict[str, Any]:
+        """As of every task; the naive model always predicts the mean of the training part."""
+        clusters = clusters_of(predictions)
+
+        def measured(table: pd.DataFrame, prediction: Floats, cluster: Clusters) -> dict[str, Any]:
+            target = table["target"].to_numpy(np.float64)
+            point, drawn = bootstrap(
+                lambda weights: every_metric(target, prediction, weights),
+                len(table),
+                draws=evaluate.bootstrap_draws,
+                seed=seed,
+                cluster=cluster,
+            )
+            ends = interval_ends(evaluate.confidence)
+            return {
+                "n": len(table),
+                "overall": {name: interval(float(value), drawn[name], ends) for name, value in point.items()},
+            }
+
+        predicted = [table["prediction"].to_numpy(np.float64) for table in (val_predictions, predictions)]
+        return {
+            "confidence": evaluate.confidence,
+            "bootstrap_draws": evaluate.bootstrap_draws,
+            "bootstrap_of": "examples" if clusters is None else "patients",
+            "test": measured(predictions, predicted[1], clusters),
+            "val": measured(val_predictions, predicted[0], clusters_of(val_predictions)),
+            "naive": measured(predictions, np.full(len(predictions), self.mean), clusters),
+        }
+
+
+def _numbers(target: npt.ArrayLike) -> Floats:
+    given = np.asarray(target)
+    finite = finite_numbers(given)
+    if not finite.all():
+        raise BeatwiseError(
+            f"target: {(~finite).sum():,} of {len(given):,} examples have no number, the first {given[~finite][0]!r}; "
+            "allowed: finite numbers."
+        )
+    return given.astype(np.float64)
