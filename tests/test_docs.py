@@ -29,7 +29,7 @@ from beatwise.tasks.registry import METRICS
 from tests.conftest import ROOT, git
 from tools.reference.__main__ import main
 from tools.reference.flow import LEFT_OUT, Detail, Flow, flow, mermaid
-from tools.reference.pages import DRAWN, all_pages, registries, with_flow
+from tools.reference.pages import DRAWN, all_pages, registries, with_graph
 from tools.reference.site import LINK, with_site_links
 
 PAGES = sorted(
@@ -225,7 +225,7 @@ def test_a_box_is_a_node_a_stage_or_a_namespace_and_a_search_stands_beside_its_m
 
 def test_a_graph_is_put_between_the_markers_of_a_text() -> None:
     marker = "<!-- flow -->"
-    assert with_flow(f"a\n{marker}\nold\n{marker}\nb\n", "new") == f"a\n{marker}\n\nnew\n\n{marker}\nb\n"
+    assert with_graph(f"a\n{marker}\nold\n{marker}\nb\n", "new") == f"a\n{marker}\n\nnew\n\n{marker}\nb\n"
 
 
 # --- examples

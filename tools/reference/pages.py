@@ -16,10 +16,13 @@ from beatwise.core.registry import Registry
 from beatwise.core.settings import Block, Choice, Choices, Presets
 from beatwise.params import Globals, Parameters
 from tools.reference.flow import Detail, flow, mermaid
+from tools.reference.rooms import rooms_graph
 
 NOTE: Final = "<!-- Made by `python -m tools.reference --write`; changes by hand are lost. -->"
 # Stands above and below the graph in README.md.
 MARKER: Final = "<!-- flow -->"
+# Stands above and below the picture of the rooms.
+ROOMS: Final = "<!-- rooms -->"
 # Pipelines that are drawn, and what one box of each stands for.
 DRAWN: Final[dict[str, Detail]] = {
     "tune": "namespace",
@@ -457,11 +460,11 @@ def whole_flow(snapshot: Any) -> str:
     return mermaid(flow(tune.nodes, DRAWN["tune"]))
 
 
-def with_flow(text: str, drawn: str) -> str:
+def with_graph(text: str, drawn: str, marker: str = MARKER) -> str:
     """Put a graph between the two markers of a text."""
-    above, _, rest = text.partition(MARKER)
-    _, _, below = rest.partition(MARKER)
-    return f"{above}{MARKER}\n\n{drawn}\n\n{MARKER}{below}"
+    above, _, rest = text.partition(marker)
+    _, _, below = rest.partition(marker)
+    return f"{above}{marker}\n\n{drawn}\n\n{marker}{below}"
 
 
 Pages = dict[str, str]
@@ -477,10 +480,12 @@ def all_pages(root: Path, snapshot: Any) -> Pages:
     """
     conf = root / "conf"
     readme = (root / "README.md").read_text(encoding="utf-8")
+    house = (root / "docs/explanation/architecture.md").read_text(encoding="utf-8")
     return {
+        "docs/explanation/architecture.md": with_graph(house, rooms_graph(root), ROOMS),
         "docs/reference/parameters.md": parameters_page(conf),
         "docs/reference/choices.md": choices_page(),
         "docs/reference/catalog.md": catalog_page(conf),
         "docs/reference/pipelines.md": pipelines_page(root, snapshot),
-        "README.md": with_flow(readme, whole_flow(snapshot)),
+        "README.md": with_graph(readme, whole_flow(snapshot)),
     }
