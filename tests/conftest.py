@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 
 from beatwise.data.examples import Examples
 from beatwise.data.features import RR_COLUMNS
@@ -133,6 +134,33 @@ def kedro_run(folder: Path, pipeline: str, log: Path) -> subprocess.Popen[bytes]
         # Where a shell has started the tests in the background, they and all they start are deaf to Ctrl-C.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def typed(*arguments: str) -> Result:
+    """A command of Beatwise's in this process, seen as a person types it."""
+    from beatwise.cli import cli
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["/home/ada/.venv/bin/kedro", *arguments])
+        return CliRunner().invoke(cli, arguments)
+
+
+def words(text: str) -> str:
+    """What was shown, without its line breaks."""
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def kept_process() -> Iterator[None]:
+    """A terminal of 80 columns, and afterwards the process as it was before, whatever Kedro changes."""
+    before = Path.cwd()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        patch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        patch.setenv("COLUMNS", "80")
+        patch.delenv("BEATWISE_TRACEBACK", raising=False)
+        yield
+    os.chdir(before)
 
 
 def tracked_runs(folder: Path) -> pd.DataFrame:

@@ -1,10 +1,11 @@
-"""A trained model as MLflow serves it: a table of beats in, one probability a class out.
+"""A trained model as MLflow serves it: a table of examples in, a table of predictions out.
 
 MLflow runs this file to make the model ("models from code"), so nothing is pickled.
 """
 
 from __future__ import annotations
 
+import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,6 @@ import pandas as pd
 from mlflow.models import ModelSignature, set_model
 from mlflow.types import ColSpec, Schema
 
-from beatwise.tasks.classification.task import classes_of
-
 if TYPE_CHECKING:
     from beatwise.training.trained_model import TrainedModel
 
@@ -24,8 +23,11 @@ if TYPE_CHECKING:
 REQUIREMENTS = ("numpy", "pandas", "pydantic", "pywavelets", "safetensors", "torch")
 
 
-class BeatsClassifier(mlflow.pyfunc.PythonModel):
-    """Takes beats as a source holds them: columns "0" …, and the RR columns where the model was trained with them."""
+class ServedModel(mlflow.pyfunc.PythonModel):
+    """Takes one row an example: its values as columns "0", "1", …, and the features that the model was trained with.
+
+    An example of more than one dimension is given row by row, in the order of its last dimension.
+    """
 
     def load_context(self, context: Any) -> None:
         """Read the model."""
@@ -38,17 +40,29 @@ class BeatsClassifier(mlflow.pyfunc.PythonModel):
 
         Args:
             context: Not used.
-            model_input: Beats table; ``target`` is not needed.
+            model_input: One row an example; columns that are not needed are ignored.
             params: Not used.
 
         Returns:
-            One probability a class and row, float32.
+            One row an example, float32: one probability a class, or what else the task predicts.
         """
-        from beatwise.ecg.beats import examples_of
+        from beatwise.data.examples import Examples
 
-        model = self._model
-        probability = model.probabilities(model.tensors(examples_of(model_input)))
-        return pd.DataFrame(probability, columns=list(classes_of(model.task)), index=model_input.index)
+        model, fitted = self._model, self._model.representation.fitted
+        values = model_input[_value_columns(fitted.shape)].to_numpy(np.float32)
+        features = model_input[list(fitted.features)].reset_index(drop=True)
+        examples = Examples(np.ascontiguousarray(values).reshape(-1, *fitted.shape), features)
+        decoded = model.decoded(model.tensors(examples))
+        return pd.DataFrame(decoded, columns=_output_columns(model), index=model_input.index)
+
+
+def _value_columns(shape: tuple[int, ...]) -> list[str]:
+    return [str(i) for i in range(math.prod(shape))]
+
+
+def _output_columns(model: TrainedModel) -> list[str]:
+    """Names of the classes, or ``prediction`` where the task has none."""
+    return list(getattr(model.task, "classes", ("prediction",)))
 
 
 def log_model(name: str, folder: Path, model: TrainedModel) -> None:
@@ -59,11 +73,11 @@ def log_model(name: str, folder: Path, model: TrainedModel) -> None:
         folder: Where the model was saved.
         model: The model.
     """
-    columns = [str(i) for i in range(model.representation.fitted.shape[0])]
-    columns += model.representation.fitted.features
+    fitted = model.representation.fitted
+    columns = [*_value_columns(fitted.shape), *fitted.features]
     signature = ModelSignature(
         inputs=Schema([ColSpec("float", column) for column in columns]),
-        outputs=Schema([ColSpec("float", label) for label in classes_of(model.task)]),
+        outputs=Schema([ColSpec("float", column) for column in _output_columns(model)]),
     )
     mlflow.pyfunc.log_model(
         name=name,
@@ -77,4 +91,4 @@ def log_model(name: str, folder: Path, model: TrainedModel) -> None:
     )
 
 
-set_model(BeatsClassifier())
+set_model(ServedModel())

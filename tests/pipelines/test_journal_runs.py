@@ -1,65 +1,34 @@
-"""The journal and the commands: what `kedro journal` says, and what a run makes of a hypothesis."""
+"""The journal and the commands: `kedro journal`, and which runs test which hypothesis, with which outcome."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import mlflow
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from beatwise.cli import cli
 from beatwise.core.errors import BeatwiseError
 from beatwise.hooks import Recorder
 from beatwise.pipelines import compare, evaluate, fit, ingest, train, tune
 from beatwise.runs.journal import Entry, Journal
-from tests.conftest import copy_project, leave_untracked
+from tests.conftest import copy_project, leave_untracked, typed
 
 EXPECTED = "macro_recall >= 0 and val.kappa > 0.999"
-DRY = "train.epochs=1,train.steps_per_epoch=2"
-# Without its figures, which take longest.
-COMMAND = f"--pipeline=train --env=test --params={DRY} --to-outputs=baseline.metrics"
 
-
-def kedro(*arguments: str) -> Result:
-    """A command in this process, seen as it was typed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["/home/ada/.venv/bin/kedro", *arguments])
-        return CliRunner().invoke(cli, arguments)
+pytestmark = pytest.mark.usefixtures("kept_process")
 
 
 def entries(folder: Path) -> list[Entry]:
     return list(Journal(folder).entries().values())
-
-
-def words(result: Result) -> str:
-    """What was shown, without its line breaks."""
-    return " ".join(result.output.split())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def kept() -> Iterator[None]:
-    """The process as it was before, whatever Kedro changes."""
-    before = Path.cwd()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path])
-        patch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-        patch.setenv("COLUMNS", "80")
-        patch.delenv("BEATWISE_TRACEBACK", raising=False)
-        yield
-    os.chdir(before)
 
 
 @pytest.fixture
@@ -70,102 +39,8 @@ def untracked(project: Path) -> Path:
     return project
 
 
-# --- from the proposal to the outcome
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A project in which a hypothesis was proposed and tested by a tracked run."""
-
-    folder: Path
-    proposed: Result
-    result: Result
-
-    @property
-    def entry(self) -> Entry:
-        (entry,) = entries(self.folder)
-        return entry
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    os.chdir(folder)
-    bootstrap_project(folder)
-    proposed = kedro("journal", "propose", "S is defined by rhythm, so RR helps", "--expect", EXPECTED)
-    return Ran(folder, proposed, kedro("run", *COMMAND.split()))
-
-
-@pytest.fixture(autouse=True)
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The working directory of a test of the run that is shared."""
-    if "ran" in request.fixturenames:
-        monkeypatch.chdir(request.getfixturevalue("ran").folder)
-
-
-def test_a_hypothesis_waits_for_a_run_and_its_run_ends_with_an_outcome(ran: Ran) -> None:
-    assert "Proposed: 20" in ran.proposed.output
-    assert (ran.proposed.exit_code, ran.result.exit_code) == (0, 0)
-    entry = ran.entry
-    assert (entry.hypothesis, entry.expect) == ("S is defined by rhythm, so RR helps", EXPECTED)
-    (run,) = entry.runs
-    assert (run.outcome, run.result, len(run.metrics)) == ("refuted", "baseline", 39)
-    assert run.ended is not None
-    assert run.ended >= run.began
-
-
-def test_the_entry_knows_the_run_and_nothing_of_the_machine(ran: Ran) -> None:
-    (run,) = ran.entry.runs
-    assert run.command == f"kedro run {COMMAND}"
-    assert (run.environment, run.pipeline, run.source) == ("test", "train", "test")
-    assert run.params == {"train.epochs": 1, "train.steps_per_epoch": 2}
-    (path,) = ran.folder.glob("docs/journal/*")
-    assert path.suffix == ".yml"
-    for secret in (str(ran.folder), "/home/ada", os.uname().nodename):
-        assert secret not in path.read_text("utf-8")
-
-
-def test_the_mlflow_run_has_the_hypothesis_as_description_and_as_tag(ran: Ran) -> None:
-    client = mlflow.MlflowClient(f"sqlite:///{ran.folder}/data/09_tracking/mlflow.db")
-    tracked = client.get_run(ran.entry.runs[0].mlflow_run)
-    assert tracked.info.status == "FINISHED"
-    assert tracked.data.tags["hypothesis"] == ran.entry.hypothesis
-    assert tracked.data.tags["mlflow.note.content"] == f"{ran.entry.hypothesis}\n\nExpected: {EXPECTED}"
-    stored = ran.entry.runs[0].metrics["test.macro_f1"]
-    assert tracked.data.metrics["baseline.test.macro_f1"] == pytest.approx(stored, abs=1e-6)
-
-
-def test_the_run_says_what_it_tests_and_what_came_of_it(ran: Ran) -> None:
-    shown = words(ran.result)
-    (id,) = Journal(ran.folder).entries()
-    assert f"Hypothesis: {ran.entry.hypothesis} Expected: {EXPECTED} Journal: {id}" in shown
-    assert f"Hypothesis refuted: {ran.entry.hypothesis}" in shown
-    recall = f"{ran.entry.runs[0].metrics['test.macro_recall']:.4f}"
-    assert f"macro_recall >= 0 ✓ {recall} macro_f1" in shown
-    assert f'kedro journal reflect {id} "…"' in shown
-    assert shown.index("Scores of baseline") < shown.index("Hypothesis refuted")
-    assert "tests no hypothesis" not in shown
-
-
-def test_an_entry_can_be_listed_shown_reflected_on_and_exported(ran: Ran, tmp_path: Path) -> None:
-    reflected = kedro("journal", "reflect", "s-is", "Not with two batches.")
-    assert reflected.exit_code == 0, reflected.output
-    assert [reflection.text for reflection in ran.entry.reflections] == ["Not with two batches."]
-    (id,) = Journal(ran.folder).entries()
-    for listed in (kedro("journal"), kedro("journal", "list")):
-        assert f" {id} refuted " in words(listed)
-    shown = kedro("journal", "show", "last")
-    assert f"command kedro run --pipeline=train --env=test --params={DRY}" in words(shown)
-    assert "Not with two batches." in shown.output
-    assert max(map(len, shown.output.splitlines())) <= 80
-    exported = kedro("journal", "export")
-    assert exported.output.startswith("# Journal\n\n## S is defined by rhythm, so RR helps\n")
-    assert kedro("journal", "export", str(tmp_path / "new/journal.md")).output == ""
-    assert (tmp_path / "new/journal.md").read_text("utf-8") == exported.output
-
-
 def test_the_journal_of_a_new_project_says_how_to_begin(untracked: Path) -> None:
-    listed = kedro("journal")
+    listed = typed("journal")
     assert listed.exit_code == 0
     assert 'kedro journal propose "…" --expect "macro_recall > 0.9"' in listed.output
     assert not (untracked / "docs").exists()
@@ -179,7 +54,7 @@ def test_what_the_journal_cannot_do_it_says_in_few_lines(untracked: Path) -> Non
         (["reflect", "nothing", "a"], "The journal has no entries yet"),
         (["export", "conf"], "is a directory"),
     ):
-        result = kedro("journal", *arguments)
+        result = typed("journal", *arguments)
         assert result.exit_code in (1, 2)
         assert message in result.stderr
         assert "Traceback" not in result.output
@@ -188,8 +63,8 @@ def test_what_the_journal_cannot_do_it_says_in_few_lines(untracked: Path) -> Non
 
 
 def test_proposing_names_what_still_waits(untracked: Path) -> None:
-    kedro("journal", "propose", "one")
-    second = kedro("journal", "propose", "two")
+    typed("journal", "propose", "one")
+    second = typed("journal", "propose", "two")
     first_id, second_id = Journal(untracked).entries()
     assert f"Proposed: {second_id}" in second.output
     assert f"After it, these still wait:\n{first_id}\n" in second.output
@@ -202,11 +77,11 @@ def test_proposing_names_what_still_waits(untracked: Path) -> None:
 def test_a_run_that_fails_says_so_in_the_journal_and_the_next_one_takes_the_hypothesis_up_again(
     untracked: Path,
 ) -> None:
-    kedro("journal", "propose", "a", "--expect", EXPECTED)
+    typed("journal", "propose", "a", "--expect", EXPECTED)
     beats = untracked / "data/01_raw/demo/test.parquet"
     beats.rename(untracked / "taken_away")
     for runs in (1, 2):
-        failed = kedro("run", "--env=test")
+        failed = typed("run", "--env=test")
         assert failed.exit_code == 1
         assert "There are no beats in" in failed.stderr
         (entry,) = entries(untracked)
@@ -238,7 +113,7 @@ def test_ctrl_c_ends_the_entry_with_the_process(untracked: Path) -> None:
 
 def test_a_run_with_bad_parameters_does_not_begin_and_its_hypothesis_waits(untracked: Path) -> None:
     Journal(untracked).propose("a")
-    assert kedro("run", "--env=test", "--params=model.use=gur").exit_code == 1
+    assert typed("run", "--env=test", "--params=model.use=gur").exit_code == 1
     (entry,) = entries(untracked)
     assert entry.state == "waiting"
 

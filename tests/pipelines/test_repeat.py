@@ -6,8 +6,7 @@ import getpass
 import json
 import os
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,12 +16,11 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import Result
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog, MemoryDataset
 
-from beatwise.cli import cli
 from beatwise.core.nested import flatten
 from beatwise.datasets.examples import ExamplesDataset
 from beatwise.datasets.folder import FolderDataset
@@ -37,43 +35,18 @@ from beatwise.runs.journal import Journal
 from beatwise.runs.metadata import package_versions
 from beatwise.search.trials import Searches
 from beatwise.training.checkpoint import Checkpoints
-from tests.conftest import ROOT, copy_project, example_card, git, leave_untracked
+from tests.conftest import ROOT, copy_project, example_card, git, leave_untracked, typed, words
 
 # Whole runs, and their repetitions.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kept_process")]
 MakeBeats = Callable[..., pd.DataFrame]
 DRY = "train.epochs=1,train.steps_per_epoch=2"
 CARDS = "data/08_reporting/test/run_card.json"
 
 
-def kedro(*arguments: str) -> Result:
-    """A command in this process, seen as it was typed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["/home/ada/.venv/bin/kedro", *arguments])
-        return CliRunner().invoke(cli, arguments)
-
-
-def words(text: str) -> str:
-    """What was shown, without its line breaks."""
-    return " ".join(text.split())
-
-
 def cards(folder: Path) -> list[Path]:
     """The stored cards, the first one first."""
     return sorted((folder / CARDS).glob("*/run_card.json"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def kept() -> Iterator[None]:
-    """The process as it was before, whatever Kedro changes."""
-    before = Path.cwd()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path])
-        patch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-        patch.setenv("COLUMNS", "80")
-        patch.delenv("BEATWISE_TRACEBACK", raising=False)
-        yield
-    os.chdir(before)
 
 
 # --- the card of a run
@@ -93,7 +66,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def ran(tmp_path_factory: pytest.TempPathFactory, kept_process: None) -> Ran:
     folder = copy_project(tmp_path_factory.mktemp("project"))
     (folder / ".gitignore").write_text("data/\nconf/local\n")
     git(folder, "init", "--quiet")
@@ -103,7 +76,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     bootstrap_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "remove", lambda *_: None)
-        result = kedro("run", "--pipeline=train", "--env=test", f"--params={DRY}")
+        result = typed("run", "--pipeline=train", "--env=test", f"--params={DRY}")
     (path,) = cards(folder)
     return Ran(folder, result, path)
 
@@ -206,7 +179,7 @@ def test_a_repetition_trains_again_and_comes_to_the_same_scores_though_parameter
     load = Checkpoints.load
     monkeypatch.setattr(Checkpoints, "load", lambda self, key: found.setdefault(key, load(self, key)))
     try:
-        result = kedro("repeat", (ran.card.mlflow_run or "")[:12])
+        result = typed("repeat", (ran.card.mlflow_run or "")[:12])
     finally:
         path.write_text(before)
     assert result.exit_code == 0, result.output + str(result.exception)
@@ -241,7 +214,7 @@ def test_a_repetition_says_what_differs_and_which_score_does_not_agree(ran: Ran,
     data = {**card.data, "raw_beats": "0" * 64, "val_beats": "1" * 64}
     versions = {**card.versions, "torch": "2.0.0"}
     metadata = {"scores": scores, "data": data, "versions": versions, "git_sha": "2" * 40, "nodes": {}}
-    result = kedro("repeat", doctored(ran, tmp_path / "card.json", **metadata))
+    result = typed("repeat", doctored(ran, tmp_path / "card.json", **metadata))
     assert result.exit_code == 1
     assert not isinstance(result.exception, Exception)
     assert "Traceback" not in result.output
@@ -260,7 +233,7 @@ def test_a_repetition_begins_from_the_versions_that_the_run_began_from_and_runs_
     ran: Ran, tmp_path: Path
 ) -> None:
     model = sorted((ran.folder / "data/06_models/test/baseline/model").iterdir())[0].name
-    measured = kedro(
+    measured = typed(
         "run",
         "--pipeline=evaluate",
         "--env=test",
@@ -273,10 +246,10 @@ def test_a_repetition_begins_from_the_versions_that_the_run_began_from_and_runs_
     assert list(card.nodes) == ["baseline.rebuild_tensors", "baseline.predict_beats", "baseline.measure_predictions"]
     assert list(card.data) == ["val_beats", "test_beats"]
     # A model that was trained since.
-    assert kedro("run", "--pipeline=fit", "--env=test", f"--params={DRY},seed=7").exit_code == 0
+    assert typed("run", "--pipeline=fit", "--env=test", f"--params={DRY},seed=7").exit_code == 0
     fitted = read_card(cards(ran.folder)[-1])
     assert (fitted.scores, fitted.seeds) == ({}, [7])
-    result = kedro("repeat", doctored(ran, tmp_path / "card.json", **card.model_dump(mode="json")))
+    result = typed("repeat", doctored(ran, tmp_path / "card.json", **card.model_dump(mode="json")))
     assert result.exit_code == 0, result.output
     again = read_card(cards(ran.folder)[-1])
     assert (again.nodes.keys(), again.load_versions) == (card.nodes.keys(), card.load_versions)
@@ -307,7 +280,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_a_card_that_cannot_be_repeated_here_is_refused_before_anything_runs(ran: Ran, tmp_path: Path) -> None:
     before = cards(ran.folder)
     for changed, message in REFUSED:
-        refused(kedro("repeat", doctored(ran, tmp_path / "card.json", **changed)), message)
+        refused(typed("repeat", doctored(ran, tmp_path / "card.json", **changed)), message)
     assert cards(ran.folder) == before
 
 
@@ -326,19 +299,19 @@ def test_a_card_is_named_by_its_path_or_by_an_mlflow_run(ran: Ran) -> None:
     ids = [client.create_run(experiment.experiment_id).info.run_id for _ in range(17)]
     twice = next(id[0] for n, id in enumerate(ids) if id[0] in [other[0] for other in ids[:n]])
     unknown = next(f"{n:032x}" for n in range(18) if f"{n:032x}" not in ids)
-    refused(kedro("repeat", twice), f"{twice} may be any of these MLflow runs: ")
-    refused(kedro("repeat", unknown), f"There is neither a file {unknown} nor an MLflow run whose ID begins so.")
-    refused(kedro("repeat", ids[0]), f"The MLflow run {ids[0]} has no run card.")
-    refused(kedro("repeat", "nowhere.json"), "The run card nowhere.json cannot be read: No such file or directory.")
-    refused(kedro("repeat", "conf"), "The run card conf cannot be read: Is a directory.")
-    refused(kedro("repeat", "pyproject.toml"), "pyproject.toml is no run card: it is not JSON")
+    refused(typed("repeat", twice), f"{twice} may be any of these MLflow runs: ")
+    refused(typed("repeat", unknown), f"There is neither a file {unknown} nor an MLflow run whose ID begins so.")
+    refused(typed("repeat", ids[0]), f"The MLflow run {ids[0]} has no run card.")
+    refused(typed("repeat", "nowhere.json"), "The run card nowhere.json cannot be read: No such file or directory.")
+    refused(typed("repeat", "conf"), "The run card conf cannot be read: Is a directory.")
+    refused(typed("repeat", "pyproject.toml"), "pyproject.toml is no run card: it is not JSON")
 
 
 def test_a_run_that_fails_leaves_no_card(project: Path) -> None:
     bootstrap_project(project)
     leave_untracked(project, "train")
     (project / "data/01_raw/demo/test.parquet").unlink()
-    assert kedro("run", "--pipeline=train", "--env=test").exit_code == 1
+    assert typed("run", "--pipeline=train", "--env=test").exit_code == 1
     assert not (project / "data/08_reporting/test/run_card.json").exists()
 
 

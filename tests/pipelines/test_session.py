@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import chdir
@@ -13,36 +14,54 @@ import mlflow
 import pandas as pd
 import pypdfium2
 import pytest
+from click.testing import Result
+from kedro.framework.startup import bootstrap_project
 
+from beatwise.datasets.examples import ExamplesDataset
+from beatwise.ecg.beats import table_of
 from beatwise.runs.card import read_card
-from tests.conftest import ROOT, copy_project, run_session, tracked_runs
+from beatwise.runs.journal import Entry, Journal
+from tests.conftest import ROOT, copy_project, run_session, tracked_runs, typed, words
 from tests.tables import signals
+
+pytestmark = pytest.mark.usefixtures("kept_process")
+HYPOTHESIS = "S is defined by rhythm, so RR helps"
+EXPECTED = "macro_recall >= 0 and val.kappa > 0.999"
+COMMAND = "kedro run --pipeline=train --env=test --params=train.learning_rate=0.003"
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A project in which `train` has run twice, the second time with another learning rate and no figures."""
+    """A project in which `train` has run twice.
+
+    The first run, a typed command, tested a hypothesis; the second had another learning rate and drew no figures.
+    """
 
     folder: Path
-    shown: str
+    proposed: Result
+    result: Result
     runs: pd.DataFrame
 
     def versions(self, path: str) -> list[Path]:
         return sorted((self.folder / "data" / path).glob(f"*/{Path(path).name}"))
 
+    @property
+    def entry(self) -> Entry:
+        (entry,) = Journal(self.folder).entries().values()
+        return entry
+
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    import rich
-
+def ran(tmp_path_factory: pytest.TempPathFactory, kept_process: None) -> Iterator[Ran]:
     folder = copy_project(tmp_path_factory.mktemp("project"))
     with chdir(folder):
-        with rich.get_console().capture() as capture:
-            run_session(folder)
-            # Without its figures, which take longest.
-            measured = ["baseline.metrics", "baseline.val_history"]
-            run_session(folder, parameters={"train": {"learning_rate": 0.001}}, to_outputs=measured)
-        yield Ran(folder, capture.get(), tracked_runs(folder))
+        bootstrap_project(folder)
+        proposed = typed("journal", "propose", HYPOTHESIS, "--expect", EXPECTED)
+        result = typed(*COMMAND.split()[1:])
+        # Without its figures, which take longest.
+        measured = ["baseline.metrics", "baseline.val_history"]
+        run_session(folder, parameters={"train": {"learning_rate": 0.001}}, to_outputs=measured)
+        yield Ran(folder, proposed, result, tracked_runs(folder))
 
 
 def test_everything_a_source_makes_lies_under_its_own_name(ran: Ran) -> None:
@@ -69,8 +88,8 @@ def test_a_training_that_ended_leaves_no_checkpoint(ran: Ran) -> None:
 
 def test_the_scores_and_the_path_of_the_report_are_shown_at_the_end(ran: Ran) -> None:
     report = ran.versions("08_reporting/test/baseline/report.html")[0]
-    for words in ("macro recall", "always N, test", "model, test", str(report.relative_to(ran.folder))):
-        assert words in ran.shown
+    for text in ("macro recall", "always N, test", "model, test", str(report.relative_to(ran.folder))):
+        assert text in ran.result.output
 
 
 def test_the_report_needs_no_other_file_and_says_that_its_data_is_synthetic(ran: Ran) -> None:
@@ -90,8 +109,8 @@ def test_the_report_is_printed_page_by_page_with_its_title_page_and_every_sectio
     pages = [" ".join(page.get_textpage().get_text_range().split()) for page in document]
     card = read_card(ran.versions("08_reporting/test/run_card.json")[0])
     date = f"{card.began.day} {card.began:%B %Y}"
-    for words in ("Beatwise report", "SYNTHETIC", "author The Beatwise authors", f"date {date}", "source test"):
-        assert words in pages[0]
+    for text in ("Beatwise report", "SYNTHETIC", "author The Beatwise authors", f"date {date}", "source test"):
+        assert text in pages[0]
     headings = re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', html.read_text("utf-8"))
     assert headings[:3] == ["Summary", "Data", "Scores"]
     running = [f"Beatwise report test {number} / {len(pages)}" for number in range(1, len(pages) + 1)]
@@ -126,8 +145,8 @@ def test_the_page_of_the_data_needs_no_other_file_and_is_below_ten_megabytes(ran
     page = ran.folder / "data/08_reporting/test/data.html"
     assert page.stat().st_size < 10_000_000
     html = page.read_text(encoding="utf-8")
-    for words in ("SYNTHETIC", "2,880 train", 'id="shares"', 'id="signals"', "time from R peak (ms)"):
-        assert words in html
+    for text in ("SYNTHETIC", "2,880 train", 'id="shares"', 'id="signals"', "time from R peak (ms)"):
+        assert text in html
     for outside in ('<script src="', "<link ", '<script type="module"'):
         assert outside not in html
 
@@ -173,13 +192,80 @@ def test_the_logged_model_takes_beats_and_gives_the_stored_probabilities(ran: Ra
         filter_string=f"source_run_id = '{ran.runs.iloc[0]['run_id']}'", output_format="list"
     )
     model = mlflow.pyfunc.load_model(logged.model_uri)
-    beats = pd.read_parquet(ran.folder / "data/03_primary/test/test_beats.parquet").head(20)
+    beats = table_of(ExamplesDataset(filepath=str(ran.folder / "data/03_primary/test/test_beats.parquet")).load())
     signature = model.metadata.signature
     assert [column.name for column in signature.outputs] == ["N", "S", "V", "F", "Q"]
-    given = beats[signature.inputs.input_names()]
+    given = beats.head(20)[signature.inputs.input_names()]
     stored = pd.read_parquet(ran.versions("07_model_output/test/baseline/predictions.parquet")[0]).head(20)
     expected = stored.filter(like="probability_").to_numpy()
     assert model.predict(given).to_numpy() == pytest.approx(expected, abs=1e-6)
+
+
+# --- the hypothesis that it tested
+
+
+def test_a_hypothesis_waits_for_a_run_and_its_run_ends_with_an_outcome(ran: Ran) -> None:
+    assert "Proposed: 20" in ran.proposed.output
+    assert (ran.proposed.exit_code, ran.result.exit_code) == (0, 0)
+    entry = ran.entry
+    assert (entry.hypothesis, entry.expect) == (HYPOTHESIS, EXPECTED)
+    (run,) = entry.runs
+    assert (run.outcome, run.result, len(run.metrics)) == ("refuted", "baseline", 39)
+    assert run.ended is not None
+    assert run.ended >= run.began
+
+
+def test_the_entry_knows_the_run_and_nothing_of_the_machine(ran: Ran) -> None:
+    (run,) = ran.entry.runs
+    assert run.command == COMMAND
+    assert (run.environment, run.pipeline, run.source) == ("test", "train", "test")
+    assert run.params == {"train.learning_rate": 0.003}
+    (path,) = ran.folder.glob("docs/journal/*")
+    assert path.suffix == ".yml"
+    for secret in (str(ran.folder), "/home/ada", os.uname().nodename):
+        assert secret not in path.read_text("utf-8")
+
+
+def test_the_mlflow_run_has_the_hypothesis_as_description_and_as_tag(ran: Ran) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{ran.folder}/data/09_tracking/mlflow.db")
+    tracked = client.get_run(ran.entry.runs[0].mlflow_run)
+    assert tracked.info.status == "FINISHED"
+    assert tracked.data.tags["hypothesis"] == ran.entry.hypothesis
+    assert tracked.data.tags["mlflow.note.content"] == f"{ran.entry.hypothesis}\n\nExpected: {EXPECTED}"
+    stored = ran.entry.runs[0].metrics["test.macro_f1"]
+    assert tracked.data.metrics["baseline.test.macro_f1"] == pytest.approx(stored, abs=1e-6)
+
+
+def test_the_run_says_what_it_tests_and_what_came_of_it(ran: Ran) -> None:
+    shown = words(ran.result.output)
+    (id,) = Journal(ran.folder).entries()
+    assert f"Hypothesis: {ran.entry.hypothesis} Expected: {EXPECTED} Journal: {id}" in shown
+    assert f"Hypothesis refuted: {ran.entry.hypothesis}" in shown
+    recall = f"{ran.entry.runs[0].metrics['test.macro_recall']:.4f}"
+    assert f"macro_recall >= 0 ✓ {recall} macro_f1" in shown
+    assert f'kedro journal reflect {id} "…"' in shown
+    assert shown.index("Scores of baseline") < shown.index("Hypothesis refuted")
+    assert "tests no hypothesis" not in shown
+
+
+def test_an_entry_can_be_listed_shown_reflected_on_and_exported(ran: Ran, tmp_path: Path) -> None:
+    reflected = typed("journal", "reflect", "s-is", "Not with two batches.")
+    assert reflected.exit_code == 0, reflected.output
+    assert [reflection.text for reflection in ran.entry.reflections] == ["Not with two batches."]
+    (id,) = Journal(ran.folder).entries()
+    for listed in (typed("journal"), typed("journal", "list")):
+        assert f" {id} refuted " in words(listed.output)
+    shown = typed("journal", "show", "last")
+    assert f"command {COMMAND}" in words(shown.output)
+    assert "Not with two batches." in shown.output
+    assert max(map(len, shown.output.splitlines())) <= 80
+    exported = typed("journal", "export")
+    assert exported.output.startswith("# Journal\n\n## S is defined by rhythm, so RR helps\n")
+    assert typed("journal", "export", str(tmp_path / "new/journal.md")).output == ""
+    assert (tmp_path / "new/journal.md").read_text("utf-8") == exported.output
+
+
+# --- further runs
 
 
 @pytest.mark.slow
@@ -204,6 +290,7 @@ def test_the_same_seed_gives_the_same_numbers_bit_for_bit(ran: Ran) -> None:
     pd.testing.assert_frame_equal(first, last, check_exact=True)
 
 
+@pytest.mark.slow
 def test_synthesise_makes_the_bundled_sample_again_to_the_last_bit(project: Path) -> None:
     bundled = {part: pd.read_parquet(ROOT / f"data/01_raw/demo/{part}.parquet") for part in ("train", "test")}
     for part in bundled:
