@@ -79,7 +79,7 @@ def check_pipelines(asked_for: Iterable[str | None]) -> None:
 
 
 def _messages(error: BaseException, heading: str | None) -> Iterator[str]:
-    """What happened at which dataset; in our own words where one of the errors that led to it is ours."""
+    """The dataset and the error; the message of our own error where one led to it."""
     dataset = getattr(error, "dataset_name", None)
     if above := f"Data set {dataset!r} breaks its contract:" if dataset else heading:
         yield above
@@ -240,7 +240,7 @@ def show(entry: str) -> None:
 @click.argument("text")
 @_readable()
 def reflect(entry: str, text: str) -> None:
-    """Add what you make of an entry."""
+    """Add what you conclude from an entry."""
     entries = _journal()
     id = entries.find(entry)
     entries.reflect(id, text)

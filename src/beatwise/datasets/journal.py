@@ -14,7 +14,7 @@ from beatwise.runs.metadata import JOURNAL
 
 
 class JournalDataset(AbstractDataset[NoReturn, dict[str, Any]]):
-    """Read-only: the entries of the project's journal as plain data; commands and runs write them."""
+    """The entries of the project's journal as plain data, read-only: commands and runs write them."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         """Name the folder.

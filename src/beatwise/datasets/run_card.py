@@ -1,4 +1,4 @@
-"""The card of a run, read while the run goes on and written when it ends."""
+"""The card of a run, which the run's own nodes can read, and which is written when the run ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from beatwise.runs.card import RunCard
 class RunCardDataset(WholeJSONDataset):
     """A ``RunCard`` as a JSON file, as plain data.
 
-    A node that loads it is handed the card of its own run, as far as it is known by then; everybody else, the version
-    that is stored.
+    A node that loads it gets the card of its own run, as far as it is known by then; every other reader gets the stored
+    version.
 
     Attributes:
-        begun: The card of the run that goes on with this catalog; None where none does.
+        begun: The card of the run in progress; None without one.
     """
 
     begun: RunCard | None = None

@@ -1,4 +1,4 @@
-"""A run that repeats an earlier one: with the parameters of its card, and trained anew."""
+"""A run that repeats an earlier one, with the parameters of its card, and trains anew."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ class _Repetition:
     scratch: ExitStack
 
 
-_going_on: ContextVar[_Repetition | None] = ContextVar("repetition", default=None)
+_active: ContextVar[_Repetition | None] = ContextVar("repetition", default=None)
 
 
 @contextmanager
 def repeating(card: RunCard) -> Iterator[None]:
-    """Make every run that begins in here a repetition of a card's."""
+    """Make every run that begins inside a repetition of the run of a card."""
     with ExitStack() as scratch:
-        token = _going_on.set(_Repetition(card, scratch))
+        token = _active.set(_Repetition(card, scratch))
         try:
             yield
         finally:
-            _going_on.reset(token)
+            _active.reset(token)
 
 
 def repeated_card() -> RunCard | None:
-    """The card of the run that is repeated; None where a run is one of its own."""
-    going_on = _going_on.get()
-    return None if going_on is None else going_on.card
+    """The card of the run that is repeated; None for a run that repeats none."""
+    active = _active.get()
+    return None if active is None else active.card
 
 
 class RepetitionHooks:
@@ -64,7 +64,7 @@ class RepetitionHooks:
         """Put the parameters of the card in the place of those in the files.
 
         Raises:
-            BeatwiseError: If they are not allowed any more, or if the environment is another source than it was.
+            BeatwiseError: If they are no longer allowed, or if the environment has become another source.
         """
         card = repeated_card()
         if card is None:
@@ -88,24 +88,24 @@ class RepetitionHooks:
     @hook_impl
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
         """Empty the folders."""
-        going_on = _going_on.get()
-        if going_on is None:
+        active = _active.get()
+        if active is None:
             return
         from beatwise.datasets.folder import FolderDataset
 
-        card = going_on.card
+        card = active.card
         folders = [dataset for name in catalog if isinstance(dataset := catalog[name], FolderDataset)]
         earlier: Searches = catalog.load("searches")
         # Where the folders themselves lie, because the machines of a cluster may share that place.
         beside = earlier.folder.parent
         beside.mkdir(parents=True, exist_ok=True)
-        empty = going_on.scratch.enter_context(TemporaryDirectory(prefix=".repetition-", dir=beside))
+        empty = active.scratch.enter_context(TemporaryDirectory(prefix=".repetition-", dir=beside))
         for dataset in folders:
             dataset.folder = Path(empty) / dataset.folder.name
-        _hand_on(earlier, catalog.load("searches"), card.parameters["tune"].get("refine"))
+        _keep_refined(earlier, catalog.load("searches"), card.parameters["tune"].get("refine"))
 
 
-def _hand_on(earlier: Searches, now: Searches, name: str | None) -> None:
+def _keep_refined(earlier: Searches, now: Searches, name: str | None) -> None:
     """Keep the search that a refined one is narrowed around, which is an input of the run."""
     for stored in earlier.all() if name is not None else []:
         if stored.name == name:

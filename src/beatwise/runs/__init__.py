@@ -1,1 +1,1 @@
-"""What is written down of a run: metadata, run card, journal."""
+"""What is stored about a run: metadata, run card, journal; and the settings of tracking."""

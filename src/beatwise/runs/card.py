@@ -43,7 +43,7 @@ class RunCard(RunMetadata):
 
     Attributes:
         format: Number of the format of the card, see :mod:`beatwise.core.versions`.
-        seconds: How long it took (s); None while it goes on.
+        seconds: How long it took (s); None while it runs.
         selected: Whether only some nodes of the pipeline were to run.
         load_versions: The versions of stored datasets that it began from, by dataset.
         parameters: All parameters as they were in the end, ``Parameters`` as plain data.
@@ -104,7 +104,7 @@ def read_card(path: Path) -> RunCard:
 
 
 class Difference(NamedTuple):
-    """Something that is not as it was."""
+    """Something that has changed."""
 
     what: str
     then: str
@@ -163,7 +163,7 @@ def _yes_or_no(answer: bool | None) -> str:
 
 
 class Repeated(NamedTuple):
-    """A score then and now; None where it was not measured, or is not defined."""
+    """A score then and now; None where it was not measured or is not defined."""
 
     then: float | None
     now: float | None
@@ -175,7 +175,7 @@ class Repeated(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """Now less then; infinite where there is only one of them."""
+        """The score now minus the score then; infinite where there is only one of them."""
         return float("inf") if self.then is None or self.now is None else self.now - self.then
 
 

@@ -1,4 +1,4 @@
-"""The journal: what a run was expected to show, what came of it, and what a person makes of that.
+"""The journal: hypotheses, the runs that tested them, their outcomes, and what people concluded.
 
 An entry is one YAML file below ``docs/journal`` of the project, named by its ID, so that entries of two branches never
 meet in one file. It waits until a run takes it up; a run that fails or is stopped leaves it waiting.
@@ -31,14 +31,14 @@ from beatwise.tasks.registry import METRICS
 
 log = logging.getLogger(__name__)
 
-# A lock is let go of however its process ends, so that it tells a run that goes on from one that was killed.
+# The system releases a lock when its process ends, so that a lock tells a run in progress from one that was killed.
 LOCKS: Final = Path("data/09_tracking/journal")
 
 PARTS: Final = ("test", "recall_first", "val")
 KEPT_METRICS: Final = tuple(f"{part}.{name}" for part in PARTS for name in METRICS.overall())
-# What every run is compared in with the best before it, whatever was expected of it.
+# Metrics in which every run is compared with the best before it, whatever its hypothesis expects.
 COMPARED: Final = ("test.macro_recall", "test.macro_f1")
-# Finer than what a single beat more or less makes in the largest test part.
+# Finer than the effect of one example in the largest test part.
 DECIMALS: Final = 6
 WAITING: Final = ("waiting", "failed", "stopped")
 COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -60,7 +60,7 @@ class Condition:
     Attributes:
         metric: One of :data:`KEPT_METRICS`.
         comparison: One of :data:`COMPARISONS`.
-        bound: What the metric is compared with.
+        bound: The number that the metric is compared with.
     """
 
     metric: str
@@ -105,7 +105,7 @@ def _read_condition(text: str) -> Condition:
 
 
 def compared_metrics(expect: str) -> list[str]:
-    """The metrics that a run is compared in with the best before it: the usual ones, and those of its expectation."""
+    """The metrics in which a run is compared with the best before it: :data:`COMPARED`, and those that it expects."""
     return list(dict.fromkeys([*COMPARED, *(condition.metric for condition in read_expectation(expect))]))
 
 
@@ -113,7 +113,7 @@ Outcome = Literal["confirmed", "refuted", "open", "failed", "stopped"]
 
 
 def judge(expect: str, metrics: Mapping[str, float]) -> Literal["confirmed", "refuted", "open"]:
-    """Whether metrics are as expected; ``open`` where nothing was expected, or where it was not all measured."""
+    """Whether metrics are as expected; ``open`` where nothing was expected, or not everything was measured."""
     conditions = read_expectation(expect)
     measured = [condition.holds(metrics) for condition in conditions if condition.metric in metrics]
     if not all(measured):
@@ -137,11 +137,11 @@ class Run(RunMetadata):
     """A run that tested a hypothesis.
 
     Attributes:
-        outcome: Whether the expectation was met, or how else the run ended; None while it goes on.
-        error: The first line of the error that it failed with.
-        result: What was measured: a namespace, or the best row of a comparison.
+        outcome: Whether the expectation was met, or how else the run ended; None while it runs.
+        error: The first line of the error that ended it.
+        result: The model that was measured: a namespace, or the best row of a comparison.
         metrics: Of :data:`KEPT_METRICS`, those that are defined.
-        previous_best: Of the metrics that are compared, the best of the same source when the run began.
+        previous_best: The best value of each compared metric on the same source when the run began.
     """
 
     outcome: Outcome | None = None
@@ -152,11 +152,11 @@ class Run(RunMetadata):
 
 
 class Reflection(Block):
-    """What a person made of an outcome.
+    """What a person concludes from an outcome.
 
     Attributes:
-        written: When.
-        text: What.
+        written: When it was written.
+        text: The conclusion.
     """
 
     written: AwareDatetime
@@ -164,14 +164,14 @@ class Reflection(Block):
 
 
 class Entry(Block):
-    """A hypothesis, the runs that tested it, and what people made of them.
+    """A hypothesis, the runs that tested it, and what people concluded.
 
     Attributes:
-        hypothesis: What is supposed to be true.
-        expect: What the result has to be if it is, see :func:`read_expectation`; empty for nothing in particular.
-        proposed: When.
+        hypothesis: A statement that may be true.
+        expect: The result that follows if it is, see :func:`read_expectation`; empty for nothing in particular.
+        proposed: When it was proposed.
         runs: The runs, all but the last of which failed or were stopped.
-        reflections: What people made of it.
+        reflections: What people concluded.
     """
 
     hypothesis: Words
@@ -188,7 +188,7 @@ class Entry(Block):
 
     @property
     def state(self) -> str:
-        """The outcome of the last run; ``running`` while it goes on, ``waiting`` where there is none."""
+        """The outcome of the last run; ``running`` while it runs, ``waiting`` where there is none."""
         return (self.runs[-1].outcome or "running") if self.runs else "waiting"
 
     @property
@@ -197,7 +197,7 @@ class Entry(Block):
         return f"Expected: {self.expect}" if self.expect else "Nothing in particular is expected."
 
     def with_run(self, run: Run) -> Self:
-        """The entry with a run more, or with its last run as it has become."""
+        """The entry with one more run, or with the new state of its last run."""
         earlier = self.runs[:-1] if self.runs and self.runs[-1].began == run.began else self.runs
         return self.model_copy(update={"runs": [*earlier, run]})
 
@@ -206,7 +206,7 @@ class Journal:
     """The entries of a project by ID, which is a date and the first words of the hypothesis."""
 
     def __init__(self, project: Path) -> None:
-        """Name the project's folder; those of the journal are made when they are needed."""
+        """Name the project's folder; the journal's own folders are made when they are needed."""
         self._folder, self._locks = project / JOURNAL, project / LOCKS
         # Two processes that change entries at once would otherwise undo one another's change.
         self._change = FileLock(self._locks / "journal.lock")
@@ -245,7 +245,7 @@ class Journal:
         return self._folder / f"{id}.yml"
 
     def propose(self, hypothesis: str, expect: str = "") -> str:
-        """Add a hypothesis, which waits for a run, and give back its ID.
+        """Add a hypothesis, which waits for a run, and return its ID.
 
         Raises:
             BeatwiseError: If there are no words, or the expectation cannot be read.
@@ -262,7 +262,7 @@ class Journal:
         return id
 
     def reflect(self, id: str, text: str) -> None:
-        """Add what a person makes of an entry.
+        """Add what a person concludes from an entry.
 
         Raises:
             BeatwiseError: If there are no words.
@@ -279,10 +279,10 @@ class Journal:
         Args:
             hypothesis: Its words, which are proposed unless they wait already; empty for the one that was proposed last
                 of those that wait.
-            run: What is known of the run.
+            run: The run, as far as it is known.
 
         Returns:
-            What the end of the run is to be told to; None where no hypothesis waits.
+            The attempt, which the end of the run is reported to; None where no hypothesis waits.
         """
         hypothesis = hypothesis.strip()
         with self._changing():
@@ -320,7 +320,7 @@ class Journal:
         if not isinstance(given, dict):
             raise BeatwiseError(f"{path} is no entry of the journal. Its keys are {', '.join(Entry.model_fields)}.")
         entry = checked(Entry, given, f"{path} cannot be used:", kind="key")
-        if entry.state == "running" and not self._goes_on(id):
+        if entry.state == "running" and not self._is_running(id):
             return entry.with_run(entry.runs[-1].model_copy(update={"outcome": "stopped"}))
         return entry
 
@@ -331,7 +331,7 @@ class Journal:
     def _lock(self, id: str) -> FileLock:
         return FileLock(self._locks / f"{id}.lock", thread_local=False)
 
-    def _goes_on(self, id: str) -> bool:
+    def _is_running(self, id: str) -> bool:
         lock = self._lock(id)
         if not Path(lock.lock_file).exists():
             return False
@@ -355,7 +355,7 @@ class Attempt:
         id: The entry.
         entry: The entry as it was when the run began: the run is judged by what was expected then.
         previous_best: The best values when the run began.
-        lock: Held while the run goes on.
+        lock: Held until the run ends.
         saved: What the run has saved so far.
     """
 
@@ -477,7 +477,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes long texts as people read them, without quotes and escapes."""
+    """Writes long texts without quotes and escapes, as people read them."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

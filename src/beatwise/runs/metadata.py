@@ -1,4 +1,4 @@
-"""What is known of a run when it begins: from which code, by which command, with which packages, on which machine."""
+"""The metadata of a run when it begins: its code, its command, its packages, its machine."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ import beatwise
 from beatwise.core.nested import flatten
 from beatwise.core.settings import Block
 
-# The journal is written by runs, so that a change there is none of the code.
+# Runs write the journal, so that a change there is no change of the code.
 JOURNAL: Final = Path("docs/journal")
 
 
 class RunMetadata(Block):
-    """What is known of every run.
+    """What every run stores about itself.
 
     Attributes:
         began: When it began.
-        ended: When it ended; None while it goes on, or where its process was killed.
-        command: As it was typed, but for absolute paths; None for a run of a notebook or a script.
+        ended: When it ended; None while it runs, or where its process was killed.
+        command: The command as it was typed, without absolute paths; None for a run of a notebook or a script.
         git_sha: The commit that was checked out; None without git.
-        uncommitted: Whether anything else than the journal was not as in that commit; None without git.
+        uncommitted: Whether anything but the journal differed from that commit; None without git.
         environment: Kedro's environment.
         pipeline: Names of the pipelines, joined by ``+``.
         source: Name of the data source.
-        params: What was given by ``--params``, flat.
+        params: The values given by ``--params``, flat.
         mlflow_run: ID of the MLflow run; None for a run that is not tracked.
     """
 
@@ -54,7 +54,7 @@ class RunMetadata(Block):
 
 
 def run_metadata(run_params: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """What is known of a run when it begins.
+    """The metadata of a run when it begins.
 
     Args:
         run_params: What Kedro reports to hooks of the run.
@@ -86,7 +86,7 @@ class Hardware(Block):
     Attributes:
         cpu: Model of the processor; None where the system does not say.
         cores: Logical cores.
-        threads: Threads of PyTorch: sums are split among them, so that their number may change the last digits.
+        threads: Threads of PyTorch, which share sums, so that their number may change the last digits.
         memory: Memory (GiB); None where the system does not say.
         gpu: Name of the GPU that PyTorch computes on; None without one.
         system: Operating system, its release and its architecture.
