@@ -23,10 +23,15 @@ HEADER = ("model", "representation", "parameters", "what it is", "source")
 
 def models_table() -> str:
     """All models as Markdown, with their parameters at the defaults for 187 samples and five classes."""
-    # Series before images; families stay together, because the order is otherwise that of registration.
-    names = sorted(list_models(), key=lambda name: MODELS[name].representation == "image")
+    # Series before images, then by file and line: the order of registration depends on what was imported first.
+    names = sorted(list_models(), key=_place)
     rows = [HEADER, ("---", "---", "---:", "---", "---"), *map(_row, names)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _place(name: str) -> tuple[bool, str, int]:
+    model = MODELS[name]
+    return model.layout == "image", model.__module__, inspect.getsourcelines(model)[1]
 
 
 def _row(name: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from beatwise.data.padding import beat_mask
 from beatwise.networks.blocks import BatchNorm1d, Conv1d, Pool1d, Positions
-from beatwise.networks.recurrent import CELLS, RecurrentLayers, turned
+from beatwise.networks.recurrent import CELLS, RecurrentLayers, reversed_steps
 
 
 def is_channels_last(x: torch.Tensor) -> bool:
@@ -79,13 +79,13 @@ def test_recurrent_layers_give_what_packed_sequences_give(cell, bidirectional):
     torch.testing.assert_close(ours(steps, mask) * mask[:, :, None], expected)
 
 
-def test_beats_turned_twice_are_as_they_were():
+def test_examples_that_are_reversed_twice_are_as_before():
     steps, mask = torch.arange(24.0).reshape(2, 6, 2), torch.arange(6) < torch.tensor([[6], [4]])
-    assert turned(steps, mask)[1, :, 0].tolist() == [18, 16, 14, 12, 20, 22]
-    assert torch.equal(turned(turned(steps, mask), mask), steps)
+    assert reversed_steps(steps, mask)[1, :, 0].tolist() == [18, 16, 14, 12, 20, 22]
+    assert torch.equal(reversed_steps(reversed_steps(steps, mask), mask), steps)
 
 
-def test_a_beat_ends_with_its_last_value_in_any_channel():
+def test_an_example_ends_with_its_last_value_in_any_channel():
     x = torch.tensor([[[0.0, 1, 0, 0], [0, 0, 2, 0]], [[0, 0, 0, 0], [0, 0, 0, 0]]])
     assert beat_mask(x).tolist() == [[True, True, True, False], [True, False, False, False]]
 

@@ -265,7 +265,7 @@ def test_an_unknown_model_is_refused_and_the_known_ones_are_listed():
         (
             "cnn1d",
             {"length": 12},
-            "Beats of 12 samples are too short for cnn1d with kernel_size=7, pool=3",
+            "12 samples are too few for cnn1d with kernel_size=7, pool=3",
         ),
     ],
 )

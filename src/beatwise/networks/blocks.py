@@ -1,7 +1,7 @@
 """Blocks that several model families share.
 
-Over time, blocks take a mask ``bool [n, t]``, True within the beat: what lies behind it is held at zero, so that zeros
-behind a beat never change what is computed within it.
+Blocks over time take a mask ``bool [n, t]``, True until the end of each example. They keep the steps after the end at
+zero, so that padding never changes the values before it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Depth = Annotated[int, Field(ge=1)]
 Kernel = Annotated[int, Field(ge=1)]
 OddKernel = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
-# Width of a transformer's hidden layer over its own.
+# Width of the hidden layer of a transformer, as a multiple of its own width.
 Expansion = Annotated[float, Field(gt=0)]
 Pooling = Literal["mean", "max", "attention"]
 ImagePooling = Literal["flatten", Pooling]
-# Heads of attention; 0 where attention is an option that can be left out.
+# Heads of attention; 0 leaves out an attention that is optional.
 Heads = Annotated[int, Field(ge=1)]
 OptionalHeads = Annotated[int, Field(ge=0)]
 
@@ -40,8 +40,8 @@ OptionalHeads = Annotated[int, Field(ge=0)]
 class Conv1d(nn.Conv1d):
     """A convolution over time that, on a CPU, keeps the channels of a sample side by side in memory.
 
-    The kernels of images are faster in that layout, a third for residual networks (docs/benchmarks.md). Shapes are
-    those of any convolution over time, numbers differ in their last bits.
+    Image kernels are faster in this layout; residual networks gain a third (docs/benchmarks.md). Shapes are those of
+    ``nn.Conv1d``; values differ in their last bits.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,14 +50,14 @@ class Conv1d(nn.Conv1d):
             return super().forward(x)
         kernel = self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         assert not isinstance(self.padding, str)
-        how = ((1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups)
-        out = nn.functional.conv2d(x.unsqueeze(2), kernel, self.bias, *how)
-        # Of a single channel, the layout cannot be told, and the kernel may have chosen the other one.
+        settings = ((1, *self.stride), (0, *self.padding), (1, *self.dilation), self.groups)
+        out = nn.functional.conv2d(x.unsqueeze(2), kernel, self.bias, *settings)
+        # A single channel has no layout of its own, so the kernel may have chosen the other one.
         return out.contiguous(memory_format=torch.channels_last).squeeze(2)
 
 
 class BatchNorm1d(nn.BatchNorm2d):
-    """Batch normalisation over time that leaves the layout in memory as it is, unlike torch's own."""
+    """Batch normalisation over time that keeps the layout in memory; torch's own changes it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[n, c, t]`` to the same shape."""
@@ -77,17 +77,17 @@ def divisible(model: str, width: int, heads: int) -> None:
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Hold ``[n, c, t]`` at zero behind the beat."""
+    """Set ``[n, c, t]`` to zero after the end of each example."""
     return x if mask is None else x * mask[:, None, :]
 
 
-def mean_within(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the samples within the beat, ``[n, c]`` from ``[n, c, t]``."""
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the steps inside the mask, ``[n, c]`` from ``[n, c, t]``."""
     return masked(x, mask).sum(dim=2) / mask.sum(dim=1, keepdim=True)
 
 
 class SqueezeExcite(nn.Module):
-    """Weight channels by what they hold on average (Hu et al., CVPR 2018)."""
+    """Weight channels by a function of their means (Hu et al., CVPR 2018)."""
 
     def __init__(self, width: int, reduction: int = 16) -> None:
         super().__init__()
@@ -95,15 +95,15 @@ class SqueezeExcite(nn.Module):
         self.weigh = nn.Sequential(nn.Linear(width, squeezed), nn.ReLU(), nn.Linear(squeezed, width), nn.Sigmoid())
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map ``[n, c, …]`` to the same shape; of a series, the mean is taken within the mask."""
-        mean = x.flatten(2).mean(dim=2) if mask is None else mean_within(x, mask)
+        """Map ``[n, c, …]`` to the same shape; means of a series are taken inside the mask."""
+        mean = x.flatten(2).mean(dim=2) if mask is None else masked_mean(x, mask)
         return x * self.weigh(mean).reshape(*mean.shape, *[1] * (x.ndim - 2))
 
 
 class ResidualBlock1d(nn.Module):
     """Two convolutions with batch normalisation, added to the input (He et al., CVPR 2016, over time).
 
-    The input is projected where the shape changes; squeeze-and-excitation weighs what is added.
+    The input is projected where the shape changes; squeeze-and-excitation weights the residual.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class ResidualBlock1d(nn.Module):
 class ResidualBlock2d(nn.Module):
     """Two 3 × 3 convolutions with batch normalisation, added to the input (He et al., CVPR 2016).
 
-    The input is projected where the number of channels changes; squeeze-and-excitation weighs what is added.
+    The input is projected where the number of channels changes; squeeze-and-excitation weights the residual.
     """
 
     def __init__(self, before: int, after: int, *, squeeze_excite: bool = False) -> None:
@@ -170,10 +170,10 @@ class ResidualBlock2d(nn.Module):
 
 
 class MaskedSequential(nn.ModuleList):
-    """Blocks in a row that all take the mask of their output; blocks with a stride thin it out."""
+    """A sequence of blocks that take the mask of their output; a block with a stride thins it out."""
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``[n, c, t]`` and its mask to the last block's output and its mask."""
+        """Map ``[n, c, t]`` and its mask to the output of the last block and its mask."""
         for block in self:
             # An odd kernel with "same" padding centres output i on input i · stride.
             mask = mask[:, :: getattr(block, "stride", 1)]
@@ -182,38 +182,38 @@ class MaskedSequential(nn.ModuleList):
 
 
 class Pool1d(nn.Module):
-    """Time or tokens into one vector: mean or maximum within the mask, or a learned weighted mean (attention)."""
+    """Time or tokens to one vector: mean or maximum inside the mask, or a learned weighted mean (attention)."""
 
-    def __init__(self, how: Pooling, width: int) -> None:
+    def __init__(self, pooling: Pooling, width: int) -> None:
         super().__init__()
-        self.how = how
-        if how == "attention":
-            # The same added to every score cancels in the softmax: no bias.
+        self.pooling = pooling
+        if pooling == "attention":
+            # A bias would cancel in the softmax.
             self.score = nn.Linear(width, 1, bias=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map ``[n, c, t]`` to ``[n, c]``."""
         if mask is None:
             mask = torch.ones_like(x[:, 0], dtype=torch.bool)
-        if self.how == "max":
+        if self.pooling == "max":
             return x.masked_fill(~mask[:, None, :], -math.inf).amax(dim=2)
-        if self.how == "mean":
-            return mean_within(x, mask)
+        if self.pooling == "mean":
+            return masked_mean(x, mask)
         score = self.score(x.transpose(1, 2)).squeeze(2).masked_fill(~mask, -math.inf)
         return (x * score.softmax(dim=1)[:, None, :]).sum(dim=2)
 
 
 class PoolImage(nn.Module):
-    """An image of features into one vector: every pixel of it, or a pooling over its pixels.
+    """An image of features to one vector: all its pixels, or a pooling over them.
 
     Attributes:
         n_features: Length of the vector.
     """
 
-    def __init__(self, how: ImagePooling, width: int, n_pixels: int) -> None:
+    def __init__(self, pooling: ImagePooling, width: int, n_pixels: int) -> None:
         super().__init__()
-        self.pool = None if how == "flatten" else Pool1d(how, width)
-        self.n_features = width * n_pixels if how == "flatten" else width
+        self.pool = None if pooling == "flatten" else Pool1d(pooling, width)
+        self.n_features = width * n_pixels if pooling == "flatten" else width
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[n, width, …]`` to ``[n, n_features]``."""
@@ -254,12 +254,12 @@ class TransformerBlocks(nn.Module):
             for _ in range(depth)
         )
         for attention in (m for m in self.modules() if isinstance(m, nn.MultiheadAttention)):
-            # Dropout of the attention weights rules the fused kernel out, and costs half of the block's time on a CPU.
+            # Dropout of the attention weights excludes the fused kernel and costs half of the block's time on a CPU.
             attention.dropout = 0.0
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map ``[n, t, width]`` to the same shape; no token looks at those outside the mask."""
+        """Map ``[n, t, width]`` to the same shape; no token attends to those outside the mask."""
         padding = None if mask is None else ~mask
         for block in self.blocks:
             tokens = block(tokens, src_key_padding_mask=padding)

@@ -144,7 +144,7 @@ class GradientBoosting(SelfFitting):
         self.iterations, self.learning_rate = iterations, learning_rate
 
     def add_head(self, n_outputs: int, n_aux: int) -> None:
-        """Trees have no head; they are told the number of outputs."""
+        """Make room for the trees, which need no head."""
         self.trees = Trees(n_outputs)
 
     def forward(self, x: Tensor, aux: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from beatwise.networks.blocks import (
 
 @MODELS.register("cnn1d")
 class CNN1d(Network):
-    """Convolution, ReLU, max-pool for every width, then one linear layer on what is left of time.
+    """Convolution, ReLU and max-pool for every width, then one linear layer on all that is left.
 
     With the defaults and 187 samples this is the 4,773-parameter ``cnn1d_3`` of the MAP583 project.
     """
@@ -58,7 +58,7 @@ class CNN1d(Network):
             n_features = self.convolutions(torch.zeros(1, *input_shape)).shape[1]
         except RuntimeError as error:
             raise BeatwiseError(
-                f"Beats of {input_shape[1]} samples are too short for cnn1d with kernel_size={kernel_size}, "
+                f"{input_shape[1]} samples are too few for cnn1d with kernel_size={kernel_size}, "
                 f"pool={pool} and {len(widths)} layers: lower model.cnn1d.kernel_size, pool or the number of widths."
             ) from error
         self.n_features, self.dropout = n_features, dropout
@@ -89,13 +89,13 @@ class ConvBlock1d(nn.Module):
 
 
 class MaxPool1d(nn.Module):
-    """Maximum over three samples around every second one, zeros beyond the ends as behind a beat."""
+    """Maximum over three samples around every second one, with zeros beyond the ends."""
 
     stride = 2
 
     def __init__(self) -> None:
         super().__init__()
-        # Padding of its own would stand for -∞, so that a beat's end would depend on whether zeros follow it.
+        # MaxPool1d pads with -∞: the end of an example would then depend on whether zeros follow it.
         self.pool = nn.Sequential(nn.ConstantPad1d(1, 0.0), nn.MaxPool1d(3, stride=2))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -106,9 +106,9 @@ class MaxPool1d(nn.Module):
 def dilated_trunk(
     channels: int, width: int, blocks: int, kernel_size: int, residual: bool, dropout: float
 ) -> MaskedSequential:
-    """Convolutions whose dilation grows by one a block, each followed by a residual block if asked, then a max-pool.
+    """Convolutions whose dilation grows by one a block, each with a residual block if asked, then a max-pool.
 
-    The layout of the 1D networks of FP-byte's MADS exam; time is halved before the blocks, and again behind them.
+    The 1D networks of FP-byte's MADS exam have this layout. Time is halved before the blocks, and again after them.
     """
     layers: list[nn.Module] = [ConvBlock1d(channels, width, kernel_size, stride=2)]
     for block in range(blocks):
@@ -120,7 +120,7 @@ def dilated_trunk(
 
 @MODELS.register("dilated_cnn1d")
 class DilatedCNN1d(Network):
-    """Dilated convolutions, each followed by a residual block, pooled over the beat."""
+    """Dilated convolutions, each followed by a residual block, pooled over time."""
 
     source = "FP-byte's MADS exam"
     ignores_padding = True

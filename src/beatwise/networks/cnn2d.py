@@ -1,4 +1,4 @@
-"""Plain 2D convolutional networks over a beat that is folded into an image."""
+"""Plain 2D convolutional networks over images."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from beatwise.networks.blocks import Depth, Dropout, Width
 class MLP(Network):
     """Hidden layers of one width with LeakyReLU and dropout, on any representation.
 
-    On the scalogram, with width 2048, this is the wavelet network of A. Telfer's ECG project with its dropout in place.
+    On the scalogram, with width 2048, this is the wavelet network of A. Telfer's ECG project, with dropout.
     """
 
     source = "A. Telfer's ECG project"

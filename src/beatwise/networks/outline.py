@@ -1,4 +1,4 @@
-"""What a network is made of: its blocks in the order in which a beat passes them, with shapes and parameters."""
+"""The outline of a network: its blocks in the order of the forward pass, with shapes and parameters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from beatwise.networks.blocks import SqueezeExcite
 
 Shape = tuple[int, ...]
 
-# Modules that do nothing but call what is in them, one after the other.
+# Modules that only call their children, one after the other.
 CONTAINERS: Final = (nn.Sequential, nn.ModuleList)
-# More rows than these do not fit on a page: then the network is told by its parts and not by its layers.
+# More rows do not fit on a page: the outline then shows the parts of the network instead of its layers.
 ROWS_AT_MOST: Final = 18
 NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
-TOLD_AS_ONE: Final = (nn.MultiheadAttention, nn.TransformerEncoderLayer, SqueezeExcite)
+SHOWN_AS_ONE: Final = (nn.MultiheadAttention, nn.TransformerEncoderLayer, SqueezeExcite)
 REARRANGED: Final = "rearranged"
 
 
@@ -29,10 +29,10 @@ class OutlineBlock:
 
     Attributes:
         name: Its class, or its first layer.
-        layers: What is in it, in a few words.
-        before: Shape of one beat of its input, without the batch axis.
+        layers: Its layers, in a few words.
+        before: Shape of one example of its input, without the batch axis.
         after: Likewise of its output.
-        n_parameters: Trainable parameters, of all that it stands for.
+        n_parameters: Parameters of all the blocks that it stands for.
         times: How many equal blocks it stands for.
     """
 
@@ -46,7 +46,7 @@ class OutlineBlock:
 
 @dataclass(frozen=True)
 class _Call:
-    """A module that a beat has passed."""
+    """A call of a module in the forward pass."""
 
     module: nn.Module
     before: Shape
@@ -54,16 +54,16 @@ class _Call:
 
 
 def outline_network(network: nn.Module, input_shape: Shape, n_aux: int = 0) -> list[OutlineBlock]:
-    """Send one beat through a network and write down what it passes.
+    """Pass one example through a network and list its blocks.
 
-    Layers that follow a convolution or a linear map (normalisation, activation, pooling) are told with it; blocks of
-    the zoo are told as one; equal blocks in a row are counted. What happens between blocks without a module (samples in
-    steps, channels behind time) is a row of its own, so that each block begins with the shape at which the one
-    before it ended. Parameters of no block stand in a row of their own, too.
+    A convolution or a linear map shares a row with the layers that follow it (normalisation, activation, pooling); a
+    block of the zoo is one row; equal blocks in sequence are counted. A change of shape without a module (samples to
+    steps, channels to the last axis) is a row of its own, so that each row begins with the shape at which the previous
+    one ended. Parameters outside all blocks have rows of their own.
 
     Args:
-        network: A model of the zoo, or any other network of signal and auxiliary features.
-        input_shape: Shape of one beat without the batch axis.
+        network: A model of the zoo, or any other network of ``x`` and auxiliary features.
+        input_shape: Shape of one example without the batch axis.
         n_aux: Number of auxiliary features.
 
     Returns:
@@ -75,9 +75,9 @@ def outline_network(network: nn.Module, input_shape: Shape, n_aux: int = 0) -> l
 
 
 def _rows(network: nn.Module, modules: list[nn.Module], input_shape: Shape, n_aux: int) -> list[OutlineBlock]:
-    told: set[nn.Parameter] = set()
-    blocks = [_block(group, told) for group in _grouped(_traced(network, modules, input_shape, n_aux))]
-    rest = {name: parameter for name, parameter in network.named_parameters() if parameter not in told}
+    counted: set[nn.Parameter] = set()
+    blocks = [_block(group, counted) for group in _grouped(_traced(network, modules, input_shape, n_aux))]
+    rest = {name: parameter for name, parameter in network.named_parameters() if parameter not in counted}
     return _connected(_counted(blocks), rest, input_shape)
 
 
@@ -101,7 +101,7 @@ def _traced(network: nn.Module, modules: Iterable[nn.Module], input_shape: Shape
     was_training = network.training
     try:
         with torch.no_grad():
-            # Ones, because zeros are the padding behind a beat.
+            # Ones, because zeros are padding.
             options: dict[str, Any] = {"dtype": parameter.dtype, "device": parameter.device}
             network.eval()(torch.ones(1, *input_shape, **options), torch.zeros(1, n_aux, **options))
     finally:
@@ -118,7 +118,7 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _grouped(calls: list[_Call]) -> Iterator[list[_Call]]:
-    """Layers with what follows them and has no weights to speak of; every other block alone."""
+    """Layers with the layers that follow them and have no weights (or only normalise); every other block alone."""
     group: list[_Call] = []
     for call in calls:
         follows = _is_layer(call.module) and (isinstance(call.module, NORMS) or not list(call.module.parameters()))
@@ -133,26 +133,26 @@ def _grouped(calls: list[_Call]) -> Iterator[list[_Call]]:
         yield group
 
 
-def _block(group: list[_Call], told: set[nn.Parameter]) -> OutlineBlock:
-    """A group as one row; weights that another row has told of already are not counted twice."""
+def _block(group: list[_Call], counted: set[nn.Parameter]) -> OutlineBlock:
+    """A group as one row; weights that another row has counted are not counted again."""
     modules = [call.module for call in group]
-    new = {parameter for module in modules for parameter in module.parameters()} - told
-    told |= new
+    new = {parameter for module in modules for parameter in module.parameters()} - counted
+    counted |= new
     layers = _listed(modules) if _is_layer(modules[0]) else _listed(_leaves(modules[0]), weights_only=True)
     n_parameters = sum(parameter.numel() for parameter in new)
     return OutlineBlock(type(modules[0]).__name__, layers, group[0].before, group[-1].after, n_parameters)
 
 
 def _leaves(module: nn.Module) -> list[nn.Module]:
-    """The layers in a block; some that hold others are told as one."""
+    """The layers in a block; some that hold others are shown as one."""
     found: list[nn.Module] = []
     for child in module.children():
-        found += [child] if isinstance(child, TOLD_AS_ONE) or not list(child.children()) else _leaves(child)
+        found += [child] if isinstance(child, SHOWN_AS_ONE) or not list(child.children()) else _leaves(child)
     return found
 
 
 def _listed(modules: Iterable[nn.Module], *, weights_only: bool = False) -> str:
-    """Layers in a few words, but for what does nothing to a trained network; or only what has weights to speak of."""
+    """Layers in a few words, without those that do nothing in evaluation; or only those with weights."""
     shown = [m for m in modules if not weights_only or (list(m.parameters()) and not isinstance(m, NORMS))]
     words = [word for module in shown if (word := _word(module))]
     counted = [(word, len(list(equal))) for word, equal in groupby(words)]
@@ -196,7 +196,7 @@ def _one(size: int | tuple[int, ...]) -> int:
 
 
 def _counted(blocks: Iterable[OutlineBlock]) -> list[OutlineBlock]:
-    """Equal blocks in a row as one; only those can be equal that leave the shape as it is."""
+    """Equal blocks in sequence as one; only blocks that keep the shape can be equal."""
     rows = []
     for block, equal in groupby(blocks):
         n = len(list(equal))
@@ -208,7 +208,7 @@ def _counted(blocks: Iterable[OutlineBlock]) -> list[OutlineBlock]:
 
 
 def _connected(rows: list[OutlineBlock], rest: Mapping[str, Tensor], input_shape: Shape) -> list[OutlineBlock]:
-    """Rows of which each begins where the one before it ended; the parameters of no block before those they fit."""
+    """Rows that each begin where the previous one ended; parameters outside all blocks stand where their shape fits."""
     out: list[OutlineBlock] = []
     shape, left = input_shape, dict(rest)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Recurrent networks that read a beat sample by sample and end where it ends, padding left out."""
+"""Recurrent networks that read an example step by step up to its end and leave out the padding."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "ls
 
 
 class RecurrentLayers(nn.Module):
-    """Layers of one recurrent cell over the steps of a beat, forwards or both ways.
+    """Layers of one recurrent cell over the steps of an example, forwards or both ways.
 
-    Nothing that a beat gives depends on its padding, as with PyTorch's packed sequences: forwards the padding comes
-    last, and backwards each beat is turned round by its own length. Plain tensors, unlike packed ones, can be
-    exported, and batches of like length cost the same.
+    Outputs before the end never depend on the padding, as with PyTorch's packed sequences: forwards the padding comes
+    last, and backwards each example is reversed within its own length. Unlike packed sequences, plain tensors can be
+    exported.
     """
 
     def __init__(self, cell: str, before: int, width: int, layers: int, dropout: float, bidirectional: bool) -> None:
@@ -48,12 +48,12 @@ class RecurrentLayers(nn.Module):
         forwards = self.directions[0](steps)[0]
         if len(self.directions) == 1:
             return forwards
-        backwards = turned(self.directions[1](turned(steps, mask))[0], mask)
+        backwards = reversed_steps(self.directions[1](reversed_steps(steps, mask))[0], mask)
         return torch.cat([forwards, backwards], dim=2)
 
 
-def turned(steps: Tensor, mask: Tensor) -> Tensor:
-    """Each beat ``[t, c]`` of a batch in reverse, its padding left where it is."""
+def reversed_steps(steps: Tensor, mask: Tensor) -> Tensor:
+    """Each example ``[t, c]`` of a batch reversed, with its padding still at the end."""
     length = mask.sum(dim=1, keepdim=True)
     position = torch.arange(steps.shape[1], device=steps.device)
     origin = torch.where(mask, length - 1 - position, position)
@@ -61,11 +61,11 @@ def turned(steps: Tensor, mask: Tensor) -> Tensor:
 
 
 class Ended(nn.Module):
-    """Steps into one vector: the last one within the beat, or a pooling over the beat."""
+    """Steps to one vector: the last one before the end, or a pooling over all of them."""
 
-    def __init__(self, how: Ending, width: int, bidirectional: bool = False) -> None:
+    def __init__(self, pooling: Ending, width: int, bidirectional: bool = False) -> None:
         super().__init__()
-        self.pool = None if how == "last" else Pool1d(how, width)
+        self.pool = None if pooling == "last" else Pool1d(pooling, width)
         self.n_forwards = width // 2 if bidirectional else width
 
     def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
@@ -74,12 +74,12 @@ class Ended(nn.Module):
             return self.pool(steps.transpose(1, 2), mask)
         last = mask.sum(dim=1) - 1
         end = steps.gather(1, last[:, None, None].expand(-1, 1, steps.shape[2])).squeeze(1)
-        # What reads backwards ends at the first sample.
+        # The backward direction ends at the first step.
         return torch.cat([end[:, : self.n_forwards], steps[:, 0, self.n_forwards :]], dim=1)
 
 
 class Recurrent(Network):
-    """Recurrent layers over real time steps, then the last step within the beat."""
+    """Recurrent layers over real time steps, then the last step before the end."""
 
     ignores_padding = True
     cell: ClassVar[str]
@@ -142,7 +142,7 @@ class LSTM(Recurrent):
 
 
 class SelfAttention(nn.Module):
-    """Normalisation, multi-head self-attention within the beat, added to the input, normalisation."""
+    """Normalisation, multi-head self-attention, addition to the input, normalisation."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class SelfAttention(nn.Module):
 
 @MODELS.register("attention_gru")
 class AttentionGRU(Network):
-    """GRU, then multi-head self-attention over its steps, then the last step within the beat."""
+    """GRU, then multi-head self-attention over its steps, then the last step before the end."""
 
     source = "FP-byte's MADS exam"
     ignores_padding = True
@@ -191,7 +191,7 @@ class AttentionGRU(Network):
 
 @MODELS.register("cnn_gru")
 class CNNGRU(Network):
-    """Dilated convolutions (and residual blocks), a GRU over what they give in time, attention if asked."""
+    """Dilated convolutions with residual blocks if asked, a GRU over their output, attention if asked."""
 
     source = "FP-byte's MADS exam, the GRU over the sequence instead of one step"
     ignores_padding = True

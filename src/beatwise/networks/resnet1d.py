@@ -30,10 +30,10 @@ def residual_stages(
     Args:
         channels: Channels of the input.
         widths: Channels of each stage.
-        blocks_per_stage: Residual blocks in each.
-        kernel_size: Of every convolution.
-        squeeze_excite: Whether blocks weigh their channels.
-        dropout: Within blocks.
+        blocks_per_stage: Residual blocks of each stage.
+        kernel_size: Length of every kernel, in samples.
+        squeeze_excite: Whether blocks weight their channels.
+        dropout: Dropout inside the blocks.
 
     Returns:
         Maps ``[n, channels, t]`` to ``[n, widths[-1]]``.
@@ -87,10 +87,10 @@ class ResNet1d(Network):
 
 @MODELS.register("se_resnet1d")
 class SEResNet1d(Network):
-    """Residual network with squeeze-and-excitation that sees the padding mask as a channel of its own.
+    """Residual network with squeeze-and-excitation with the padding mask as a second channel.
 
-    Goes beyond the earlier projects. The mean over all of time, padding included, tells how long a beat is, which a
-    mean within the beat forgets.
+    It is no model of the earlier projects. The mean over all of time, padding included, depends on the length of an
+    example; a mean up to its end does not.
     """
 
     representation = "signal_with_mask"

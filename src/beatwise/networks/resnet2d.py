@@ -1,4 +1,4 @@
-"""2D residual networks over a beat that is folded into an image."""
+"""2D residual networks over images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transformers over the time of a beat."""
+"""Transformers over time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from beatwise.networks.cnn1d import MaxPool1d
 
 
 class Tokens(nn.Module):
-    """A strided convolution: what a transformer reads in the place of samples."""
+    """A strided convolution: the transformer reads its outputs in place of samples."""
 
     def __init__(self, channels: int, width: int, kernel_size: int, stride: int) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class MultiScaleStem(nn.Module):
 
 @MODELS.register("multiscale_transformer")
 class MultiScaleTransformer(Network):
-    """Convolutions of several sizes, residual blocks with recalibrated channels, then a transformer over the beat.
+    """Convolutions of several sizes, residual blocks with squeeze-and-excitation, then a transformer over time.
 
     In the spirit of ECGTransForm (El-Ghaish & Eldele, Biomed. Signal Process. Control 89:105714, 2024).
     """

@@ -1,4 +1,4 @@
-"""Transformers over the pixels or patches of a beat that is folded into an image."""
+"""Transformers over the pixels or patches of an image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from beatwise.networks.cnn2d import ConvBlock2d, Convolution2d, halve_image, n_p
 class Transformer2d(Network):
     """Convolutions that halve the image, a transformer over its pixels, pooling, a dense layer.
 
-    The image is halved by a strided convolution before residual blocks, or by a max-pool behind plain ones.
+    The image is halved by a strided convolution before residual blocks, or by a max-pool after plain ones.
     """
 
     layout = "image"
