@@ -35,15 +35,11 @@ ROUGH: dict[str, dict[str, Any]] = {
 KEEPS_LENGTH = ["amplitude", "noise", "baseline_wander", "masking"]
 
 EVERY_AUGMENTATION = pytest.mark.parametrize("name", AUGMENTATIONS.names())
-EVERY_PAIR = pytest.mark.parametrize(
-    ("name", "representation"),
-    [
-        (name, representation)
-        for name in AUGMENTATIONS.names()
-        for representation in REPRESENTATIONS.names()
-        if representation in OF_THE_SIGNAL or name in OF_ANY_SERIES
-    ],
-)
+
+
+def suited(name: str) -> list[str]:
+    """The representations that an augmentation can change."""
+    return [use for use in REPRESENTATIONS.names() if use in OF_THE_SIGNAL or name in OF_ANY_SERIES]
 
 
 @pytest.fixture(autouse=True)
@@ -105,104 +101,87 @@ def clone(batch: Batch) -> Batch:
 # What holds for every augmentation
 
 
-@EVERY_PAIR
-@pytest.mark.parametrize("n_aux", [0, 1])
-def test_shapes_and_types_are_kept_and_the_given_batch_is_left_as_it_was(name, representation, n_aux):
-    given = batch_of(beats(some_lengths()), representation)
-    given = Batch(given.x, given.aux[:, :n_aux], given.target)
-    before = clone(given)
-    made = apply(name, given, share=1.0)
-    assert equal(given, before)
-    assert [(p.shape, p.dtype) for p in (made.x, made.aux, made.target)] == [
-        (p.shape, p.dtype) for p in (given.x, given.aux, given.target)
-    ]
-
-
-@EVERY_PAIR
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(name, representation):
-    given = batch_of(beats(some_lengths()), representation)
-    assert equal(apply(name, given), apply(name, given))
-    assert not equal(apply(name, given), apply(name, given, seed=1))
+@EVERY_AUGMENTATION
+def test_an_augmentation_keeps_shapes_targets_and_the_given_batch_and_follows_the_seed(name):
+    for representation in suited(name):
+        whole = batch_of(beats(some_lengths()), representation)
+        assert equal(apply(name, whole), apply(name, whole))
+        assert not equal(apply(name, whole), apply(name, whole, seed=1))
+        for given in (whole, Batch(whole.x, whole.aux[:, :0], whole.target)):
+            before = clone(given)
+            made = apply(name, given, share=1.0)
+            assert equal(given, before)
+            assert [(p.shape, p.dtype) for p in (made.x, made.aux, made.target)] == [
+                (p.shape, p.dtype) for p in (given.x, given.aux, given.target)
+            ]
+            assert made.target.sum(dim=1).numpy() == pytest.approx(1, abs=1e-6)
+            assert made.target.min() >= 0
 
 
 @EVERY_AUGMENTATION
-@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
-def test_about_the_asked_share_of_beats_is_changed_and_the_others_stay_bit_identical(name, share):
+def test_about_the_asked_share_of_beats_is_changed_and_the_others_stay_bit_identical(name):
     given = batch_of(beats(some_lengths(2000)))
-    made = apply(name, given, share=share)
-    changed = (made.x != given.x).flatten(1).any(dim=1)
-    # A shift by no sample, or a weight near 1, changes nothing that float32 can tell.
-    assert 0.8 * share < changed.float().mean() < 1.2 * share + 0.01
-    assert torch.equal(made.aux[~changed], given.aux[~changed])
-    assert torch.equal(made.target[~changed].argmax(dim=1), given.target[~changed].argmax(dim=1))
+    for share in (0.1, 0.5, 1.0):
+        made = apply(name, given, share=share)
+        changed = (made.x != given.x).flatten(1).any(dim=1)
+        # A shift by no sample, or a weight near 1, changes nothing that float32 can tell.
+        assert 0.8 * share < changed.float().mean() < 1.2 * share + 0.01
+        assert torch.equal(made.aux[~changed], given.aux[~changed])
+        assert torch.equal(made.target[~changed].argmax(dim=1), given.target[~changed].argmax(dim=1))
 
 
-@EVERY_AUGMENTATION
-@pytest.mark.parametrize("seed", range(5))
-def test_values_stay_in_the_unit_interval_and_the_mask_fits_the_beat(name, seed):
-    given = batch_of(beats([1, 2, 3, T, T - 1, *some_lengths()]), "signal_with_mask")
-    values, mask = apply(name, given, seed, share=1.0, **ROUGH.get(name, {})).x.unbind(dim=1)
+def check_whole(x: Tensor) -> None:
+    """Values stay in the unit interval, and the mask fits the beat."""
+    values, mask = x.unbind(dim=1)
     assert values.min() == 0
     assert values.max() <= 1
     assert np.array_equal(mask, beat_mask(values.numpy()))
     assert (mask[:, 0] == 1).all()
 
 
-@pytest.mark.parametrize("name", KEEPS_LENGTH)
-@pytest.mark.parametrize("representation", OF_THE_SIGNAL)
-def test_what_is_not_about_time_keeps_the_length_of_a_beat_even_where_it_is_clipped(name, representation):
+@EVERY_AUGMENTATION
+def test_beats_stay_whole_even_where_they_are_clipped(name):
     lengths = [1, 2, 3, T, T - 1, *some_lengths()]
-    made = apply(name, batch_of(beats(lengths), representation), share=1.0, **ROUGH[name])
-    assert length_of(made.x.flatten(2)[:, 0]) == lengths
+    rough = ROUGH.get(name, {})
+    for seed in range(5):
+        check_whole(apply(name, batch_of(beats(lengths), "signal_with_mask"), seed, share=1.0, **rough).x)
+    for representation in OF_THE_SIGNAL if name in KEEPS_LENGTH else ():
+        made = apply(name, batch_of(beats(lengths), representation), share=1.0, **rough)
+        assert length_of(made.x.flatten(2)[:, 0]) == lengths
 
 
 @EVERY_AUGMENTATION
-def test_a_mask_does_not_change_what_happens_to_the_signal(name):
+def test_a_signal_is_changed_the_same_with_a_mask_or_folded_into_an_image(name):
     values = beats([1, 2, 3, T, *some_lengths()])
     alone, masked = (apply(name, batch_of(values, use)) for use in ("signal", "signal_with_mask"))
     assert torch.equal(masked.x[:, :1], alone.x)
-    assert torch.equal(masked.aux, alone.aux)
-    assert torch.equal(masked.target, alone.target)
-
-
-@EVERY_AUGMENTATION
-def test_an_image_is_changed_as_the_series_that_it_folds(name):
-    image = batch_of(beats(some_lengths()), "image")
+    for part in ("aux", "target"):
+        assert torch.equal(getattr(masked, part), getattr(alone, part))
+    image = batch_of(values, "image")
     series = Batch(image.x.reshape(len(image.x), 1, -1), image.aux, image.target)
     folded, straight = apply(name, image), apply(name, series)
     assert torch.equal(folded.x.flatten(1), straight.x.flatten(1))
     assert torch.equal(folded.aux, straight.aux)
 
 
-@EVERY_PAIR
-def test_targets_add_up_to_one(name, representation):
-    made = apply(name, batch_of(beats(some_lengths()), representation), share=1.0)
-    assert made.target.sum(dim=1).numpy() == pytest.approx(1, abs=1e-6)
-    assert made.target.min() >= 0
+@EVERY_AUGMENTATION
+def test_the_smallest_batches_and_beats_give_finite_numbers(name):
+    for lengths in ([30], [T], [1], [0], [0, 0, 0], [1, 1, 1], [T, T, T], [0, 1, 2, T]):
+        for representation in suited(name):
+            given = batch_of(beats(lengths), representation, n_classes=2)
+            made = apply(name, given, share=1.0, **ROUGH.get(name, {}))
+            assert all(torch.isfinite(part).all() for part in (made.x, made.aux, made.target))
+            if name != "mixup":
+                empty = [i for i, length in enumerate(lengths) if length == 0]
+                assert torch.equal(made.x[empty], given.x[empty])
 
 
-@EVERY_PAIR
-@pytest.mark.parametrize("lengths", [[30], [T], [1], [0], [0, 0, 0], [1, 1, 1], [T, T, T], [0, 1, 2, T]])
-def test_the_smallest_batches_and_beats_give_finite_numbers(name, representation, lengths):
-    given = batch_of(beats(lengths), representation, n_classes=2)
-    made = apply(name, given, share=1.0, **ROUGH.get(name, {}))
-    assert all(torch.isfinite(part).all() for part in (made.x, made.aux, made.target))
-    if name != "mixup":
-        empty = [i for i, length in enumerate(lengths) if length == 0]
-        assert torch.equal(made.x[empty], given.x[empty])
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_all_augmentations_in_a_row_keep_beats_whole(seed):
+def test_all_augmentations_in_a_row_keep_beats_whole():
     made = batch_of(beats([1, 2, 3, T, *some_lengths()]), "signal_with_mask")
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     for _ in range(5):
         made = augment(made, [(name, {**ROUGH.get(name, {}), "share": 1.0}) for name in AUGMENTATIONS.names()])
-    values, mask = made.x.unbind(dim=1)
-    assert values.min() == 0
-    assert values.max() <= 1
-    assert np.array_equal(mask, beat_mask(values.numpy()))
-    assert (mask[:, 0] == 1).all()
+        check_whole(made.x)
 
 
 def test_augmentations_are_applied_in_the_order_given():
@@ -379,11 +358,14 @@ def test_mixup_is_a_convex_mixture_of_two_beats(representation):
     assert np.var(weights) == pytest.approx(1 / (4 * 1.4), rel=0.15)
 
 
-@pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_mixup_with_an_extreme_weight_leaves_both_beats_in_the_mixture(weight, monkeypatch):
-    monkeypatch.setattr("beatwise.data.augmentations._beta", lambda like, alpha: torch.full((len(like),), weight))
-    values, mask = apply("mixup", batch_of(beats([20, 40]), "signal_with_mask"), share=1.0).x.unbind(dim=1)
-    assert length_of(values) == length_of(mask) == [40, 40]
+def test_mixup_with_an_extreme_weight_leaves_both_beats_in_the_mixture():
+    given = batch_of(beats([20, 40] * 200), "signal_with_mask", n_classes=400)
+    made = apply("mixup", given, share=1.0, alpha=1e-3)  # draws weights of next to 0 and 1
+    values, mask = made.x.unbind(dim=1)
+    assert length_of(values) == length_of(mask)
+    # A beat of 20 samples with one of 40 has 40, and only two of 20 have 20.
+    with_long = (made.target > 0)[:, 1::2].any(dim=1)
+    assert length_of(values) == [40 if long else 20 for long in with_long]
 
 
 def test_masking_hides_one_stretch_before_the_last_sample():
@@ -415,18 +397,14 @@ def test_masking_hides_the_same_samples_of_all_wavelet_scales():
 
 
 @EVERY_AUGMENTATION
-def test_an_unknown_option_is_refused_with_its_full_key(name):
+def test_options_that_are_not_allowed_are_refused(name):
     known = ", ".join(sorted(AUGMENTATIONS.options(name, {})))
     with pytest.raises(BeatwiseError) as caught:
         AUGMENTATIONS.options(name, {"depth_of_sea": 3}, f"train.{name}")
     assert str(caught.value) == f"train.{name}.depth_of_sea: Unknown parameter 'depth_of_sea'. Known: {known}."
-
-
-@EVERY_AUGMENTATION
-@pytest.mark.parametrize("share", [0, 1.1])
-def test_a_share_out_of_bounds_is_refused(name, share):
-    with pytest.raises(BeatwiseError, match=rf"^{name}\.share: "):
-        AUGMENTATIONS.options(name, {"share": share})
+    for share in (0, 1.1):
+        with pytest.raises(BeatwiseError, match=rf"^{name}\.share: "):
+            AUGMENTATIONS.options(name, {"share": share})
 
 
 def test_a_range_of_frequencies_upside_down_is_refused():
@@ -434,26 +412,28 @@ def test_a_range_of_frequencies_upside_down_is_refused():
         AUGMENTATIONS.options("baseline_wander", {"cycles": [2, 1]})
 
 
-@EVERY_AUGMENTATION
-def test_only_what_suits_any_series_is_allowed_for_wavelets(name):
-    for representation in OF_THE_SIGNAL:
-        refuse_unsuitable([name], representation)
-    if name in OF_ANY_SERIES:
-        refuse_unsuitable([name], "scalogram")
-        return
-    with pytest.raises(BeatwiseError) as caught:
-        refuse_unsuitable(["mixup", name], "scalogram")
-    assert str(caught.value) == (
-        f"The augmentation '{name}' changes a signal, which the representation 'scalogram' does not hold. Allowed "
-        f"with 'scalogram': mixup, masking. Leave '{name}' out (train.augment.use=mixup, or nothing behind the sign "
-        "for none), or use tensors.use=signal, signal_with_mask or image."
-    )
+def test_only_what_suits_any_series_is_allowed_for_wavelets():
+    for name in AUGMENTATIONS.names():
+        for representation in OF_THE_SIGNAL:
+            refuse_unsuitable([name], representation)
+        if name in OF_ANY_SERIES:
+            refuse_unsuitable([name], "scalogram")
+            continue
+        with pytest.raises(BeatwiseError) as caught:
+            refuse_unsuitable(["mixup", name], "scalogram")
+        assert str(caught.value) == (
+            f"The augmentation '{name}' changes a signal, which the representation 'scalogram' does not hold. Allowed "
+            f"with 'scalogram': mixup, masking. Leave '{name}' out (train.augment.use=mixup, or nothing behind the "
+            "sign for none), or use tensors.use=signal, signal_with_mask or image."
+        )
 
 
-@pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS.names()) - set(OF_ANY_SERIES)))
-def test_channels_that_are_not_the_signal_are_refused(name):
-    with pytest.raises(BeatwiseError, match=r"not \[8, 4, 48\]\. Use tensors\.use=signal, signal_with_mask or image"):
-        apply(name, batch_of(beats(some_lengths(8)), "scalogram"))
+def test_channels_that_are_not_the_signal_are_refused():
+    for name in set(AUGMENTATIONS.names()) - set(OF_ANY_SERIES):
+        with pytest.raises(
+            BeatwiseError, match=r"not \[8, 4, 48\]\. Use tensors\.use=signal, signal_with_mask or image"
+        ):
+            apply(name, batch_of(beats(some_lengths(8)), "scalogram"))
 
 
 def test_every_representation_that_holds_the_signal_is_a_known_one():

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,12 @@ def replace_header(path: Path) -> None:
     path.write_bytes(content)
 
 
-DAMAGE = {
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
     "empty": lambda path: path.write_bytes(b""),
     "truncated": truncate,
     "a byte short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
@@ -166,19 +171,20 @@ DAMAGE = {
     "a tensor is missing": lambda path: save_file(
         {"x": torch.zeros(2)}, path, metadata={"state": json.dumps({"__items__": [["a", {"__tensor__": "/a"}]]})}
     ),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a folder": replace_by_folder,
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_state_is_none_with_a_warning_that_names_the_file(tmp_path, caplog, damage):
-    store = Checkpoints(tmp_path)
-    store.save("key", state())
-    (file,) = tmp_path.iterdir()
-    damage(file)
-    assert store.load("key") is None
-    assert f"{file} cannot be read" in caplog.text
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+def test_a_damaged_state_is_none_with_a_warning_that_names_the_file(tmp_path, caplog):
+    for name, damage in DAMAGE.items():
+        caplog.clear()
+        store = Checkpoints(tmp_path / name)
+        store.save("key", state())
+        (file,) = (tmp_path / name).iterdir()
+        damage(file)
+        assert store.load("key") is None
+        assert f"{file} cannot be read" in caplog.text
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_a_state_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -225,9 +231,9 @@ def files(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def cut_off(parts: Parts, how: FitConfig, folder: Path, after: int) -> None:
+def cut_off(parts: Parts, settings: FitConfig, folder: Path, after: int) -> None:
     with pytest.raises(KeyboardInterrupt):
-        loop.fit_model(*parts, how, Cut(folder, after))
+        loop.fit_model(*parts, settings, Cut(folder, after))
     assert len(files(folder)) == 1
 
 
@@ -271,41 +277,41 @@ WAYS: dict[str, dict[str, Any]] = {
     ("model", "way"),
     [
         *((NORMALISED, way) for way in WAYS),
-        *((TRIMMED, way) for way in ("sampler", "steps", "augmentation", "everything")),
+        *((TRIMMED, way) for way in ("steps", "everything")),
     ],
     ids=lambda value: value if isinstance(value, str) else value["model"],
 )
 def test_a_training_that_was_cut_off_ends_with_the_very_numbers(tmp_path, parts: Parts, caplog, model, way):
-    how = config(**model, **{"epochs": 4, "patience": None, **WAYS[way]})
-    whole = loop.fit_model(*parts, how)
-    cut_off(parts, how, tmp_path, after=2)
+    settings = config(**model, **{"epochs": 4, "patience": None, **WAYS[way]})
+    whole = loop.fit_model(*parts, settings)
+    cut_off(parts, settings, tmp_path, after=2)
     torch.manual_seed(99)  # the caller's generator is of no account
     caplog.set_level(logging.INFO)
-    assert_the_same(loop.fit_model(*parts, how, Checkpoints(tmp_path)), whole)
+    assert_the_same(loop.fit_model(*parts, settings, Checkpoints(tmp_path)), whole)
     assert "Resuming after epoch 2" in caplog.text
     assert not files(tmp_path)
 
 
-@pytest.mark.parametrize("after", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("after", [1, 3, 5])
 def test_it_does_not_matter_after_which_epoch_it_was_cut_off(tmp_path, parts: Parts, after):
-    how = config(**TRIMMED, epochs=5, patience=None, average=choose("swa", start=0.4))
-    whole = loop.fit_model(*parts, how)
-    cut_off(parts, how, tmp_path, after)
-    assert_the_same(loop.fit_model(*parts, how, Checkpoints(tmp_path)), whole)
+    settings = config(**TRIMMED, epochs=5, patience=None, average=choose("swa", start=0.4))
+    whole = loop.fit_model(*parts, settings)
+    cut_off(parts, settings, tmp_path, after)
+    assert_the_same(loop.fit_model(*parts, settings, Checkpoints(tmp_path)), whole)
 
 
 def test_a_training_can_be_cut_off_again_and_again(tmp_path, parts: Parts):
-    how = config(**TRIMMED, epochs=5, patience=None, augment={"use": "noise"})
-    whole = loop.fit_model(*parts, how)
+    settings = config(**TRIMMED, epochs=5, patience=None, augment={"use": "noise"})
+    whole = loop.fit_model(*parts, settings)
     for after in (1, 2, 4):
-        cut_off(parts, how, tmp_path, after)
-    assert_the_same(loop.fit_model(*parts, how, Checkpoints(tmp_path)), whole)
+        cut_off(parts, settings, tmp_path, after)
+    assert_the_same(loop.fit_model(*parts, settings, Checkpoints(tmp_path)), whole)
 
 
 @pytest.mark.parametrize("place", ["validate_epoch", "train_epoch"])
 def test_an_epoch_that_was_cut_off_halfway_is_trained_anew(tmp_path, parts: Parts, monkeypatch, place):
-    how = config("mlp", epochs=5, patience=None, augment={"use": "mixup"}, average=choose("ema"))
-    whole = loop.fit_model(*parts, how)
+    settings = config("mlp", epochs=5, patience=None, augment={"use": "mixup"}, average=choose("ema"))
+    whole = loop.fit_model(*parts, settings)
     before = getattr(loop.Training, place)
 
     def third_time(self: loop.Training, *arguments: Any) -> Any:
@@ -317,14 +323,14 @@ def test_an_epoch_that_was_cut_off_halfway_is_trained_anew(tmp_path, parts: Part
 
     monkeypatch.setattr(loop.Training, place, third_time)
     with pytest.raises(RuntimeError, match="power cut"):
-        loop.fit_model(*parts, how, Checkpoints(tmp_path))
+        loop.fit_model(*parts, settings, Checkpoints(tmp_path))
     monkeypatch.setattr(loop.Training, place, before)
-    assert_the_same(loop.fit_model(*parts, how, Checkpoints(tmp_path)), whole)
+    assert_the_same(loop.fit_model(*parts, settings, Checkpoints(tmp_path)), whole)
 
 
 def test_epochs_that_are_done_are_not_trained_again(tmp_path, parts: Parts, monkeypatch):
-    how = config(epochs=5, patience=None)
-    cut_off(parts, how, tmp_path, 3)
+    settings = config(epochs=5, patience=None)
+    cut_off(parts, settings, tmp_path, 3)
     trained: list[int] = []
     before = loop.Training.train_epoch
 
@@ -333,42 +339,41 @@ def test_epochs_that_are_done_are_not_trained_again(tmp_path, parts: Parts, monk
         return before(self, *arguments)
 
     monkeypatch.setattr(loop.Training, "train_epoch", watched)
-    loop.fit_model(*parts, how, Checkpoints(tmp_path))
+    loop.fit_model(*parts, settings, Checkpoints(tmp_path))
     assert trained == [4, 5]
 
 
 def test_patience_goes_on_where_it_was(tmp_path, parts: Parts):
     # A rate so high that nothing gets better for long.
-    how = config("resnet1d", epochs=30, patience=3, learning_rate=0.05, seed=2)
-    whole = loop.fit_model(*parts, how)
+    settings = config("resnet1d", epochs=30, patience=3, learning_rate=0.05, seed=2)
+    whole = loop.fit_model(*parts, settings)
     stopped, best = len(whole[1]), whole[0].metadata["best_epoch"]
     assert 3 < stopped < 30
     for after in (best, best + 1, stopped):
-        cut_off(parts, how, tmp_path / str(after), after)
-        assert_the_same(loop.fit_model(*parts, how, Checkpoints(tmp_path / str(after))), whole)
+        cut_off(parts, settings, tmp_path / str(after), after)
+        assert_the_same(loop.fit_model(*parts, settings, Checkpoints(tmp_path / str(after))), whole)
 
 
 def test_the_time_before_counts_towards_the_limit(tmp_path, parts: Parts, monkeypatch):
-    how = config(epochs=9, patience=None, max_minutes=1)
-    cut_off(parts, how, tmp_path, 2)
+    settings = config(epochs=9, patience=None, max_minutes=1)
+    cut_off(parts, settings, tmp_path, 2)
     ((file),) = files(tmp_path)
     store, key = Checkpoints(tmp_path), file.stem
     saved = store.load(key)
     assert saved is not None
     saved["rows"][0]["seconds"] = 61.0
     store.save(key, saved)
-    assert len(loop.fit_model(*parts, how, store)[1]) == 2
+    assert len(loop.fit_model(*parts, settings, store)[1]) == 2
 
 
-# Nobody makes a folder in its place, and what was not made here is not deleted.
-@pytest.mark.parametrize("damage", [damage for name, damage in DAMAGE.items() if name != "a folder"])
-def test_a_damaged_checkpoint_means_a_fresh_start(tmp_path, parts: Parts, caplog, damage):
-    how = config(epochs=3)
-    whole = loop.fit_model(*parts, how)
-    cut_off(parts, how, tmp_path, 2)
+@pytest.mark.parametrize("name", ["truncated", "a damaged header", "state that is no JSON"])
+def test_a_damaged_checkpoint_means_a_fresh_start(tmp_path, parts: Parts, caplog, name):
+    settings = config(epochs=3)
+    whole = loop.fit_model(*parts, settings)
+    cut_off(parts, settings, tmp_path, 2)
     (file,) = files(tmp_path)
-    damage(file)
-    assert_the_same(loop.fit_model(*parts, how, Checkpoints(tmp_path)), whole)
+    DAMAGE[name](file)
+    assert_the_same(loop.fit_model(*parts, settings, Checkpoints(tmp_path)), whole)
     assert f"{file} cannot be read" in caplog.text
     assert not files(tmp_path)
 
@@ -380,10 +385,10 @@ def moved(part: Any) -> Any:
 
 
 CHANGED: dict[str, Any] = {
-    "seed": lambda parts, how: (parts, how.model_copy(update={"seed": 1})),
-    "width": lambda parts, how: (parts, config(epochs=4, options={"width": 8})),
+    "seed": lambda parts, settings: (parts, settings.model_copy(update={"seed": 1})),
+    "width": lambda parts, settings: (parts, config(epochs=4, options={"width": 8})),
     **{
-        f"{key}={value}": lambda parts, how, key=key, value=value: (parts, config(**{"epochs": 4, key: value}))
+        f"{key}={value}": lambda parts, settings, key=key, value=value: (parts, config(**{"epochs": 4, key: value}))
         for key, value in {
             "epochs": 5,
             "batch_size": 16,
@@ -397,29 +402,29 @@ CHANGED: dict[str, Any] = {
             "augment": {"use": "noise"},
         }.items()
     },
-    "train": lambda parts, how: ((moved(parts[0]), parts[1]), how),
-    "val": lambda parts, how: ((parts[0], moved(parts[1])), how),
-    "representation": lambda parts, how: (
+    "train": lambda parts, settings: ((moved(parts[0]), parts[1]), settings),
+    "val": lambda parts, settings: ((parts[0], moved(parts[1])), settings),
+    "representation": lambda parts, settings: (
         tuple(dataclasses.replace(part, representation=refitted(part, 0.5)) for part in parts),
-        how,
+        settings,
     ),
 }
 
 
-@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
-def test_a_training_goes_on_with_its_own_settings_and_beats_alone(tmp_path, parts: Parts, caplog, change):
-    how = config(epochs=4)
-    cut_off(parts, how, tmp_path, 2)
+def test_a_training_resumes_with_its_own_settings_and_examples_alone(tmp_path, parts: Parts, caplog):
+    settings = config(epochs=4)
+    cut_off(parts, settings, tmp_path, 2)
     (file,) = files(tmp_path)
     before = file.read_bytes()
-    (train, val), other = change(parts, how)
-    whole = loop.fit_model(train, val, other)
     caplog.set_level(logging.INFO)
-    assert_the_same(loop.fit_model(train, val, other, Checkpoints(tmp_path)), whole)
-    assert "Resuming" not in caplog.text
-    # The first one still can.
-    assert files(tmp_path) == [file]
-    assert file.read_bytes() == before
+    for change in CHANGED.values():
+        (train, val), other = change(parts, settings)
+        whole = loop.fit_model(train, val, other)
+        assert_the_same(loop.fit_model(train, val, other, Checkpoints(tmp_path)), whole)
+        assert "Resuming" not in caplog.text
+        # The first one still can.
+        assert files(tmp_path) == [file]
+        assert file.read_bytes() == before
 
 
 def test_defaults_that_are_spelled_out_are_no_change(tmp_path, parts: Parts, caplog):

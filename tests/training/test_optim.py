@@ -46,53 +46,36 @@ def one_step(name: str, *, gradient: float, **options: Any) -> tuple[Small, Smal
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
-@pytest.mark.parametrize("model", ["mlp", "cnn1d", "resnet1d"])
-def test_biases_and_normalisation_are_not_decayed(model, name):
-    network = build_model(model, input_shape=(1, 187), n_outputs=5, n_aux=8)
-    groups = optimizer(network, name, weight_decay=0.1).param_groups
-    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
-    assert len(decay) == len(list(network.parameters()))
-    for module in network.modules():
-        for key, parameter in module.named_parameters(recurse=False):
-            plain = key == "bias" or isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))
-            assert decay[id(parameter)] == (0.0 if plain else 0.1)
+def test_an_optimizer_gets_down_a_hill_and_decays_matrices_alone(name):
+    for model in ("mlp", "cnn1d", "resnet1d"):
+        network = build_model(model, input_shape=(1, 187), n_outputs=5, n_aux=8)
+        groups = optimizer(network, name, weight_decay=0.1).param_groups
+        decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+        assert len(decay) == len(list(network.parameters()))
+        for module in network.modules():
+            for key, parameter in module.named_parameters(recurse=False):
+                plain = key == "bias" or isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))
+                assert decay[id(parameter)] == (0.0 if plain else 0.1)
 
-
-@pytest.mark.parametrize("name", OPTIMIZERS.names())
-def test_decay_pulls_matrices_towards_zero_and_nothing_else(name):
     before, after = one_step(name, gradient=0.0, weight_decay=0.5)
-    for (key, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
+    for (key, old), new in zip(before.named_parameters(), after.named_parameters(), strict=True):
         if key == "linear.weight":
-            assert ((new - old).sign() == -old.sign()).all()
+            assert ((new[1] - old).sign() == -old.sign()).all()
         else:
-            assert torch.equal(new, old)
+            assert torch.equal(new[1], old)
+    for gradient in (0.0, 3.0, -3.0):
+        before, after = one_step(name, gradient=gradient, weight_decay=0.0)
+        for old, stepped in zip(before.parameters(), after.parameters(), strict=True):
+            assert ((stepped - old).sign() == -np.sign(gradient)).all()
 
-
-@pytest.mark.parametrize("name", OPTIMIZERS.names())
-def test_without_decay_and_gradient_nothing_moves(name):
-    before, after = one_step(name, gradient=0.0, weight_decay=0.0)
-    assert all(torch.equal(a, b) for a, b in zip(after.parameters(), before.parameters(), strict=True))
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS.names())
-@pytest.mark.parametrize("gradient", [3.0, -3.0])
-def test_a_step_goes_down_the_gradient(name, gradient):
-    before, after = one_step(name, gradient=gradient, weight_decay=0.0)
-    for old, new in zip(before.parameters(), after.parameters(), strict=True):
-        assert ((new - old).sign() == -np.sign(gradient)).all()
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS.names())
-def test_every_optimizer_gets_down_a_hill(name):
-    network = Small()
-    stepped = optimizer(network, name, learning_rate=0.03)
+    small = Small()
+    made = optimizer(small, name, learning_rate=0.03)
     heights = []
     for _ in range(200):
-        height = sum((parameter - 1).square().sum() for parameter in network.parameters())
-        assert isinstance(height, Tensor)
-        stepped.zero_grad()
+        height = torch.stack([(parameter - 1).square().sum() for parameter in small.parameters()]).sum()
+        made.zero_grad()
         torch.autograd.backward(height)
-        stepped.step()
+        made.step()
         heights.append(height.item())
     assert heights[-1] < 0.02 * heights[0]
 
@@ -140,35 +123,25 @@ def rates(name: str, *, steps: int, epochs: int, monitored: list[float] | None =
 
 
 @pytest.mark.parametrize("name", SCHEDULES.names())
-@pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (1, 2), (3, 1), (1, 9), (7, 12)])
-def test_a_rate_is_never_negative_and_never_above_the_highest(name, steps, epochs):
-    found = rates(name, steps=steps, epochs=epochs)
-    assert len(found) == steps * epochs + 1
-    assert min(found[:-1]) > 0
-    assert min(found) >= 0
-    assert max(found) <= HIGHEST * (1 + 1e-12)
-
-
-@pytest.mark.parametrize("name", [name for name in SCHEDULES.names() if name != "plateau"])
-def test_a_rate_does_not_depend_on_the_scores(name):
+def test_a_rate_is_never_negative_and_never_above_the_highest(name):
+    for steps, epochs in ((1, 1), (1, 2), (3, 1), (1, 9), (7, 12)):
+        found = rates(name, steps=steps, epochs=epochs)
+        assert len(found) == steps * epochs + 1
+        assert min(found[:-1]) > 0
+        assert min(found) >= 0
+        assert max(found) <= HIGHEST * (1 + 1e-12)
     up, down = (rates(name, steps=2, epochs=8, monitored=list(scores)) for scores in (range(8), range(8, 0, -1)))
-    assert up == down
+    assert (up == down) == (name != "plateau")
 
 
-def test_a_constant_rate_stays():
+def test_rates_that_change_with_the_epoch_alone():
     assert rates("constant", steps=3, epochs=4) == [HIGHEST] * 13
-
-
-@pytest.mark.parametrize(("every", "factor"), [(1, 0.5), (3, 0.1), (100, 0.1)])
-def test_a_step_comes_every_few_epochs(every, factor):
-    expected = [HIGHEST * factor ** (epoch // every) for epoch in range(10) for _ in range(4)]
-    np.testing.assert_allclose(rates("step", steps=4, epochs=10, every=every, factor=factor)[:-1], expected)
-
-
-@pytest.mark.parametrize("factor", [0.5, 0.9])
-def test_an_exponential_rate_falls_every_epoch(factor):
-    expected = [HIGHEST * factor**epoch for epoch in range(10) for _ in range(4)]
-    np.testing.assert_allclose(rates("exponential", steps=4, epochs=10, factor=factor)[:-1], expected)
+    for every, factor in ((1, 0.5), (3, 0.1), (100, 0.1)):
+        expected = [HIGHEST * factor ** (epoch // every) for epoch in range(10) for _ in range(4)]
+        np.testing.assert_allclose(rates("step", steps=4, epochs=10, every=every, factor=factor)[:-1], expected)
+    for factor in (0.5, 0.9):
+        expected = [HIGHEST * factor**epoch for epoch in range(10) for _ in range(4)]
+        np.testing.assert_allclose(rates("exponential", steps=4, epochs=10, factor=factor)[:-1], expected)
 
 
 @pytest.mark.parametrize(
@@ -188,40 +161,33 @@ def test_a_rate_falls_when_the_monitored_metric_has_come_to_a_plateau(patience, 
     np.testing.assert_allclose(found, expected)
 
 
-@pytest.mark.parametrize("warmup", [0, 0.5, 1, 3])
-def test_a_rate_rises_linearly_and_falls_along_a_cosine_to_zero(warmup):
-    rise = round(4 * warmup)
-    found = rates("cosine", steps=4, epochs=5, warmup_epochs=warmup)
-    linear = [HIGHEST * (step + 1) / rise for step in range(rise)]
-    falling = [HIGHEST / 2 * (1 + np.cos(np.pi * step / (20 - rise))) for step in range(21 - rise)]
-    np.testing.assert_allclose(found, [*linear, *falling], atol=1e-12)
-    assert found[rise] == HIGHEST
-    assert found[-1] == 0
+def test_a_rate_rises_linearly_and_falls_along_a_cosine_to_zero():
+    for warmup in (0, 0.5, 1, 3):
+        rise = round(4 * warmup)
+        found = rates("cosine", steps=4, epochs=5, warmup_epochs=warmup)
+        linear = [HIGHEST * (step + 1) / rise for step in range(rise)]
+        falling = [HIGHEST / 2 * (1 + np.cos(np.pi * step / (20 - rise))) for step in range(21 - rise)]
+        np.testing.assert_allclose(found, [*linear, *falling], atol=1e-12)
+        assert (found[rise], found[-1]) == (HIGHEST, 0)
+    # A warm-up as long as the training or longer only rises.
+    for warmup in (2, 5):
+        found = rates("cosine", steps=3, epochs=2, warmup_epochs=warmup)
+        np.testing.assert_allclose(found[:-1], [HIGHEST * (step + 1) / (3 * warmup) for step in range(6)])
 
 
-@pytest.mark.parametrize("warmup", [2, 5])
-def test_a_warm_up_as_long_as_the_training_or_longer_only_rises(warmup):
-    found = rates("cosine", steps=3, epochs=2, warmup_epochs=warmup)
-    np.testing.assert_allclose(found[:-1], [HIGHEST * (step + 1) / (3 * warmup) for step in range(6)])
-
-
-@pytest.mark.parametrize(("rise", "start"), [(0.3, 25), (0.5, 2), (0.05, 100), (0.9, 10)])
-def test_one_cycle_goes_up_and_down_once(rise, start):
-    steps, epochs = 10, 6
-    found = np.array(rates("one_cycle", steps=steps, epochs=epochs, rise=rise, start=start))
-    top = round(rise * steps * epochs)
-    assert found[0] == pytest.approx(HIGHEST / start)
-    assert found[top] == pytest.approx(HIGHEST)
-    assert found[-1] == pytest.approx(HIGHEST / start / 1e4)
-    assert (np.diff(found[: top + 1]) > 0).all()
-    assert (np.diff(found[top:]) < 0).all()
-    way = np.arange(top) / top
-    np.testing.assert_allclose(found[:top], HIGHEST * (1 / start + (1 - 1 / start) * (1 - np.cos(np.pi * way)) / 2))
-
-
-@pytest.mark.parametrize(("steps", "rise"), [(1, 0.5), (3, 0.25), (4, 0.2), (9, 0.1)])
-def test_one_cycle_can_reach_its_top_with_the_first_step(steps, rise):
-    assert np.isfinite(rates("one_cycle", steps=steps, epochs=1, rise=rise)).all()
+def test_one_cycle_goes_up_and_down_once():
+    for rise, start in ((0.3, 25), (0.5, 2), (0.05, 100), (0.9, 10)):
+        found = np.array(rates("one_cycle", steps=10, epochs=6, rise=rise, start=start))
+        top = round(rise * 60)
+        assert [found[0], found[top], found[-1]] == pytest.approx([HIGHEST / start, HIGHEST, HIGHEST / start / 1e4])
+        assert (np.diff(found[: top + 1]) > 0).all()
+        assert (np.diff(found[top:]) < 0).all()
+        way = np.arange(top) / top
+        expected = HIGHEST * (1 / start + (1 - 1 / start) * (1 - np.cos(np.pi * way)) / 2)
+        np.testing.assert_allclose(found[:top], expected)
+    # It can reach its top with the first step.
+    for steps, rise in ((1, 0.5), (3, 0.25), (4, 0.2), (9, 0.1)):
+        assert np.isfinite(rates("one_cycle", steps=steps, epochs=1, rise=rise)).all()
 
 
 # --- averages
@@ -251,7 +217,7 @@ def test_no_average_is_none():
     assert average("none", steps=3, epochs=2) is None
 
 
-@pytest.mark.parametrize("horizon", [0.01, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("horizon", [0.01, 1.0, 3.0])
 def test_an_exponential_average_follows_its_recursion(horizon):
     steps = 10
     made = average("ema", steps=steps, epochs=4, horizon_epochs=horizon)
@@ -276,7 +242,7 @@ def test_an_exponential_average_soon_forgets_where_it_began():
     assert left.abs().max() < 1e-4
 
 
-@pytest.mark.parametrize(("start", "epochs", "first"), [(0.75, 8, 7), (0.0, 3, 1), (0.5, 5, 3), (0.99, 2, 2)])
+@pytest.mark.parametrize(("start", "epochs", "first"), [(0.75, 8, 7), (0.0, 3, 1), (0.99, 2, 2)])
 def test_a_stochastic_average_is_the_mean_of_the_epochs_from_its_start_on(start, epochs, first):
     made = average("swa", steps=3, epochs=epochs, start=start)
     networks = series(epochs)
@@ -290,28 +256,18 @@ def test_a_stochastic_average_is_the_mean_of_the_epochs_from_its_start_on(start,
 
 
 @pytest.mark.parametrize("name", [name for name in AVERAGES.names() if name != "none"])
-def test_whole_numbers_are_copied_and_not_averaged(name):
+def test_an_average_takes_weights_up_after_batches_or_epochs_copies_whole_numbers_and_leaves_them_alone(name):
     made = average(name, steps=1, epochs=8)
-    for epoch, network in enumerate(series(8), start=1):
+    networks = series(8)
+    made.take_up(networks[0], 8, "epoch" if made.every == "batch" else "batch")
+    assert not made.has_begun()
+    for epoch, network in enumerate(networks, start=1):
         made.take_up(network, epoch, made.every)
+    assert made.has_begun()
     assert made.network.module.norm.num_batches_tracked == 7 * 7 + 1
     assert made.network.module.norm.num_batches_tracked.dtype == torch.int64
 
-
-@pytest.mark.parametrize("name", [name for name in AVERAGES.names() if name != "none"])
-def test_weights_are_taken_up_after_batches_or_after_epochs_and_never_both(name):
-    made = average(name, steps=1, epochs=8)
-    (network,) = series(1)
-    made.take_up(network, 8, "epoch" if made.every == "batch" else "batch")
-    assert not made.has_begun()
-    made.take_up(network, 8, made.every)
-    assert made.has_begun()
-
-
-@pytest.mark.parametrize("name", [name for name in AVERAGES.names() if name != "none"])
-def test_an_average_of_one_is_that_one_and_leaves_it_alone(name):
-    made = average(name, steps=1, epochs=1)
-    (network,) = series(1)
+    made, network = average(name, steps=1, epochs=1), networks[0]
     before = numbers(network)
     for _ in range(3):
         made.take_up(network, 1, made.every)

@@ -38,24 +38,22 @@ def recall_at_fpr(positive: Any, probability: Any) -> list[float]:
 
 
 @pytest.mark.parametrize("beats", [BEATS, COARSE], ids=["distinct", "ties"])
-@pytest.mark.parametrize("label", CLASSES)
-def test_the_roc_curve_is_the_one_of_scikit_learn(beats, label):
-    index = CLASSES.index(label)
-    expected = recall_at_fpr(beats.target == index, beats.probability[:, index])
-    np.testing.assert_allclose(curves(beats, draws=10)["per_class"][label]["roc"]["value"], expected)
+def test_the_roc_curve_is_the_one_of_scikit_learn(beats):
+    for index, label in enumerate(CLASSES):
+        expected = recall_at_fpr(beats.target == index, beats.probability[:, index])
+        np.testing.assert_allclose(curves(beats, draws=10)["per_class"][label]["roc"]["value"], expected)
 
 
 @pytest.mark.parametrize("beats", [BEATS, COARSE], ids=["distinct", "ties"])
-@pytest.mark.parametrize("label", CLASSES)
-def test_the_precision_recall_curve_is_the_one_of_scikit_learn(beats, label):
-    index = CLASSES.index(label)
-    precision, recall, thresholds = precision_recall_curve(beats.target == index, beats.probability[:, index])
-    # The last point is scikit-learn's own, at no threshold.
-    expected = [
-        precision[:-1][recall[:-1] >= wanted - 1e-9][np.argmax(thresholds[recall[:-1] >= wanted - 1e-9])]
-        for wanted in RECALL_GRID
-    ]
-    np.testing.assert_allclose(curves(beats, draws=10)["per_class"][label]["precision_recall"]["value"], expected)
+def test_the_precision_recall_curve_is_the_one_of_scikit_learn(beats):
+    for index, label in enumerate(CLASSES):
+        precision, recall, thresholds = precision_recall_curve(beats.target == index, beats.probability[:, index])
+        # The last point is scikit-learn's own, at no threshold.
+        expected = [
+            precision[:-1][recall[:-1] >= wanted - 1e-9][np.argmax(thresholds[recall[:-1] >= wanted - 1e-9])]
+            for wanted in RECALL_GRID
+        ]
+        np.testing.assert_allclose(curves(beats, draws=10)["per_class"][label]["precision_recall"]["value"], expected)
 
 
 @pytest.mark.parametrize("beats", [BEATS, COARSE], ids=["distinct", "ties"])

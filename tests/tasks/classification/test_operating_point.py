@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -33,48 +33,30 @@ def scores(target: Any, probability: Any, factors: Any) -> dict[str, float]:
     return point_scores(target, apply_factors(probability, factors))
 
 
-CASES = [{"classes": classes, "seed": seed} for classes in SHARES for seed in range(3)]
+@pytest.mark.parametrize("classes", list(SHARES))
+def test_accuracy_stays_above_the_floor_and_macro_recall_never_falls(classes):
+    for seed in range(2):
+        target, probability = case(classes=classes, seed=seed)
+        plain = point_scores(target, probability)
+        recalls = []
+        for below in (0.0, 0.01, 0.05, 0.4):
+            floor = plain["accuracy"] - below
+            factors = recall_first_factors(target, probability, floor)
+            found = scores(target, probability, factors)
+            assert found["accuracy"] >= floor
+            assert found["macro_recall"] >= plain["macro_recall"] + (0.03 if below >= 0.05 else 0)
+            assert factors[int(np.bincount(target).argmax())] == 1
+            assert ((factors > 0) & np.isfinite(factors)).all()
+            assert factors.dtype == np.float64
+            recalls.append(found["macro_recall"])
+        # The search is greedy, and so may end a little lower though it was allowed more.
+        assert all(more >= less - 0.01 for less, more in pairwise(recalls))
 
 
-@pytest.mark.parametrize("given", CASES, ids=str)
-@pytest.mark.parametrize("below", [0.0, 0.002, 0.01, 0.05, 0.3])
-def test_accuracy_stays_above_the_floor_and_macro_recall_never_falls(given, below):
-    target, probability = case(**given)
-    plain = point_scores(target, probability)
-    floor = plain["accuracy"] - below
-    found = scores(target, probability, recall_first_factors(target, probability, floor))
-    assert found["accuracy"] >= floor
-    assert found["macro_recall"] >= plain["macro_recall"]
-    if below >= 0.05:
-        assert found["macro_recall"] > plain["macro_recall"] + 0.03
-
-
-@pytest.mark.parametrize("given", CASES, ids=str)
-def test_a_lower_floor_is_never_worse_for_macro_recall(given):
-    target, probability = case(**given)
-    accuracy = point_scores(target, probability)["accuracy"]
-    recalls = [
-        scores(target, probability, recall_first_factors(target, probability, accuracy - below))["macro_recall"]
-        for below in (0.0, 0.05, 0.4)
-    ]
-    # The search is greedy, and so may end a little lower though it was allowed more.
-    assert recalls[0] <= recalls[1] + 0.01 <= recalls[2] + 0.02
-
-
-@pytest.mark.parametrize("floor", [0.9999, 0.99])
-def test_all_factors_are_1_where_argmax_does_not_reach_the_floor(floor):
+def test_all_factors_are_1_where_argmax_does_not_reach_the_floor():
     target, probability = case(skill=0.5)
-    assert point_scores(target, probability)["accuracy"] < floor
-    assert recall_first_factors(target, probability, floor).tolist() == [1.0] * 5
-
-
-@pytest.mark.parametrize("given", CASES, ids=str)
-def test_the_factor_of_the_largest_class_is_1_and_all_are_positive_numbers(given):
-    target, probability = case(**given)
-    factors = recall_first_factors(target, probability, 0.5)
-    assert factors[int(np.bincount(target).argmax())] == 1
-    assert ((factors > 0) & np.isfinite(factors)).all()
-    assert factors.dtype == np.float64
+    assert point_scores(target, probability)["accuracy"] < 0.99
+    assert recall_first_factors(target, probability, 0.99).tolist() == [1.0] * 5
 
 
 def test_the_factors_are_chosen_by_no_random_number():
@@ -83,8 +65,7 @@ def test_the_factors_are_chosen_by_no_random_number():
     assert one.tolist() == two.tolist()
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("below", [0.005, 0.05])
+@pytest.mark.parametrize(("seed", "below"), [(0, 0.005), (1, 0.05), (2, 0.05)])
 def test_no_grid_of_factors_is_much_better(seed, below):
     target, probability = case(400, 3, seed=seed)
     floor = point_scores(target, probability)["accuracy"] - below
@@ -160,21 +141,19 @@ def at_thresholds(thresholds: Any, part: cases.Case = TEST, **options: Any) -> d
 
 
 @pytest.mark.parametrize("decimals", [1, 8], ids=["ties", "distinct"])
-@pytest.mark.parametrize("recall", [0.05, 0.5, 0.9, 0.99, 1.0])
-def test_the_threshold_is_the_highest_of_the_roc_curve_that_reaches_the_recall(recall, decimals):
+def test_the_threshold_is_the_highest_of_the_roc_curve_that_reaches_the_recall(decimals):
     probability = np.round(VAL.probability.astype(np.float64), decimals)
-    found = recall_thresholds(VAL.target, probability, recall)
-    for index in range(5):
-        _, tpr, thresholds = roc_curve(VAL.target == index, probability[:, index], drop_intermediate=False)
-        assert found[index] == thresholds[tpr >= recall - 1e-9].max()
+    for recall in (0.05, 0.5, 0.9, 0.99, 1.0):
+        found = recall_thresholds(VAL.target, probability, recall)
+        for index in range(5):
+            _, tpr, thresholds = roc_curve(VAL.target == index, probability[:, index], drop_intermediate=False)
+            assert found[index] == thresholds[tpr >= recall - 1e-9].max()
 
 
-@pytest.mark.parametrize(
-    ("recall", "expected"), [(1.0, 0.1), (0.9, 0.2), (0.81, 0.2), (0.8, 0.3), (0.1, 1.0), (0.01, 1.0)]
-)
-def test_a_hand_worked_threshold(recall, expected):
+def test_a_hand_worked_threshold():
     probability = np.column_stack([np.arange(1, 11) / 10, 1 - np.arange(1, 11) / 10])
-    assert recall_thresholds(np.zeros(10, dtype=np.int64), probability, recall)[0] == expected
+    for recall, expected in ((1.0, 0.1), (0.9, 0.2), (0.81, 0.2), (0.8, 0.3), (0.1, 1.0), (0.01, 1.0)):
+        assert recall_thresholds(np.zeros(10, dtype=np.int64), probability, recall)[0] == expected
 
 
 def test_thresholds_of_validation_give_on_test_what_a_plain_count_gives():
