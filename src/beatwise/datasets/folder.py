@@ -13,7 +13,7 @@ class FolderDataset(AbstractDataset[NoReturn, Any]):
     """A folder of checkpoints or of finished rows; it need not be there yet.
 
     Attributes:
-        folder: The folder; a run that is to begin from nothing puts an empty one in its place.
+        folder: The folder; a run that begins from nothing replaces it by an empty one.
     """
 
     def __init__(self, *, filepath: str, store: str, metadata: dict[str, Any] | None = None) -> None:

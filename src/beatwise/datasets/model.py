@@ -101,6 +101,6 @@ def _validation_recall(config: Path) -> float | None:
         return float(stored["history"][stored["metadata"]["best_epoch"] - 1]["val_macro_recall"])
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise BeatwiseError(
-            f"Which version is the best cannot be told: the model in {config.parent} cannot be read "
+            f"The best version is not known: the model in {config.parent} cannot be read "
             f"({type(error).__name__}: {error}). Remove that version, or name one by --load-versions."
         ) from error

@@ -50,7 +50,7 @@ def cut_kaggle(
         beats: Which annotations to cut, ``[n_beats]``.
         sample_rate: Of the record (Hz); the rule counts samples and does not use it.
         n_samples: Values kept of a beat.
-        keep_every: Decimation: every how-manieth raw sample is kept.
+        keep_every: Decimation: one raw sample in so many is kept.
 
     Returns:
         Values in [0, 1], ``float32 [n_beats, n_samples]``.
@@ -71,7 +71,7 @@ def cut_kaggle(
     begin = (start % keep_every) * per_phase + start // keep_every
 
     # Reducing over (begin, end) pairs leaves the wanted pieces at the even places, overlapping or not. In ascending
-    # order the pieces between them, which nobody wants, add up to no more than the record.
+    # order the pieces between them, which are not used, add up to no more than the record.
     order = np.argsort(begin)
     pairs = np.column_stack([begin, begin + length])[order].ravel()
     low, high = np.empty((2, len(begin), 1), dtype=np.float32)

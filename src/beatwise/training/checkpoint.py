@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a training after each epoch, so that one that was cut off goes on where it was.
+"""Checkpoints: the state of a training after each epoch, from which an interrupted training continues.
 
 A state is a mapping of tensors and plain data, nested as it likes. It is stored as one safetensors file (the plain data
 in its header), written whole or not at all; nothing in it can run code.
