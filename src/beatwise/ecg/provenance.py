@@ -14,8 +14,8 @@ def recover_provenance(raw_beats: Examples, beats: Examples) -> pd.DataFrame:
     """Find the record, R-peak sample and RR intervals of every row by its content.
 
     A row and a segmented beat belong together when their signal and label are equal to the last bit. Where several
-    segmented beats (or several rows) are equal, nothing distinguishes them: rows take them in order of record and sample,
-    and are marked as ambiguous.
+    segmented beats (or several rows) are equal, nothing distinguishes them: rows take them in order of record and
+    sample, and are marked as ambiguous.
 
     Args:
         raw_beats: The rows whose origin is sought, with ``part``.
