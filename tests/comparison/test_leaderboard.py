@@ -15,6 +15,8 @@ from beatwise.data.examples import Examples
 from beatwise.figures import plot_leaderboard
 from beatwise.figures.style import to_png
 from beatwise.report.html import render_leaderboard
+from beatwise.report.results import draw_leaderboard
+from beatwise.report.settings import Report
 from beatwise.report.tables import (
     behind_table,
     changes_table,
@@ -360,7 +362,7 @@ def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFra
             "members": [],
         },
     ]
-    html = render_leaderboard(board, plot_leaderboard(board), rows, evaluate=EVALUATE, notice="Beware!", source="here")
+    html = render_leaderboard(board, draw_leaderboard(board), rows, EVALUATE, Report(notice="Beware!"), "here")
     for words in ("Beware!", "2 fits on <b>here</b>, 1 of which failed", ".850 ± .071\n[.810, .890]", "the best"):
         assert words in html
     assert "&lt;b&gt;wild&lt;/b&gt; · graft · seed 7</b>: it diverged &amp; fell over" in html
@@ -371,5 +373,5 @@ def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFra
 
 def test_the_page_says_nothing_of_failures_where_there_are_none(board: pd.DataFrame) -> None:
     rows = [{"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None, "members": []}]
-    html = render_leaderboard(board, plot_leaderboard(board), rows, evaluate=EVALUATE, notice="", source="here")
+    html = render_leaderboard(board, draw_leaderboard(board), rows, EVALUATE, Report(), "here")
     assert "ailed" not in html

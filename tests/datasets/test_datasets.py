@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 import torch
 from kedro.io import DatasetError
@@ -17,9 +18,10 @@ from matplotlib.figure import Figure
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
 from beatwise.data.representations import REPRESENTATIONS, representation
-from beatwise.datasets.figure import FigureDataset
+from beatwise.datasets.figures import FiguresDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.datasets.records import RecordsDataset
+from beatwise.datasets.tables import TablesDataset
 from beatwise.datasets.tensors import TensorsDataset
 from beatwise.datasets.whole import WholeHTMLDataset
 from beatwise.ecg.records import Record
@@ -193,15 +195,47 @@ def test_damaged_tensors_are_refused_with_the_file(tmp_path, make_beats):
 # --- figures
 
 
-def test_a_figure_is_read_back_as_the_picture_that_was_drawn(tmp_path):
+def test_figures_are_read_back_as_they_were_drawn_and_those_of_an_earlier_run_are_gone(tmp_path):
     figure = Figure()
     figure.subplots().plot([0, 1])
-    dataset = FigureDataset(filepath=str(tmp_path / "new" / "f.png"))
+    dataset = FiguresDataset(filepath=str(tmp_path / "new" / "figures"))
     assert not dataset.exists()
-    dataset.save(figure)
+    dataset.save({"earlier": figure})
+    dataset.save({"curve": figure, "for_the_browser": go.Figure(go.Bar(y=[1, 2])), "unknown": "It is not known."})
     assert dataset.exists()
-    assert dataset.load().startswith(PNG)
-    assert base64.b64decode(str(dataset.preview())) == dataset.load()
+    loaded = dataset.load()
+    assert sorted(loaded) == ["curve", "for_the_browser", "unknown"]
+    assert loaded["curve"].startswith(PNG)
+    assert list(loaded["for_the_browser"].data[0].y) == [1, 2]
+    assert loaded["unknown"] == "It is not known."
+    shown = str(dataset.preview(shown=["curve", "earlier"]))
+    assert shown.count("<img") == 1
+    assert base64.b64encode(loaded["curve"]).decode() in shown
+
+
+# --- folders of tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    one: pd.DataFrame
+    facts: dict[str, Any]
+
+
+def test_tables_and_facts_are_one_version(tmp_path):
+    dataset = TablesDataset(
+        filepath=str(tmp_path / "t"), of=f"{__name__}.Tables", shown="facts", version=Version(None, None)
+    )
+    assert not dataset.exists()
+    with pytest.raises(DatasetError):
+        dataset.load()
+    table = pd.DataFrame({"a": [1, 2]}, index=[3, 4])
+    dataset.save(Tables(table, {"n": 2}))
+    assert dataset.exists()
+    loaded = dataset.load()
+    pd.testing.assert_frame_equal(loaded.one, table)
+    assert loaded.facts == json.loads(str(dataset.preview())) == {"n": 2}
+    assert len(list((tmp_path / "t").iterdir())) == 1
 
 
 # --- pages

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +11,7 @@ from beatwise import figures
 from beatwise.figures.forgetting import FORGOTTEN, MOST, OFTEN, shares_of_moves, shares_of_times
 from beatwise.figures.interactive_training import forgetting
 from beatwise.figures.style import class_colors
-from beatwise.pipelines.report.nodes import plot_forgetting
 from beatwise.tasks.classification.forgetting import count_moves
-from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 from tests.layout import check_layout
 
@@ -79,10 +76,3 @@ def test_the_interactive_figure_shows_the_same(case: str) -> None:
     named = {trace.name: trace.marker.color for trace in drawn.data if trace.name}
     assert named.items() <= class_colors(list(moves["moves"])).items()
     drawn.to_json()
-
-
-def test_of_a_model_that_is_older_than_the_counts_it_is_said_that_they_are_not_known() -> None:
-    old = cast("TrainedModel", SimpleNamespace(metadata={"best_epoch": 1}))
-    picture, interactive = plot_forgetting(old)
-    assert "not known" in picture.texts[0].get_text()
-    assert "not known" in interactive.layout.annotations[0].text

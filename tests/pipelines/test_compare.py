@@ -130,7 +130,11 @@ def test_the_leaderboard_holds_metrics_with_intervals_and_deviations_and_what_ea
 
 
 def test_the_figure_is_drawn_and_the_page_holds_it_with_all_tables(compared: Compared) -> None:
-    assert (compared.folder / "data/08_reporting/test/comparison/leaderboard.png").read_bytes().startswith(b"\x89PNG")
+    assert (
+        (compared.folder / "data/08_reporting/test/comparison/figures/leaderboard.png")
+        .read_bytes()
+        .startswith(b"\x89PNG")
+    )
     html = compared.html()
     for words in ("small mlp", "cnn1d", "oversampled", "SYNTHETIC", "How far behind the best", "39,653", "the best"):
         assert words in html
@@ -198,7 +202,7 @@ def test_the_run_of_a_row_has_its_parameters_its_scores_and_its_history(compared
 def test_the_plan_and_the_results_are_artifacts_of_the_run_of_the_command(compared: Compared) -> None:
     (run_id, _) = compared.runs[compared.runs["tags.mlflow.runName"] == "compare"]["run_id"]
     files = {Path(f.path).name for f in mlflow.MlflowClient().list_artifacts(run_id, "comparison")}
-    assert files >= {"plan.json", "leaderboard.parquet", "leaderboard.png", "report.html"}
+    assert files >= {"plan.json", "leaderboard.parquet", "figures", "report.html"}
 
 
 def test_the_same_command_again_trains_no_finished_row_and_comes_to_the_same_leaderboard(compared: Compared) -> None:

@@ -1,221 +1,220 @@
-"""The report and the leaderboard: one HTML file each, with everything in it."""
+"""The reports as pages: one HTML file each, with everything in it."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from beatwise.comparison.leaderboard import is_ensemble, row_name
-from beatwise.figures.style import DPI, to_png
-from beatwise.report.field import field_table
-from beatwise.report.journal import brief_entries
-from beatwise.report.rebuild import fit_as_yaml, network_as_python
-from beatwise.report.run_card import card_metadata, cover_metadata, node_seconds
+from beatwise.explanation.explain import Explanation
+from beatwise.report.results import check_model
 from beatwise.report.settings import Report
-from beatwise.report.summary import findings
-from beatwise.report.tables import (
-    behind_table,
-    best_trials_table,
-    calibration_table,
-    changes_table,
-    cost_table,
-    ec57_tables,
-    explanation_table,
-    leaderboard_table,
-    overall_table,
-    paired_table,
-    parts_table,
-    per_class_table,
-    rejections_table,
-    searched_table,
-    shared_table,
-    thresholds_table,
-)
 from beatwise.runs.card import RunCard
-from beatwise.runs.journal import Entry
+from beatwise.runs.journal import Entry as JournalEntry
 from beatwise.tasks.settings import Evaluate
+from beatwise.training.trained_model import TrainedModel
+
+if TYPE_CHECKING:
+    from beatwise.figures.table import Entry
 
 # Earlier ones are in the journal.
 HYPOTHESES_AT_MOST: Final = 10
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found, and how the model that came of it does beside the baseline.
+def summarise_search(plan: dict[str, Any], trials: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
+    """What reports say of a search.
 
-    Attributes:
+    Args:
         plan: What was searched, see ``SearchPlan.plain``.
         trials: What ``trials_table`` returned.
         space: What ``space_table`` returned.
-        paired: Baseline and tuned model on test, see ``compare_paired``.
+
+    Returns:
+        Plain data: ``name`` of the search; ``summary``, in words; ``best`` and ``space``, a ``Table`` each;
+        ``importance``, one mapping a hyper-parameter with its ``name`` and ``importance`` (None where not known).
     """
+    from beatwise.report.tables import best_trials_table, searched_table
 
-    plan: Mapping[str, Any]
-    trials: pd.DataFrame
-    space: pd.DataFrame
-    paired: Mapping[str, Any]
-
-    def told(self) -> dict[str, Any]:
-        """What templates call ``search``."""
-        search, counts = self.plan["search"], self.trials["status"].value_counts()
-        return {
-            "name": self.plan["name"],
-            "summary": (
-                f"{len(self.trials)} trials by {search['algorithm']['use']} with {search['scheduler']['use']} ("
-                + ", ".join(f"{n} {status}" for status, n in counts.items())
-                + f"), {self.trials['epochs'].sum():,} epochs, "
-                + f"{self.trials['seconds'].sum() / 60:.1f} minutes of training"
-            ),
-            "against_baseline": paired_table(self.paired),
-            "best": best_trials_table(self.trials, self.space, search["metric"]),
-            "space": searched_table(self.space),
-        }
+    search, counts = plan["search"], trials["status"].value_counts()
+    importance = space[["name", "importance"]].astype(object)
+    return {
+        "name": plan["name"],
+        "summary": (
+            f"{len(trials)} trials by {search['algorithm']['use']} with {search['scheduler']['use']} ("
+            + ", ".join(f"{n} {status}" for status, n in counts.items())
+            + f"), {trials['epochs'].sum():,} epochs, {trials['seconds'].sum() / 60:.1f} minutes of training"
+        ),
+        "best": asdict(best_trials_table(trials, space, search["metric"])),
+        "space": asdict(searched_table(space)),
+        "importance": importance.where(importance.notna(), None).to_dict("records"),
+    }
 
 
 def render_report(
-    *,
-    settings: Report,
+    model: TrainedModel,
+    metrics: dict[str, Any],
+    assessment: dict[str, Any],
+    explanation: Explanation,
+    data_summary: dict[str, Any],
+    figures: dict[str, Any],
+    run_card: dict[str, Any],
+    report: Report,
     source: str,
-    model: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    assessment: Mapping[str, Any],
-    explanation: Mapping[str, Any],
-    data_summary: Mapping[str, Any],
-    run_card: RunCard,
-    journal: Mapping[str, Entry],
-    figures: Mapping[str, Figure | bytes],
-    search: SearchResult | None = None,
+    search: dict[str, Any] | None = None,
+    against_baseline: dict[str, Any] | None = None,
 ) -> str:
-    """Render the report.
+    """Render the report of a model as one HTML file.
 
     Args:
-        settings: Title, author, repository and notice.
-        source: Name of the data source.
-        model: ``TrainedModel.to_dict()``.
+        model: The model.
         metrics: What ``measure_predictions`` returned.
         assessment: What ``assess_predictions`` returned.
-        explanation: What ``summarise_explanation`` returned.
+        explanation: What ``explain_model`` returned.
         data_summary: What ``summarise_data`` returned.
-        run_card: The card of the run that makes the report, as far as it is known.
-        journal: Entries of the journal by ID, the oldest first.
-        figures: Figures by name, as drawn or as PNG.
-        search: The search that the model came of; None for one that was not searched for.
+        figures: Figures by name (``draw_report``), as drawn or as PNG; the reason for one that is not drawn.
+        run_card: The card of the run that makes the report, as far as it is known: a ``RunCard`` as plain data; and
+            under ``journal`` the entries of the journal by ID, the oldest first.
+        report: Title, author, repository and notice.
+        source: Name of the data source.
+        search: What :func:`summarise_search` returned; None for a model that does not come from a search.
+        against_baseline: Baseline and tuned model on test, see ``compare_with_baseline``; None without a search.
 
     Returns:
         HTML that needs no other file and no network.
+
+    Raises:
+        BeatwiseError: If the metrics or the explanation are those of another model.
     """
-    hypotheses = brief_entries(journal, source, run_card.began, metrics)
+    from beatwise.report import tables
+    from beatwise.report.field import field_table
+    from beatwise.report.figures import REPORT
+    from beatwise.report.journal import brief_entries
+    from beatwise.report.rebuild import fit_as_yaml, network_as_python
+    from beatwise.report.run_card import card_metadata, cover_metadata, node_seconds
+    from beatwise.report.summary import findings
+
+    check_model(model, metrics, explanation)
+    entries = {id: JournalEntry.model_validate(entry) for id, entry in run_card["journal"].items()}
+    card = RunCard.model_validate({name: value for name, value in run_card.items() if name != "journal"})
+    stored = model.to_dict()
+    hypotheses = brief_entries(entries, source, card.began, metrics)
     return _render(
         "report.html",
-        title=settings.title,
-        notice=settings.notice,
+        title=report.title,
+        notice=report.notice,
         source=source,
-        cover=cover_metadata(run_card, settings.author, settings.repository),
-        config=model["config"],
-        model=model,
+        cover=cover_metadata(card, report.author, report.repository),
+        config=stored["config"],
+        model=stored,
         findings=findings(metrics, data_summary),
         field=field_table(source, data_summary["split"], metrics, assessment),
-        overall=overall_table(metrics),
-        per_class=per_class_table(metrics),
-        ec57=ec57_tables(assessment),
-        thresholds=thresholds_table(assessment),
-        calibration=calibration_table(assessment),
-        rejections=rejections_table(assessment),
+        overall=tables.overall_table(metrics),
+        per_class=tables.per_class_table(metrics),
+        ec57=tables.ec57_tables(assessment),
+        thresholds=tables.thresholds_table(assessment),
+        calibration=tables.calibration_table(assessment),
+        rejections=tables.rejections_table(assessment),
         metrics=metrics,
-        explanation=explanation,
-        explained=explanation_table(explanation),
+        explanation=explanation.summary,
+        explained=tables.explanation_table(explanation.summary),
         data=data_summary,
-        parts=parts_table(data_summary),
-        shared=shared_table(data_summary),
-        search=search and search.told(),
-        fit_yaml=fit_as_yaml(model["config"]),
-        network_python=network_as_python(model),
+        parts=tables.parts_table(data_summary),
+        shared=tables.shared_table(data_summary),
+        search=search,
+        against_baseline=against_baseline and tables.paired_table(against_baseline),
+        fit_yaml=fit_as_yaml(stored["config"]),
+        network_python=network_as_python(stored),
         hypotheses=hypotheses[-HYPOTHESES_AT_MOST:],
         earlier=max(len(hypotheses) - HYPOTHESES_AT_MOST, 0),
-        run=card_metadata(run_card),
-        nodes=node_seconds(run_card),
-        figures={name: _embed(figure) for name, figure in figures.items()},
+        run=card_metadata(card),
+        nodes=node_seconds(card),
+        pictures=_pictures(REPORT, figures),
     )
 
 
 def render_leaderboard(
     leaderboard: pd.DataFrame,
-    figure: Figure | bytes,
+    figures: dict[str, Any],
     rows: Sequence[Mapping[str, Any]],
-    *,
     evaluate: Evaluate,
-    notice: str,
+    report: Report,
     source: str,
 ) -> str:
-    """Render the leaderboard of a comparison.
+    """Render the leaderboard of a comparison as one HTML file.
 
     Args:
         leaderboard: What ``rank_rows`` returned.
-        figure: Its figure, as drawn or as PNG.
+        figures: Figures by name (``draw_leaderboard``), as drawn or as PNG.
         rows: All rows of the comparison, with those that failed.
         evaluate: Confidence of the intervals, and the accuracy floor.
-        notice: A sentence above everything else; empty for none.
+        report: Notice: a sentence above everything else; empty for none.
         source: Name of the data source.
 
     Returns:
         HTML that needs no other file and no network.
     """
+    from beatwise.report import tables
+    from beatwise.report.figures import LEADERBOARD
+
     fits = [row for row in rows if not is_ensemble(row)]
     return _render(
         "leaderboard.html",
         title="Beatwise leaderboard",
-        notice=notice,
+        notice=report.notice,
         source=source,
         n_fits=len(fits),
         n_failed=sum(row["failure"] is not None for row in fits),
         n_ensembles=len(rows) - len(fits),
         row_name=row_name,
-        scores=leaderboard_table(leaderboard, evaluate),
-        behind=behind_table(leaderboard, evaluate.confidence),
-        cost=cost_table(leaderboard),
-        changes=changes_table(rows),
-        drawn=_embed(figure),
+        scores=tables.leaderboard_table(leaderboard, evaluate),
+        behind=tables.behind_table(leaderboard, evaluate.confidence),
+        cost=tables.cost_table(leaderboard),
+        changes=tables.changes_table(rows),
+        pictures=_pictures(LEADERBOARD, figures),
         failures=[row for row in rows if row["failure"]],
     )
 
 
-def render_search(result: SearchResult, figures: Mapping[str, Figure | bytes], *, notice: str, source: str) -> str:
-    """Render the report of a search.
+def render_search(
+    search: dict[str, Any], trials: pd.DataFrame, figures: dict[str, Any], report: Report, source: str
+) -> str:
+    """Render the report of a search as one HTML file.
 
     Args:
-        result: What it found.
-        figures: Figures by name, as drawn or as PNG.
-        notice: A sentence above everything else; empty for none.
+        search: What :func:`summarise_search` returned.
+        trials: What ``trials_table`` returned.
+        figures: Figures by name (``draw_search``), as drawn or as PNG.
+        report: Notice: a sentence above everything else; empty for none.
         source: Name of the data source.
 
     Returns:
         HTML that needs no other file and no network.
     """
-    trials = result.trials
+    from beatwise.report.figures import SEARCH
+
     return _render(
         "search.html",
         title="Beatwise search",
-        notice=notice,
+        notice=report.notice,
         source=source,
-        search=result.told(),
-        figures={name: _embed(figure) for name, figure in figures.items()},
+        search=search,
+        pictures=_pictures(SEARCH, figures),
         failures=trials[trials["failure"].notna()].to_dict("records"),
     )
 
 
-def render_data(shares: Any, signals: Any, data_summary: Mapping[str, Any], *, notice: str, source: str) -> str:
-    """Render the page of the data, whose figures are interactive.
+def render_data(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any], report: Report, source: str) -> str:
+    """Render the page of the data, whose figures are interactive, as one HTML file.
 
     Args:
-        shares: What ``class_shares`` returned.
-        signals: What ``example_signals`` returned.
+        shares_plot: What ``class_shares`` returned.
+        signals_plot: What ``example_signals`` returned.
         data_summary: What ``summarise_data`` returned.
-        notice: A sentence above everything else; empty for none.
+        report: Notice: a sentence above everything else; empty for none.
         source: Name of the data source.
 
     Returns:
@@ -231,12 +230,12 @@ def render_data(shares: Any, signals: Any, data_summary: Mapping[str, Any], *, n
     return _render(
         "data.html",
         title="Beatwise data",
-        notice=notice,
+        notice=report.notice,
         source=source,
         data=data_summary,
         library=Markup(get_plotlyjs()),
-        shares=embedded(shares, "shares"),
-        signals=embedded(signals, "signals"),
+        shares=embedded(shares_plot, "shares"),
+        signals=embedded(signals_plot, "signals"),
     )
 
 
@@ -252,8 +251,22 @@ def _render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def _embed(figure: Figure | bytes) -> dict[str, Any]:
-    png = to_png(figure) if isinstance(figure, Figure) else figure
+def _pictures(entries: Iterable[Entry[Any]], figures: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Figures by section, each with what the template needs to place it."""
+    sections: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        if entry.section:
+            placed = {"caption": entry.caption, "tall": entry.tall, **_embed(figures[entry.name])}
+            sections.setdefault(entry.section, []).append(placed)
+    return sections
+
+
+def _embed(drawn: Any) -> dict[str, Any]:
+    from beatwise.figures.style import DPI, to_png
+
+    if isinstance(drawn, str):
+        return {"reason": drawn}
+    png = drawn if isinstance(drawn, bytes) else to_png(drawn)
     # The width in pixels stands at bytes 16 to 20 of every PNG; in the report an inch of a figure is 96 CSS pixels.
     width = int.from_bytes(png[16:20], "big") * 96 // DPI
     return {"source": "data:image/png;base64," + base64.b64encode(png).decode("ascii"), "width": width}

@@ -15,6 +15,7 @@ from typing import Any, Final
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
 from beatwise.core.versions import FORMAT, of_this_format
+from beatwise.training.checkpoint import Checkpoints
 
 VALUES: Final = "config/values/"
 OF_AN_EPOCH: Final = ("epoch", "learning_rate", "train_loss", "seconds", "score", "score_sd")
@@ -123,6 +124,11 @@ class Searches:
     def __init__(self, folder: Path) -> None:
         """Name the folder; it is made when it is needed."""
         self.folder = folder
+
+    @classmethod
+    def beside(cls, checkpoints: Checkpoints) -> Searches:
+        """The folder beside that of the checkpoints from which its trials resume."""
+        return cls(checkpoints.folder.with_name("searches"))
 
     def begin(self, key: str, plan: Mapping[str, Any]) -> list[TrialRecord]:
         """Make the folder of a search, or find its trials.

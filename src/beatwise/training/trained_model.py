@@ -106,6 +106,22 @@ class TrainedModel:
         network.load_state_dict(weights)
         return cls(network.eval(), shape, representation, task, stored["config"], stored["history"], stored["metadata"])
 
+    def check_split(self, val_fingerprint: str) -> None:
+        """Refuse beats that have been split differently since the model was trained.
+
+        Args:
+            val_fingerprint: Fingerprint of the present validation beats.
+
+        Raises:
+            BeatwiseError: If they are not those of the training.
+        """
+        if val_fingerprint != self.metadata["val_fingerprint"]:
+            raise BeatwiseError(
+                "The beats have been split differently since this model was trained, so today's test beats may be "
+                "among those it was trained on. Run `kedro run --pipeline=ingest` with the split and seed of the "
+                "model's own run first."
+            )
+
     def tensors(self, examples: Examples) -> TensorSet:
         """Examples as this model takes them.
 
@@ -166,6 +182,25 @@ class TrainedModel:
         outputs = in_chunks(self.network, self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))
         loss = loss_behind(self.network, TrainingChoice.model_validate(self.config["train"]["loss"]))
         return tensors.task.decode(outputs, loss)
+
+
+def rebuild_tensors(model: TrainedModel, val_beats: Examples, *others: Examples) -> list[TensorSet]:
+    """Build the tensors that a stored model takes, whatever representation was configured since.
+
+    Args:
+        model: The stored model.
+        val_beats: The validation part.
+        *others: Other parts.
+
+    Returns:
+        Tensors of validation, then of the other parts.
+
+    Raises:
+        BeatwiseError: If the beats have been split differently since the model was trained: the test part may now
+            hold beats that the model was trained on.
+    """
+    model.check_split(val_beats.fingerprint)
+    return [model.tensors(part) for part in (val_beats, *others)]
 
 
 def read_model(folder: Path) -> TrainedModel:

@@ -8,9 +8,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from beatwise import figures
 from beatwise.comparison.leaderboard import is_ensemble, rank_rows, row_name
 from beatwise.comparison.rows import FinishedRows
 from beatwise.comparison.settings import Comparison
@@ -18,8 +16,6 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
-from beatwise.report.html import render_leaderboard
-from beatwise.report.settings import Report
 from beatwise.search.settings import RaySettings
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
@@ -169,37 +165,6 @@ def rank(scores: list[dict[str, Any]], draws: pd.DataFrame, evaluate: Evaluate) 
         See ``rank_rows``.
     """
     return rank_rows(scores, draws, evaluate.confidence)
-
-
-def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
-    """Draw macro recall and macro F1 of every row with intervals, the best above."""
-    return figures.plot_leaderboard(leaderboard)
-
-
-def render(
-    leaderboard: pd.DataFrame,
-    leaderboard_figure: Figure | bytes,
-    rows: list[dict[str, Any]],
-    evaluate: Evaluate,
-    report: Report,
-    source: str,
-) -> str:
-    """Render the leaderboard as one HTML file.
-
-    Args:
-        leaderboard: The ranked rows.
-        leaderboard_figure: Its figure.
-        rows: All rows, with those that failed.
-        evaluate: Confidence of the intervals, and the accuracy floor.
-        report: Notice.
-        source: Name of the data source.
-
-    Returns:
-        HTML.
-    """
-    return render_leaderboard(
-        leaderboard, leaderboard_figure, rows, evaluate=evaluate, notice=report.notice, source=source
-    )
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from kedro.pipeline import Node, Pipeline
 
 from beatwise.pipelines.compare import nodes
 from beatwise.pipelines.ingest import create_pipeline as create_ingest
+from beatwise.report.html import render_leaderboard
+from beatwise.report.results import draw_leaderboard
 
 FIT_PARAMETERS = {name: f"params:{name}" for name in ("classes", "resample", "tensors", "model", "train")}
 
@@ -49,17 +51,17 @@ def create_pipeline() -> Pipeline:
                 tags=["compare", "evaluate"],
             ),
             Node(
-                nodes.plot_leaderboard,
+                draw_leaderboard,
                 inputs="leaderboard",
-                outputs="leaderboard_figure",
-                name="plot_leaderboard",
+                outputs="figures",
+                name="draw_figures",
                 tags=["compare", "report"],
             ),
             Node(
-                nodes.render,
+                render_leaderboard,
                 inputs=[
                     "leaderboard",
-                    "leaderboard_figure",
+                    "figures",
                     "rows",
                     "params:evaluate",
                     "params:report",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from beatwise.data import summary as summaries
 from beatwise.data.examples import Examples
 from beatwise.data.settings import Ingest
@@ -55,13 +53,6 @@ def summarise(
     return {"split": ingest.split.use, **summaries.summarise_data(parts, classes, sample_rate)}
 
 
-def plot_data_summary(data_summary: dict[str, Any]) -> Figure:
-    """Draw class counts and beat lengths."""
-    from beatwise import figures
-
-    return figures.plot_data_summary(data_summary)
-
-
 def draw_data(
     train_beats: Examples,
     val_beats: Examples,
@@ -92,21 +83,3 @@ def draw_data(
 
     parts = {"train": train_beats, "val": val_beats, "test": test_beats}
     return class_shares(data_summary), example_signals(parts, classes, sample_rate, report.examples_per_class, seed)
-
-
-def render_page(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any], report: Report, source: str) -> str:
-    """Render the page of the data as one HTML file.
-
-    Args:
-        shares_plot: Class shares.
-        signals_plot: Signals by class.
-        data_summary: Description of the parts.
-        report: Notice.
-        source: Name of the data source.
-
-    Returns:
-        HTML.
-    """
-    from beatwise.report.html import render_data
-
-    return render_data(shares_plot, signals_plot, data_summary, notice=report.notice, source=source)

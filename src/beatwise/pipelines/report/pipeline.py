@@ -2,158 +2,71 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from beatwise.pipelines.report import nodes
+from beatwise.pipelines.nested import stage, template
+from beatwise.report.html import render_report
+from beatwise.report.results import draw_report
+from beatwise.tasks.classification.mistakes import find_mistakes
+from beatwise.tasks.classification.paired import compare_with_baseline
 
-# The figures of the report that are drawn in its own namespace.
-DRAWN = (
-    *("class_counts", "example_beats", "learning_curves", "per_class", "confusion_matrices", "roc", "precision_recall"),
-    "forgetting",
-    *("reliability", "reliability_by_class", "predictive_value", "risk_coverage", "mistakes"),
-    *("errors_by_length", "errors_by_record", "errors_by_rr"),
-    *("saliency", "explained_beats", "saliency_check", "embedding"),
-    "architecture",
-)
-# What all namespaces share, and what the report of a model that came of a search is told of that.
-SHARED = ("test_beats", "data_summary", "data_summary_figure", "run_card", "journal")
-SEARCHED = ("plan", "trials", "space", "importance_figure")
+# What all namespaces share.
+SHARED = {"test_beats", "data_summary", "run_card"}
 
 
-def create_report(namespace: str, *, searched: bool = False) -> Pipeline:
+def create_report(namespace: str, *, trained: bool = False, searched: bool = False) -> Pipeline:
     """Results into figures and one report.
 
     Args:
         namespace: Whose results they are, e.g. ``baseline``.
-        searched: Whether the model came of a search, of which the report then tells.
+        trained: Whether the same run trains the model; the figures of its training are then drawn from the tables that
+            it has just written.
+        searched: Whether the model comes from a search, which the report then describes.
     """
-    told = SEARCHED if searched else ()
-    search = {name.removesuffix("_figure"): name for name in [*told, *["against_baseline"] * searched]}
-    template = Pipeline(
-        [
-            Node(
-                nodes.plot_class_counts,
-                inputs=["data_summary", "model"],
-                outputs="class_counts_figure",
-                name="plot_class_counts",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_example_beats,
-                inputs=["test_beats", "params:report", "params:classes", "params:sample_rate", "params:seed"],
-                outputs="example_beats_figure",
-                name="plot_example_beats",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_learning_curves,
-                inputs="model",
-                outputs="learning_curves_figure",
-                name="plot_learning_curves",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_forgetting,
-                inputs="model",
-                outputs=["forgetting_figure", "forgetting_plot"],
-                name="plot_forgetting",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_confusion_matrices,
-                inputs="metrics",
-                outputs="confusion_matrices_figure",
-                name="plot_confusion_matrices",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_curves,
-                inputs="assessment",
-                outputs=["roc_figure", "precision_recall_figure"],
-                name="plot_curves",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_calibration,
-                inputs="assessment",
-                outputs=["reliability_figure", "reliability_by_class_figure"],
-                name="plot_calibration",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_predictive_value,
-                inputs="assessment",
-                outputs="predictive_value_figure",
-                name="plot_predictive_value",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_risk_coverage,
-                inputs="assessment",
-                outputs="risk_coverage_figure",
-                name="plot_risk_coverage",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_mistakes,
-                inputs=["mistakes", "test_beats", "params:classes", "params:sample_rate"],
-                outputs="mistakes_figure",
-                name="plot_mistakes",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_architecture,
-                inputs="model",
-                outputs="architecture_figure",
-                name="plot_architecture",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_errors,
-                inputs="errors",
-                outputs=[f"errors_by_{by}_figure" for by in ("length", "record", "rr")],
-                name="plot_errors",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_per_class,
-                inputs="metrics",
-                outputs="per_class_figure",
-                name="plot_per_class",
-                tags="report",
-            ),
-            Node(
-                nodes.render,
-                inputs={
-                    "model": "model",
-                    "metrics": "metrics",
-                    "assessment": "assessment",
-                    "explanation": "explanation",
-                    "data_summary": "data_summary",
-                    "run_card": "run_card",
-                    "journal": "journal",
-                    "report": "params:report",
-                    "source": "params:source",
-                    **{name: f"{name}_figure" for name in DRAWN},
-                    "data_summary_figure": "data_summary_figure",
-                    **search,
-                },
-                outputs="report",
-                name="render_report",
-                tags="report",
-            ),
-        ]
+    compared = Node(
+        compare_with_baseline,
+        inputs=["baseline_predictions", "predictions", "params:evaluate", "params:seed"],
+        outputs="against_baseline",
+        name="compare_with_baseline",
+        tags=["tune", "evaluate"],
     )
-    return Pipeline(
-        template,
-        namespace=namespace,
-        inputs={**{name: name for name in SHARED}, **{name: f"search.{name}" for name in told}},
-        parameters={
-            "params:report",
-            "params:classes",
-            "params:sample_rate",
-            "params:seed",
-            "params:source",
-        },
+    measured = {name: name for name in ("model", "metrics", "assessment", "explanation", "data_summary")}
+    history = {name: name for name in ("history", "val_history") if trained}
+    search = {"search": "search_summary"} if searched else {}
+    nodes = stage(
+        "report",
+        Node(
+            find_mistakes,
+            inputs=["predictions", "test_beats", "params:evaluate", "params:sample_rate"],
+            outputs=["mistakes", "errors"],
+            name="find_mistakes",
+            tags="evaluate",
+        ),
+        *([compared] if searched else []),
+        Node(
+            draw_report,
+            inputs={
+                **{name: name for name in (*measured, *history, "mistakes", "errors", "test_beats")},
+                **{name: f"params:{name}" for name in ("report", "classes", "sample_rate", "seed")},
+                **search,
+            },
+            outputs="figures",
+            name="draw_figures",
+            tags="report",
+        ),
+        Node(
+            render_report,
+            inputs={
+                **{name: name for name in (*measured, "figures", "run_card")},
+                **{name: f"params:{name}" for name in ("report", "source")},
+                **search,
+                **({"against_baseline": "against_baseline"} if searched else {}),
+            },
+            outputs="report",
+            name="render_report",
+            tags="report",
+        ),
     )
+    elsewhere = {"baseline_predictions": "baseline.predictions", "search_summary": "search.summary"}
+    return template(nodes, namespace, SHARED, inputs=elsewhere)
 
 
 def create_pipeline() -> Pipeline:

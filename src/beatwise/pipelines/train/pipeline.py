@@ -12,4 +12,4 @@ from beatwise.pipelines.report.pipeline import create_report
 def create_pipeline() -> Pipeline:
     """Everything from raw beats to the report of the baseline."""
     measured = create_ingest() + create_baseline_fit() + create_evaluation("baseline")
-    return measured + create_explanation("baseline") + create_report("baseline")
+    return measured + create_explanation("baseline") + create_report("baseline", trained=True)

@@ -9,15 +9,47 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import Examples
 from beatwise.data.features import RR_COLUMNS
 from beatwise.tasks.classification.predictions import class_names, probabilities
 from beatwise.tasks.intervals import wilson_interval
 from beatwise.tasks.metrics import Floats
+from beatwise.tasks.settings import Evaluate
 
 BEATS: Final = "beats_"
 ERRORS: Final = "errors_"
 # RR interval before the beat over the local mean, in steps of a tenth; what is beyond is taken together.
 RR_EDGES: Final = np.round(np.arange(0.5, 1.55, 0.1), 1)
+
+
+def find_mistakes(
+    predictions: pd.DataFrame, test_beats: Examples, evaluate: Evaluate, sample_rate: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Find the most confident mistakes of each class, and where errors are frequent.
+
+    Args:
+        predictions: Predictions of the test part.
+        test_beats: The test part.
+        evaluate: Mistakes of each class, and confidence of the intervals.
+        sample_rate: Samples per second (Hz).
+
+    Returns:
+        See :func:`most_confident_mistakes` and ``find_errors``.
+
+    Raises:
+        BeatwiseError: If the beats are not those that were predicted.
+    """
+    from beatwise.tasks.classification.assessment import find_errors
+
+    if not np.array_equal(predictions["target"], test_beats.target):
+        raise BeatwiseError(
+            "The latest predictions are not of today's test beats. Measure the model again: `kedro run "
+            "--pipeline=evaluate`."
+        )
+    return (
+        most_confident_mistakes(predictions, evaluate.mistakes_per_class),
+        find_errors(predictions, test_beats, sample_rate, evaluate.confidence),
+    )
 
 
 def most_confident_mistakes(predictions: pd.DataFrame, per_class: int) -> pd.DataFrame:

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import TARGET
 from beatwise.tasks.classification.intervals import draw_scores
 from beatwise.tasks.classification.metrics import score
-from beatwise.tasks.intervals import interval_ends
+from beatwise.tasks.classification.predictions import probabilities
+from beatwise.tasks.intervals import clusters_of, interval_ends
 from beatwise.tasks.metrics import Floats
+from beatwise.tasks.settings import Evaluate
 
 
 def compare_paired(
@@ -76,3 +80,29 @@ def compare_paired(
         "overall": overall,
         "mcnemar": {"first_only": first_only, "second_only": second_only, "p": float(p)},
     }
+
+
+def compare_with_baseline(
+    baseline_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
+    """Compare a model with the baseline on the same test beats.
+
+    Args:
+        baseline_predictions: The baseline's predictions of the test part.
+        predictions: The model's predictions of the test part.
+        evaluate: Settings of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        See :func:`compare_paired`; with ``confidence`` and ``bootstrap_draws``.
+    """
+    paired = compare_paired(
+        predictions[TARGET].to_numpy(np.int64),
+        probabilities(baseline_predictions),
+        probabilities(predictions),
+        draws=evaluate.bootstrap_draws,
+        seed=seed,
+        confidence=evaluate.confidence,
+        cluster=clusters_of(predictions),
+    )
+    return {**paired, "confidence": evaluate.confidence, "bootstrap_draws": evaluate.bootstrap_draws}

@@ -1,0 +1,43 @@
+"""A table of figures: what each is called, where it stands in a report, and what draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[R]):
+    """One figure.
+
+    Attributes:
+        name: Its name, which is also the name of its file.
+        draw: Draws it from results: with matplotlib, or with plotly for the browser. It returns a sentence where the
+            results do not hold what it shows.
+        section: Section of the report below whose tables it stands; empty for a figure that is in no report, as those
+            of plotly are.
+        caption: What it shows.
+        tall: Whether it may fill a page.
+    """
+
+    name: str
+    draw: Callable[[R], Any]
+    section: str = ""
+    caption: str = ""
+    tall: bool = False
+
+
+def draw_all(entries: Iterable[Entry[R]], results: R) -> dict[str, Any]:
+    """Draw every figure of a table.
+
+    Args:
+        entries: The table.
+        results: What its figures are drawn from.
+
+    Returns:
+        Figures, or the sentences that stand for them, by name.
+    """
+    return {entry.name: entry.draw(results) for entry in entries}

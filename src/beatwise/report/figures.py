@@ -1,0 +1,276 @@
+"""The figures of every report: a new one is a function in :mod:`beatwise.figures` and an entry here.
+
+The entries of a section stand in the report in this order.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+
+from beatwise import figures as draw
+from beatwise.figures import interactive, interactive_training
+from beatwise.figures.table import Entry
+from beatwise.report.results import Results, SearchResults
+
+IMPORTANCE: Final = (
+    "How much worse a random forest predicts the score when a value is permuted, as a share of the sum. With few "
+    "trials this is a hint, not a finding."
+)
+NO_MOVES: Final = "Moves between right and wrong are not counted for this model."
+
+
+def _architecture(results: Results) -> Figure:
+    from beatwise.networks.outline import outline_network
+
+    model = results.model
+    blocks = outline_network(model.network, model.input_shape, len(model.representation.feature_names))
+    return draw.plot_architecture(blocks, model.input_shape)
+
+
+def _class_counts(results: Results) -> Figure:
+    before = results.data_summary["parts"]["train"]["counts"]
+    return draw.plot_class_counts(before, results.model.metadata["trained_on"], results.model.config["resample"]["use"])
+
+
+def _errors_by_record(results: Results) -> Figure | str:
+    errors = results.errors_by("record")
+    return "The records are not known." if errors.empty else draw.plot_errors_by_record(errors)
+
+
+def _errors_by_rr(results: Results) -> Figure | str:
+    errors = results.errors_by("rr")
+    return "The RR intervals are not known." if errors.empty else draw.plot_errors_by_rr(errors)
+
+
+def _importance(results: Results) -> Figure | str:
+    if results.search is None:
+        return "The model does not come from a search."
+    return draw.plot_importance(pd.DataFrame(results.search["importance"]).astype({"importance": float}))
+
+
+def _forgetting(results: Results) -> Figure | str:
+    moves = results.moves
+    return NO_MOVES if moves is None else draw.plot_forgetting(moves, results.best_epoch)
+
+
+def _forgetting_plot(results: Results) -> go.Figure | str:
+    moves = results.moves
+    return NO_MOVES if moves is None else interactive_training.forgetting(moves, results.best_epoch)
+
+
+REPORT: Final[tuple[Entry[Results], ...]] = (
+    Entry(
+        "data_summary",
+        lambda of: draw.plot_data_summary(of.data_summary),
+        "data",
+        "Beats by class and part, and how long they are.",
+    ),
+    Entry(
+        "class_counts",
+        _class_counts,
+        "data",
+        "The training part before and after resampling; validation and test are never resampled.",
+    ),
+    Entry(
+        "example_beats",
+        lambda of: draw.plot_example_beats(
+            of.test_beats, of.classes, of.sample_rate, of.report.examples_per_class, of.seed
+        ),
+        "data",
+        "Test beats of each class, drawn at random, over the mean of the class.",
+    ),
+    Entry(
+        "per_class",
+        lambda of: draw.plot_per_class(of.metrics),
+        "scores",
+        "Recall, precision and F1 of each class on the test part, with intervals. For the rarest classes the intervals "
+        "are wide: read them before the bars.",
+    ),
+    Entry(
+        "confusion_matrices",
+        lambda of: draw.plot_confusion_matrices(of.metrics),
+        "scores",
+        "Test beats by true class (rows) and predicted class (columns): on the left as shares of the truth, whose "
+        "diagonal is the recall; on the right as shares of the predictions, whose diagonal is the precision.",
+    ),
+    Entry(
+        "roc",
+        lambda of: draw.plot_roc_curves(of.assessment["curves"]),
+        "scores",
+        "Recall over the false positive rate, each class against the rest; on the right the same over a logarithmic "
+        "scale, because among many normal beats only small rates are of use.",
+    ),
+    Entry(
+        "precision_recall",
+        lambda of: draw.plot_precision_recall_curves(of.assessment["curves"]),
+        "scores",
+        "Precision over recall, each class against the rest.",
+    ),
+    Entry(
+        "predictive_value",
+        lambda of: draw.plot_predictive_value(of.assessment["predictive_value"]),
+        "operating-points",
+        "The share of the beats called a class that belong to it, if the class were as frequent as the axis says; the "
+        "dot is its frequency in the test part. Recall and specificity are those of test.",
+    ),
+    Entry(
+        "reliability",
+        lambda of: draw.plot_reliability(of.assessment["calibration"]),
+        "calibration",
+        "How often the predicted class is right over the probability that it was given, before and after the "
+        "temperature.",
+    ),
+    Entry(
+        "reliability_by_class",
+        lambda of: draw.plot_reliability_by_class(of.assessment["calibration"]),
+        "calibration",
+        "The same for the probability of each class, whether predicted or not.",
+        tall=True,
+    ),
+    Entry(
+        "risk_coverage",
+        lambda of: draw.plot_risk_coverage(of.assessment["risk_coverage"], of.assessment["rejections"]),
+        "unsure",
+        "Errors among the accepted beats, macro recall among them, and the share of each class that is accepted: the "
+        "last panel shows what happens to the rare classes.",
+    ),
+    Entry(
+        "mistakes",
+        lambda of: draw.plot_most_confident_mistakes(of.mistakes, of.test_beats, of.classes, of.sample_rate),
+        "mistakes",
+        "The most confident mistakes, with the means of the true and of the predicted class.",
+        tall=True,
+    ),
+    Entry(
+        "errors_by_length",
+        lambda of: draw.plot_errors_by_length(of.errors_by("length")),
+        "mistakes",
+        "Share of errors over the length of the beat.",
+    ),
+    Entry(
+        "errors_by_record",
+        _errors_by_record,
+        "mistakes",
+        "Errors by record, those with most errors first.",
+        tall=True,
+    ),
+    Entry(
+        "errors_by_rr",
+        _errors_by_rr,
+        "mistakes",
+        "Share of errors over the RR interval before the beat, relative to the local mean: early beats are on the "
+        "left.",
+    ),
+    Entry(
+        "saliency",
+        lambda of: draw.plot_saliency(of.explanation.saliency, of.classes, of.sample_rate),
+        "saliency",
+        "The mean beat of each class, aligned at its first sample (the R peak, where beats are cut as in the Kaggle "
+        "set), and behind it the mean attribution of the logit of the class. Each row has its own scale.",
+        tall=True,
+    ),
+    Entry(
+        "explained_beats",
+        lambda of: draw.plot_explained_beats(
+            of.explanation.saliency, of.explanation.attributions, of.classes, of.sample_rate
+        ),
+        "saliency",
+        "The most confident hit and the most confident mistake of each class; behind each, the attribution of the "
+        "logit of the predicted class.",
+        tall=True,
+    ),
+    Entry(
+        "saliency_check",
+        lambda of: draw.plot_saliency_check(
+            of.explanation.saliency_check,
+            of.explanation.saliency,
+            of.explanation.random_saliency,
+            of.classes,
+            of.sample_rate,
+        ),
+        "saliency-check",
+        "Above: the most confident hits under the trained network and under the same one with random weights. Below: "
+        "rank correlations beat by beat.",
+    ),
+    Entry(
+        "embedding",
+        lambda of: draw.plot_embedding(of.explanation.embedding, of.explanation.summary["projections"], of.classes),
+        "embedding",
+        "Validation beats as the last layer sees them: on the left by class, on the right the mistakes. Only some "
+        "beats of the frequent classes are drawn, and all of the rare ones.",
+        tall=True,
+    ),
+    Entry(
+        "learning_curves",
+        lambda of: draw.plot_learning_curves(of.epochs, of.best_epoch),
+        "training",
+        "Loss and validation metrics by epoch; the dotted line marks the epoch whose weights were kept.",
+    ),
+    Entry(
+        "forgetting",
+        _forgetting,
+        "training",
+        "How validation beats moved between right and wrong from epoch to epoch (the axes differ), and how often beats "
+        "were forgotten. A beat that is never learnt, or forgotten again and again, is worth a look: it may be odd, or "
+        "its label wrong.",
+    ),
+    Entry("importance", _importance, "search", IMPORTANCE),
+    Entry(
+        "architecture",
+        _architecture,
+        "architecture",
+        "The path of a beat through the network, drawn from the network itself: on the left the shape of one beat, "
+        "channels first, on the right the parameters of each block.",
+        tall=True,
+    ),
+    Entry(
+        "embedding_plot",
+        lambda of: interactive.embedding(of.explanation.embedding, of.explanation.summary["projections"], of.classes),
+    ),
+    Entry("forgetting_plot", _forgetting_plot),
+)
+
+SEARCH: Final[tuple[Entry[SearchResults], ...]] = (
+    Entry(
+        "search",
+        lambda of: draw.plot_search(of.trials, of.metric),
+        "trials",
+        "Every trial by its score on validation, and the best so far; on the right over the epochs that it took.",
+    ),
+    Entry(
+        "trial_curves",
+        lambda of: draw.plot_trial_curves(of.histories, of.trials, of.metric),
+        "trials",
+        "The metric on validation epoch by epoch; the best trial in colour.",
+    ),
+    Entry("importance", lambda of: draw.plot_importance(of.space), "searched", IMPORTANCE),
+    Entry(
+        "slices",
+        lambda of: draw.plot_slices(of.trials, of.space, of.metric),
+        "searched",
+        "The score over each hyper-parameter, the most important first.",
+    ),
+    Entry(
+        "parallel",
+        lambda of: draw.plot_parallel(of.trials, of.space, of.metric),
+        "searched",
+        "Every trial as a line over its hyper-parameters; the best ones in colour.",
+    ),
+    Entry("parallel_plot", lambda of: interactive.parallel_coordinates(of.trials, of.space, of.metric)),
+    Entry("history_plot", lambda of: interactive.history(of.trials, of.metric)),
+    Entry("curves_plot", lambda of: interactive.curves(of.histories, of.trials, of.metric)),
+)
+
+LEADERBOARD: Final[tuple[Entry[pd.DataFrame], ...]] = (
+    Entry(
+        "leaderboard",
+        draw.plot_leaderboard,
+        "leaderboard",
+        "Macro F1 and macro recall on test, the best macro F1 above; the dotted line is the best of each. A ring is "
+        "the macro recall at the recall-first operating point.",
+    ),
+)

@@ -1,0 +1,184 @@
+"""What reports are drawn and written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import Examples
+from beatwise.explanation.explain import Explanation
+from beatwise.report.settings import Report
+from beatwise.training.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that is known of one model.
+
+    Attributes:
+        model: The model.
+        metrics: What ``measure_predictions`` returned.
+        assessment: What ``assess_predictions`` returned.
+        mistakes: What ``most_confident_mistakes`` returned.
+        errors: What ``find_errors`` returned.
+        explanation: What ``explain_model`` returned.
+        data_summary: What ``summarise_data`` returned.
+        test_beats: The test part.
+        report: How many example beats are drawn.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz).
+        seed: Seed of the draw of example beats.
+        history: One row an epoch, where this run has trained the model; an older one is taken from the model.
+        val_history: One row an epoch and validation beat, where this run has trained the model.
+        search: What ``summarise_search`` returned, where the model is the best of a search.
+    """
+
+    model: TrainedModel
+    metrics: Mapping[str, Any]
+    assessment: Mapping[str, Any]
+    mistakes: pd.DataFrame
+    errors: pd.DataFrame
+    explanation: Explanation
+    data_summary: Mapping[str, Any]
+    test_beats: Examples
+    report: Report
+    classes: list[str]
+    sample_rate: float
+    seed: int
+    history: pd.DataFrame | None = None
+    val_history: pd.DataFrame | None = None
+    search: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_model(self.model, self.metrics, self.explanation)
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """One row an epoch, see ``fit_model``."""
+        return pd.DataFrame(self.model.history) if self.history is None else self.history
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights were kept."""
+        return int(self.model.metadata["best_epoch"])
+
+    @property
+    def moves(self) -> Mapping[str, Any] | None:
+        """How validation beats moved between right and wrong (``count_moves``); None where the task counts no moves."""
+        moves: Mapping[str, Any] | None = self.model.metadata.get("moves")
+        if moves is None or self.val_history is None:
+            return moves
+        from beatwise.tasks.classification.forgetting import count_moves
+
+        epochs = self.val_history["epoch"].nunique()
+        target, prediction = (
+            self.val_history[name].to_numpy(np.int64).reshape(epochs, -1) for name in ("target", "prediction")
+        )
+        return count_moves(target[0], prediction, self.classes)
+
+    def errors_by(self, by: str) -> pd.DataFrame:
+        """Errors by ``length``, ``record`` or ``rr``; empty where that is not known of the beats."""
+        return self.errors[self.errors["by"] == by]
+
+
+@dataclass(frozen=True)
+class SearchResults:
+    """Everything that is known of one search.
+
+    Attributes:
+        plan: What was searched, see ``SearchPlan.plain``.
+        trials: What ``trials_table`` returned.
+        histories: What ``histories_table`` returned.
+        space: What ``space_table`` returned.
+    """
+
+    plan: Mapping[str, Any]
+    trials: pd.DataFrame
+    histories: pd.DataFrame
+    space: pd.DataFrame
+
+    @property
+    def metric(self) -> str:
+        """The metric that was searched for."""
+        return str(self.plan["search"]["metric"])
+
+
+def check_model(model: TrainedModel, metrics: Mapping[str, Any], explanation: Explanation) -> None:
+    """Refuse results of another model.
+
+    Args:
+        model: The model.
+        metrics: What ``measure_predictions`` returned.
+        explanation: What ``explain_model`` returned.
+
+    Raises:
+        BeatwiseError: If the metrics or the explanation are those of another model.
+    """
+    if metrics["model"] != model.fingerprint:
+        raise BeatwiseError(
+            "The latest metrics are not those of the model that is loaded. Measure it first: `kedro run "
+            "--pipeline=evaluate`, with the same --load-versions if you give any."
+        )
+    if explanation.summary["model"] != model.fingerprint:
+        raise BeatwiseError(
+            "The latest explanation is not that of the model that is loaded. Explain it first: `kedro run "
+            "--pipeline=explain`, with the same --load-versions if you give any."
+        )
+
+
+def draw_report(**results: Any) -> dict[str, Any]:
+    """Draw every figure of a model's report.
+
+    Args:
+        **results: Fields of :class:`Results`.
+
+    Returns:
+        Figures, or the sentences that stand for them, by name.
+
+    Raises:
+        BeatwiseError: If the metrics or the explanation are those of another model.
+    """
+    from beatwise.figures.table import draw_all
+    from beatwise.report.figures import REPORT
+
+    return draw_all(REPORT, Results(**results))
+
+
+def draw_search(
+    plan: dict[str, Any], trials: pd.DataFrame, histories: pd.DataFrame, space: pd.DataFrame
+) -> dict[str, Any]:
+    """Draw every figure of a search's report.
+
+    Args:
+        plan: What was searched.
+        trials: One row a trial.
+        histories: One row an epoch of a trial.
+        space: One row a hyper-parameter.
+
+    Returns:
+        Figures by name.
+    """
+    from beatwise.figures.table import draw_all
+    from beatwise.report.figures import SEARCH
+
+    return draw_all(SEARCH, SearchResults(plan, trials, histories, space))
+
+
+def draw_leaderboard(leaderboard: pd.DataFrame) -> dict[str, Any]:
+    """Draw every figure of a comparison's report.
+
+    Args:
+        leaderboard: What ``rank_rows`` returned.
+
+    Returns:
+        Figures by name.
+    """
+    from beatwise.figures.table import draw_all
+    from beatwise.report.figures import LEADERBOARD
+
+    return draw_all(LEADERBOARD, leaderboard)
