@@ -204,11 +204,11 @@ def test_an_address_where_nothing_answers_is_refused_at_once(monkeypatch: pytest
 
 @pytest.mark.slow
 def test_what_answers_and_is_no_ray_is_refused_when_patience_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "PATIENCE_OF_RAY", 5.0)
+    monkeypatch.setattr(engine, "STATUS_TIMEOUT", 5.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls, and says nothing
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         started = time.monotonic()
-        with pytest.raises(BeatwiseError, match=rf"ray\.address: no Ray cluster at '{address}' \(what answers there"):
+        with pytest.raises(BeatwiseError, match=rf"ray\.address: no Ray cluster at '{address}' \(the service there"):
             check_address(address)
     assert time.monotonic() - started < 30  # Ray itself waits for minutes
 

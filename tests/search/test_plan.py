@@ -172,7 +172,6 @@ def test_a_mistake_in_a_space_is_named_with_its_key(space: dict[str, Any], messa
             r"s\.scheduler: Unknown trial scheduler 'ahsa'\. Did you mean 'asha'\? Known: as",
         ),
         ({"scheduler": {"use": "asha", "asha": {"grace_epochs": 0}}}, r"s\.scheduler\.asha\.grace_epochs: .*got 0"),
-        ({"scheduler": {"use": "pbt", "pbt": {"quantile": 0.6}}}, r"s\.scheduler\.pbt\.quantile: .*0\.5; got 0\.6"),
         ({"metric": "f1"}, r"s\.metric: Input should be 'accuracy', .*'macro_f1'.*got 'f1'"),
         ({"trials": 0}, r"s\.trials: Input should be greater than or equal to 1; got 0"),
         ({"epochs": 0}, r"s\.epochs: Input should be greater than or equal to 1; got 0"),
@@ -193,9 +192,7 @@ def test_a_mistake_in_a_search_is_named_with_its_key_and_what_is_allowed(given: 
 
 def test_an_unknown_search_is_named_with_the_known_ones() -> None:
     parameters = {**GIVEN, "tune": {**GIVEN["tune"], "use": "quik"}}
-    with pytest.raises(
-        BeatwiseError, match=r"Unknown search 'quik'\. Did you mean 'quick'\? Known: .*population.*quick"
-    ):
+    with pytest.raises(BeatwiseError, match=r"Unknown search 'quik'\. Did you mean 'quick'\? Known: .*gru.*quick"):
         check_parameters(parameters)
 
 
@@ -215,36 +212,6 @@ def test_searches_that_are_not_chosen_are_checked_too() -> None:
 )
 def test_a_mistake_in_the_last_fit_is_named_with_its_key(refit: dict[str, Any], message: str) -> None:
     refused(message, refit=refit)
-
-
-@pytest.mark.parametrize(
-    ("space", "name"),
-    [
-        ({"model": {"use": {"choice": ["mlp"]}}, **LEARNING_RATE}, "model.use"),
-        ({"model": {"mlp": {"dropout": {"uniform": [0, 0.5]}}}, **LEARNING_RATE}, "model.mlp.dropout"),
-        ({"resample": {"use": {"choice": ["none", "smote"]}}}, "resample.use"),
-        ({"tensors": {"features": {"choice": [False, True]}}}, "tensors.features"),
-        # What a state of one of them holds has no meaning for another.
-        ({"train": {"optimizer": {"use": {"choice": ["sgd", "adamw"]}}}}, "train.optimizer.use"),
-        ({"train": {"average": {"use": {"choice": ["none", "ema"]}}}}, "train.average.use"),
-        ({"train": {"schedule": {"use": {"choice": ["cosine", "plateau"]}}}}, "train.schedule.use"),
-        ({"train": {"schedule": {"use": "plateau", "plateau": {"factor": {"uniform": [0.1, 0.5]}}}}}, "train.schedule"),
-    ],
-    ids=str,
-)
-def test_a_population_refuses_what_weights_depend_on(space: dict[str, Any], name: str) -> None:
-    refused(
-        rf"^tune\.s\.space: {name}.*: population-based training .*Take them out of", space, scheduler={"use": "pbt"}
-    )
-
-
-def test_a_population_may_change_the_training() -> None:
-    train = {
-        "learning_rate": {"loguniform": [1e-3, 1e-1]},
-        "optimizer": {"adamw": {"weight_decay": {"uniform": [0, 1]}}},
-        "augment": {"use": {"choice": [[], ["shift"]]}},
-    }
-    assert len(plan({"train": train}, scheduler={"use": "pbt"}).space.ranges) == 3
 
 
 # --- the grid

@@ -38,9 +38,9 @@ def beats(make_beats: MakeBeats) -> Examples:
             None,
             HERE,
             {},
-            "Searching 8 trials of at most 10 epochs. `kedro run --pipeline=train` does without a search.",
+            "Searching 8 trials of at most 10 epochs. `kedro run --pipeline=train` trains without a search.",
         ),
-        (6.0, HERE, {"max_minutes": 2.5}, "if none is stopped early, and no more than 2.5 min."),
+        (6.0, HERE, {"max_minutes": 2.5}, "if none is stopped early, at most 2.5 min."),
         # How fast a cluster is, it does not say.
         (6.0, RaySettings(address="auto"), {}, "Searching 8 trials of at most 10 epochs. `kedro run"),
     ],
@@ -58,7 +58,7 @@ def test_how_long_a_search_takes_is_said_beforehand(
     with caplog.at_level(logging.INFO):
         announce(plan(trials=8, epochs=10, **search), beats, settings)
     assert text in caplog.text
-    assert caplog.text.rstrip().endswith("does without a search.")
+    assert caplog.text.rstrip().endswith("trains without a search.")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_search_that_goes_on_begins_with_what_there_is(
             record(1, RATE, 0.9, 0.9),
             record(2, RATE, 0.8),
         )
-    assert "1 of 5 trials have ended already" in caplog.text
+    assert "1 of 5 trials have ended before" in caplog.text
     assert bar[0] == {"total": 5, "completed": 1, "best": "best macro recall 0.900, trial 1"}
     assert bar[-1] == {"completed": 3, "best": "best macro recall 0.900, trial 1"}
 

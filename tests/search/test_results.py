@@ -209,7 +209,7 @@ def test_the_score_of_a_trial_is_its_last_one_which_is_the_best_so_far(searched:
 
 def test_where_all_trials_failed_the_first_reason_is_told(searched: SearchPlan) -> None:
     failed = [record(n, MLP, status="failed", failure=f"reason {n}") for n in (4, 5)]
-    message = r"^No trial of the search s got through an epoch\. The first failed: reason 4$"
+    message = r"^No trial of the search s finished an epoch\. The first failed: reason 4$"
     with pytest.raises(BeatwiseError, match=message):
         best_trial(failed, searched)
     with pytest.raises(BeatwiseError, match=message):
@@ -217,7 +217,7 @@ def test_where_all_trials_failed_the_first_reason_is_told(searched: SearchPlan) 
 
 
 def test_where_no_trial_ran_an_epoch_it_is_told(searched: SearchPlan) -> None:
-    with pytest.raises(BeatwiseError, match=r"^No trial of the search s got through an epoch\.$"):
+    with pytest.raises(BeatwiseError, match=r"^No trial of the search s finished an epoch\.$"):
         best_trial([record(0, MLP, status="running")], searched)
 
 
@@ -235,7 +235,7 @@ IMPORTANT: dict[str, Any] = {
 
 
 def drawn(searched: SearchPlan, n: int, seed: int = 0) -> list[dict[str, Any]]:
-    from beatwise.search.population import draw
+    from beatwise.search.progress import draw
 
     random = np.random.default_rng(seed)
     return [searched.space.draw(lambda _, within: draw(within, random)) for _ in range(n)]
@@ -357,7 +357,7 @@ def check(found: Range, within: Range, values: Sequence[Any]) -> None:
     ids=str,
 )
 def test_a_narrowed_range_can_be_searched_whatever_the_best_trials_are(given: dict[str, list[Any]]) -> None:
-    from beatwise.search.population import draw
+    from beatwise.search.progress import draw
 
     random, within = np.random.default_rng(0), parse_range(given, "k")
     for _ in range(50):
@@ -410,7 +410,7 @@ def test_a_refined_search_is_narrowed_around_an_earlier_one(
     assert SearchPlan.from_plain(json.loads(json.dumps(found.plain()))) == found
     assert found.key([]) != wider.key([])
     assert "refined: train.batch_size from 1 … 199 to 8 … 18" in caplog.text
-    assert "refined: model.mlp.width is searched no more" in caplog.text
+    assert "refined: model.mlp.width is no longer searched" in caplog.text
 
 
 def test_a_search_refined_by_its_own_name_is_the_same_one_however_often_it_is_started(
@@ -470,13 +470,13 @@ def test_a_search_with_too_few_scores_cannot_be_refined(searched: SearchPlan, tm
     searches.begin("key", searched.plain())
     for number in range(6):
         searches.save("key", record(number, MLP, 0.5, status="finished" if number < BEST_AT_LEAST - 1 else "failed"))
-    message = r"^tune\.refine: the search s has 2 trials with a score, and a refined one takes 3\.$"
+    message = r"^tune\.refine: the search s has 2 trials with a score; a refined search needs 3\.$"
     with pytest.raises(BeatwiseError, match=message):
         refined(searched, "s", searches)
 
 
 def test_a_search_of_other_things_cannot_be_refined(searches: Searches) -> None:
     other = plan({"train": {"sampler_power": {"uniform": [0.0, 1.0]}}}, name="t")
-    message = r"^tune\.refine: nothing that the search s has searched is searched by t\.$"
+    message = r"^tune\.refine: the searches s and t have no hyper-parameter in common\.$"
     with pytest.raises(BeatwiseError, match=message):
         refined(other, "s", searches)

@@ -20,7 +20,7 @@ from beatwise.figures.search import best_so_far
 from beatwise.figures.style import PALETTE, to_png
 from beatwise.networks.zoo import list_models
 from beatwise.search.plan import SearchPlan
-from beatwise.search.population import draw
+from beatwise.search.progress import draw
 from beatwise.search.results import histories_table, space_table, trials_table
 from beatwise.search.space import label
 from beatwise.search.trials import TrialRecord

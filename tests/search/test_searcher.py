@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from beatwise.search.algorithms import ALGORITHMS
 from beatwise.search.searcher import SpaceSearcher
-from beatwise.search.trials import VALUES, TrialRecord
+from beatwise.search.trials import TrialRecord
 from tests.search.conftest import record, space_of
 
 FINISHED = SpaceSearcher.FINISHED
@@ -71,9 +71,7 @@ class Search:
 
     def result(self, config: Mapping[str, Any], epoch: int, score: float, *, over: bool = False) -> dict[str, Any]:
         """What a trial reports, flat."""
-        values = {VALUES + name: value for name, value in config["values"].items()}
-        told = {"epoch": epoch, "score": score, "seconds": 1.0, "over": over, "n_parameters": 7}
-        return {**told, **values}
+        return {"epoch": epoch, "score": score, "seconds": 1.0, "over": over, "n_parameters": 7}
 
     def run(self, score: Callable[[dict[str, Any]], float] = lambda values: 0.5) -> list[dict[str, Any]]:
         """Run all trials one after the other for an epoch; their values."""
@@ -263,8 +261,6 @@ def test_a_trial_that_ends_is_written_down_and_told_to_the_sampler(
     search = Search(SIZES, algorithm="tpe", n_trials=2)
     trial = search.next()
     assert trial is not None
-    if result and "epoch" in result:
-        result = {**result, **{VALUES + name: value for name, value in trial[1]["values"].items()}}
     search.searcher.on_trial_complete(trial[0], result, error)
     assert search.saved[-1].status == status
     assert search.saved[-1].values == trial[1]["values"]
@@ -286,14 +282,6 @@ def test_the_sampler_is_told_of_every_epoch_once_where_a_trial_began_anew() -> N
     assert told.intermediate_values == {1: 0.3, 2: 0.4}
     assert told.state == TrialState.PRUNED
     assert told.value == 0.4
-
-
-def test_values_that_were_changed_on_the_way_are_written_down() -> None:
-    search = Search(SIZES, n_trials=1)
-    trial = search.next()
-    assert trial is not None
-    search.searcher.on_trial_result(trial[0], search.result({"values": {"train.batch_size": 63}}, 1, 0.5))
-    assert search.saved[-1].values == {"train.batch_size": 63}
 
 
 # --- what the sampler learns

@@ -206,16 +206,13 @@ def stored(trial: Trial, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "plateau", "step"])
-@pytest.mark.parametrize("keep_settings", [False, True])
-def test_a_trial_that_is_taken_up_again_ends_with_the_same_numbers(
-    beats: Beats, tmp_path: Path, schedule: str, keep_settings: bool
-) -> None:
+def test_a_trial_that_is_taken_up_again_ends_with_the_same_numbers(beats: Beats, tmp_path: Path, schedule: str) -> None:
     configs = seeds(config(**RICH, schedule=choose(schedule), average=choose("ema")), 2)
     whole, first = Trial(configs, TensorCache(*beats)), Trial(configs, TensorCache(*beats))
     expected = numbers(run(whole))
     run(first, 2)
     second = Trial(configs, TensorCache(*beats))
-    second.set_state(stored(first, tmp_path), keep_settings=keep_settings)
+    second.set_state(stored(first, tmp_path))
     rest = run(second)
     pd.testing.assert_frame_equal(numbers(rest), expected[2:].reset_index(drop=True), check_exact=True)
     for ours, theirs in zip(second._trainings, whole._trainings, strict=True):
@@ -256,64 +253,6 @@ def test_a_trial_that_was_over_is_told_to_its_end(beats: Beats, tmp_path: Path) 
     second = Trial(seeds(given, 2), TensorCache(*beats))
     second.set_state(stored(whole, tmp_path), told=0)
     assert run(second) == [{**result, "trained": False} for result in expected]
-
-
-# --- settings of one trial with the weights of another
-
-
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "step", "exponential", "plateau"])
-def test_a_trial_that_goes_on_from_another_one_keeps_its_own_settings(
-    beats: Beats, tmp_path: Path, schedule: str
-) -> None:
-    how: dict[str, Any] = {"epochs": 6, "schedule": choose(schedule), "patience": None, "average": choose("ema")}
-    giver = config(learning_rate=0.01, optimizer=choose("adamw", weight_decay=0.1), **how)
-    taker = config(learning_rate=0.04, optimizer=choose("adamw", weight_decay=0.3), **how)
-    first = Trial([giver], TensorCache(*beats))
-    run(first, 3)
-    state = stored(first, tmp_path)
-    second = Trial([taker], TensorCache(*beats))
-    second.set_state(state, keep_settings=True)
-    ours, theirs = second._trainings[0], first._trainings[0]
-    assert same(ours.network.state_dict(), theirs.network.state_dict())
-    assert ours.schedule.rate() == pytest.approx(4 * theirs.schedule.rate())
-    assert [group["weight_decay"] for group in ours.optimizer.param_groups] == [0.3, 0.0]
-    # And so it stays: the rate is four times the other's as long as both go on alike.
-    for _ in range(3):
-        taken, given = second.step(), first.step()
-        assert taken["epoch"] == given["epoch"]
-        if schedule != "plateau":
-            assert taken["learning_rate"] == pytest.approx(4 * given["learning_rate"])
-    assert [group["weight_decay"] for group in ours.optimizer.param_groups] == [0.3, 0.0]
-
-
-def test_a_trial_goes_on_from_another_one_with_its_own_settings_after_it_was_taken_up_again(
-    beats: Beats, tmp_path: Path
-) -> None:
-    """As in population-based training, in which a process first takes up what it stored of the trial itself."""
-    how: dict[str, Any] = {"epochs": 6, "patience": None}
-    other = Trial([config(learning_rate=0.01, optimizer=choose("adamw", weight_decay=0.1), **how)], TensorCache(*beats))
-    before = Trial(
-        [config(learning_rate=0.02, optimizer=choose("adamw", weight_decay=0.2), **how)], TensorCache(*beats)
-    )
-    run(other, 3)
-    run(before, 3)
-    after = Trial([config(learning_rate=0.04, optimizer=choose("adamw", weight_decay=0.4), **how)], TensorCache(*beats))
-    after.set_state(stored(before, tmp_path), told=0)
-    after.set_state(stored(other, tmp_path), keep_settings=True)
-    (training,) = after._trainings
-    assert [group["weight_decay"] for group in training.optimizer.param_groups] == [0.4, 0.0]
-    assert training.schedule.rate() == pytest.approx(4 * other._trainings[0].schedule.rate())
-    assert after.step()["learning_rate"] == pytest.approx(4 * other.step()["learning_rate"])
-
-
-def test_without_keeping_them_the_settings_are_those_of_the_state(beats: Beats, tmp_path: Path) -> None:
-    first = Trial([config(optimizer=choose("adamw", weight_decay=0.1), learning_rate=0.01)], TensorCache(*beats))
-    first.step()
-    second = Trial([config(optimizer=choose("adamw", weight_decay=0.3), learning_rate=0.04)], TensorCache(*beats))
-    second.set_state(stored(first, tmp_path))
-    training = second._trainings[0]
-    assert training.optimizer.param_groups[0]["weight_decay"] == 0.1
-    assert training.schedule.rate() == first._trainings[0].schedule.rate()
 
 
 # --- tensors

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.search.trials import VALUES, Searches, TrialRecord
+from beatwise.search.trials import Searches, TrialRecord
 from tests.search.conftest import record
 
 PLAN = {"name": "s", "classes": ["N", "V"], "search": {"trials": 3}}
 
 
-def told(epoch: int, values: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def told(epoch: int, **more: Any) -> dict[str, Any]:
     """What a trial reports after an epoch, flat and with what Ray adds to it."""
     result = {
         "epoch": epoch,
@@ -32,7 +32,7 @@ def told(epoch: int, values: dict[str, Any] | None = None, **more: Any) -> dict[
         "time_total_s": 9.9,
         "config/resume": None,
     }
-    return {**result, **{VALUES + name: value for name, value in (values or {"a": 1}).items()}, **more}
+    return {**result, **more}
 
 
 # --- a record
@@ -79,21 +79,6 @@ def test_a_trial_that_begins_anew_overwrites_its_epochs() -> None:
     assert [(epoch["epoch"], epoch["score"]) for epoch in trial.epochs] == [(1, 0.7)]
     trial.add(told(2, score=0.8))
     assert [(epoch["epoch"], epoch["score"]) for epoch in trial.epochs] == [(1, 0.7), (2, 0.8)]
-
-
-def test_a_trial_that_goes_on_from_another_one_that_is_further_notes_each_epoch_once() -> None:
-    trial = TrialRecord(0, "k", {"a": 1})
-    for epoch in (1, 2, 5, 5):
-        trial.add(told(epoch))
-    assert [epoch["epoch"] for epoch in trial.epochs] == [1, 2, 5]
-    trial.add(told(4))
-    assert [epoch["epoch"] for epoch in trial.epochs] == [1, 2, 4]
-
-
-def test_values_are_those_that_the_trial_reports() -> None:
-    trial = TrialRecord(0, "k", {"a": 1, "b": [1]})
-    trial.add(told(1, {"a": 2, "b": [], "c": None}))
-    assert trial.values == {"a": 2, "b": [], "c": None}
 
 
 def test_a_failure_is_no_epoch() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,30 +9,27 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-from ray.tune.schedulers import pbt
 
 from beatwise.data.examples import Examples
 from beatwise.search import tuner
 from beatwise.search.algorithms import SCHEDULERS
 from beatwise.search.engine import started_ray
 from beatwise.search.plan import SearchPlan
-from beatwise.search.population import FACTORS
 from beatwise.search.settings import RaySettings
 from beatwise.search.trial import TensorCache, Trial
 from beatwise.search.trials import Searches, TrialRecord
-from beatwise.search.tuner import TrialTrainable, _EpochBudget, _Past, _remind, run_search
+from beatwise.search.tuner import EpochBudget, PastTrial, TrialTrainable, replay, run_search
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.fit import fit_tensors
 from beatwise.training.loop import Training, fit_model
-from beatwise.training.settings import Train
 from tests.search.conftest import plan, record
 from tests.training.conftest import MakeBeats
 
 HERE = RaySettings(cpus=2)
-CONSTANT = Train(epochs=20, batch_size=32, patience=None, schedule={"use": "constant"})
 Beats = tuple[Examples, Examples]
-Told = list[tuple[int, str, int]]
+Reported = list[tuple[int, str, int]]
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +50,16 @@ class Folders:
     def __init__(self, folder: Path, beats: Beats) -> None:
         self.searches, self.checkpoints = Searches(folder / "searches"), Checkpoints(folder / "checkpoints")
         self.folder, self.beats = folder, beats
-        self.told: Told = []
+        self.reported: Reported = []
         self.listener: Callable[[TrialRecord], None] = lambda trial: None
 
     def run(self, searched: SearchPlan, key: str = "k") -> list[TrialRecord]:
-        def told(trial: TrialRecord) -> None:
-            self.told.append((trial.number, trial.status, len(trial.epochs)))
+        def report(trial: TrialRecord) -> None:
+            self.reported.append((trial.number, trial.status, len(trial.epochs)))
             self.listener(trial)
 
         begun = self.searches.begin(key, searched.plain())
-        records = run_search(searched, key, begun, self.beats, self.searches, self.checkpoints, HERE, told)
+        records = run_search(searched, key, begun, self.beats, self.searches, self.checkpoints, HERE, report)
         stored = self.searches.begin(key, searched.plain())
         assert stored == records  # what is given back is what is stored
         return records
@@ -110,19 +106,19 @@ def test_a_search_is_run_and_gone_on_with(ray: Any, folders: Folders) -> None:
     for trial in records[:2]:
         assert trial.scores[-1] == fitted_score(searched, trial.values, folders.beats)
     # Whoever listens hears of each epoch, and of the end of each trial.
-    assert {number for number, status, _ in folders.told if status == "finished"} == {0, 1, 2, 3}
-    assert {(number, 1) for number in range(4)} <= {(number, n) for number, _, n in folders.told}
+    assert {number for number, status, _ in folders.reported if status == "finished"} == {0, 1, 2, 3}
+    assert {(number, 1) for number in range(4)} <= {(number, n) for number, _, n in folders.reported}
 
     # The same search again trains nothing.
-    folders.told.clear()
+    folders.reported.clear()
     assert folders.run(searched) == records
-    assert folders.told == []
+    assert folders.reported == []
 
     # One of more trials trains only the new ones.
     more = folders.run(plan(trials=6, epochs=3))
     assert more[:4] == records
     assert statuses(more[4:]) == ["finished"] * 2
-    assert {number for number, *_ in folders.told} == {4, 5}
+    assert {number for number, *_ in folders.reported} == {4, 5}
     assert len({trial.values["train.learning_rate"] for trial in more}) == 6
 
 
@@ -148,7 +144,7 @@ def test_a_trial_that_fails_says_why_and_the_others_go_on(ray: Any, folders: Fol
         else:
             assert trial.status in ("finished", "stopped")
             assert trial.failure is None
-    assert {(number, status) for number, status, _ in folders.told if status == "failed"} == {
+    assert {(number, status) for number, status, _ in folders.reported if status == "failed"} == {
         (trial.number, "failed") for trial in records if trial.status == "failed"
     }
 
@@ -190,27 +186,6 @@ def test_a_search_whose_time_is_over_leaves_trials_open_and_the_next_call_ends_t
         assert after.values == before.values
         assert after.epochs[: len(before.epochs)] == before.epochs
     assert folders.kept == []
-
-
-def test_what_ray_draws_itself_depends_on_the_seed_alone(
-    ray: Any, folders: Folders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[int] = []
-
-    class Drawing:
-        """In the place of Ray's tuner: draws as population-based training does, and trains nothing."""
-
-        def __init__(self, *_: Any, **__: Any) -> None:
-            pass
-
-        def fit(self) -> None:
-            drawn.append(pbt.random.choice(range(10**9)))
-
-    monkeypatch.setattr("ray.tune.Tuner", Drawing)
-    for seed in (1, 1, 2):
-        with pytest.raises(KeyboardInterrupt):
-            folders.run(plan(seed=seed))
-    assert drawn[0] == drawn[1] != drawn[2]
 
 
 RATES = [0.05, *(10.0**-n for n in range(3, 8))]
@@ -270,48 +245,6 @@ def test_every_scheduler_runs_through_and_goes_on(
         assert trial.scores[-1] == fitted_score(searched, trial.values, folders.beats)
 
 
-@pytest.mark.slow
-def test_a_population_is_trained_with_the_values_that_it_is_said_to_have(ray: Any, folders: Folders) -> None:
-    train = {
-        "learning_rate": {"loguniform": [1e-5, 1e-1]},
-        "optimizer": {"adamw": {"weight_decay": {"uniform": [0.0, 0.5]}}},
-        "augment": {"use": {"choice": [[], ["shift"]]}},
-        "schedule": {"use": "constant"},
-    }
-    pbt = {"use": "pbt", "pbt": {"every_epochs": 2, "quantile": 0.5, "resample_probability": 0.0}}
-    searched = plan({"train": train}, trials=4, epochs=8, scheduler=pbt, algorithm={"use": "random"})
-    rates: dict[int, list[float]] = {number: [] for number in range(4)}
-
-    def note(trial: TrialRecord) -> None:
-        if trial.epochs:
-            rate = trial.values["train.learning_rate"]
-            rates[trial.number].append(rate)
-            # The one that it was trained with in the epoch that ended last.
-            assert trial.epochs[-1]["learning_rate"] == pytest.approx(rate)
-
-    folders.listener = note
-    records = folders.run(searched)
-    assert statuses(records) == ["finished"] * 4
-    for trial in records:
-        numbers = [epoch["epoch"] for epoch in trial.epochs]
-        assert numbers == sorted(set(numbers))
-        assert numbers[-1] == 8
-        within = searched.space.ranges
-        assert set(trial.values) == set(within)
-        assert all(
-            v in within[n].given if within[n].kind == "choice" else within[n].nearest(v) == v
-            for n, v in trial.values.items()
-        )
-    changed = [number for number, seen in rates.items() if len(set(seen)) > 1]
-    assert changed
-    # A trial that went on from another one has its rate, a little more or less.
-    every = {rate for seen in rates.values() for rate in seen}
-    for number in changed:
-        for before, after in itertools.pairwise(rates[number]):
-            if before != after:
-                assert any(after == pytest.approx(factor * rate) for rate in every for factor in FACTORS)
-
-
 @pytest.fixture
 def kill_if(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[TrialRecord], bool]], list[int]]:
     """A function that says after which epochs the process of a trial is killed, as where memory is short."""
@@ -319,7 +252,7 @@ def kill_if(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[TrialRecord]
     def make(condition: Callable[[TrialRecord], bool]) -> list[int]:
         killed: list[int] = []
 
-        class Killer(tuner._Reporter):
+        class Killer(tuner.Reporter):
             def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
                 super().on_trial_result(iteration, trials, trial, result, **info)
                 record = self._records[trial.trial_id]
@@ -327,7 +260,7 @@ def kill_if(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[TrialRecord]
                     killed.append(record.number)
                     os.kill(result["pid"], signal.SIGKILL)
 
-        monkeypatch.setattr(tuner, "_Reporter", Killer)
+        monkeypatch.setattr(tuner, "Reporter", Killer)
         return killed
 
     return make
@@ -376,7 +309,7 @@ def test_a_search_that_is_interrupted_goes_on_where_it_was(
     searched = plan(trials=3, epochs=6)
     with pytest.raises(KeyboardInterrupt):
         folders.run(searched)
-    assert "of 3 trials have ended. The same command goes on with the rest." in caplog.text
+    assert "of 3 trials have ended. Repeat the command to resume." in caplog.text
     before = folders.searches.begin("k", searched.plain())
     assert any(trial.status == "running" and trial.epochs for trial in before)
     folders.listener = lambda trial: None
@@ -400,12 +333,12 @@ def test_no_search_is_one_trial_in_this_process(folders: Folders, monkeypatch: p
     (only,) = folders.run(searched)
     assert (only.status, only.values, len(only.epochs)) == ("finished", {"train.learning_rate": 1e-4}, 3)
     assert only.scores[-1] == fitted_score(searched, only.values, folders.beats)
-    assert folders.told == [(0, "finished", 3)]
+    assert folders.reported == [(0, "finished", 3)]
     assert folders.run(searched) == [only]
 
 
 def scheduler(use: str, **options: Any) -> Any:
-    made = SCHEDULERS[use](epochs=9, space=None, seed=0, **options)
+    made = SCHEDULERS[use](epochs=9, **options)
     made.set_search_properties("score", "max")
     return made
 
@@ -417,13 +350,13 @@ def test_a_scheduler_measures_a_trial_against_those_that_ran_before(
 ) -> None:
     before = [record(number, {}, 0.4, 0.5, 0.6) for number in range(4)]
     made = scheduler(use, **options)
-    _remind(made, [*before, record(5, {}, status="failed", failure="no"), record(6, {}, 0.99, status="running")])
+    replay(made, [*before, record(5, {}, status="failed", failure="no"), record(6, {}, 0.99, status="running")])
     assert said_of("new", made, score) == decision
 
 
 def said_of(name: str, made: Any, score: float) -> str:
     """What a scheduler says of a new trial after two epochs, or earlier if it stops it."""
-    trial, controller = _Past(name), SimpleNamespace(get_live_trials=list)
+    trial, controller = PastTrial(name), SimpleNamespace(get_live_trials=list)
     made.on_trial_add(controller, trial)
     for epoch in (1, 2):
         said: str = made.on_trial_result(controller, trial, {"score": score, "training_iteration": epoch})
@@ -436,19 +369,19 @@ def said_of(name: str, made: Any, score: float) -> str:
 def test_a_trial_that_fails_without_a_score_does_not_disturb_a_scheduler(use: str) -> None:
     made, controller = scheduler(use), SimpleNamespace(get_live_trials=list)
     for name in ("a", "b", "c", "d"):
-        failed = _Past(name)
+        failed = PastTrial(name)
         made.on_trial_add(controller, failed)
-        made.on_trial_complete(controller, failed, {"failure": "too wide", "training_iteration": 1, "done": True})
+        made.on_trial_complete(controller, failed, {"score": np.nan, "training_iteration": 1})
     assert [said_of(name, made, 0.5) for name in ("e", "f", "g")] == ["CONTINUE"] * 3
 
 
 def test_a_budget_counts_what_is_trained() -> None:
-    budget = _EpochBudget(2)
+    budget = EpochBudget(2)
     told: list[dict[str, Any]] = [{"trained": False}, {"trained": True}, {"failure": "too wide"}, {"trained": False}]
     assert [(budget("a", result), budget.stop_all()) for result in told] == [(False, False)] * 4
     assert not budget("b", {"trained": True})
     assert budget.stop_all()
-    assert not _EpochBudget(float("inf")).stop_all()
+    assert not EpochBudget(float("inf")).stop_all()
 
 
 # --- one trial as a process of Ray's runs it
@@ -488,12 +421,6 @@ def steps(made: TrialTrainable, n: int = 99) -> list[dict[str, Any]]:
 
 
 RATE = {"train.learning_rate": 0.02}
-DECAY: dict[str, Any] = {
-    "train": {
-        "learning_rate": {"loguniform": [1e-4, 1e-1]},
-        "optimizer": {"adamw": {"weight_decay": {"uniform": [0.0, 1.0]}}},
-    }
-}
 
 
 def test_a_process_reports_a_trial_epoch_by_epoch(process: Made, folders: Folders) -> None:
@@ -511,10 +438,10 @@ def test_a_process_runs_one_trial_after_the_other_and_keeps_the_tensors(process:
     searched = plan(epochs=2)
     first = process(searched, RATE)
     steps(first)
-    tensors = first._tensors
+    tensors = first.tensors
     first._trial_info = SimpleNamespace(trial_id="b")
     assert first.reset_config({"values": {"train.learning_rate": 0.05}, "resume": None})
-    assert first._tensors is tensors
+    assert first.tensors is tensors
     second = process(searched, {"train.learning_rate": 0.05}, "c")
     assert steps(first) == steps(second)
 
@@ -523,6 +450,7 @@ def test_a_trial_that_cannot_begin_says_why_and_is_over(process: Made) -> None:
     made = process(plan(WRONG), {"model.transformer1d.heads": 3, "train.augment.use": []})
     (result,) = steps(made)
     assert result.pop("failure").startswith("model.transformer1d.heads: 3 heads of attention cannot share a width of 8")
+    assert np.isnan(result.pop("score"))
     assert result == {"done": True}
     # The process itself is well.
     assert made.reset_config({"values": {"model.transformer1d.heads": 2, "train.augment.use": []}, "resume": None})
@@ -542,7 +470,9 @@ def test_a_trial_that_fails_on_its_way_says_why_and_is_over(process: Made, monke
         raise RuntimeError("out of memory\nat some place")
 
     monkeypatch.setattr(Training, "train_epoch", fail)
-    assert steps(made) == [{"failure": "RuntimeError: out of memory", "done": True}]
+    (result,) = steps(made)
+    assert np.isnan(result.pop("score"))
+    assert result == {"failure": "RuntimeError: out of memory", "done": True}
 
 
 def test_a_trial_goes_on_from_the_checkpoint_that_it_is_told(process: Made, folders: Folders) -> None:
@@ -569,28 +499,6 @@ def test_a_machine_without_the_project_s_folder_keeps_no_checkpoints(folders: Fo
     made.setup({"values": RATE, "resume": None}, plan(epochs=2), folders.beats, elsewhere)
     assert len(steps(made)) == 2
     assert not (tmp_path / "not").exists()
-
-
-def test_a_trial_that_is_handed_the_state_of_another_one_goes_on_with_its_own_values(
-    process: Made, tmp_path: Path
-) -> None:
-    """As in population-based training: of the worse trial only its name is left."""
-    searched = plan({**DECAY, "model": {"use": "mlp", "mlp": {}}}, epochs=6, base={"train": CONSTANT})
-    good = process(searched, {"train.learning_rate": 0.01, "train.optimizer.adamw.weight_decay": 0.1}, "good")
-    steps(good, 4)
-    good.save_checkpoint(str(tmp_path))
-    bad = process(searched, {"train.learning_rate": 0.05, "train.optimizer.adamw.weight_decay": 0.9}, "bad")
-    steps(bad, 2)
-    new = {"train.learning_rate": 0.008, "train.optimizer.adamw.weight_decay": 0.12}
-    bad.reset_config({"values": new, "resume": None})
-    bad.load_checkpoint(str(tmp_path))
-    result = bad.step()
-    assert (result["epoch"], result["trained"]) == (5, True)
-    assert result["learning_rate"] == pytest.approx(0.008)
-    assert bad._trial is not None
-    (training,) = bad._trial._trainings
-    assert training.optimizer.param_groups[0]["weight_decay"] == 0.12
-    assert [row["epoch"] for row in training.rows] == [1, 2, 3, 4, 5]
 
 
 def test_a_trial_that_is_set_aside_goes_on_to_the_same_numbers(process: Made, tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
-"""Search algorithms and schedulers by name: Optuna's samplers and Ray Tune's schedulers, with the options that matter.
+"""Search algorithms and trial schedulers by name: samplers of Optuna and schedulers of Ray Tune.
 
-An algorithm says which values the next trial gets, a scheduler which trials are stopped early.
+An algorithm draws the values of the next trial. A scheduler decides which trials are stopped early.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,17 +15,17 @@ from beatwise.core.registry import Registry
 AtLeastOne = Annotated[int, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
 
-# Each makes an Optuna sampler, but for the grid, of which only the points are taken, and for none at all.
+# An entry returns a sampler of Optuna; `none` and `grid` return None, because their values are known in advance.
 ALGORITHMS: Registry[Callable[..., Any]] = Registry("search algorithm", supplied=["seed"])
-# Each makes a scheduler of Ray Tune for trials of at most so many epochs.
-SCHEDULERS: Registry[Callable[..., Any]] = Registry("trial scheduler", supplied=["epochs", "space", "seed"])
+# An entry returns a scheduler of Ray Tune for trials of at most `epochs` epochs.
+SCHEDULERS: Registry[Callable[..., Any]] = Registry("trial scheduler", supplied=["epochs"])
 
 
 @ALGORITHMS.register("none")
 def no_search(*, seed: int) -> None:
     """No search: one trial with the first value of every range, in this process and without Ray.
 
-    For tests of the whole flow.
+    It is meant for tests of the whole flow.
 
     Args:
         seed: Not used.
@@ -35,20 +34,20 @@ def no_search(*, seed: int) -> None:
 
 @ALGORITHMS.register("grid")
 def grid(*, seed: int, points: AtLeastTwo = 3) -> None:
-    """Every combination; of a range that is no choice, so many values from end to end.
+    """Every combination of the values of all choices and of evenly spaced values of all other ranges.
 
     Args:
         seed: Not used.
-        points: Values of each range.
+        points: Number of values of each range that is not a choice.
     """
 
 
 @ALGORITHMS.register("random")
 def random(*, seed: int) -> Any:
-    """Values drawn independently (Bergstra & Bengio, JMLR 13, 2012).
+    """Independent random values (Bergstra & Bengio, JMLR 13, 2012).
 
     Args:
-        seed: Seed.
+        seed: Random seed.
     """
     from optuna.samplers import RandomSampler
 
@@ -62,9 +61,9 @@ def tpe(*, seed: int, startup_trials: AtLeastOne = 10, multivariate: bool = True
     Bergstra et al., NeurIPS 2011; Watanabe, arXiv:2304.11127.
 
     Args:
-        seed: Seed.
-        startup_trials: Trials with independent values at the beginning.
-        multivariate: Whether values are drawn together, of the hyper-parameters that occur together.
+        seed: Random seed.
+        startup_trials: Number of trials with independent random values at the start.
+        multivariate: Whether the hyper-parameters that occur together are drawn jointly.
     """
     import warnings
 
@@ -77,20 +76,18 @@ def tpe(*, seed: int, startup_trials: AtLeastOne = 10, multivariate: bool = True
             n_startup_trials=startup_trials,
             multivariate=multivariate,
             group=multivariate,
-            # Trials that run side by side would otherwise be drawn from the same place.
+            # Without it, trials that run side by side would be drawn from the same place.
             constant_liar=True,
             seed=seed,
         )
 
 
 @SCHEDULERS.register("none")
-def none(*, epochs: int, space: Any, seed: int) -> Any:
+def none(*, epochs: int) -> Any:
     """Every trial runs to its end.
 
     Args:
         epochs: Not used.
-        space: Not used.
-        seed: Not used.
     """
     from ray.tune.schedulers import FIFOScheduler
 
@@ -98,15 +95,13 @@ def none(*, epochs: int, space: Any, seed: int) -> Any:
 
 
 @SCHEDULERS.register("asha")
-def asha(*, epochs: int, space: Any, seed: int, grace_epochs: AtLeastOne = 1, reduction_factor: AtLeastTwo = 3) -> Any:
-    """Asynchronous successive halving (Li et al., MLSys 2020): at each rung only the best go on.
+def asha(*, epochs: int, grace_epochs: AtLeastOne = 1, reduction_factor: AtLeastTwo = 3) -> Any:
+    """Asynchronous successive halving (Li et al., MLSys 2020): only the best trials continue beyond each rung.
 
     Args:
-        epochs: Epochs of a trial, at most.
-        space: Not used.
-        seed: Not used.
-        grace_epochs: Epochs that every trial runs.
-        reduction_factor: One in so many goes on, so many times as far.
+        epochs: Largest number of epochs of a trial.
+        grace_epochs: Number of epochs that every trial runs.
+        reduction_factor: One in this many trials continues, this many times as far.
     """
     from ray.tune.schedulers import ASHAScheduler
 
@@ -114,14 +109,12 @@ def asha(*, epochs: int, space: Any, seed: int, grace_epochs: AtLeastOne = 1, re
 
 
 @SCHEDULERS.register("hyperband")
-def hyperband(*, epochs: int, space: Any, seed: int, reduction_factor: AtLeastTwo = 3) -> Any:
+def hyperband(*, epochs: int, reduction_factor: AtLeastTwo = 3) -> Any:
     """HyperBand (Li et al., JMLR 18, 2018): brackets that trade the number of trials for their length.
 
     Args:
-        epochs: Epochs of a trial, at most.
-        space: Not used.
-        seed: Not used.
-        reduction_factor: One in so many goes on, so many times as far.
+        epochs: Largest number of epochs of a trial.
+        reduction_factor: One in this many trials continues, this many times as far.
     """
     from ray.tune.schedulers import HyperBandScheduler
 
@@ -129,71 +122,20 @@ def hyperband(*, epochs: int, space: Any, seed: int, reduction_factor: AtLeastTw
 
 
 @SCHEDULERS.register("median")
-def median(*, epochs: int, space: Any, seed: int, grace_epochs: AtLeastOne = 1, min_trials: AtLeastOne = 3) -> Any:
-    """A trial stops whose best is below the median of the others' means (Golovin et al., KDD 2017).
+def median(*, epochs: int, grace_epochs: AtLeastOne = 1, min_trials: AtLeastOne = 3) -> Any:
+    """A trial stops if its best score is worse than the median of the other trials' means (Golovin et al., KDD 2017).
 
     Args:
         epochs: Not used.
-        space: Not used.
-        seed: Not used.
-        grace_epochs: Epochs that every trial runs.
-        min_trials: Trials that must have come as far before one is stopped.
+        grace_epochs: Number of epochs that every trial runs.
+        min_trials: Number of other trials that must have reached the epoch before a trial is stopped.
     """
     from ray.tune.schedulers import MedianStoppingRule
 
-    class Rule(MedianStoppingRule):
-        """Ray's rule takes it for granted that a trial has a score when it ends; one that failed has none."""
-
-        def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-            if self.metric in result:
-                super().on_trial_complete(tune_controller, trial, result)
-
-    return Rule(
+    return MedianStoppingRule(
         time_attr="training_iteration",
         grace_period=grace_epochs,
         min_samples_required=min_trials,
-        # Trials are never set aside for others.
+        # Trials are never paused in favour of others.
         min_time_slice=10**9,
-    )
-
-
-@SCHEDULERS.register("pbt")
-def pbt(
-    *,
-    epochs: int,
-    space: Any,
-    seed: int,
-    every_epochs: AtLeastOne = 2,
-    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25,
-    resample_probability: Annotated[float, Field(ge=0, le=1)] = 0.25,
-) -> Any:
-    """Population-based training (Jaderberg et al., arXiv:1711.09846): the worst go on from the best, slightly changed.
-
-    All trials run side by side as one population. What is changed can be searched only where the weights fit
-    afterwards: the training, not the model, the resampling or the tensors.
-
-    Args:
-        epochs: Not used.
-        space: The ``Space``.
-        seed: Seed of the changes.
-        every_epochs: Epochs between two changes.
-        quantile: Share of the population that is replaced, and that is copied.
-        resample_probability: How often a value is drawn anew instead of moved.
-    """
-    from ray.tune.schedulers import PopulationBasedTraining
-
-    from beatwise.search.population import Mutation
-
-    class Population(PopulationBasedTraining):
-        """Ray's own refuses trials from a searcher, although nothing in it asks where they come from."""
-
-        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-            super().on_trial_add(SimpleNamespace(search_alg=None), trial)
-
-    return Population(
-        time_attr="training_iteration",
-        perturbation_interval=every_epochs,
-        quantile_fraction=quantile,
-        # Ray's own moves leave the ranges.
-        custom_explore_fn=Mutation(space, resample_probability, seed),
     )

@@ -1,4 +1,4 @@
-"""Jobs run side by side by Ray: on this machine, or on a cluster by its address."""
+"""Jobs run in parallel by Ray, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from beatwise.search.settings import RaySettings
 
 log = logging.getLogger(__name__)
 
-# How long a machine may take to take a call, and its cluster to answer (s): a second as a rule, half a minute where the
-# machine is busy. Ray itself goes on asking for minutes.
-PATIENCE: Final = 5.0
-PATIENCE_OF_RAY = 60.0
+# Time limits (s) for the connection to a machine and for the answer of its cluster. An answer takes a second, and half
+# a minute on a busy machine. Ray itself retries for minutes.
+CONNECT_TIMEOUT: Final = 5.0
+STATUS_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that did not come to its end.
+    """A failed job.
 
     Attributes:
-        reason: Why, in one line.
+        reason: The reason, in one line.
     """
 
     reason: str
@@ -36,16 +36,16 @@ class Failure:
 
 @contextmanager
 def started_ray(settings: RaySettings) -> Iterator[Any]:
-    """Ray, started for this block unless it is running already.
+    """Start Ray for this block, unless it runs.
 
     Args:
-        settings: Where it runs.
+        settings: Settings of Ray.
 
     Yields:
         The module ``ray``.
 
     Raises:
-        BeatwiseError: If there is no cluster at the address, or no GPU where each job is to have a share of one.
+        BeatwiseError: If there is no cluster at the address, or if jobs need a GPU and Ray finds none.
     """
     import ray
 
@@ -53,7 +53,7 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
         yield ray
         return
     if settings.address is None:
-        # Without an address Ray would join any cluster that it finds on this machine.
+        # With no address at all, Ray would join any cluster that runs on this machine.
         ray.init(
             address="local",
             num_cpus=settings.cpus,
@@ -62,7 +62,7 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
             logging_level=logging.ERROR,
         )
     else:
-        # How many cores a cluster has is for the cluster to say.
+        # The number of cores is a setting of the cluster.
         _join(ray, settings.address)
     try:
         if settings.gpus_per_fit > ray.cluster_resources().get("GPU", 0):
@@ -76,25 +76,25 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
 
 
 def check_address(address: str) -> None:
-    """Ask the Ray cluster at an address whether it is there.
+    """Check that a Ray cluster answers at an address.
 
     Args:
-        address: ``host:port``, ``ray://host:port``, or ``auto`` for one that runs on this machine.
+        address: ``host:port``, ``ray://host:port``, or ``auto`` for a cluster on this machine.
 
     Raises:
-        BeatwiseError: If nothing answers there, or what answers is no Ray that lets us in.
+        BeatwiseError: If nothing answers, or if it is no Ray cluster, or if it denies access.
     """
     try:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if host and port.isdecimal():
-            socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
         if not address.startswith("ray://"):
-            # A process of its own, because Ray's calls cannot be given up: at what is no Ray they hang.
+            # A separate process, because calls of Ray to another service hang and cannot be cancelled.
             where = [] if address == "auto" else ["--address", address]
             command = [sys.executable, "-m", "ray.scripts.scripts", "status", *where]
-            subprocess.run(command, timeout=PATIENCE_OF_RAY, check=True, capture_output=True, text=True)
+            subprocess.run(command, timeout=STATUS_TIMEOUT, check=True, capture_output=True, text=True)
     except subprocess.TimeoutExpired:
-        raise _no_cluster(address, f"what answers there does not answer as Ray within {PATIENCE_OF_RAY:g} s") from None
+        raise _no_cluster(address, f"the service there does not answer as Ray within {STATUS_TIMEOUT:g} s") from None
     except subprocess.CalledProcessError as error:
         raise _no_cluster(address, (error.stderr.strip().splitlines() or ["no answer"])[-1]) from error
     except (OSError, OverflowError, ValueError) as error:
@@ -104,8 +104,8 @@ def check_address(address: str) -> None:
 def _no_cluster(address: str, reason: str) -> BeatwiseError:
     return BeatwiseError(
         f"ray.address: no Ray cluster at {address!r} ({reason}). Start one with `ray start --head`, which prints its "
-        "address; or leave ray.address out to train on this machine. A cluster that asks for a token, as Ray's do "
-        "unless told otherwise, lets in who sets RAY_AUTH_MODE=token and has the head's ~/.ray/auth_token."
+        "address; or leave ray.address out to train on this machine. For a cluster that asks for a token, Ray's "
+        "default, set RAY_AUTH_MODE=token and copy ~/.ray/auth_token from its head."
     )
 
 
@@ -120,16 +120,16 @@ def _join(ray: Any, address: str) -> None:
 def run_jobs(
     function: Callable[[Any, Any], Any], jobs: Mapping[str, Any], shared: Any, settings: RaySettings
 ) -> Generator[tuple[str, Any]]:
-    """Call a function once a job, each on one thread, as many at once as there are cores.
+    """Call a function once a job, each on one thread, with one job per core at a time.
 
     Args:
-        function: Takes a job and the shared data; found by its name on every machine.
+        function: Takes a job and the shared data. Machines import it by its name.
         jobs: Jobs by key.
-        shared: Sent to each machine once.
-        settings: Where Ray runs.
+        shared: Data that is sent to each machine once.
+        settings: Settings of Ray.
 
     Yields:
-        Key and result of each job as it ends; a :class:`Failure` in the result's place where it failed.
+        Key and result of each job at its end; the result of a failed job is a :class:`Failure`.
     """
     if not jobs:
         return
@@ -142,7 +142,7 @@ def run_jobs(
                 (done,), _ = ray.wait(list(running), num_returns=1)
                 yield running.pop(done), _outcome(ray, done)
         finally:
-            # Whoever asked has stopped listening; a Ray that was running before would go on with them.
+            # The caller has stopped; a Ray that outlives this block would run the remaining jobs.
             for left in running:
                 ray.cancel(left, force=True)
 
@@ -157,15 +157,15 @@ def _outcome(ray: Any, done: Any) -> Any:
 
 
 def one_thread() -> None:
-    """Set up a process of Ray's: one thread, and no GPU but those that it was given."""
+    """Set up a worker of Ray: one thread, and only the GPUs that Ray assigned."""
     import ray
 
     if not ray.get_gpu_ids():
-        # Ray hides only GPUs that others were given: without a share of one, all jobs would be on the first together.
+        # Ray leaves all GPUs visible to a worker without a share, so all such jobs would run on the first.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
 
-    # Two one-thread trainings side by side get more done than one with two threads, and never wait for each other.
+    # Two trainings with one thread each are faster than one with two threads, and never wait for each other.
     torch.set_num_threads(1)
 
 
@@ -174,13 +174,13 @@ def _on_one_thread(function: Callable[[Any, Any], Any], job: Any, data: Any) -> 
     try:
         return function(job, data)
     except Exception as error:
-        # Told in words, because not every error can be sent to another process. The rest stands in Ray's own logs.
+        # The message only, because not every error can be pickled. The traceback is in the logs of Ray.
         log.exception("A job failed")
         return Failure(one_line(error))
 
 
 def one_line(error: BaseException) -> str:
-    """What went wrong, in one line."""
+    """The message of an error, in one line."""
     first = (str(error).strip().splitlines() or [""])[0]
-    # Our own messages stand for themselves.
+    # Messages of the project need no name of an exception.
     return first if isinstance(error, BeatwiseError) else f"{type(error).__name__}: {first}"

@@ -14,7 +14,6 @@ from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.base import SelfFitting
 from beatwise.networks.settings import Model
 from beatwise.networks.zoo import MODELS
-from beatwise.search.population import refuse_unsuitable
 from beatwise.search.settings import Search, Tune
 from beatwise.search.space import Space, with_model_spaces
 from beatwise.tasks.registry import METRICS
@@ -159,8 +158,6 @@ def plan_search(
     for name, changes in plan.space.examples():
         plan._config(changes, seed, f"{key}.space.{name}")
     plan.refit(plan.space.draw(lambda _, within: within.ends()[0]))
-    if search.scheduler.use == "pbt":
-        refuse_unsuitable(plan.space, f"{key}.space")
     if search.algorithm.use == "grid":
         points = search.algorithm.options["points"]
         n = math.prod(len(within.points(points)) for within in plan.space.ranges.values())

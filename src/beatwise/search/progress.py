@@ -1,4 +1,4 @@
-"""What a search shows on the screen."""
+"""Messages and progress bar of a search."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample
 from beatwise.search.plan import SearchPlan
-from beatwise.search.population import draw
 from beatwise.search.results import ranked
 from beatwise.search.settings import RaySettings
+from beatwise.search.space import Range
 from beatwise.search.trial import TensorCache
 from beatwise.search.trials import TrialRecord
 from beatwise.tasks.registry import METRICS
@@ -27,18 +27,18 @@ from beatwise.training.settings import FitConfig
 
 log = logging.getLogger(__name__)
 
-# What the pace of a search is estimated from: so many trials, and so many batches of each.
+# The pace of a search is estimated from this many trials, and this many batches of each.
 SAMPLED: Final = 4
 BATCHES: Final = 4
 
 
 def announce(plan: SearchPlan, train_beats: Examples, settings: RaySettings) -> None:
-    """Say how much is going to be computed, and how to do without it.
+    """Log the size of a search and its expected duration.
 
     Args:
-        plan: What is searched.
-        train_beats: Beats table of the training part.
-        settings: Where Ray runs.
+        plan: The search.
+        train_beats: The training part.
+        settings: Settings of Ray.
     """
     search = plan.search
     if plan.n_trials < len(plan.grid):
@@ -51,47 +51,63 @@ def announce(plan: SearchPlan, train_beats: Examples, settings: RaySettings) -> 
         minutes = plan.n_trials * search.epochs * search.seeds * pace / at_once / 60
         text += f", {at_once} at once: {_duration(minutes)} if none is stopped early"
     if search.max_minutes is not None:
-        text += f", and no more than {search.max_minutes:g} min"
-    log.info("%s. `kedro run --pipeline=train` does without a search.", text)
+        text += f", at most {search.max_minutes:g} min"
+    log.info("%s. `kedro run --pipeline=train` trains without a search.", text)
 
 
 def seconds_per_epoch(plan: SearchPlan, train_beats: Examples) -> float | None:
-    """About how long an epoch takes on one thread (s): a few batches of a few trials, drawn by chance.
+    """Estimate the duration of an epoch on one thread (s) from a few batches of a few random trials.
 
     Args:
-        plan: What is searched.
-        train_beats: Beats table of the training part.
+        plan: The search.
+        train_beats: The training part.
 
     Returns:
-        The mean of the trials that can be trained; None where none of them can.
+        The mean over the trials that can be trained; None if none can.
     """
     random, threads = np.random.default_rng(plan.seed), torch.get_num_threads()
     paces = []
     torch.set_num_threads(1)
     try:
         for _ in range(SAMPLED):
-            values = plan.space.draw(lambda _, within: draw(within, random))
+            values = plan.space.draw(lambda _, range: draw(range, random))
             try:
                 paces.append(_pace(plan.configs(values)[0], train_beats))
             except Exception as error:
-                # In the search itself a trial that fails is one trial less.
+                # A trial that fails does not end a search either.
                 log.debug("%s: %s", values, error)
     finally:
         torch.set_num_threads(threads)
     return sum(paces) / len(paces) if paces else None
 
 
+def draw(range: Range, random: np.random.Generator) -> Any:
+    """Draw one value of a range.
+
+    Args:
+        range: A range of a search space.
+        random: The random generator.
+    """
+    if range.kind == "choice":
+        return range.given[random.integers(len(range.given))]
+    # Half a step beyond each end, so that the ends are as frequent as any other rounded value.
+    step = range.given[2] if range.kind == "quniform" else float(range.is_integer)
+    low, high = range.low - step / 2, range.high + step / 2
+    drawn = np.exp(random.uniform(np.log(low), np.log(high))) if range.is_log else random.uniform(low, high)
+    return range.nearest(float(drawn))
+
+
 def _pace(config: FitConfig, train_beats: Examples) -> float:
-    """How long an epoch of one trial takes (s)."""
-    how = config.train
-    wanted = len(train_beats) if how.steps_per_epoch is None else how.steps_per_epoch * how.batch_size
+    """Measure the duration of an epoch of one trial (s)."""
+    settings = config.train
+    wanted = len(train_beats) if settings.steps_per_epoch is None else settings.steps_per_epoch * settings.batch_size
     rows = np.random.default_rng(config.seed).permutation(len(train_beats))
-    few = train_beats.take(rows[: min(how.batch_size * BATCHES, len(train_beats))])
-    once = how.model_copy(update={"steps_per_epoch": None})
+    few = train_beats.take(rows[: min(settings.batch_size * BATCHES, len(train_beats))])
+    once = settings.model_copy(update={"steps_per_epoch": None})
     plain = config.model_copy(update={"resample": Resample(use="none"), "train": once})
     with torch.random.fork_rng():
         training = new_training(*TensorCache(few, few).get(plain), plain)
-        # The first batches prepare kernels.
+        # The first epoch is not timed: it prepares kernels.
         training.train_epoch()
         started = time.perf_counter()
         training.train_epoch()
@@ -106,18 +122,18 @@ def _duration(minutes: float) -> str:
 
 @contextmanager
 def shown(plan: SearchPlan, begun: Sequence[TrialRecord]) -> Iterator[Callable[[TrialRecord], None]]:
-    """A bar of the trials that have ended, and a line for each as it ends.
+    """Show a progress bar of finished trials, and log a line at the end of each.
 
     Args:
-        plan: What is searched.
-        begun: Trials that have begun already.
+        plan: The search.
+        begun: Trials of earlier calls.
 
     Yields:
-        A function to call with each trial that has trained an epoch or has ended.
+        A function to call with a trial after each of its epochs and at its end.
     """
     ended = {record.number for record in begun if record.status != "running"}
     if ended:
-        log.info("%d of %d trials have ended already", len(ended), plan.n_trials)
+        log.info("%d of %d trials have ended before", len(ended), plan.n_trials)
     metric = METRICS[plan.search.metric].label
     known = {record.number: record for record in begun}
 
@@ -129,14 +145,14 @@ def shown(plan: SearchPlan, begun: Sequence[TrialRecord]) -> Iterator[Callable[[
     with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[best]}")) as bar:
         task = bar.add_task("trials", total=plan.n_trials, completed=len(ended), best=best())
 
-        def tell(record: TrialRecord) -> None:
+        def report(record: TrialRecord) -> None:
             known[record.number] = record
             if record.status != "running" and record.number not in ended:
                 ended.add(record.number)
                 log.info("%s", _ending(record, metric))
             bar.update(task, completed=len(ended), best=best())
 
-        yield tell
+        yield report
 
 
 def _ending(record: TrialRecord, metric: str) -> str:
@@ -145,5 +161,5 @@ def _ending(record: TrialRecord, metric: str) -> str:
     n = len(record.epochs)
     if n == 0:
         return f"trial {record.number}: {record.status} before its first epoch"
-    how = f"{metric} {record.scores[-1]:.3f}, {record.status} after {n} epoch{'s' if n > 1 else ''}"
-    return f"trial {record.number}: {how}, {record.seconds:.0f} s"
+    outcome = f"{metric} {record.scores[-1]:.3f}, {record.status} after {n} epoch{'s' if n > 1 else ''}"
+    return f"trial {record.number}: {outcome}, {record.seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""What Ray Tune asks for the values of the next trial: Optuna's samplers over a space with conditions."""
+"""The searcher that Ray Tune asks for trials: samplers of Optuna over a space with conditions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed
 
 
 class SpaceSearcher(Searcher):
-    """Hands out the trials of one search: first those that were cut off, then new ones until there are enough."""
+    """Supplies the trials of one search: first the interrupted ones, then new ones up to the number of trials."""
 
     def __init__(
         self,
@@ -31,16 +31,16 @@ class SpaceSearcher(Searcher):
         larger_is_better: bool,
         save: Callable[[TrialRecord], None],
     ) -> None:
-        """Take up what is known.
+        """Load the trials of earlier calls.
 
         Args:
-            space: What is searched.
-            sampler: Draws new values.
-            grid: In place of a sampler: the values of all trials.
-            records: Trials of this search that have begun already.
-            n_trials: Trials in all.
-            larger_is_better: Whether the score is to be large.
-            save: Called with each trial that has changed.
+            space: The search space.
+            sampler: Draws values; None for a grid.
+            grid: The values of all trials; empty with a sampler.
+            records: Trials of earlier calls.
+            n_trials: Number of trials of the search.
+            larger_is_better: Whether a larger score is better.
+            save: Called with each changed trial.
         """
         super().__init__(metric="score", mode="max" if larger_is_better else "min")
         self._space, self._grid, self._n_trials = space, grid, n_trials
@@ -49,63 +49,63 @@ class SpaceSearcher(Searcher):
         self._begun, self._save = len(records), save
         self._ended = [record for record in records if record.status != "running"]
         for record in self._ended:
-            self._take_up(record)
+            self._add_trial(record)
         self._asked: dict[str, optuna.Trial] = {}
-        # What each trial of Ray's is in this search.
+        # Records by the ID of Ray's trial.
         self.records: dict[str, TrialRecord] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Values of the next trial, as Ray asks for them."""
+        """Return the values of the next trial to Ray."""
         if self._open:
             record = self._open.pop(0)
-            return self._hand_out(trial_id, record, resume=record.key)
+            return self._start(trial_id, record, resume=record.key)
         if self._begun >= self._n_trials:
             return self.FINISHED
         if self._grid:
             values = self._grid[self._begun]
         else:
             trial = self._asked[trial_id] = self._study.ask()
-            values = self._space.draw(lambda name, within: _suggest(trial, name, within))
+            values = self._space.draw(lambda name, range: _suggest(trial, name, range))
         self._begun += 1
         record = TrialRecord(number=self._begun - 1, key=trial_id, values=values)
-        return self._hand_out(trial_id, record, resume=None)
+        return self._start(trial_id, record, resume=None)
 
-    def _hand_out(self, trial_id: str, record: TrialRecord, resume: str | None) -> dict[str, Any]:
+    def _start(self, trial_id: str, record: TrialRecord, resume: str | None) -> dict[str, Any]:
         record.begin()
         self.records[trial_id] = record
         self._save(record)
         return {"values": record.values, "resume": resume}
 
     def all_records(self) -> list[TrialRecord]:
-        """Every trial of the search, by number."""
+        """All trials of the search, by number."""
         return sorted([*self._ended, *self._open, *self.records.values()], key=lambda record: record.number)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Write down an epoch."""
+        """Record an epoch."""
         record = self.records[trial_id]
-        # Before its first epoch here, a trial that was cut off has no checkpoint but its old one.
+        # Until its first epoch in this call, an interrupted trial has its earlier checkpoint only.
         record.key = trial_id
         record.add(result)
         self._save(record)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Write down how a trial ended, and tell the sampler."""
+        """Record the end of a trial, and report it to the sampler."""
         record, trial = self.records[trial_id], self._asked.pop(trial_id, None)
         if result:
             record.add(result)
         record.end(result or {}, error)
         self._save(record)
         if trial is None:
-            self._take_up(record)
+            self._add_trial(record)
         else:
-            # Not while it runs, as one that begins anew reports its first epochs again.
+            # Epochs are reported at the end, because a restarted trial repeats its first epochs.
             for epoch in record.epochs:
                 trial.report(epoch["score"], epoch["epoch"])
             finished = record.status == "finished"
             self._study.tell(trial, record.scores[-1] if finished else None, STATES[record.status])
 
-    def _take_up(self, record: TrialRecord) -> None:
-        """Tell the sampler of a trial that it has not drawn itself."""
+    def _add_trial(self, record: TrialRecord) -> None:
+        """Report a trial to a sampler that did not draw it."""
         if self._grid:
             return
         scores = record.scores
@@ -121,32 +121,32 @@ class SpaceSearcher(Searcher):
         )
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: a search is taken up again from the records of its trials."""
+        """Do nothing: a search resumes from the records of its trials."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, see :meth:`save`."""
+        """Do nothing, see :meth:`save`."""
 
 
-def distribution(within: Range) -> BaseDistribution:
-    """A range in Optuna's words."""
-    if within.kind == "choice":
-        return CategoricalDistribution([label(value) for value in within.given])
-    if within.is_integer:
-        return IntDistribution(int(within.low), int(within.high), log=within.is_log)
-    step = within.given[2] if within.kind == "quniform" else None
-    return FloatDistribution(within.low, within.high, log=within.is_log, step=step)
+def distribution(range: Range) -> BaseDistribution:
+    """A range as a distribution of Optuna."""
+    if range.kind == "choice":
+        return CategoricalDistribution([label(value) for value in range.given])
+    if range.is_integer:
+        return IntDistribution(int(range.low), int(range.high), log=range.is_log)
+    step = range.given[2] if range.kind == "quniform" else None
+    return FloatDistribution(range.low, range.high, log=range.is_log, step=step)
 
 
-def _suggest(trial: optuna.Trial, name: str, within: Range) -> Any:
-    if within.kind == "choice":
-        # Optuna's own choices are numbers and text; ours may be lists.
-        by_label = {label(value): value for value in within.given}
+def _suggest(trial: optuna.Trial, name: str, range: Range) -> Any:
+    if range.kind == "choice":
+        # Choices of Optuna are numbers and text; those of a space may be lists.
+        by_label = {label(value): value for value in range.given}
         return by_label[trial.suggest_categorical(name, list(by_label))]
-    if within.is_integer:
-        return trial.suggest_int(name, int(within.low), int(within.high), log=within.is_log)
-    step = within.given[2] if within.kind == "quniform" else None
-    return within.nearest(trial.suggest_float(name, within.low, within.high, log=within.is_log, step=step))
+    if range.is_integer:
+        return trial.suggest_int(name, int(range.low), int(range.high), log=range.is_log)
+    step = range.given[2] if range.kind == "quniform" else None
+    return range.nearest(trial.suggest_float(name, range.low, range.high, log=range.is_log, step=step))
 
 
-def _internal(value: Any, within: Range) -> Any:
-    return label(value) if within.kind == "choice" else value
+def _internal(value: Any, range: Range) -> Any:
+    return label(value) if range.kind == "choice" else value

@@ -110,17 +110,16 @@ class Trial:
         ]
         return {"trainings": trainings, "told": self._told}
 
-    def set_state(self, state: Mapping[str, Any], *, keep_settings: bool = False, told: int | None = None) -> None:
+    def set_state(self, state: Mapping[str, Any], *, told: int | None = None) -> None:
         """Go to where :meth:`state` was taken.
 
         Args:
             state: A state of a trial with the same network.
-            keep_settings: Whether the optimizer's settings stay those of this trial, where the state is another one's.
             told: Epochs that have been reported; by default as many as the state says.
         """
         for index, training in enumerate(state["trainings"]):
             with torch.random.fork_rng():
-                self._trainings[index].set_state(training, keep_settings=keep_settings)
+                self._trainings[index].set_state(training)
             self._generators[index] = training["generator"]
         self._told = state["told"] if told is None else told
 

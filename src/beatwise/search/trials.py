@@ -17,7 +17,6 @@ from beatwise.core.files import written_whole
 from beatwise.core.versions import FORMAT, of_this_format
 from beatwise.training.checkpoint import Checkpoints
 
-VALUES: Final = "config/values/"
 OF_AN_EPOCH: Final = ("epoch", "learning_rate", "train_loss", "seconds", "score", "score_sd")
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ class TrialRecord:
     Attributes:
         number: Its number in the search, from 0.
         key: Names its checkpoints.
-        values: Values of the hyper-parameters by full name, as they are now.
+        values: Values of the hyper-parameters by full name.
         status: ``running``, also where it was cut off, by Ctrl-C or by a budget that is used up; ``finished`` by
             itself; ``stopped`` by the scheduler; ``failed``.
         failure: Why it failed.
@@ -66,12 +65,10 @@ class TrialRecord:
         """Note what the trial reported after an epoch, flat as Ray hands it to a searcher."""
         if "epoch" not in result:
             return
-        # A trial that began anew reports its first epochs again; in population-based training epochs are left out.
+        # A trial that began anew reports its first epochs again.
         self.epochs = [epoch for epoch in self.epochs if epoch["epoch"] < result["epoch"]]
         self.epochs.append({name: result[name] for name in result if name in OF_AN_EPOCH or name.startswith("val_")})
         self.n_parameters = result["n_parameters"]
-        # Population-based training changes them.
-        self.values = {name.removeprefix(VALUES): result[name] for name in result if name.startswith(VALUES)}
 
     def end(self, result: Mapping[str, Any], error: bool) -> None:
         """Note how the trial ended.

@@ -1,12 +1,13 @@
-"""A search by Ray Tune: many trials side by side, each trained epoch by epoch, taken up again where it was cut off."""
+"""A search by Ray Tune: trials that run side by side, epoch by epoch, and resume after an interruption."""
 
 from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
-import random
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,31 +26,31 @@ from beatwise.search.plan import SearchPlan
 from beatwise.search.searcher import SpaceSearcher
 from beatwise.search.settings import RaySettings
 from beatwise.search.trial import TensorCache, Trial
-from beatwise.search.trials import VALUES, Searches, TrialRecord
+from beatwise.search.trials import Searches, TrialRecord
 from beatwise.training.checkpoint import Checkpoints
 
 log = logging.getLogger(__name__)
 
-# A trial whose process or machine dies begins again so many times.
+# How often a trial restarts after its process or machine died.
 RETRIES: Final = 2
 STATE: Final = "trial"
 
 
 class TrialTrainable(tune.Trainable):
-    """A trial as Ray Tune runs it. One process runs many, one after the other, and keeps the tensors."""
+    """A trial as Ray Tune runs it. One process runs many trials in turn, and keeps the tensors."""
 
     def setup(self, config: dict[str, Any], plan: SearchPlan, beats: Any, checkpoints: Checkpoints) -> None:
         """Begin the first trial of this process.
 
         Args:
-            config: ``values``, and under ``resume`` the key of the checkpoint to go on from, or None.
+            config: ``values``, and under ``resume`` the key of the checkpoint to resume from, or None.
             plan: The search.
-            beats: Beats tables of training and validation.
-            checkpoints: Where the state of each trial is saved after each epoch.
+            beats: Training and validation part.
+            checkpoints: The store for the state of each trial after each epoch.
         """
         one_thread()
-        self._plan, self._tensors = plan, TensorCache(*beats)
-        # A machine of a cluster that does not share the project's folder keeps no checkpoints.
+        self._plan, self.tensors = plan, TensorCache(*beats)
+        # Without the project's folder, as on some machines of a cluster, no checkpoints are written.
         self._checkpoints = checkpoints if checkpoints.folder.parent.is_dir() else None
         self._begin(config)
 
@@ -61,7 +62,7 @@ class TrialTrainable(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial, self._failure = None, None
         try:
-            self._trial = Trial(self._plan.configs(config["values"]), self._tensors)
+            self._trial = Trial(self._plan.configs(config["values"]), self.tensors)
             for key in (self.trial_id, config["resume"]):
                 if key and self._checkpoints and (state := self._checkpoints.load(key)) is not None:
                     self._trial.set_state(state, told=0)
@@ -71,7 +72,7 @@ class TrialTrainable(tune.Trainable):
             self._failure = one_line(error)
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch; a trial that fails says why, and is over."""
+        """Train one epoch; a trial that fails reports the reason and ends."""
         if self._trial is not None:
             try:
                 result = self._trial.step()
@@ -81,53 +82,66 @@ class TrialTrainable(tune.Trainable):
             except Exception as error:
                 log.exception("A trial failed")
                 self._failure = one_line(error)
-        return {"failure": self._failure, "done": True}
+        # Schedulers take the score of every trial that ends, and ignore NaN.
+        return {"failure": self._failure, "score": math.nan, "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Save the state for Ray, which hands it from trial to trial in population-based training."""
+        """Save the state of a trial that Ray pauses."""
         if self._trial is not None:
             Checkpoints(Path(checkpoint_dir)).save(STATE, self._trial.state())
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Go on from a state that Ray hands over, perhaps from another trial."""
+        """Load the state of a trial that Ray resumes."""
         if self._trial is not None and (state := Checkpoints(Path(checkpoint_dir)).load(STATE)) is not None:
-            self._trial.set_state(state, keep_settings=True)
+            self._trial.set_state(state)
 
 
-class _Reporter(tune.Callback):
-    """Tells of each trial that ends, and how many epochs there were."""
+class Reporter(tune.Callback):
+    """Reports each epoch of a trial and its end."""
 
-    def __init__(self, told: Callable[[TrialRecord], None], searcher: SpaceSearcher) -> None:
-        self._told, self._searcher, self._records = told, searcher, searcher.records
+    def __init__(self, report: Callable[[TrialRecord], None], searcher: SpaceSearcher) -> None:
+        """Set up.
+
+        Args:
+            report: Called with the record of the trial.
+            searcher: The searcher, which holds the records.
+        """
+        self._report, self._searcher, self._records = report, searcher, searcher.records
 
     def __getstate__(self) -> dict[str, Any]:
-        # Ray stores callbacks; this one is of this process alone.
-        return {"_told": None, "_searcher": None, "_records": {}}
+        # Ray stores callbacks; this one works in its own process only.
+        return {"_report": None, "_searcher": None, "_records": {}}
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+        """Report an epoch."""
         if result.get("done"):
-            # Ray tells the searcher of a last epoch only when the trial is over, which a used-up budget may prevent.
+            # Ray passes a last epoch to the searcher at the end of the trial only, which a spent budget may prevent.
             self._searcher.on_trial_result(trial.trial_id, flatten_dict(result))
-        self._told(self._records[trial.trial_id])
+        self._report(self._records[trial.trial_id])
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._told(self._records[trial.trial_id])
+        """Report the end of a trial."""
+        self._report(self._records[trial.trial_id])
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._told(self._records[trial.trial_id])
+        """Report a trial whose process died."""
+        self._report(self._records[trial.trial_id])
 
 
-class _EpochBudget(tune.Stopper):
-    """Stops a search after so many epochs of all trials; those that a stored state holds already do not count."""
+class EpochBudget(tune.Stopper):
+    """Stops a search after a number of epochs over all trials; epochs loaded from a checkpoint do not count."""
 
     def __init__(self, epochs: float) -> None:
+        """Set the number of epochs."""
         self._left = epochs
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Count an epoch; no single trial is stopped."""
         self._left -= result.get("trained", False)
         return False
 
     def stop_all(self) -> bool:
+        """Whether the budget is spent."""
         return self._left <= 0
 
 
@@ -139,26 +153,26 @@ def run_search(
     searches: Searches,
     checkpoints: Checkpoints,
     settings: RaySettings,
-    told: Callable[[TrialRecord], None] = lambda record: None,
+    report: Callable[[TrialRecord], None] = lambda record: None,
 ) -> list[TrialRecord]:
-    """Run a search, or go on with it where it was cut off.
+    """Run a search, or resume it.
 
     Args:
-        plan: What is searched.
-        key: Names the search; a changed one has another key.
-        records: The trials that have begun already, as :meth:`Searches.begin` found them.
+        plan: The search.
+        key: Key of the search; a changed search has another key.
+        records: The trials that have begun, as :meth:`Searches.begin` returned them.
         beats: Beats tables of training and validation.
-        searches: Where each trial is stored as it goes.
-        checkpoints: Where the state of each trial is saved after each epoch.
-        settings: Where Ray runs.
-        told: Called with a trial whenever it has trained an epoch or has ended.
+        searches: The store for the records of trials.
+        checkpoints: The store for the state of each trial after each epoch.
+        settings: Settings of Ray.
+        report: Called with a trial after each of its epochs and at its end.
 
     Returns:
-        All trials of the search, by number; those that were cut off are ``running``.
+        All trials of the search by number; unfinished trials are ``running``.
 
     Raises:
         BeatwiseError: If there is no Ray cluster at the address, or the trials cannot be stored.
-        KeyboardInterrupt: If the search was interrupted. What was trained is stored.
+        KeyboardInterrupt: If the search was interrupted. The finished epochs are stored.
     """
     keys = {record.key for record in records}
     search = plan.search
@@ -169,8 +183,8 @@ def run_search(
     if not is_open or epochs_left <= 0:
         return records
     if search.algorithm.use == "none":
-        return [_run_here(plan, beats, functools.partial(searches.save, key), told)]
-    # Where a search goes on, the draws do so too.
+        return [_run_here(plan, beats, functools.partial(searches.save, key), report)]
+    # A resumed search does not repeat its draws.
     seed = plan.seed + begun
     searcher = SpaceSearcher(
         plan.space,
@@ -181,28 +195,26 @@ def run_search(
         larger_is_better=plan.larger_is_better,
         save=functools.partial(searches.save, key),
     )
-    scheduler = SCHEDULERS[search.scheduler.use](
-        epochs=search.epochs, space=plan.space, seed=seed, **search.scheduler.options
-    )
+    scheduler = SCHEDULERS[search.scheduler.use](epochs=search.epochs, **search.scheduler.options)
     scheduler.set_search_properties(searcher.metric, searcher.mode)
-    _remind(scheduler, records)
-    budget = _EpochBudget(epochs_left)
-    # Ray's own summary of the settings says less than ours.
+    replay(scheduler, records)
+    budget = EpochBudget(epochs_left)
+    # The project prints its own summary of a search.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    # A trial that fails has no score to report.
-    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
-    with started_ray(settings) as ray:
-        # As many processes are started at once as there are cores; two schedulers must know all trials from the start.
-        waiting = n_trials if search.scheduler.use in ("pbt", "hyperband") else int(ray.cluster_resources()["CPU"])
+    with started_ray(settings) as ray, warnings.catch_warnings():
+        # ASHA may look for the quantile of a rung on which all trials failed.
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        # As many processes start at once as there are cores; HyperBand must know all trials from the start.
+        waiting = n_trials if search.scheduler.use == "hyperband" else int(ray.cluster_resources()["CPU"])
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(waiting)
-        # Sent to each machine once.
+        # Data and plan are sent to each machine once.
         trainable = tune.with_parameters(TrialTrainable, plan=plan, beats=beats, checkpoints=checkpoints)
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1, "gpu": settings.gpus_per_fit}),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
-                # The searcher says when there are enough.
+                # The searcher ends the search.
                 num_samples=-1,
                 time_budget_s=None if search.max_minutes is None else search.max_minutes * 60,
                 reuse_actors=True,
@@ -211,13 +223,11 @@ def run_search(
                 name=datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
                 storage_path=str((searches.folder / key / "ray").absolute()),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
-                callbacks=[_Reporter(told, searcher)],
+                callbacks=[Reporter(report, searcher)],
                 stop=budget,
                 verbose=0,
             ),
         )
-        # Population-based training draws from Python's own generator whom a trial goes on from, and takes no seed.
-        random.seed(seed)
         started = time.monotonic()
         tuner.fit()
         out_of_time = search.max_minutes is not None and time.monotonic() - started >= search.max_minutes * 60
@@ -227,9 +237,9 @@ def run_search(
         checkpoints.remove(over)
     is_cut_off = any(record.status == "running" for record in records) or len(records) < n_trials
     if is_cut_off and not out_of_time and not budget.stop_all():
-        # Ray ends a search in order at the first Ctrl-C, and says nothing of it to its caller.
+        # Ray returns as usual after the first Ctrl-C.
         ended = sum(record.status != "running" for record in records)
-        log.warning("Interrupted: %d of %d trials have ended. The same command goes on with the rest.", ended, n_trials)
+        log.warning("Interrupted: %d of %d trials have ended. Repeat the command to resume.", ended, n_trials)
         raise KeyboardInterrupt
     return records
 
@@ -238,44 +248,53 @@ def _run_here(
     plan: SearchPlan,
     beats: tuple[Examples, Examples],
     save: Callable[[TrialRecord], None],
-    told: Callable[[TrialRecord], None],
+    report: Callable[[TrialRecord], None],
 ) -> TrialRecord:
-    """The one trial of no search."""
+    """Run the only trial of the algorithm ``none``, in this process."""
     (values,) = plan.grid
     record, trial = TrialRecord(number=0, key="0", values=values), Trial(plan.configs(values), TensorCache(*beats))
     record.begin()
     over = False
     while not over:
         result = {**trial.step(), "n_parameters": trial.n_parameters}
-        record.add({**result, **{VALUES + name: value for name, value in values.items()}})
+        record.add(result)
         over = result["over"]
     record.end(result, error=False)
     save(record)
-    told(record)
+    report(record)
     return record
 
 
 @dataclass(frozen=True)
-class _Past:
-    """A trial that ran before, as far as a scheduler looks at it."""
+class PastTrial:
+    """The part of a trial that a scheduler reads; stands for a trial of an earlier call.
+
+    Attributes:
+        trial_id: Key of the trial.
+    """
 
     trial_id: str
 
 
-def _remind(scheduler: Any, records: Sequence[TrialRecord]) -> None:
-    """Tell a scheduler of the trials that ended before, so that new ones are measured against them."""
+def replay(scheduler: Any, records: Sequence[TrialRecord]) -> None:
+    """Report earlier trials to a scheduler, so that it compares new trials with them.
+
+    Args:
+        scheduler: A new scheduler. Those that compare running trials only (HyperBand) are left alone.
+        records: The trials of earlier calls.
+    """
     if not isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule):
         return
     controller: Any = SimpleNamespace(get_live_trials=list)
     for record in records:
         if record.status == "running" or not record.epochs:
             continue
-        trial: Any = _Past(record.key)
+        trial: Any = PastTrial(record.key)
         results = [{**epoch, "training_iteration": n} for n, epoch in enumerate(record.epochs, start=1)]
         scheduler.on_trial_add(controller, trial)
         for result in results:
-            said = scheduler.on_trial_result(controller, trial, result)
-            if said == TrialScheduler.STOP and isinstance(scheduler, MedianStoppingRule):
-                # It takes no more of a trial that it has stopped.
+            decision = scheduler.on_trial_result(controller, trial, result)
+            if decision == TrialScheduler.STOP and isinstance(scheduler, MedianStoppingRule):
+                # The rule accepts no further results of a trial that it stopped.
                 break
         scheduler.on_trial_complete(controller, trial, results[-1])

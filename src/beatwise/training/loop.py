@@ -222,9 +222,6 @@ class Training:
         self.schedule: Schedule = SCHEDULES[settings.schedule.use](
             self.optimizer, **span, **settings.schedule.chosen(SCHEDULES)
         )
-        # `set_state` keeps these, whatever states are loaded before.
-        self.own_groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        self.own_rates = list(getattr(self.schedule.scheduler, "base_lrs", []))
         self.average: Average | None = AVERAGES[settings.average.use](
             network, **span, **settings.average.chosen(AVERAGES)
         )
@@ -366,20 +363,17 @@ class Training:
             "network": self.network.state_dict(),
             "average": None if self.average is None else self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "learning_rate": self.settings.learning_rate,
             "schedule": {k: v for k, v in self.schedule.scheduler.state_dict().items() if _is_plain(v)},
             "val_history": None if self.val_history is None else self.val_history.state(),
             "generator": torch.get_rng_state(),
             "cuda_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
 
-    def set_state(self, state: State, *, keep_settings: bool = False) -> None:
-        """Go to where :meth:`state` was taken.
+    def set_state(self, state: State) -> None:
+        """Return to a state.
 
         Args:
-            state: A state of this training, or of another one of the same network.
-            keep_settings: Whether the optimizer keeps the settings of this training; its learning rate is then as far
-                down its schedule as the other's.
+            state: The result of :meth:`state`, of a training with the same configuration.
         """
         self.rows = state["rows"]
         self.best = Best(**state["best"])
@@ -390,13 +384,6 @@ class Training:
         self.schedule.scheduler.load_state_dict(state["schedule"])
         if self.val_history is not None:
             self.val_history.set_state(state["val_history"])
-        if keep_settings:
-            for group, own in zip(self.optimizer.param_groups, self.own_groups, strict=True):
-                # The quotient of equal rates is 1, so that nothing is rounded.
-                rate = group["lr"] * (self.settings.learning_rate / state["learning_rate"])
-                group.update({**own, "lr": rate})
-            if self.own_rates:
-                self.schedule.scheduler.base_lrs = list(self.own_rates)
         torch.set_rng_state(state["generator"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["cuda_generators"])
