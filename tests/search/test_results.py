@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from beatwise.core.errors import BeatwiseError
 from beatwise.report.tables import best_trials_table
 from beatwise.search.plan import SearchPlan
+from beatwise.search.progress import draw
 from beatwise.search.results import (
     BEST_AT_LEAST,
     ENOUGH,
@@ -126,13 +127,13 @@ def test_values_that_do_not_go_together_have_no_configuration(searched: SearchPl
     assert trials_table([wrong], searched)["config"].isna().all()
 
 
-@pytest.mark.parametrize("records", [RECORDS[2:3], RECORDS[5:], RECORDS[:1]], ids=["failed", "running", "one"])
-def test_a_table_of_few_trials_has_the_same_columns(searched: SearchPlan, records: list[TrialRecord]) -> None:
-    whole, few = trials_table(RECORDS, searched), trials_table(records, searched)
-    assert [name for name in whole if not str(name).startswith("val_")] == [
-        name for name in few if not str(name).startswith("val_")
-    ]
-    assert len(few) == 1
+def test_a_table_of_few_trials_has_the_same_columns(searched: SearchPlan) -> None:
+    whole = trials_table(RECORDS, searched)
+    for records in (RECORDS[2:3], RECORDS[5:], RECORDS[:1]):
+        few = trials_table(records, searched)
+        own = [[name for name in map(str, table) if not name.startswith("val_")] for table in (whole, few)]
+        assert own[0] == own[1]
+        assert len(few) == 1
 
 
 def test_the_table_of_trials_can_be_stored(searched: SearchPlan, tmp_path: Path) -> None:
@@ -190,16 +191,11 @@ def test_the_best_trial_has_the_best_score_and_did_not_fail(searched: SearchPlan
     assert [trial.number for trial in ranked(RECORDS, searched)] == [1, 0, 4]
 
 
-def test_of_some_metrics_the_least_is_the_best() -> None:
-    searched = plan(SPACE, models={}, metric="log_loss")
-    assert [trial.number for trial in ranked(RECORDS, searched)] == [4, 0, 1]
-
-
-@pytest.mark.parametrize("metric", ["macro_recall", "log_loss"])
-def test_of_trials_that_are_as_good_the_first_is_the_best(metric: str) -> None:
-    searched = plan(SPACE, models={}, metric=metric)
-    tied = [record(number, MLP, 0.5, metric=metric) for number in range(5)]
-    assert [trial.number for trial in ranked(tied, searched)] == [0, 1, 2, 3, 4]
+def test_the_direction_of_the_metric_decides_and_the_first_of_equal_trials_is_the_best() -> None:
+    assert [trial.number for trial in ranked(RECORDS, plan(SPACE, models={}, metric="log_loss"))] == [4, 0, 1]
+    for metric in ("macro_recall", "log_loss"):
+        tied = [record(number, MLP, 0.5, metric=metric) for number in range(5)]
+        assert [trial.number for trial in ranked(tied, plan(SPACE, models={}, metric=metric))] == [0, 1, 2, 3, 4]
 
 
 def test_the_score_of_a_trial_is_its_last_one_which_is_the_best_so_far(searched: SearchPlan) -> None:
@@ -207,17 +203,13 @@ def test_the_score_of_a_trial_is_its_last_one_which_is_the_best_so_far(searched:
     assert best_trial(trials, searched).number == 1
 
 
-def test_where_all_trials_failed_the_first_reason_is_told(searched: SearchPlan) -> None:
+def test_without_a_scored_trial_the_first_failure_is_reported(searched: SearchPlan) -> None:
     failed = [record(n, MLP, status="failed", failure=f"reason {n}") for n in (4, 5)]
-    message = r"^No trial of the search s finished an epoch\. The first failed: reason 4$"
-    with pytest.raises(BeatwiseError, match=message):
-        best_trial(failed, searched)
-    with pytest.raises(BeatwiseError, match=message):
-        space_table(failed, searched)
-
-
-def test_where_no_trial_ran_an_epoch_it_is_told(searched: SearchPlan) -> None:
-    with pytest.raises(BeatwiseError, match=r"^No trial of the search s finished an epoch\.$"):
+    message = r"^No trial of the search s finished an epoch\."
+    for ask in (best_trial, space_table):
+        with pytest.raises(BeatwiseError, match=message + r" The first failed: reason 4$"):
+            ask(failed, searched)
+    with pytest.raises(BeatwiseError, match=message + "$"):
         best_trial([record(0, MLP, status="running")], searched)
 
 
@@ -235,34 +227,29 @@ IMPORTANT: dict[str, Any] = {
 
 
 def drawn(searched: SearchPlan, n: int, seed: int = 0) -> list[dict[str, Any]]:
-    from beatwise.search.progress import draw
-
     random = np.random.default_rng(seed)
-    return [searched.space.draw(lambda _, within: draw(within, random)) for _ in range(n)]
+    return [searched.space.draw(lambda _, range: draw(range, random)) for _ in range(n)]
 
 
-@pytest.mark.parametrize(
-    ("name", "worth"),
-    [
-        ("train.learning_rate", lambda value: 1 - abs(np.log10(value) + 2.5)),
-        ("train.optimizer.use", lambda value: {"sgd": 0.2, "adam": 0.9, "adamw": 0.3}[value]),
-    ],
-)
-def test_the_one_hyper_parameter_that_matters_is_found(name: str, worth: Any) -> None:
-    searched = plan(IMPORTANT)
-    noise = np.random.default_rng(1).normal(0, 0.01, 40)
-    trials = [
-        record(number, values, float(worth(values[name]) + noise[number]))
-        for number, values in enumerate(drawn(searched, 40))
-    ]
-    shares = importances(trials, searched)
-    assert next(iter(shares)) == name
-    assert shares[name] > 0.75
-    assert sum(shares.values()) == pytest.approx(1)
-    assert set(shares) == set(searched.space.ranges)
-    assert list(shares.values()) == sorted(shares.values(), reverse=True)
-    table = space_table(trials, searched)
-    assert table["name"].tolist() == list(shares)
+def test_the_one_hyper_parameter_that_matters_is_found() -> None:
+    searched, noise = plan(IMPORTANT), np.random.default_rng(1).normal(0, 0.01, 40)
+    cases: dict[str, Callable[[Any], float]] = {
+        "train.learning_rate": lambda value: 1 - abs(np.log10(value) + 2.5),
+        "train.optimizer.use": lambda value: {"sgd": 0.2, "adam": 0.9, "adamw": 0.3}[value],
+    }
+    for name, worth in cases.items():
+        trials = [
+            record(number, values, float(worth(values[name]) + noise[number]))
+            for number, values in enumerate(drawn(searched, 40))
+        ]
+        shares = importances(trials, searched)
+        assert shares == importances(trials, searched)
+        assert next(iter(shares)) == name
+        assert shares[name] > 0.75
+        assert sum(shares.values()) == pytest.approx(1)
+        assert set(shares) == set(searched.space.ranges)
+        assert list(shares.values()) == sorted(shares.values(), reverse=True)
+        assert space_table(trials, searched)["name"].tolist() == list(shares)
 
 
 def test_an_option_that_matters_where_it_is_called_for_is_found() -> None:
@@ -272,24 +259,14 @@ def test_an_option_that_matters_where_it_is_called_for_is_found() -> None:
     assert importances(trials, searched)[name] > 0.6
 
 
-def test_of_too_few_trials_nothing_is_said() -> None:
+def test_few_or_equally_good_trials_have_no_importances() -> None:
     searched = plan(IMPORTANT)
     trials = [record(number, values, number / 10) for number, values in enumerate(drawn(searched, ENOUGH))]
     assert importances(trials, searched)
     assert importances(trials[:-1], searched) == {}
     trials[0].status = "failed"
     assert importances(trials, searched) == {}
-
-
-def test_of_trials_that_are_all_as_good_nothing_is_said() -> None:
-    searched = plan(IMPORTANT)
     assert importances([record(n, values, 0.5) for n, values in enumerate(drawn(searched, 20))], searched) == {}
-
-
-def test_importances_are_the_same_every_time() -> None:
-    searched = plan(IMPORTANT)
-    trials = [record(n, values, float(np.sin(9 * n))) for n, values in enumerate(drawn(searched, 12))]
-    assert importances(trials, searched) == importances(trials, searched)
 
 
 # --- narrowed ranges
@@ -300,69 +277,52 @@ def best_of(name: str, values: Sequence[Any]) -> list[TrialRecord]:
     return [record(number, {name: value}, 0.9) for number, value in enumerate(values)]
 
 
-@pytest.mark.parametrize(
-    ("given", "values", "expected"),
-    [
-        ({"uniform": [0.0, 1.0]}, [0.4, 0.5, 0.45], {"uniform": [0.3, 0.6]}),
-        ({"uniform": [0.0, 1.0]}, [0.02, 0.97, 0.5], {"uniform": [0.0, 1.0]}),
-        ({"uniform": [0.0, 1.0]}, [0.5, 0.5, 0.5], {"uniform": [0.4, 0.6]}),
-        ({"loguniform": [1e-4, 1e-1]}, [1e-3, 1e-2, 2e-3], {"loguniform": [10**-3.3, 10**-1.7]}),
-        ({"quniform": [0.0, 1.0, 0.1]}, [0.4, 0.5, 0.5], {"quniform": [0.3, 0.6, 0.1]}),
-        ({"quniform": [0.0, 1.0, 0.5]}, [0.5, 0.5, 0.5], {"quniform": [0.0, 1.0, 0.5]}),
-        ({"quniform": [0.0, 1.0, 0.5]}, [1.0, 1.0, 1.0], {"quniform": [0.5, 1.0, 0.5]}),
-        ({"randint": [0, 101]}, [40, 50, 45], {"randint": [30, 61]}),
-        ({"randint": [1, 4]}, [2, 2, 2], {"randint": [2, 3]}),
-        ({"randint": [1, 4]}, [3, 3, 3], {"randint": [3, 4]}),
-        ({"lograndint": [1, 1001]}, [10, 100, 30], {"lograndint": [5, 201]}),
-        ({"choice": [4, 8, 16, 32]}, [16, 4, 16], {"choice": [4, 16]}),
-        ({"choice": [[4], [4, 8], None]}, [None, [4], None], {"choice": [[4], None]}),
-        ({"choice": ["a", "b"]}, ["b", "b", "b"], {"choice": ["b"]}),
-    ],
-    ids=str,
-)
-def test_a_range_is_narrowed_around_the_best_trials(
-    given: dict[str, list[Any]], values: list[Any], expected: dict[str, list[Any]]
-) -> None:
-    within = parse_range(given, "k")
-    found = narrowed(space_of({"a": {"b": given}}), best_of("a.b", values))["a.b"]
-    ((kind, numbers),) = expected.items()
-    assert found.kind == kind == within.kind
-    assert list(found.given) == pytest.approx(numbers) if kind != "choice" else list(found.given) == numbers
-    check(found, within, values)
+NARROWED: list[tuple[dict[str, list[Any]], list[Any], dict[str, list[Any]]]] = [
+    ({"uniform": [0.0, 1.0]}, [0.4, 0.5, 0.45], {"uniform": [0.3, 0.6]}),
+    ({"uniform": [0.0, 1.0]}, [0.02, 0.97, 0.5], {"uniform": [0.0, 1.0]}),
+    ({"uniform": [0.0, 1.0]}, [0.5, 0.5, 0.5], {"uniform": [0.4, 0.6]}),
+    ({"loguniform": [1e-4, 1e-1]}, [1e-3, 1e-2, 2e-3], {"loguniform": [10**-3.3, 10**-1.7]}),
+    ({"quniform": [0.0, 1.0, 0.1]}, [0.4, 0.5, 0.5], {"quniform": [0.3, 0.6, 0.1]}),
+    ({"quniform": [0.0, 1.0, 0.5]}, [0.5, 0.5, 0.5], {"quniform": [0.0, 1.0, 0.5]}),
+    ({"quniform": [0.0, 1.0, 0.5]}, [1.0, 1.0, 1.0], {"quniform": [0.5, 1.0, 0.5]}),
+    ({"randint": [0, 101]}, [40, 50, 45], {"randint": [30, 61]}),
+    ({"randint": [1, 4]}, [2, 2, 2], {"randint": [2, 3]}),
+    ({"randint": [1, 4]}, [3, 3, 3], {"randint": [3, 4]}),
+    ({"lograndint": [1, 1001]}, [10, 100, 30], {"lograndint": [5, 201]}),
+    ({"choice": [4, 8, 16, 32]}, [16, 4, 16], {"choice": [4, 16]}),
+    ({"choice": [[4], [4, 8], None]}, [None, [4], None], {"choice": [[4], None]}),
+    ({"choice": ["a", "b"]}, ["b", "b", "b"], {"choice": ["b"]}),
+]
 
 
-def check(found: Range, within: Range, values: Sequence[Any]) -> None:
-    """A narrowed range can be searched, holds the best values, and lies within what it was."""
+def test_a_range_is_narrowed_around_the_best_trials() -> None:
+    for given, values, expected in NARROWED:
+        old = parse_range(given, "k")
+        found = narrowed(space_of({"a": {"b": given}}), best_of("a.b", values))["a.b"]
+        ((kind, numbers),) = expected.items()
+        assert found.kind == kind == old.kind
+        assert list(found.given) == (numbers if kind == "choice" else pytest.approx(numbers))
+        check(found, old, values)
+
+
+def check(found: Range, old: Range, values: Sequence[Any]) -> None:
+    """A narrowed range can be searched, holds the best values, and lies inside the old one."""
     assert parse_range(json.loads(json.dumps(found.plain())), "k") == found
     if found.kind == "choice":
         assert {label(value) for value in values} <= {label(value) for value in found.given}
-        assert all(value in within.given for value in found.given)
+        assert all(value in old.given for value in found.given)
         return
-    assert within.low <= found.low <= min(values) <= max(values) <= found.high <= within.high
+    assert old.low <= found.low <= min(values) <= max(values) <= found.high <= old.high
     assert all(found.nearest(value) == pytest.approx(value) for value in values)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"uniform": [-3, 3]},
-        {"loguniform": [1e-5, 10]},
-        {"quniform": [0.05, 1.0, 0.15]},
-        {"quniform": [-1, 1, 2]},
-        {"randint": [-5, 6]},
-        {"randint": [0, 2]},
-        {"lograndint": [1, 4000]},
-        {"choice": [1, "a", [2]]},
-    ],
-    ids=str,
-)
-def test_a_narrowed_range_can_be_searched_whatever_the_best_trials_are(given: dict[str, list[Any]]) -> None:
-    from beatwise.search.progress import draw
-
-    random, within = np.random.default_rng(0), parse_range(given, "k")
-    for _ in range(50):
-        values = [draw(within, random) for _ in range(3)]
-        check(narrowed(space_of({"a": {"b": given}}), best_of("a.b", values))["a.b"], within, values)
+def test_a_narrowed_range_can_be_searched_whatever_the_best_trials_are() -> None:
+    random = np.random.default_rng(0)
+    for given in (each[0] for each in NARROWED):
+        old = parse_range(given, "k")
+        for _ in range(20):
+            values = [draw(old, random) for _ in range(3)]
+            check(narrowed(space_of({"a": {"b": given}}), best_of("a.b", values))["a.b"], old, values)
 
 
 def test_a_fifth_of_the_trials_but_no_fewer_than_three_are_the_best() -> None:
@@ -433,15 +393,6 @@ def test_a_refined_search_can_be_refined_in_its_turn(searched: SearchPlan, searc
     assert second.name not in (searched.name, first.name)
 
 
-def test_an_unknown_search_cannot_be_refined(searched: SearchPlan, searches: Searches) -> None:
-    message = (
-        r"^tune\.refine: Unknown search 'ss'\. Did you mean 's'\? Known: s\. Run it first: `kedro run "
-        r"--pipeline=tune --params=tune\.use=ss`\.$"
-    )
-    with pytest.raises(BeatwiseError, match=message):
-        refined(searched, "ss", searches)
-
-
 def test_each_of_two_searches_that_differ_in_their_names_alone_can_be_refined(tmp_path: Path) -> None:
     searches = Searches(tmp_path)
     for name in ("s", "t"):
@@ -465,18 +416,22 @@ def test_of_all_searches_the_trials_of_the_refined_one_alone_must_be_whole(
         refined(searched, "other", searches)
 
 
-def test_a_search_with_too_few_scores_cannot_be_refined(searched: SearchPlan, tmp_path: Path) -> None:
-    searches = Searches(tmp_path)
-    searches.begin("key", searched.plain())
-    for number in range(6):
-        searches.save("key", record(number, MLP, 0.5, status="finished" if number < BEST_AT_LEAST - 1 else "failed"))
+def test_a_search_that_is_unknown_too_short_or_of_other_things_cannot_be_refined(
+    searched: SearchPlan, searches: Searches
+) -> None:
+    message = (
+        r"^tune\.refine: Unknown search 'ss'\. Did you mean 's'\? Known: s\. Run it first: `kedro run "
+        r"--pipeline=tune --params=tune\.use=ss`\.$"
+    )
+    with pytest.raises(BeatwiseError, match=message):
+        refined(searched, "ss", searches)
+    other = plan({"train": {"sampler_power": {"uniform": [0.0, 1.0]}}}, name="t")
+    with pytest.raises(
+        BeatwiseError, match=r"^tune\.refine: the searches s and t have no hyper-parameter in common\.$"
+    ):
+        refined(other, "s", searches)
+    for number in range(BEST_AT_LEAST - 1, 10):
+        searches.save("key", record(number, MLP, 0.5, status="failed"))
     message = r"^tune\.refine: the search s has 2 trials with a score; a refined search needs 3\.$"
     with pytest.raises(BeatwiseError, match=message):
         refined(searched, "s", searches)
-
-
-def test_a_search_of_other_things_cannot_be_refined(searches: Searches) -> None:
-    other = plan({"train": {"sampler_power": {"uniform": [0.0, 1.0]}}}, name="t")
-    message = r"^tune\.refine: the searches s and t have no hyper-parameter in common\.$"
-    with pytest.raises(BeatwiseError, match=message):
-        refined(other, "s", searches)

@@ -1,4 +1,4 @@
-"""Saliency of many beats: which are explained, what each is worth, and the mean of every class."""
+"""Saliency of many beats: the choice of beats, their attributions, and the mean of each class."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def explain_beats(
     explain: Explain,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Explain beats of each class: some drawn by chance, and the most confident hit and the most confident mistake.
+    """Explain beats of each class: a random draw, the most confident hit and the most confident mistake.
 
-    Of a drawn beat the logit of its true class is explained, whether it is predicted or not; of a hit or a mistake that
-    of the predicted class.
+    The explained logit is that of the true class for a drawn beat, and that of the predicted class for a hit or a
+    mistake.
 
     Args:
         model: A trained model.
         tensors: Tensors of the beats, made by the model's own specification.
         beats: Beats ``[n, t]``.
         predictions: Predictions table of the same beats.
-        explain: Beats of each class that are drawn, and steps of the integral.
+        explain: Number of drawn beats per class, and steps of the integral.
         seed: Seed of the draw.
 
     Returns:
@@ -90,11 +90,11 @@ def explain_beats(
 
 
 def choose_beats(predictions: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
-    """The beats that are explained.
+    """Choose the beats to explain.
 
     Args:
         predictions: Predictions table.
-        per_class: Beats of each class that are drawn, at most.
+        per_class: Largest number of drawn beats per class.
         seed: Seed of the draw.
 
     Returns:
@@ -136,15 +136,15 @@ def explain_rows(
     """Integrated gradients and Grad-CAM of some beats.
 
     Args:
-        network: The network that is asked.
+        network: The network.
         tensors: Tensors of all beats.
-        values: The signals of those that are explained, ``float32 [n, t]``.
-        rows: Where they stand among the tensors.
-        explained: Class whose logit is explained, of each.
+        values: Signals of the explained beats, ``float32 [n, t]``.
+        rows: Rows of the explained beats in the tensors.
+        explained: Class of the explained logit, one a beat.
         steps: Steps of the integral.
 
     Returns:
-        Attributions; and Grad-CAM at every sample, ``float32 [n, t]``, None where it is not defined.
+        Attributions; and Grad-CAM at every sample, ``float32 [n, t]``, None if it is not defined.
     """
     x, aux = tensors.x[rows], tensors.aux[rows]
     baseline = baseline_inputs(values, tensors.representation)
@@ -157,7 +157,7 @@ def saliency_table(chosen: pd.DataFrame, values: Array, trace: Array, cam: Array
     """The means of the drawn beats and the single beats, one row a sample, as :func:`explain_beats` says.
 
     Args:
-        chosen: What :func:`choose_beats` returned.
+        chosen: The result of :func:`choose_beats`.
         values: Their signals, ``float32 [n, t]``.
         trace: Integrated gradients of each sample, ``float32 [n, t]``.
         cam: Grad-CAM of each sample, or None.
@@ -197,7 +197,7 @@ def _mean_within(values: Array, within: npt.NDArray[np.bool_]) -> Floats:
 def _check_origin(
     model: TrainedModel, tensors: TensorSet, beats: Examples, predictions: pd.DataFrame, rows: Rows
 ) -> None:
-    """Refuse predictions that are not the model's own of these very beats."""
+    """Check that the predictions are those of this model for these beats."""
     same_beats = tensors.fingerprint == beats.fingerprint and predictions["target"].tolist() == tensors.labels.tolist()
     if same_beats:
         some = tensors.take(rows)

@@ -1,4 +1,4 @@
-"""The space in which a network tells classes apart: the input of its last linear map, projected onto a plane."""
+"""The input of the last linear map of a network, projected onto a plane."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def embed_beats(
     at_most: int,
     seed: int,
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Project what the last linear map is given of each beat.
+    """Project the input of the last linear map for each beat.
 
     Args:
         model: A trained model.
         tensors: Tensors of the beats, made by the model's own specification.
         predictions: Predictions table of the same beats.
         projections: Name and options of each projection.
-        at_most: Beats that are projected, at most.
+        at_most: Largest number of projected beats.
         seed: Seed of the draw and of the projections.
 
     Returns:
@@ -75,11 +75,11 @@ def embed_beats(
 
 
 def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]:
-    """Beats of all classes: equally many of each as far as it has them, what rare classes leave goes to the others.
+    """Draw the same number of beats of each class; the unused share of rare classes goes to the others.
 
     Args:
         target: Class indices ``[n]``.
-        at_most: Beats in all, at most.
+        at_most: Largest number of beats.
         seed: Seed of the draw.
 
     Returns:

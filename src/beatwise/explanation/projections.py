@@ -1,6 +1,6 @@
 """Projections of many dimensions onto a plane, by name.
 
-Parameters name this module, which Kedro reads at start: so importing it must not import scikit-learn.
+The parameter models import this module at start-up, so it must not import scikit-learn.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from beatwise.core.registry import Registry
 from beatwise.data.examples import Array
 
 PROJECTIONS: Registry[Callable[..., Array]] = Registry("projection", supplied=["seed"])
-# What libraries that are no dependency are called in Python and on the package index, by projection.
+# Optional libraries: their names in Python and on the package index, by projection.
 OPTIONAL: Final[Mapping[str, tuple[str, str]]] = {"umap": ("umap", "umap-learn")}
-# Dimensions that are left to t-SNE, as van der Maaten & Hinton do it.
+# Number of principal components that t-SNE gets, as in van der Maaten & Hinton.
 DIMENSIONS: Final = 50
 
 
@@ -33,9 +33,9 @@ def project_pca(features: Array, *, seed: int) -> Array:
 
 @PROJECTIONS.register("tsne")
 def project_tsne(features: Array, *, seed: int, perplexity: Annotated[float, Field(gt=1)] = 30.0) -> Array:
-    """t-SNE (van der Maaten & Hinton, JMLR 2008), begun from the principal components, ``float32 [n, 2]``.
+    """t-SNE (van der Maaten & Hinton, JMLR 2008), initialised with the principal components, ``float32 [n, 2]``.
 
-    A perplexity that is too large for the number of beats is lowered to a third of it.
+    The perplexity is at most a third of the number of beats.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -43,7 +43,7 @@ def project_tsne(features: Array, *, seed: int, perplexity: Annotated[float, Fie
 
     few = PCA(min(DIMENSIONS, *features.shape), random_state=seed).fit_transform(features)
     at_most = max((len(features) - 1) / 3, 1.0)
-    # Threads add up in an order of chance: one alone gives the same picture again.
+    # The order of sums over threads is random; one thread gives reproducible results.
     with threadpool_limits(1):
         return TSNE(2, perplexity=min(perplexity, at_most), init="pca", random_state=seed, n_jobs=1).fit_transform(few)
 
@@ -64,7 +64,7 @@ def project_umap(
 
 
 def check_installed(projection: str) -> None:
-    """Refuse a projection whose library is not installed.
+    """Check that the library of a projection is installed.
 
     Raises:
         BeatwiseError: If it is not.

@@ -1,6 +1,6 @@
-"""Whether a saliency owes anything to what was learned: random weights must destroy it.
+"""A check of saliency: it must change when the weights are random.
 
-After Adebayo et al., NeurIPS 2018, with all weights drawn anew.
+After Adebayo et al., NeurIPS 2018, with new random weights in all layers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from beatwise.training.trained_model import TrainedModel
 
 
 def randomised_network(model: TrainedModel, seed: int) -> nn.Module:
-    """The model's own architecture with fresh weights, as they are before any training.
+    """Build the architecture of a model with fresh weights.
 
     Args:
         model: A trained model.
@@ -108,12 +108,12 @@ def check_saliency(
 
 
 def _within(values: Array, mask: npt.NDArray[np.bool_]) -> Iterator[Array]:
-    """The samples of each row that are within the beat."""
+    """The samples of each row before the padding."""
     return (row[within] for row, within in zip(values, mask, strict=True))
 
 
 def rank_correlation(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
-    """Spearman's rank correlation, NaN where one of the two is constant."""
+    """Spearman's rank correlation; NaN if one of the two is constant."""
     from scipy.stats import rankdata
 
     if np.ptp(one) == 0 or np.ptp(other) == 0:

@@ -1,4 +1,4 @@
-"""What the explanation of a model came to, as plain data."""
+"""Summary of the explanation of a model, as plain data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beatwise.tasks.classification.task import classes_of
 from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
 
-# A mean rank correlation below this is called lost: what two saliencies share is then less than a tenth of the variance
+# A saliency counts as lost below this mean rank correlation: two saliencies then share less than a tenth of the variance
 # of their ranks.
 LOST: Final = 0.3
 
@@ -30,7 +30,7 @@ def summarise_explanation(
     explain: Explain,
     sample_rate: float,
 ) -> dict[str, Any]:
-    """Sum up what was explained, how exact it is, whether it stands the check, and how far classes lie apart.
+    """Summarise the attributions, their numerical error, the check with random weights, and the embedding.
 
     Args:
         model: The model that was explained.
