@@ -15,8 +15,8 @@ from beatwise.tasks.classification.task import classes_of
 from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
 
-# A saliency counts as lost below this mean rank correlation: two saliencies then share less than a tenth of the variance
-# of their ranks.
+# A saliency counts as lost below this mean rank correlation: two saliencies then share less than a tenth of the
+# variance of their ranks.
 LOST: Final = 0.3
 
 
