@@ -126,22 +126,10 @@ def test_parameters_epochs_and_seconds_are_means_over_the_seeds() -> None:
     assert (row["n_parameters"], row["best_epoch"], row["seconds"]) == (100, 2.5, 25)
 
 
-def test_a_reference_has_seconds_and_neither_parameters_nor_epochs() -> None:
-    row = entry(Board().add("a", 0.8, 0.6).add("gb", 0.9, 0.7, metadata=REFERENCE).rank(), "gb")
-    assert row["seconds"] == 9
-    assert math.isnan(row["n_parameters"])
-    assert math.isnan(row["best_epoch"])
-
-
 def test_a_seed_that_failed_is_left_out_of_the_means() -> None:
     board = Board().add("a", 0.8, 0.6, seed=1).add("b", 0.7, 0.5, seed=1).add("b", 0.9, 0.7, seed=2).rank()
     assert entry(board, "a")["seeds"] == 1
     assert entry(board, "b")["seeds"] == 2
-
-
-def test_the_same_model_under_two_strategies_is_two_rows() -> None:
-    board = Board().add("a", 0.8, 0.6).add("a", 0.7, 0.7, strategy="graft").rank()
-    assert list(zip(board["model"], board["strategy"], strict=True)) == [("a", "none"), ("a", "graft")]
 
 
 # --- ranks

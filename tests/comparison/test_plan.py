@@ -192,17 +192,16 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_with_the_key_that_it_stands_under(mistake: str) -> None:
-    models, strategies, words = MISTAKES[mistake]
-    with pytest.raises(BeatwiseError) as caught:
-        plan(models, strategies)
-    first = str(caught.value).splitlines()[0]
-    assert first.startswith(f"compare.p.models.a with strategies.{next(iter(strategies), 'none')}: ")
-    assert words in first
+def test_a_mistake_is_reported_with_its_key() -> None:
+    for mistake, (models, strategies, words) in MISTAKES.items():
+        with pytest.raises(BeatwiseError) as caught:
+            plan(models, strategies)
+        first = str(caught.value).splitlines()[0]
+        assert first.startswith(f"compare.p.models.a with strategies.{next(iter(strategies), 'none')}: "), mistake
+        assert words in first, mistake
 
 
-def test_all_wrong_values_of_a_block_are_told_at_once() -> None:
+def test_all_wrong_values_of_a_block_are_reported_at_once() -> None:
     with pytest.raises(BeatwiseError) as caught:
         plan({"a": {"train": {"epochs": 0, "batch_size": "many"}}})
     lines = str(caught.value).splitlines()
@@ -216,9 +215,8 @@ def test_a_seed_that_stands_there_twice_is_refused_because_it_would_make_the_dev
         plan({"a": {}}, seeds=(1, 2, 1))
 
 
-@pytest.mark.parametrize(
-    ("compare", "words"),
-    [
+def test_a_preset_of_the_wrong_shape_is_reported_with_its_key_whether_or_not_it_is_used() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"use": "zoo", "quick": {"models": {"a": {}}}}, "Unknown comparison 'zoo'"),
         ({"use": "quick", "quick": {"models": {}}}, r"compare\.quick\.models: "),
         ({"use": "quick", "quick": {"models": {"a": None}}}, r"compare\.quick\.models\.a: "),
@@ -227,11 +225,10 @@ def test_a_seed_that_stands_there_twice_is_refused_because_it_would_make_the_dev
         ({"use": "quick", "quick": {"models": {"a": {}}, "ensembles": {"e": []}}}, r"compare\.quick\.ensembles\.e: "),
         ({"use": "quick", "quick": {"model": {"a": {}}}}, r"compare\.quick\.model"),
         ({"use": "quick", "quick": {"models": {"a": {}}}, "other": {"models": 3}}, r"compare\.other\.models: "),
-    ],
-)
-def test_a_preset_of_the_wrong_shape_is_told_with_its_key_whether_or_not_it_is_used(compare, words) -> None:
-    with pytest.raises(BeatwiseError, match=words):
-        check_parameters({"compare": compare})
+    ]
+    for compare, words in cases:
+        with pytest.raises(BeatwiseError, match=words):
+            check_parameters({"compare": compare})
 
 
 # --- keys

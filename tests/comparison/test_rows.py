@@ -258,8 +258,7 @@ def test_a_row_that_cannot_be_replaced_is_left_as_it_was(finished: FinishedRows)
     assert found[0] == FACTS
 
 
-@pytest.mark.parametrize("name", [RESULT, PREDICTIONS])
-@pytest.mark.parametrize("content", [b"", b"rubbish", None], ids=["empty", "rubbish", "missing"])
+@pytest.mark.parametrize(("name", "content"), [(RESULT, b""), (PREDICTIONS, b"rubbish"), (PREDICTIONS, None)])
 def test_a_damaged_row_counts_as_not_finished_and_is_named(finished: FinishedRows, name, content, caplog) -> None:
     finished.save("key", FACTS, TABLE)
     path = finished.folder / "key" / name

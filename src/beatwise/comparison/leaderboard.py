@@ -1,4 +1,4 @@
-"""The leaderboard: seeds brought together, rows ranked, and the best ones compared beat by beat."""
+"""The leaderboard: means over seeds, ranks, and paired differences from the best row."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ RANKED = ("macro_recall", "macro_f1")
 
 
 def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Bring the seeds of each model and strategy together and rank by macro recall and by macro F1 on test.
+    """Average the seeds of each model and strategy, and rank by macro recall and by macro F1 on test.
 
-    An interval is a bootstrap interval of the mean over the seeds, over beats. Rows are compared in pairs: draw i holds
-    the same beats in every row, so that what two rows have in common cancels (Koehn, EMNLP 2004). Chance in training
-    shows in the deviation over seeds, not in the intervals.
+    Intervals are bootstrap intervals over examples of the mean over the seeds. Rows are compared in pairs: draw i holds
+    the same examples in every row, so that common errors cancel (Koehn, EMNLP 2004). The deviation over seeds, not the
+    intervals, shows chance in training.
 
     Args:
         scores: A mapping a row: ``row``, ``model``, ``strategy``, ``seed``, ``metadata`` and ``metrics``.
         draws: Columns ``row``, ``draw`` and ``COMPARED``.
-        confidence: Of the intervals.
+        confidence: Confidence of the intervals.
 
     Returns:
         One row for each model and strategy, best macro F1 first: ``model``, ``strategy``, ``seeds``, ``averaged`` (how
@@ -32,7 +32,7 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
         seeds); of each compared metric ``<metric>``, ``<metric>_sd`` (NaN for a single seed), ``<metric>_low``,
         ``<metric>_high``; the validation's ``val_macro_recall`` and ``val_macro_f1``; ``recall_first_macro_recall``,
         ``recall_first_accuracy``; ``rank_<metric>`` and ``behind_<metric>``, ``behind_<metric>_low``,
-        ``behind_<metric>_high``: how far it lies behind the first.
+        ``behind_<metric>_high``: the difference from the first.
     """
     ends = interval_ends(confidence)
     by_row = {row: group.sort_values("draw") for row, group in draws.groupby("row")}
@@ -72,13 +72,13 @@ def is_ensemble(row: Mapping[str, Any]) -> bool:
 
 
 def row_name(row: Mapping[str, Any]) -> str:
-    """What to call a row: its model, its strategy, and the seed of a fit."""
+    """The name of a row: its model, its strategy, and the seed of a fit."""
     named = f"{row['model']} · {row['strategy']}"
     return named if is_ensemble(row) else f"{named} · seed {row['seed']}"
 
 
 def row_labels(leaderboard: pd.DataFrame) -> list[str]:
-    """What to call each row in a word: the model, and the strategy where there are several."""
+    """A short name of each row: the model, and the strategy where there are several."""
     several = len(set(leaderboard["strategy"])) > 1
     return [
         f"{model} · {strategy}" if several else str(model)

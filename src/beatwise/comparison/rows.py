@@ -27,7 +27,7 @@ from beatwise.training.settings import FitConfig
 
 log = logging.getLogger(__name__)
 
-# Metrics whose bootstrap draws are kept, so that rows can be compared beat by beat.
+# Metrics whose bootstrap draws are kept, to compare rows in pairs.
 COMPARED: Final = ("macro_recall", "macro_f1", "accuracy", "macro_auroc")
 RESULT, PREDICTIONS = "row.json", "predictions.parquet"
 
@@ -40,7 +40,7 @@ class FinishedRows:
         self.folder = folder
 
     def load(self, key: str) -> tuple[dict[str, Any], pd.DataFrame] | None:
-        """Facts and predictions of a row, or None where it is not finished or cannot be read."""
+        """Metadata and predictions of a row, or None where it is not finished or cannot be read."""
         folder = self.folder / key
         try:
             metadata = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def fit_row(
         parts: Examples of train, validation and test, and where checkpoints are kept.
 
     Returns:
-        Facts (``n_parameters``, ``best_epoch``, ``seconds``, ``history``), and predictions with a column ``part``.
+        Metadata (``n_parameters``, ``best_epoch``, ``seconds``, ``history``), and predictions with a column ``part``.
 
     Raises:
         BeatwiseError: If training diverges.
@@ -95,7 +95,7 @@ def fit_row(
 
 
 def _without_nan(epoch: Mapping[str, float]) -> dict[str, float | None]:
-    """An epoch of a history for JSON, which has no word for what is no number."""
+    """An epoch of a history for JSON, which has no NaN."""
     return {name: value if math.isfinite(value) else None for name, value in epoch.items()}
 
 
@@ -105,7 +105,7 @@ def average_rows(
     """An ensemble of finished rows: the mean of their probabilities.
 
     Args:
-        outcomes: What :func:`fit_row` returned for each, from the same beats.
+        outcomes: What :func:`fit_row` returned for each, from the same examples.
 
     Returns:
         The same of the ensemble; parameters and seconds are those of all members together.

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from beatwise.core.errors import BeatwiseError
 from beatwise.networks.base import MODELS, SelfFitting
 from beatwise.tasks.tensors import TensorSet
 
@@ -169,9 +170,14 @@ class GradientBoosting(SelfFitting):
 
         Returns:
             The log loss on the training part after each round.
+
+        Raises:
+            BeatwiseError: If the targets are no classes.
         """
         from sklearn.ensemble import HistGradientBoostingClassifier
 
+        if not np.issubdtype(train.labels.dtype, np.integer):
+            raise BeatwiseError("The model 'gradient_boosting' is a classifier: use another model for this task.")
         booster = HistGradientBoostingClassifier(
             max_iter=self.iterations,
             learning_rate=self.learning_rate,
