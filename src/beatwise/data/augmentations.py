@@ -3,10 +3,10 @@
 Every augmentation maps a batch to a new one and leaves the one it was given as it was. Random numbers come from torch's
 global generator of the tensors' device, and are the same whatever the values in the batch.
 
-Of a signal in [0, 1], with or without its mask, as a series or folded into an image, every augmentation keeps that
-values lie in [0, 1], that a beat starts at the first sample and ends with its last sample that is not zero, and that
-the padding behind it is exactly zero. A beat's last sample is therefore held just above zero (:data:`LEAST`) where a
-change would take it there. Beats that are nothing but padding stay as they are, unless mixed with others.
+For a signal in [0, 1], with or without its mask, as a series or folded into an image, every augmentation preserves
+three properties: values lie in [0, 1]; a beat starts at the first sample and ends with its last sample that is not
+zero; the padding behind it is exactly zero. A beat's last sample is therefore held just above zero (:data:`LEAST`)
+where a change would take it there. Beats that are nothing but padding stay as they are, unless mixed with others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
 from beatwise.data.padding import beat_lengths
 
-# Representations that hold the signal itself; of any other, what a sample means is not known.
+# Representations that hold the signal itself; the meaning of a sample of any other is not known.
 OF_THE_SIGNAL = ("signal", "signal_with_mask", "image")
 # Augmentations that make sense of any series of numbers, wavelet coefficients among them.
 OF_ANY_SERIES = ("mixup", "masking")
@@ -288,7 +288,7 @@ def _beats(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _has_mask(series: Tensor) -> bool:
-    """Whether the second of two channels is a mask, told by its values: a signal or wavelet takes others than 0, 1."""
+    """Whether the second of two channels is a mask: a signal or wavelet has values other than 0 and 1."""
     return series.shape[1] == 2 and bool((series[:, 1] == series[:, 1].bool()).all())
 
 
@@ -303,7 +303,7 @@ def _drawn(like: Tensor, share: float) -> Tensor:
 
 
 def _chosen(length: Tensor, share: float) -> Tensor:
-    """Beats to change, ``bool [n]``, none of which is all padding."""
+    """Beats to change, ``bool [n]``; a beat that is all padding is never one."""
     return _drawn(length, share) & (length > 0)
 
 
@@ -329,8 +329,8 @@ def _partners(group: Tensor) -> Tensor:
     Beats are put in a random order within each group, and each takes the next one, the last the first.
     """
     shuffled = torch.randperm(len(group), device=group.device)
-    ordered, within = torch.sort(group[shuffled], stable=True)
-    order = shuffled[within]
+    ordered, places = torch.sort(group[shuffled], stable=True)
+    order = shuffled[places]
     first, end = (torch.searchsorted(ordered, ordered, right=right) for right in (False, True))
     following = torch.arange(1, len(group) + 1, device=group.device)
     partner = torch.empty_like(order)
@@ -349,7 +349,7 @@ def _rebuilt(batch: Batch, chosen: Tensor, values: Tensor, length: Tensor) -> Ba
     Args:
         batch: The beats before the change.
         chosen: Which beats are changed, ``bool [n]``.
-        values: Changed signals; what they hold behind their ends does not matter, ``float32 [n, t]``.
+        values: Changed signals, ``float32 [n, t]``; values behind their ends do not matter.
         length: Their lengths, 1 or more for chosen beats, ``int64 [n]``.
     """
     behind_end = _positions(values) - length[:, None]

@@ -1,1 +1,1 @@
-"""Tasks: what is predicted, and how predictions are measured."""
+"""Tasks: the kinds of prediction, and how predictions are measured."""

@@ -1,4 +1,4 @@
-"""What a task is: which numbers a network gives, what they are compared with, and by which metrics it is judged.
+"""Base class of tasks: the outputs of a network, the targets that they are compared with, and its metrics.
 
 Training, search, comparison, figures and reports ask the task for everything that differs between classification and
 regression. A task is small plain data, is stored with tensors and models, and needs no torch to be imported.
@@ -30,7 +30,7 @@ Array = npt.NDArray[np.float32]
 
 
 class TrainSettings(Protocol):
-    """What a task reads of the settings of a training."""
+    """The settings of a training that a task reads."""
 
     @property
     def loss(self) -> Choice:
@@ -54,7 +54,7 @@ class TrainSettings(Protocol):
 
 
 class ValHistory(Protocol):
-    """What a network predicted for the validation part after each epoch; part of the state of a training."""
+    """The predictions for the validation part after each epoch; part of the state of a training."""
 
     def add(self, decoded: Array) -> None:
         """Add an epoch."""
@@ -66,7 +66,7 @@ class ValHistory(Protocol):
         """Go to where :meth:`state` was taken."""
 
     def metadata(self) -> dict[str, Any]:
-        """What the model keeps of it, plain data."""
+        """The part of it that the model keeps, plain data."""
 
     def table(self) -> pd.DataFrame:
         """All epochs, one row an epoch and example."""
@@ -111,7 +111,7 @@ class Task(ABC):
         """
 
     def fitted(self, target: npt.ArrayLike) -> Self:
-        """The task with what it takes from the training part, before resampling; classification takes nothing.
+        """The task, fitted on the training part before resampling; a classification has nothing to fit.
 
         Args:
             target: The column ``target`` of the training part, ``[n]``.
@@ -136,7 +136,7 @@ class Task(ABC):
 
     @abstractmethod
     def objective(self, y: Tensor, settings: TrainSettings) -> Objective:
-        """What a training minimises.
+        """The objective that a training minimises.
 
         Args:
             y: Encoded targets of the training part, resampled, ``[n]``.
@@ -220,7 +220,7 @@ class Task(ABC):
 
     @abstractmethod
     def trained_on(self, y: npt.NDArray[Any]) -> dict[str, Any]:
-        """What a model says about the training part that it was trained on, plain data.
+        """A summary of the training part for the metadata of a model, plain data.
 
         Args:
             y: Its encoded targets, ``[n]``.
@@ -260,7 +260,7 @@ class Task(ABC):
     def assess(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
     ) -> dict[str, Any]:
-        """What a report shows beside the metrics, plain data; by default nothing. The arguments: :meth:`measure`."""
+        """Further results for the report, plain data; by default none. The arguments are those of :meth:`measure`."""
         return {}
 
     # --- storage
@@ -272,7 +272,7 @@ class Task(ABC):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Task:
-        """The inverse of :meth:`to_dict`, of whichever task it was.
+        """The inverse of :meth:`to_dict`, for every task.
 
         Raises:
             BeatwiseError: If the task is unknown.

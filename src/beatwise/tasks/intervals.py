@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a metric might have come out otherwise on another test set of this size."""
+"""Bootstrap intervals: how far a metric could differ on another test set of the same size."""
 
 from __future__ import annotations
 
@@ -156,8 +156,8 @@ def wilson_interval(hits: npt.ArrayLike, n: npt.ArrayLike, confidence: float) ->
     Beats are taken for independent of each other.
 
     Args:
-        hits: Beats of which something is so, ``[p]``.
-        n: Of how many, 1 or more, ``[p]``.
+        hits: Successes, ``[p]``.
+        n: Trials, 1 or more, ``[p]``.
         confidence: Of the interval.
     """
     from scipy.stats import binomtest

@@ -1,4 +1,4 @@
-"""What a loss is: how it judges the outputs of a network, and how the outputs that it has trained are read."""
+"""Base class of losses: a loss judges the outputs of a network, and decodes the outputs that it has trained."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Loss:
         raise NotImplementedError
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """What the outputs say, ``float32 [n, n_outputs]``: probabilities, or standardised numbers."""
+        """Decoded outputs, ``float32 [n, n_outputs]``: probabilities, or standardised numbers."""
         return outputs
 
     def initial_bias(self, log_prior: Tensor, least: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What one training minimises, as its task sets it up."""
+"""The objective of one training, as its task sets it up."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Schedule:
         """To be called after each epoch.
 
         Args:
-            monitored: Value of the monitored metric, of which more is better.
+            monitored: Value of the monitored metric, signed so that more is better.
         """
         if self.every == "epoch":
             self.scheduler.step()

@@ -77,7 +77,7 @@ def measure_aami(
         drawn: The same in each bootstrap sample, ``float [draws, n_classes, n_classes]``: ``confusion`` of what
             ``draw_scores`` gave.
         confidence: Share of the samples between the ends of an interval.
-        leave_out: Classes whose beats, and the calls of which, are taken out first: ``["Q"]`` for the use of four
+        leave_out: Classes to take out first, both as truth and as prediction: ``["Q"]`` for the use of four
             classes in which most are compared.
 
     Returns:

@@ -32,7 +32,7 @@ def assess_predictions(
 ) -> dict[str, Any]:
     """Curves, calibration, thresholds, predictive values, the reject option and the table of EC57, on test.
 
-    What is chosen is chosen on validation: the temperature, the threshold of each class, those of the reject option.
+    The temperature, the threshold of each class and those of the reject option are chosen on validation.
 
     Args:
         val_predictions: Predictions of the validation part.

@@ -125,8 +125,7 @@ def measure_calibration(
 ) -> dict[str, Any]:
     """Calibration of test, before and after a temperature that is fitted on validation.
 
-    Whether the change is more than chance, ``compare_paired`` says of the probabilities
-    before and after.
+    ``compare_paired`` on the probabilities before and after tells whether the change is more than chance.
 
     Args:
         val_target: Class indices of the validation part, ``int64 [n_val]``.

@@ -46,8 +46,8 @@ def measure_curves(
     Returns:
         ``confidence``; the grids, ``fpr`` and ``recall``; ``per_class``, by class: ``support``, ``share`` of the beats,
         ``auroc`` and ``average_precision``, each ``{value, low, high}``; ``roc``, the recall on the grid ``fpr``, and
-        ``precision_recall``, the precision on the grid ``recall``, each ``{value, low, high}`` of lists. What is not
-        defined, for want of beats of the class or of others, is None.
+        ``precision_recall``, the precision on the grid ``recall``, each ``{value, low, high}`` of lists: None where
+        not defined, because the class or the others have no beats.
 
     Raises:
         BeatwiseError: If the records cannot be drawn.

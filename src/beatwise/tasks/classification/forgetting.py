@@ -120,7 +120,7 @@ def count_moves(target: Labels, prediction: npt.NDArray[np.integer[Any]], classe
 
 
 def summarise_beats(val_history: pd.DataFrame) -> pd.DataFrame:
-    """What became of each validation beat over a training.
+    """Summarise each validation beat over a training.
 
     Args:
         val_history: What ``ClassHistory.table`` returned.

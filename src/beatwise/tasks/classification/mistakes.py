@@ -53,7 +53,7 @@ def find_mistakes(
 
 
 def most_confident_mistakes(predictions: pd.DataFrame, per_class: int) -> pd.DataFrame:
-    """The mistakes of which the model was most sure, for each true class.
+    """The mistakes with the highest probability, for each true class.
 
     Args:
         predictions: Predictions table.

@@ -106,7 +106,7 @@ def measure_thresholds(
     confidence: float,
     cluster: npt.NDArray[Any] | None = None,
 ) -> dict[str, Any]:
-    """What the thresholds of :func:`recall_thresholds` give on a part: each class against the rest.
+    """Apply the thresholds of :func:`recall_thresholds` to a part: each class against the rest.
 
     Args:
         target: Class indices, ``int64 [n]``.
@@ -120,8 +120,8 @@ def measure_thresholds(
 
     Returns:
         By class: ``threshold``, ``support``, ``called`` (beats at or above the threshold), and ``recall``,
-        ``specificity`` and ``precision``, each ``{value, low, high}``. What is not defined is None; without a threshold
-        all is.
+        ``specificity`` and ``precision``, each ``{value, low, high}``: None where not defined, and all None without a
+        threshold.
 
     Raises:
         BeatwiseError: If the records cannot be drawn.

@@ -28,11 +28,11 @@ def compare_paired(
     confidence: float,
     cluster: npt.NDArray[Any] | None = None,
 ) -> dict[str, Any]:
-    """Every metric of two models, their difference, and how sure it is.
+    """Every metric of two models, and their difference with its interval.
 
     Each bootstrap draw holds the same beats for both, so that what they have in common cancels (Koehn, EMNLP 2004).
-    McNemar's test (Psychometrika 12, 1947; exact, two-sided) asks whether, of the beats that only one of the two gets
-    right, each gets as many; it takes beats for independent, whether they are drawn by record or not.
+    McNemar's test (Psychometrika 12, 1947; exact, two-sided) takes the beats that only one of the two gets right, and
+    asks whether each model gets half of them; it assumes independent beats, whether they are drawn by record or not.
 
     Args:
         target: Class indices, ``int64 [n]``.

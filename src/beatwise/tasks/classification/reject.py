@@ -1,4 +1,4 @@
-"""The reject option: beats of which the model is not sure are left to a person, the others have fewer errors."""
+"""The reject option: beats with a low top probability are left to a person, and the others have fewer errors."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def measure_rejection(
     confidence: float,
     cluster: npt.NDArray[Any] | None = None,
 ) -> dict[str, Any]:
-    """What a threshold of :func:`coverage_threshold` gives on a part: who is accepted, and how good the model is there.
+    """Apply a threshold of :func:`coverage_threshold` to a part: which beats are accepted, and the scores on them.
 
     Rare classes are rejected more often than others, so their coverage stands beside their recall.
 
@@ -110,7 +110,7 @@ def measure_rejection(
 
     Returns:
         ``threshold``; ``accepted``, a count; ``coverage``; among the accepted beats ``error`` and ``macro_recall``,
-        which leaves out classes of which none is accepted; ``per_class``, by class ``coverage`` and ``recall``. Each is
+        which leaves out classes without an accepted beat; ``per_class``, by class ``coverage`` and ``recall``. Each is
         ``{value, low, high}``, None where not defined.
 
     Raises:
