@@ -55,7 +55,7 @@ class FiguresDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         """
         pictures = [self._path / f"{name}.png" for name in shown]
         sources = [base64.b64encode(path.read_bytes()).decode("ascii") for path in pictures if path.is_file()]
-        tags = [f'<p><img src="data:image/png;base64,{source}" style="max-width: 100%"></p>' for source in sources]
+        tags = [f'<p><img src="data:image/png;base64,{source}" width="100%"></p>' for source in sources]
         return HTMLPreview("".join(tags))
 
     def _exists(self) -> bool:

@@ -20,7 +20,7 @@ COLUMNS_AT_MOST: Final = 3
 def plot_example_beats(
     beats: Examples, classes: Sequence[str], sample_rate: float, per_class: int, seed: int
 ) -> Figure:
-    """A few beats of each class, drawn by chance, over the class's mean.
+    """A few beats of each class, drawn at random, over the class's mean.
 
     Args:
         beats: Beats ``[n, t]``.

@@ -46,7 +46,7 @@ def shares_of_moves(moves: Mapping[str, Any]) -> dict[str, dict[str, npt.NDArray
 
 
 def shares_of_times(moves: Mapping[str, Any]) -> dict[str, list[float]]:
-    """What share of a class's beats was never learnt, and forgotten how often, as :data:`OFTEN` has it.
+    """The shares of a class's beats that were never learnt, or forgotten so many times, in the order of :data:`OFTEN`.
 
     Args:
         moves: What ``count_moves`` returned.

@@ -47,7 +47,7 @@ def parallel_coordinates(trials: pd.DataFrame, space: pd.DataFrame, metric: str)
 
 def _axis(name: str, values: pd.Series, prior: str) -> dict[str, Any]:
     if prior != "choice":
-        # What was not called for stands below everything else.
+        # Missing values stand below everything else.
         numbers = values.astype(float)
         return {"label": name, "values": numbers.fillna(numbers.min())}
     texts = values.fillna("–").astype(str)

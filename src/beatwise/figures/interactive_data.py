@@ -77,7 +77,7 @@ def example_signals(
         parts: The beats of each part.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
-        per_class: Beats of each class and part, drawn by chance.
+        per_class: Beats of each class and part, drawn at random.
         seed: Seed of the draw.
     """
     columns = min(COLUMNS, len(classes))
@@ -90,7 +90,7 @@ def example_signals(
         horizontal_spacing=0.03,
         vertical_spacing=0.32 / rows,
     )
-    # What the legend shows; a click on it hides or shows its like in every panel.
+    # The legend shows these; a click on one hides or shows its like in every panel.
     for name, style in (
         (MEAN, {"line": {"color": GREY, "width": 3}}),
         (BAND, {"line": {"color": GREY, "width": 10}, "opacity": 0.3}),

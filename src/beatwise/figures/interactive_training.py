@@ -95,14 +95,3 @@ def forgetting(moves: Mapping[str, Any], best_epoch: int) -> go.Figure:
     return figure.update_layout(
         **{**LAYOUT, "margin": {**LAYOUT["margin"], "t": 90}}, barmode="stack", height=680, legend=legend
     )
-
-
-def note(text: str) -> go.Figure:
-    """What stands in the place of a figure for which something is not known.
-
-    Args:
-        text: What is not known.
-    """
-    figure = go.Figure().update_layout(**LAYOUT, height=200)
-    figure.update_xaxes(visible=False).update_yaxes(visible=False)
-    return figure.add_annotation(text=text, showarrow=False, font={"color": GREY})

@@ -24,7 +24,7 @@ def plot_predictive_value(values: Mapping[str, Any]) -> Figure:
             continue
         draw_band(ax, values["prevalence"], of_class, color, label)
         here = of_class["test_prevalence"]
-        # Of a class that is called and never hit, the value at a prevalence of 1 is not defined.
+        # The value at a prevalence of 1 is not defined for a class that is called and never hit.
         known = np.array(of_class["value"], dtype=np.float64)
         height = np.interp(np.log(here), np.log(values["prevalence"]), known)
         ax.plot(here, height, "o", color=color, markersize=6, markeredgecolor="white", zorder=3)

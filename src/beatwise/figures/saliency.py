@@ -1,4 +1,4 @@
-"""Figures of what a logit hangs on: colours behind a trace, sample by sample."""
+"""Figures of attributions: colours behind a trace, sample by sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MORE_OR_LESS: Final = LinearSegmentedColormap.from_list("more_or_less", ["#FFFFF
 NO_GRADIENTS: Final = "This model has no gradients, so that no saliency is defined."
 TIME: Final = "time from the beat's first sample (ms)"
 AMPLITUDE: Final = "amplitude (scaled to 0–1)"
-# What of a map is drawn how: its name, its colours, and the value of the palest one's opposite.
+# How each map is drawn: its name, its colours, and its lowest value.
 MAPS: Final[dict[str, tuple[str, Colormap, float]]] = {
     SIGNED: ("integrated gradients", FOR_OR_AGAINST, -1.0),
     CAM: ("Grad-CAM", MORE_OR_LESS, 0.0),

@@ -285,7 +285,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _order(value: Any) -> tuple[int, Any, str]:
-    """What choices are sorted by: numbers and lists of numbers by size, other lists by length, the rest as text."""
+    """The sorting key of choices: numbers and lists of numbers by size, other lists by length, the rest as text."""
     given = _parsed(value)
     numbers = given if isinstance(given, list) else [given]
     if numbers and all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):

@@ -1,4 +1,4 @@
-"""What all figures share: a class has one colour everywhere, safe for colour-blind readers."""
+"""Colours and layout that all figures share: a class has one colour everywhere, safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PART_COLORS: Final = {"train": "#4D4D4D", "val": "#999999", "test": "#56B4E9"}
 PART_NAMES: Final = {"val": "validation"}
 GREY: Final = "#4D4D4D"
 FAINT: Final = "#8A8A8A"
-# Of bars that are of no class.
+# The colour of bars that belong to no class.
 SLATE: Final = "#5F7C94"
 # Between ticks are only steps that are easy to read.
 STEPS: Final = (1, 2, 2.5, 5, 10)
@@ -65,10 +65,10 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
 
 
 def new_note(text: str) -> Figure:
-    """What stands in the place of a figure for which something is not known.
+    """A sentence in the place of a figure that cannot be drawn.
 
     Args:
-        text: What is not known.
+        text: The reason.
     """
     figure = Figure(figsize=(6.0, 0.8), dpi=DPI)
     figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)

@@ -1,4 +1,4 @@
-"""What others have published on the same beats, for the table of the report that sets a model beside the field.
+"""Published scores on the same beats, for the table of the report that sets a model beside the field.
 
 To add a row, add a :class:`Published` to :data:`FIELD`: its cells are printed as they stand.
 """
@@ -17,7 +17,7 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Published:
-    """What somebody has published.
+    """One published result.
 
     Attributes:
         who: Method and source.

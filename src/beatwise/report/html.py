@@ -26,7 +26,7 @@ HYPOTHESES_AT_MOST: Final = 10
 
 
 def summarise_search(plan: dict[str, Any], trials: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
-    """What reports say of a search.
+    """Describe a search for reports.
 
     Args:
         plan: What was searched, see ``SearchPlan.plain``.

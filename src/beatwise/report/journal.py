@@ -26,7 +26,7 @@ def entries_table(entries: Mapping[str, Entry]) -> Table:
 
 
 def result_table(entry: Entry) -> Table:
-    """What the last run of an entry came to, beside what was expected and the best before it."""
+    """The result of the last run of an entry, beside the expectation and the best earlier result."""
     run = entry.runs[-1]
     expected: dict[str, list[str]] = {}
     for condition in read_expectation(entry.expect):
@@ -61,7 +61,7 @@ def metrics_table(run: Run) -> Table:
 
 
 def metadata(run: Run) -> dict[str, str]:
-    """What is known of a run, by what to call it; nothing that is not known."""
+    """Metadata of a run by label; without what is not known."""
     known = {"took": run.ended and str(run.ended - run.began), "error": run.error}
     return {**shown_metadata(run), **{name: fact for name, fact in known.items() if fact}}
 
@@ -123,7 +123,7 @@ def _paragraphs(id: str, entry: Entry) -> Iterator[str]:
 def brief_entries(
     entries: Mapping[str, Entry], source: str, began: datetime, metrics: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """What a report tells of the entries that runs of its source have tested, the newest last.
+    """The entries that runs of a source have tested, as a report shows them, the newest last.
 
     Args:
         entries: All entries, the oldest first.

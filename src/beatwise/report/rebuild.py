@@ -12,7 +12,7 @@ BLOCKS: Final = ("resample", "tensors", "model", "train")
 
 
 def fit_as_yaml(config: Mapping[str, Any]) -> str:
-    """What a model was fitted with, as the parameters of an environment that fit it again.
+    """The settings of a fit, as the parameters of an environment that repeats it.
 
     Args:
         config: A ``FitConfig`` as plain data.

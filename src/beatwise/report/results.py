@@ -1,4 +1,4 @@
-"""What reports are drawn and written from."""
+"""Results from which reports are drawn and written."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from beatwise.report.tables import Table
 from beatwise.runs.card import SHORT, Repeated, RunCard, short_fingerprint
 from beatwise.runs.metadata import RunMetadata
 
-# What the numbers depend on most, of the packages that a card knows.
+# The packages of a card that the numbers depend on most.
 PACKAGES: Final = ("beatwise", "python", "torch", "numpy", "pandas", "scikit-learn", "kedro", "mlflow", "ray")
-# What is shown of every model, where all agrees.
+# The metrics that are shown for every model where all agree.
 SHOWN: Final = ("test.macro_recall", "test.macro_f1", "test.accuracy")
 MOST_DIFFERING: Final = 20
 
@@ -19,7 +19,7 @@ Scores = Mapping[tuple[str, str], Repeated]
 
 
 def shown_metadata(run: RunMetadata) -> dict[str, str]:
-    """What is known of every run, by what to call it; nothing that is not known."""
+    """Metadata of a run by label; without what is not known."""
     uncommitted = ", with uncommitted changes" if run.uncommitted else ""
     known = {
         "command": run.command,
@@ -34,7 +34,7 @@ def shown_metadata(run: RunMetadata) -> dict[str, str]:
 
 
 def card_metadata(card: RunCard) -> dict[str, str]:
-    """What a card knows when a report is made, by what to call it; nothing that is not known."""
+    """Metadata of a card while its run makes a report, by label; without what is not known."""
     machine = card.hardware
     known = {
         "began": f"{card.began:%Y-%m-%d %H:%M:%S} UTC",
@@ -52,7 +52,7 @@ def card_metadata(card: RunCard) -> dict[str, str]:
 
 
 def cover_metadata(card: RunCard, author: str, repository: str) -> dict[str, str]:
-    """What stands on the title page, by what to call it; nothing that is not known.
+    """Metadata of the title page by label; without what is not known.
 
     Args:
         card: The card of the run that makes the report.

@@ -1,4 +1,4 @@
-"""What was found, in a few plain sentences."""
+"""The findings in a few plain sentences."""
 
 from __future__ import annotations
 

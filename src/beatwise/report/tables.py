@@ -70,7 +70,7 @@ def short(value: float | None) -> str:
 
 
 PARTS: Final = ("naive", "val", "test", "recall_first")
-# What fits into 80 columns.
+# These fit into 80 columns.
 PARTS_ON_TERMINAL: Final = ("naive", "test", "recall_first")
 
 
@@ -154,7 +154,7 @@ def _ec57_table(table: Mapping[str, Any]) -> Table:
 
 
 def thresholds_table(assessment: Mapping[str, Any]) -> Table:
-    """What a threshold for a wanted recall gives, each class against the rest.
+    """Scores at a threshold for a wanted recall, each class against the rest.
 
     Args:
         assessment: What ``assess_predictions`` returned.
@@ -198,7 +198,7 @@ def calibration_table(assessment: Mapping[str, Any]) -> Table:
 
 
 def rejections_table(assessment: Mapping[str, Any]) -> Table:
-    """What is gained by leaving unsure beats to a person.
+    """Scores of the beats that are not left to a person.
 
     Args:
         assessment: What ``assess_predictions`` returned.
@@ -244,7 +244,7 @@ def parts_table(data: Mapping[str, Any]) -> Table:
 
 
 def shared_table(data: Mapping[str, Any]) -> Table:
-    """What stands in two parts.
+    """Duplicates and records that two parts share.
 
     Args:
         data: What ``summarise_data`` returned.
@@ -352,7 +352,7 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
 
 
 def changes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What every model and strategy of a comparison changes in the parameters of a fit.
+    """Changes of every model and strategy of a comparison in the parameters of a fit.
 
     Args:
         rows: Rows of the comparison.
@@ -425,7 +425,7 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
 
 
 def searched_table(space: pd.DataFrame) -> Table:
-    """What a search searched.
+    """Ranges of a search, the best values and their importance.
 
     Args:
         space: What ``space_table`` returned.
@@ -475,7 +475,7 @@ def _behind(row: Mapping[Any, Any], name: str) -> str:
 
 
 def explanation_table(explanation: Mapping[str, Any]) -> Table:
-    """What the logit of each class hangs on, and how far the class lies apart from the others.
+    """Attributions of the logit of each class, and how far the class lies apart from the others.
 
     Args:
         explanation: What ``summarise_explanation`` returned.
@@ -493,8 +493,8 @@ def explanation_table(explanation: Mapping[str, Any]) -> Table:
         counts = [f"{found[count]:,}" for count in ("beats", "drawn", "projected")]
         rows.append([name, *counts, *numbers, apart])
     caption = (
-        "What the logit of a class is higher on average for its own beats than for a flat line"
-        + (" with mean RR intervals, and what of it falls to the trace and to the RR features" if rr else "")
+        "The mean excess of the logit of a class for its own beats over that for a flat line"
+        + (" with mean RR intervals, and the shares of the trace and of the RR features in it" if rr else "")
         + ". Last, the share of a beat's 15 nearest neighbours in the last layer that are of its class: for a rare"
         " class it can be small because there are few."
     )

@@ -4,9 +4,9 @@ from kedro.pipeline import Node, Pipeline
 
 from beatwise.pipelines.fit import nodes
 
-# What all namespaces share; everything else is theirs alone.
+# Inputs that all namespaces share.
 SHARED = {"train_beats", "val_beats", "test_beats", "checkpoints"}
-# What a fit is configured from, by what its functions call it.
+# The parameters of a fit, by the names of the arguments.
 CONFIGURED = {name: f"params:{name}" for name in ("classes", "seed", "resample", "tensors", "model", "train")}
 
 

@@ -8,7 +8,7 @@ from beatwise.report.results import draw_report
 from beatwise.tasks.classification.mistakes import find_mistakes
 from beatwise.tasks.classification.paired import compare_with_baseline
 
-# What all namespaces share.
+# Inputs that all namespaces share.
 SHARED = {"test_beats", "data_summary", "run_card"}
 
 

@@ -12,7 +12,7 @@ from beatwise.pipelines.tune import nodes
 from beatwise.report.html import render_search, summarise_search
 from beatwise.report.results import draw_search
 
-# What is called after the search, not after the model that comes from it.
+# These datasets are named after the search, not after the model that comes from it.
 OF_SEARCH = ("plan", "records", "trials", "histories", "space", "summary", "figures")
 
 
