@@ -107,7 +107,7 @@ def test_generated_pages_are_current(snapshot: Any) -> None:
 def test_a_page_that_differs_is_named_and_written_again(
     snapshot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("conf", "docs", "src/beatwise/pipelines"):
+    for name in ("conf", "docs", "src/beatwise"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
