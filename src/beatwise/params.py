@@ -22,47 +22,33 @@ SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class Globals(Block):
-    """What a source is: ``globals.yml``.
+    """What a source is: ``globals.yml``."""
 
-    Attributes:
-        source: Its name; outputs live in folders of this name.
-        classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz) of a beat.
-        beat_length: Samples of a beat.
-        seed: Seed of everything that is drawn.
-        beats_folder: Folder of the beats.
-        beats_layouts: File names by part, one mapping a layout; the first that is there is read.
-        beats_how_to_get: What to do when none is there.
-        records_folder: Folder of the WFDB records.
-        records_how_to_get: What to do when there are none.
-        notice: A sentence at the top of every report, e.g. that the data is synthetic; empty for none.
-    """
-
-    source: SourceName
-    classes: Annotated[list[str], Field(min_length=2)]
-    sample_rate: Positive
-    beat_length: Annotated[int, Field(ge=2)]
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
-    beats_folder: str
-    beats_layouts: Annotated[list[dict[Literal["train", "val", "test", "all"], str | list[str]]], Field(min_length=1)]
-    beats_how_to_get: str
-    records_folder: str
-    records_how_to_get: str
-    notice: str
+    source: SourceName = Field(description="Name of the source; its outputs lie in folders of this name.")
+    classes: list[str] = Field(min_length=2, description="Class names in the order of their indices.")
+    sample_rate: Positive = Field(description="Sampling rate of a beat (Hz).")
+    beat_length: int = Field(ge=2, description="Length of a beat (samples).")
+    seed: int = Field(ge=0, le=2**32 - 1, description="Seed of all random numbers.")
+    beats_folder: str = Field(description="Folder of the beats.")
+    beats_layouts: list[dict[Literal["train", "val", "test", "all"], str | list[str]]] = Field(
+        min_length=1, description="File names by part, one mapping for each layout; the first one found is read."
+    )
+    beats_how_to_get: str = Field(description="Advice to show when the files of the beats are missing.")
+    records_folder: str = Field(description="Folder of the WFDB records.")
+    records_how_to_get: str = Field(description="Advice to show when the records are missing.")
+    notice: str = Field(
+        description="Sentence at the top of every report, e.g. that the data is synthetic; empty for none."
+    )
 
 
 class Parameters(Block):
-    """The whole configuration.
-
-    Attributes:
-        hypothesis: What a run is to test (:mod:`beatwise.runs.journal`); empty for the one that waits in the journal.
-    """
+    """The whole configuration."""
 
     source: SourceName
     sample_rate: Positive
     classes: Annotated[list[str], Field(min_length=2)]
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
-    hypothesis: str
+    hypothesis: str = Field(description="Hypothesis that the run tests; empty takes the one that waits in the journal.")
     ingest: Ingest
     resample: Resample
     tensors: Tensors

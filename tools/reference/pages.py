@@ -121,14 +121,9 @@ def first_line(documented: Any) -> str:
     return as_markdown((inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " "))
 
 
-def described(documented: Any, section: str) -> dict[str, str]:
-    """What a docstring says of each name in one of its sections.
-
-    Args:
-        documented: Class or function with a docstring in Google's style.
-        section: ``Attributes`` or ``Args``.
-    """
-    _, _, below = (inspect.getdoc(documented) or "").partition(f"{section}:\n")
+def described(documented: Any) -> dict[str, str]:
+    """The description of each argument in a docstring of Google's style."""
+    _, _, below = (inspect.getdoc(documented) or "").partition("Args:\n")
     found: dict[str, str] = {}
     name = ""
     for line in below.split("\n\n")[0].splitlines():
@@ -165,11 +160,9 @@ def parameters_page(conf: Path) -> str:
         "choice, is on the page [Choices by name](choices.md).",
     ]
     metadata = {name: field for name, field in Parameters.model_fields.items() if not _is_block(field.annotation)}
-    of_globals = dict.fromkeys(Globals.model_fields, "As in [globals.yml](#globalsyml).")
-    text = of_globals | described(Parameters, "Attributes")
     sections = [
         "## Of the run",
-        table(HEAD, (_row(name, field, given, text) for name, field in metadata.items())),
+        table(HEAD, (_row(name, field, given, what=OF_GLOBALS.get(name)) for name, field in metadata.items())),
     ]
     for name, field in Parameters.model_fields.items():
         if _is_block(field.annotation):
@@ -182,6 +175,7 @@ def parameters_page(conf: Path) -> str:
     return "\n\n".join([*head, *sections]) + "\n"
 
 
+OF_GLOBALS: Final = dict.fromkeys(Globals.model_fields, "As in [globals.yml](#globalsyml).")
 HEAD: Final = ("name", "in conf/base", "allowed", "what it is")
 
 
@@ -210,18 +204,16 @@ def _block(name: str, block: type[Block], given: Mapping[str, Any]) -> Iterator[
 
 
 def _rows(block: type[Block], given: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:
-    text = described(block, "Attributes")
-    if issubclass(block, Choice):
-        text = described(Choice, "Attributes") | text
     for name, field in block.model_fields.items():
         if _is_block(field.annotation) and not issubclass(_block_type(field), Choice):
             yield from _rows(_block_type(field), given.get(name, {}), f"{prefix}{name}.")
         elif _is_block(field.annotation):
             chosen = given.get(name, {}) or (field.default.model_dump() if field.default is not None else {})
-            what = text.get(name) or first_line(field.annotation)
-            yield from _choice_rows(_block_type(field), f"{prefix}{name}.", chosen, what)
+            what = field.description or first_line(field.annotation)
+            for own, inner in _block_type(field).model_fields.items():
+                yield _row(own, inner, chosen, f"{prefix}{name}.", _block_type(field), what if own == "use" else None)
         else:
-            yield _row(name, field, given, text, prefix, block)
+            yield _row(name, field, given, prefix, block)
 
 
 def _block_type(field: FieldInfo) -> type[Any]:
@@ -229,18 +221,13 @@ def _block_type(field: FieldInfo) -> type[Any]:
     return field.annotation
 
 
-def _choice_rows(block: type[Choice], prefix: str, given: Mapping[str, Any], what: str) -> Iterator[list[str]]:
-    for name, field in block.model_fields.items():
-        yield _row(name, field, given, {"use": what}, prefix, block)
-
-
 def _row(
     name: str,
     field: FieldInfo,
     given: Mapping[str, Any],
-    text: Mapping[str, str],
     prefix: str = "",
     block: type[Block] | None = None,
+    what: str | None = None,
 ) -> list[str]:
     known = given.get(name, ...) if name in given else (... if field.is_required() else field.default)
     can = allowed(field.annotation, field.metadata)
@@ -256,7 +243,7 @@ def _row(
         shown = f"{len(known)} entries"
     else:
         shown = value(known)
-    return [f"`{prefix}{name}`", shown, can, text.get(name, "")]
+    return [f"`{prefix}{name}`", shown, can, what or field.description or ""]
 
 
 def _choices_of(prefix: str, block: type[Choice]) -> str:
@@ -355,7 +342,7 @@ def choices_page() -> str:
 
 def _entry(registry: Registry[Any], name: str) -> list[str]:
     entry = registry[name]
-    text = described(entry, "Args") or described(getattr(entry, "__init__", entry), "Args")
+    text = described(entry) or described(getattr(entry, "__init__", entry))
     options = []
     for option, field in registry.schema(name).model_fields.items():
         what = f": {text[option][0].lower()}{text[option][1:].rstrip('.')}" if option in text else ""

@@ -10,21 +10,19 @@ from beatwise.core.settings import Block, Presets
 
 
 class Rows(Block):
-    """What a comparison compares: every model with every strategy and every seed, and ensembles of them.
+    """What a comparison compares: every model with every strategy and every seed, and ensembles of them."""
 
-    Attributes:
-        models: By the name they are to have in the leaderboard: what each changes in the blocks ``model``, ``tensors``,
-            ``resample`` and ``train``.
-        strategies: By name: what each changes, over what the model changes.
-        seeds: Seeds.
-        ensembles: By the name they are to have in the leaderboard: the models whose probabilities are averaged, over
-            all seeds, once a strategy.
-    """
-
-    models: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
-    strategies: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = {"none": {}}
-    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**32 - 1)]], Field(min_length=1)] = [42]
-    ensembles: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    models: dict[str, dict[str, Any]] = Field(
+        min_length=1,
+        description="Changes to `model`, `tensors`, `resample` and `train`, by the model's name in the leaderboard.",
+    )
+    strategies: dict[str, dict[str, Any]] = Field(
+        {"none": {}}, min_length=1, description="Changes over those of the model, by name of the strategy."
+    )
+    seeds: list[Annotated[int, Field(ge=0, le=2**32 - 1)]] = Field([42], min_length=1, description="Seeds of the fits.")
+    ensembles: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        {}, description="Models whose probabilities are averaged over all seeds, by name of the ensemble."
+    )
 
 
 class Comparison(Presets):

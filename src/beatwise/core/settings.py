@@ -30,16 +30,12 @@ class Block(BaseModel):
 
 
 class Choice(Block):
-    """A block that chooses one entry of a registry by name.
-
-    Attributes:
-        use: Name of the chosen entry.
-    """
+    """A block that chooses one entry of a registry by name."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     registry: ClassVar[Registry[Any] | None] = None
 
-    use: str
+    use: str = Field(description="Name of the chosen entry.")
 
     @model_validator(mode="before")
     @classmethod
@@ -92,13 +88,9 @@ class Choice(Block):
 
 
 class Choices(Choice):
-    """A block that chooses any number of entries of a registry by name.
+    """A block that chooses any number of entries of a registry by name."""
 
-    Attributes:
-        use: Names of the chosen entries in order; on the command line joined by ``+``.
-    """
-
-    use: list[str] = []  # type: ignore[assignment]
+    use: list[str] = Field([], description="Names of the chosen entries in order; behind `--params` joined by `+`.")  # type: ignore[assignment]
 
     @field_validator("use", mode="before")
     @classmethod
@@ -124,17 +116,13 @@ class Choices(Choice):
 
 
 class Presets(Block):
-    """A block that chooses one of the presets below it by name; those that are not chosen are checked too.
-
-    Attributes:
-        use: Name of the preset.
-    """
+    """A block that chooses one of the presets below it by name; those that are not chosen are checked too."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     kind: ClassVar[str]
     preset: ClassVar[type[Block]]
 
-    use: str
+    use: str = Field(description="Name of the preset.")
 
     @model_validator(mode="after")
     def _check_presets(self) -> Self:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry, unknown_name
 from beatwise.core.settings import Block, Choice
@@ -19,15 +21,12 @@ class SplitChoice(Choice):
 
 
 class Ingest(Block):
-    """Cleaning and splitting.
+    """Cleaning and splitting."""
 
-    Attributes:
-        split: The split.
-        drop_duplicates: Whether beats of train and validation that stand in a later part too are taken out.
-    """
-
-    split: SplitChoice
-    drop_duplicates: bool = False
+    split: SplitChoice = Field(description="The split.")
+    drop_duplicates: bool = Field(
+        False, description="Whether to remove beats of train and validation that a later part contains too."
+    )
 
 
 class Resample(Choice):
@@ -37,15 +36,13 @@ class Resample(Choice):
 
 
 class Tensors(Choice):
-    """The representation (:mod:`beatwise.data.representations`).
-
-    Attributes:
-        use: Name of the representation, or ``auto`` for the one that the model is made for.
-        features: Whether to use the features that the examples have, RR intervals for instance, and their ratios.
-    """
+    """The representation (:mod:`beatwise.data.representations`)."""
 
     registry = REPRESENTATIONS
-    features: bool = True
+    use: str = Field(description="Name of the representation, or `auto` for the one that the model is made for.")
+    features: bool = Field(
+        True, description="Whether to use the named features of the examples, such as RR intervals, and their ratios."
+    )
 
     def check(self, registry: Registry[Any], key: str = "") -> None:
         """As for every choice; ``auto`` is known too."""

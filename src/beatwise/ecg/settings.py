@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Block, Choice
@@ -16,17 +16,11 @@ class SegmentRule(Choice):
 
 
 class Segment(Block):
-    """Segmentation of records into beats.
+    """Segmentation of records into beats."""
 
-    Attributes:
-        rule: How a beat is cut.
-        lead: Lead to cut, by column or by name.
-        aami: Annotation codes of each class.
-    """
-
-    rule: SegmentRule
-    lead: int | str = 0
-    aami: dict[str, list[str]]
+    rule: SegmentRule = Field(description="How a beat is cut.")
+    lead: int | str = Field(0, description="Lead to cut, by column or by name.")
+    aami: dict[str, list[str]] = Field(description="Annotation codes of each class.")
 
     @field_validator("aami")
     @classmethod
@@ -42,14 +36,8 @@ class Segment(Block):
 
 
 class Download(Block):
-    """Records to fetch from PhysioNet.
+    """Records to fetch from PhysioNet."""
 
-    Attributes:
-        address: Address above the databases.
-        database: Database and version.
-        records: Names of the records; empty means all.
-    """
-
-    address: str
-    database: str
-    records: list[str] = []
+    address: str = Field(description="Address above the databases.")
+    database: str = Field(description="Database and version.")
+    records: list[str] = Field([], description="Names of the records; empty means all.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field, field_validator
 
 from beatwise.core.settings import Block, Choices
@@ -11,14 +9,14 @@ from beatwise.explanation.projections import PROJECTIONS, check_installed
 
 
 class Projections(Choices):
-    """How the space of the last layer is laid onto a plane (:mod:`beatwise.explanation.projections`), one or more.
-
-    Attributes:
-        use: Names of the projections; the last is the one that the interactive figure begins with.
-    """
+    """Projections of the last layer's features onto a plane (:mod:`beatwise.explanation.projections`), one or more."""
 
     registry = PROJECTIONS
-    use: Annotated[list[str], Field(min_length=1)] = ["pca", "tsne"]
+    use: list[str] = Field(
+        ["pca", "tsne"],
+        min_length=1,
+        description="Names of the projections; the last is the one that the interactive figure begins with.",
+    )
 
     @field_validator("use")
     @classmethod
@@ -30,20 +28,13 @@ class Projections(Choices):
 
 
 class Explain(Block):
-    """Explaining what was learned, on validation beats.
+    """Explaining what was learned, on validation beats."""
 
-    Attributes:
-        beats_per_class: Beats of each class over which saliency is averaged, at most.
-        steps: Steps of integrated gradients.
-        random_networks: Networks with random weights with which the saliency is compared.
-        check_beats_per_class: Beats of each class on which it is compared, of those over which it is averaged.
-        embedding_beats: Beats that are projected, at most; rare classes are taken whole.
-        projections: How the space of the last layer is laid onto a plane.
-    """
-
-    beats_per_class: Annotated[int, Field(ge=1)] = 32
-    steps: Annotated[int, Field(ge=2)] = 20
-    random_networks: Annotated[int, Field(ge=1)] = 3
-    check_beats_per_class: Annotated[int, Field(ge=1)] = 4
-    embedding_beats: Annotated[int, Field(ge=20)] = 3000
-    projections: Projections = Projections()
+    beats_per_class: int = Field(32, ge=1, description="Most beats of each class over which saliency is averaged.")
+    steps: int = Field(20, ge=2, description="Steps of integrated gradients.")
+    random_networks: int = Field(
+        3, ge=1, description="Networks with random weights that the saliency is compared with."
+    )
+    check_beats_per_class: int = Field(4, ge=1, description="Beats of each class on which it is compared.")
+    embedding_beats: int = Field(3000, ge=20, description="Most beats to project; rare classes are kept whole.")
+    projections: Projections = Field(Projections(), description="Projections of the last layer onto a plane.")

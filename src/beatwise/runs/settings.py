@@ -12,27 +12,22 @@ from beatwise.core.settings import Block, checked
 
 
 class MlflowSettings(Block):
-    """Where and how runs are tracked.
+    """Where and how runs are tracked."""
 
-    Attributes:
-        tracking_uri: A server, a database or a folder of the project; None for MLflow's own default.
-        registry_uri: Where models are registered; None for the same place.
-        experiment: Name of the experiment that runs belong to; made where it is not there yet.
-        artifact_location: Folder or address for the files of a new experiment; None for the server's default.
-        run_name: Name of the MLflow runs; None for the name of the pipeline, then of the model.
-        disabled_pipelines: Pipelines whose runs are not tracked.
-        host: Address at which ``kedro mlflow ui`` serves.
-        port: Port at which ``kedro mlflow ui`` serves.
-    """
-
-    tracking_uri: str | None = None
-    registry_uri: str | None = None
-    experiment: str
-    artifact_location: str | None = None
-    run_name: str | None = None
-    disabled_pipelines: list[str] = Field(default_factory=list)
-    host: str = "127.0.0.1"
-    port: int = 5000
+    tracking_uri: str | None = Field(
+        None, description="A server, a database or a folder of the project; None for MLflow's own default."
+    )
+    registry_uri: str | None = Field(None, description="Where models are registered; None for the same place.")
+    experiment: str = Field(description="Name of the experiment that runs belong to; made where it is not there yet.")
+    artifact_location: str | None = Field(
+        None, description="Folder or address for the files of a new experiment; None for the server's default."
+    )
+    run_name: str | None = Field(
+        None, description="Name of the MLflow runs; None for the name of the pipeline, then of the model."
+    )
+    disabled_pipelines: list[str] = Field([], description="Pipelines whose runs are not tracked.")
+    host: str = Field("127.0.0.1", description="Address at which `kedro mlflow ui` serves.")
+    port: int = Field(5000, description="Port at which `kedro mlflow ui` serves.")
 
     def tracks(self, pipelines: Sequence[str] | None) -> bool:
         """Whether a run of these pipelines is tracked: one of them at least is not disabled."""

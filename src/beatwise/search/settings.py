@@ -12,74 +12,63 @@ from beatwise.tasks.settings import MetricName
 
 
 class RaySettings(Block):
-    """Where many trainings run at once.
+    """Where many trainings run at once."""
 
-    Attributes:
-        address: Address of a Ray cluster, ``auto`` for one that runs on this machine already; null starts one here.
-        cpus: Trainings at once on this machine, one thread each; null is one a core.
-        gpus_per_fit: Share of a GPU that each takes.
-    """
-
-    address: str | None = None
-    cpus: Annotated[int, Field(ge=1)] | None = None
-    gpus_per_fit: Annotated[float, Field(ge=0, le=1)] = 0.0
+    address: str | None = Field(
+        None,
+        description="Address of a Ray cluster; `auto` uses one that runs on this machine already, null starts one.",
+    )
+    cpus: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Trainings at once on this machine, with one thread each; null is one for each core."
+    )
+    gpus_per_fit: float = Field(0.0, ge=0, le=1, description="Share of a GPU for each training.")
 
 
 class Algorithm(Choice):
-    """Where the values of the next trial come from (:mod:`beatwise.search.algorithms`)."""
+    """Algorithm that proposes the values of the next trial (:mod:`beatwise.search.algorithms`)."""
 
     registry = ALGORITHMS
 
 
 class TrialScheduler(Choice):
-    """Which trials are stopped early (:mod:`beatwise.search.algorithms`)."""
+    """Scheduler that stops trials early (:mod:`beatwise.search.algorithms`)."""
 
     registry = SCHEDULERS
 
 
 class Search(Block):
-    """One search for hyper-parameters.
+    """One search for hyper-parameters."""
 
-    Attributes:
-        space: What is searched, see :mod:`beatwise.search.space`.
-        algorithm: Where the values of the next trial come from.
-        scheduler: Which trials are stopped early.
-        metric: Overall validation metric that is searched for (:mod:`beatwise.tasks.metrics`). It picks
-            the epoch of each trial too.
-        trials: Trials in all.
-        epochs: Epochs of each trial, at most.
-        total_epochs: Epochs of all trials together after which no trial begins and none goes on; null is no limit.
-        max_minutes: Time after which no trial begins and none goes on; null is no limit.
-        seeds: Trainings of each trial, with seeds of their own; their mean counts.
-        refit: What the last fit of the best trial changes in its parameters, e.g. ``{train: {epochs: 30}}``.
-    """
-
-    space: dict[str, Any]
-    algorithm: Algorithm = Algorithm(use="tpe")
-    scheduler: TrialScheduler = TrialScheduler(use="asha")
-    metric: MetricName = "macro_recall"
-    trials: Annotated[int, Field(ge=1)]
-    epochs: Annotated[int, Field(ge=1)]
-    total_epochs: Annotated[int, Field(ge=1)] | None = None
-    max_minutes: Positive | None = None
-    seeds: Annotated[int, Field(ge=1)] = 1
-    refit: dict[str, Any] = {}
+    space: dict[str, Any] = Field(description="Search space (`beatwise.search.space`).")
+    algorithm: Algorithm = Field(Algorithm(use="tpe"), description="Algorithm that proposes the next trial.")
+    scheduler: TrialScheduler = Field(TrialScheduler(use="asha"), description="Scheduler that stops trials early.")
+    metric: MetricName = Field(
+        "macro_recall", description="Overall validation metric to search for; it picks the best epoch of a trial too."
+    )
+    trials: int = Field(ge=1, description="Number of trials.")
+    epochs: int = Field(ge=1, description="Most epochs of a trial.")
+    total_epochs: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Most epochs of all trials together; null is no limit."
+    )
+    max_minutes: Positive | None = Field(None, description="Longest time of the search (min); null is no limit.")
+    seeds: int = Field(1, ge=1, description="Trainings of each trial, with a seed each; their mean counts.")
+    refit: dict[str, Any] = Field(
+        {}, description="Changes for the last fit of the best trial, e.g. `{train: {epochs: 30}}`."
+    )
 
 
 class Tune(Presets):
-    """Searches by name, of which one is chosen.
-
-    Attributes:
-        use: Name of the search.
-        models: What is searched of each model, where a search does not say so itself.
-        refine: Name of a finished search around whose best trials the ranges are narrowed; null for none.
-    """
+    """Searches by name, of which one is chosen."""
 
     kind = "search"
     preset = Search
 
-    models: dict[str, dict[str, Any]] = {}
-    refine: str | None = None
+    models: dict[str, dict[str, Any]] = Field(
+        {}, description="Search space of each model, for searches that do not give one."
+    )
+    refine: str | None = Field(
+        None, description="Finished search around whose best trials the ranges are narrowed; null for none."
+    )
 
     @property
     def search(self) -> Search:

@@ -11,18 +11,12 @@ from beatwise.data.splits import Share
 
 
 class Synthesise(Block):
-    """Synthetic records and the sample that is bundled.
+    """Synthetic records and the sample that is bundled."""
 
-    Attributes:
-        n_records: Records to make.
-        beats_per_record: Beats in each, about.
-        class_shares: Share of each class among all beats.
-        test_share: Share of the beats that becomes the test part, stratified per beat.
-        decimals: Decimals that the values of the sample are rounded to.
-    """
-
-    n_records: Annotated[int, Field(ge=1, le=999)]
-    beats_per_record: Annotated[int, Field(ge=20)]
-    class_shares: dict[str, Annotated[float, Field(ge=0, le=1)]]
-    test_share: Share
-    decimals: Annotated[int, Field(ge=1, le=7)]
+    n_records: int = Field(ge=1, le=999, description="Records to make.")
+    beats_per_record: int = Field(ge=20, description="Approximate number of beats in a record.")
+    class_shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        description="Share of each class among all beats."
+    )
+    test_share: Share = Field(description="Share of the beats that becomes the test part, stratified per beat.")
+    decimals: int = Field(ge=1, le=7, description="Decimals that the values of the sample are rounded to.")

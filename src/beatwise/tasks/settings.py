@@ -21,20 +21,19 @@ MetricName = Annotated[str, AfterValidator(_known_metric)]
 
 
 class Evaluate(Block):
-    """Measuring.
+    """Measuring."""
 
-    Attributes:
-        bootstrap_draws: Bootstrap samples behind every interval.
-        confidence: Share of the bootstrap distribution between the ends of an interval.
-        accuracy_floor: Accuracy on validation that the recall-first operating point must keep.
-        wanted_recall: Recall on validation that the threshold of each class against the rest must reach.
-        coverages: Shares of validation's beats that the reject option accepts, one threshold each.
-        mistakes_per_class: Mistakes of each class that are shown as waveforms.
-    """
-
-    bootstrap_draws: Annotated[int, Field(ge=10)] = 1000
-    confidence: Share = 0.95
-    accuracy_floor: Share = 0.985
-    wanted_recall: Share = 0.95
-    coverages: Annotated[list[Share], Field(min_length=1)] = [0.99, 0.95, 0.9, 0.8]
-    mistakes_per_class: Annotated[int, Field(ge=1, le=8)] = 4
+    bootstrap_draws: int = Field(1000, ge=10, description="Bootstrap samples behind every interval.")
+    confidence: Share = Field(0.95, description="Coverage of the bootstrap intervals.")
+    accuracy_floor: Share = Field(
+        0.985, description="Accuracy on validation that the recall-first operating point must keep."
+    )
+    wanted_recall: Share = Field(
+        0.95, description="Recall on validation that the threshold of each class against the rest must reach."
+    )
+    coverages: list[Share] = Field(
+        [0.99, 0.95, 0.9, 0.8],
+        min_length=1,
+        description="Shares of the validation beats that the reject option accepts; each gives a threshold.",
+    )
+    mistakes_per_class: int = Field(4, ge=1, le=8, description="Mistakes of each class that are drawn.")

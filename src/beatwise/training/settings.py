@@ -21,51 +21,56 @@ class Augment(Choices):
 
 
 class Train(Block):
-    """The training loop.
+    """The training loop."""
 
-    Attributes:
-        epochs: Epochs, at most.
-        steps_per_epoch: Batches an epoch; null is one pass over the training part. A number makes strategies that
-            leave parts of different size comparable, and a dry run short.
-        max_minutes: Training stops after the epoch in which this time is over; null is no limit.
-        batch_size: Beats a step.
-        learning_rate: Highest learning rate.
-        optimizer: Optimizer (:mod:`beatwise.training.optim`).
-        schedule: Learning-rate schedule (:mod:`beatwise.training.optim`).
-        loss: Loss (:mod:`beatwise.tasks.classification.losses`).
-        class_weights: Weights of the classes in the loss (:mod:`beatwise.tasks.classification.losses`).
-        sampler_power: Beats are drawn with weight count^-p of their class; 0 visits each beat once, 1 draws classes
-            equally often.
-        log_prior_bias: Whether the last layer's bias begins at the logarithm of the classes' shares.
-        augment: Augmentations of the batches.
-        average: Average of the weights that is validated and kept (:mod:`beatwise.training.optim`).
-        gradient_clip: Largest norm of the gradient; null does not clip.
-        trim_padding: Whether beats of like length share a batch and batches are cut to their longest beat; for models
-            that ignore padding and have no batch normalisation.
-        precision: Number format of the forward pass; ``bfloat16`` pays where the processor computes in it.
-        monitor: Overall validation metric that picks the best epoch (:mod:`beatwise.tasks.metrics`); null is the
-            task's own.
-        patience: Epochs without a better one after which training stops; null never stops early.
-    """
-
-    epochs: Annotated[int, Field(ge=1)] = 20
-    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
-    max_minutes: Positive | None = None
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    learning_rate: Positive = 3e-3
-    optimizer: TrainingChoice = TrainingChoice(use="adamw")
-    schedule: TrainingChoice = TrainingChoice(use="cosine")
-    loss: TrainingChoice = TrainingChoice(use="cross_entropy")
-    class_weights: TrainingChoice = TrainingChoice(use="none")
-    sampler_power: Annotated[float, Field(ge=0, le=1)] = 0.0
-    log_prior_bias: bool = False
-    augment: Augment = Augment()
-    average: TrainingChoice = TrainingChoice(use="none")
-    gradient_clip: Positive | None = 1.0
-    trim_padding: bool = True
-    precision: Literal["float32", "bfloat16"] = "float32"
-    monitor: MetricName | None = "macro_recall"
-    patience: Annotated[int, Field(ge=1)] | None = 8
+    epochs: int = Field(20, ge=1, description="Most epochs.")
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Batches in an epoch; null is one pass over the training part."
+    )
+    max_minutes: Positive | None = Field(
+        None, description="Time after which no further epoch begins (min); null is no limit."
+    )
+    batch_size: int = Field(128, ge=1, description="Examples in a step.")
+    learning_rate: Positive = Field(3e-3, description="Highest learning rate.")
+    optimizer: TrainingChoice = Field(TrainingChoice(use="adamw"), description="Optimizer (`beatwise.training.optim`).")
+    schedule: TrainingChoice = Field(
+        TrainingChoice(use="cosine"), description="Learning-rate schedule (`beatwise.training.optim`)."
+    )
+    loss: TrainingChoice = Field(
+        TrainingChoice(use="cross_entropy"), description="Loss (`beatwise.tasks.classification.losses`)."
+    )
+    class_weights: TrainingChoice = Field(
+        TrainingChoice(use="none"),
+        description="Weights of the classes in the loss (`beatwise.tasks.classification.losses`).",
+    )
+    sampler_power: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Examples are drawn with weight count^-p; 0: each once an epoch, 1: all classes equally often.",
+    )
+    log_prior_bias: bool = Field(
+        False, description="Whether the last bias starts at the logarithm of the classes' shares."
+    )
+    augment: Augment = Field(Augment(), description="Augmentations of the batches.")
+    average: TrainingChoice = Field(
+        TrainingChoice(use="none"),
+        description="Average of the weights that is validated and kept (`beatwise.training.optim`).",
+    )
+    gradient_clip: Positive | None = Field(1.0, description="Largest norm of the gradient; null does not clip.")
+    trim_padding: bool = Field(
+        True, description="Whether to batch beats of like length and cut padding; for models that ignore padding."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Number format of the forward pass; `bfloat16` is faster on processors that compute in it.",
+    )
+    monitor: MetricName | None = Field(
+        "macro_recall", description="Overall validation metric that picks the best epoch; null is the task's default."
+    )
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        8, description="Epochs without improvement after which training stops; null never stops early."
+    )
 
 
 class FitConfig(Block):
