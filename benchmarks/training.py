@@ -46,7 +46,7 @@ from beatwise.networks.zoo import build_model, list_models
 from beatwise.tasks.classification.task import Classification
 from beatwise.tasks.tensors import build_tensors
 from beatwise.training.loop import can_be_trimmed, fit_model
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 
 # Size and shares of the classes of the training part of the Kaggle MIT-BIH set.
 BEATS, SAMPLES = 87_554, 187
@@ -225,7 +225,7 @@ def beatwise(model: str, beats: Beats, *, trim_padding: bool = False) -> Epoch |
     parts = [Examples(x[:n, 0], pd.DataFrame({"target": y[:n]})) for n in (len(y), VALIDATION_BEATS)]
     signal = representation("signal", {}).fit(parts[0])
     train, val = (build_tensors(part, signal, Classification(tuple(SHARES))) for part in parts)
-    config = FitConfig.model_validate(
+    config = FitSettings.model_validate(
         {
             "classes": list(SHARES),
             "seed": SEED,

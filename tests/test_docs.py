@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 from beatwise.cli import cli
 from beatwise.core.nested import flatten, merged
-from beatwise.networks.zoo import MODELS
+from beatwise.core.settings import Choice
 from beatwise.params import Parameters, check_parameters
 from beatwise.settings import CONFIG_LOADER_ARGS
 from beatwise.tasks.registry import METRICS
@@ -377,18 +377,8 @@ def settable(given: str, parameters: dict[str, Any]) -> bool:
     """Whether parameters can be set like that."""
     changes: Any = OmegaConf.to_container(OmegaConf.from_dotlist(given.split(",")))
     checked = check_parameters(merged(parameters, changes))
-    checked.model.check(MODELS, "model")
-    for name in ("loss", "optimizer", "schedule", "class_weights", "augment"):
-        registry = registries()[
-            {
-                "loss": "Losses",
-                "optimizer": "Optimizers",
-                "schedule": "Learning-rate schedules",
-                "class_weights": "Class weights",
-                "augment": "Augmentations",
-            }[name]
-        ]
-        getattr(checked.train, name).check(registry, f"train.{name}")
+    for choice in (checked.model, *(value for _, value in checked.train if isinstance(value, Choice))):
+        choice.check()
     return True
 
 

@@ -15,7 +15,7 @@ from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.params import check_parameters
-from beatwise.training.settings import FitConfig, Train
+from beatwise.training.settings import FitSettings, Train
 from tests.conftest import CLASSES
 
 MakeBeats = Callable[..., Examples]
@@ -105,7 +105,7 @@ def test_there_is_a_row_for_every_model_strategy_and_seed_in_the_order_of_the_pr
 
 def test_a_row_is_fitted_with_its_own_seed_and_a_configuration_that_a_fit_takes() -> None:
     for row in plan({"a": {}}, seeds=(5, 6)):
-        assert FitConfig.model_validate(row["config"]).seed == row["seed"]
+        assert FitSettings.model_validate(row["config"]).seed == row["seed"]
         assert row["config"]["classes"] == CLASSES
 
 

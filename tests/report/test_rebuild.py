@@ -12,7 +12,7 @@ from beatwise.networks.settings import Model
 from beatwise.params import check_parameters
 from beatwise.report.rebuild import fit_as_yaml, network_as_python
 from beatwise.tasks.classification.task import Classification
-from beatwise.training.fit import fit_config
+from beatwise.training.fit import fit_settings
 from beatwise.training.settings import Augment, Train
 from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
@@ -23,7 +23,9 @@ from tests.test_params import load
 def config_of(name: str, **options: Any) -> dict[str, Any]:
     train = Train(epochs=3, learning_rate=1e-05, augment=Augment(use=["shift", "noise"]), sampler_power=0.1 + 0.2)
     resample, tensors = Resample(use="smote"), Tensors(use="auto")
-    return fit_config(CLASSES, 7, resample, tensors, Model(use=name, **{name: options}), train).model_dump(mode="json")
+    return fit_settings(CLASSES, 7, resample, tensors, Model(use=name, **{name: options}), train).model_dump(
+        mode="json"
+    )
 
 
 @pytest.mark.parametrize(("name", "options"), [*DEFAULTS, *VARIANTS])
@@ -42,5 +44,5 @@ def test_the_lines_when_executed_build_a_network_of_the_same_weights(name: str, 
 def test_the_parameters_in_a_file_of_an_environment_configure_the_same_fit(name: str) -> None:
     config = config_of(name)
     given = check_parameters(merged(load("mitbih"), yaml.safe_load(fit_as_yaml(config))))
-    again = fit_config(CLASSES, 7, given.resample, given.tensors, given.model, given.train).model_dump(mode="json")
+    again = fit_settings(CLASSES, 7, given.resample, given.tensors, given.model, given.train).model_dump(mode="json")
     assert again == config

@@ -28,7 +28,7 @@ from beatwise.search.results import (
 )
 from beatwise.search.space import Range, label, parse_range
 from beatwise.search.trials import Searches, TrialRecord
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 from tests.search.conftest import plan, record, space_of
 
 SPACE: dict[str, Any] = {
@@ -117,7 +117,7 @@ def test_a_hyper_parameter_is_empty_where_it_was_not_called_for(searched: Search
 
 
 def test_the_configuration_of_a_trial_can_be_fitted_again(searched: SearchPlan) -> None:
-    configs = [FitConfig.model_validate_json(text) for text in trials_table(RECORDS, searched)["config"]]
+    configs = [FitSettings.model_validate_json(text) for text in trials_table(RECORDS, searched)["config"]]
     for config, values in zip(configs, (MLP, CNN), strict=False):
         assert config.model_dump(mode="json") == searched.configs(values)[0].model_dump(mode="json")
 

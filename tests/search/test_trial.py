@@ -15,7 +15,7 @@ from beatwise.search.trial import KEPT, TensorCache, Trial
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.fit import fit_tensors, resample_train
 from beatwise.training.loop import Training, fit_model
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 from beatwise.training.trained_model import TrainedModel
 from tests.search.conftest import plan
 from tests.training.conftest import CLOCK, MakeBeats, choose, config
@@ -29,11 +29,11 @@ def beats(make_beats: MakeBeats) -> Beats:
     return make_beats(records=True), make_beats((20, 6, 6, 6, 6), seed=1, records=True)
 
 
-def seeds(given: FitConfig, n: int) -> list[FitConfig]:
+def seeds(given: FitSettings, n: int) -> list[FitSettings]:
     return [given.model_copy(update={"seed": given.seed + offset}) for offset in range(n)]
 
 
-def fitted(given: FitConfig, beats: Beats) -> tuple[TrainedModel, pd.DataFrame]:
+def fitted(given: FitSettings, beats: Beats) -> tuple[TrainedModel, pd.DataFrame]:
     """What a fit of this configuration gives."""
     train, val = beats
     train_tensors, val_tensors = fit_tensors(resample_train(train, given), train, given, val)
@@ -87,7 +87,7 @@ HOW: list[dict[str, Any]] = [
 def test_a_trial_has_the_history_and_the_weights_of_a_fit_to_the_last_bit(
     beats: Beats, how: dict[str, Any], resample: Any
 ) -> None:
-    given = FitConfig.model_validate({**config(seed=3, **how).model_dump(), "resample": resample})
+    given = FitSettings.model_validate({**config(seed=3, **how).model_dump(), "resample": resample})
     model, history = fitted(given, beats)
     torch.manual_seed(9)  # what the caller has drawn does not matter
     trial = Trial([given], TensorCache(*beats))
@@ -139,7 +139,7 @@ def test_a_result_is_plain_numbers(beats: Beats) -> None:
 @pytest.mark.parametrize("resample", [{"use": "none"}, STRATEGY], ids=lambda given: given["use"])
 def test_seeds_side_by_side_give_the_means_of_each_alone(beats: Beats, resample: Any) -> None:
     given = config("cnn1d", options={"kernel_size": 3, "pool": 2, "dropout": 0.3}, augment={"use": ["noise"]})
-    given = FitConfig.model_validate({**given.model_dump(), "resample": resample})
+    given = FitSettings.model_validate({**given.model_dump(), "resample": resample})
     together = Trial(seeds(given, 3), TensorCache(*beats))
     results = numbers(run(together))
     alone = [Trial([one], TensorCache(*beats)) for one in seeds(given, 3)]
@@ -259,12 +259,12 @@ def test_a_trial_that_was_over_is_told_to_its_end(beats: Beats, tmp_path: Path) 
 
 
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[FitConfig]:
+def built(monkeypatch: pytest.MonkeyPatch) -> list[FitSettings]:
     """The configurations that tensors were built for."""
-    found: list[FitConfig] = []
+    found: list[FitSettings] = []
     build: Callable[..., Any] = fit_tensors
 
-    def noted(resampled: Any, train: Any, given: FitConfig, *others: Any) -> Any:
+    def noted(resampled: Any, train: Any, given: FitSettings, *others: Any) -> Any:
         found.append(given)
         return build(resampled, train, given, *others)
 
@@ -272,7 +272,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[FitConfig]:
     return found
 
 
-def test_tensors_are_built_once_for_equal_settings(beats: Beats, built: list[FitConfig]) -> None:
+def test_tensors_are_built_once_for_equal_settings(beats: Beats, built: list[FitSettings]) -> None:
     cache = TensorCache(*beats)
     first = cache.get(config("mlp", learning_rate=0.1))
     assert all(cache.get(config(model, seed, epochs=9)) is first for model in ("mlp", "cnn1d") for seed in (0, 1, 2))
@@ -280,7 +280,7 @@ def test_tensors_are_built_once_for_equal_settings(beats: Beats, built: list[Fit
 
 
 def test_tensors_are_those_of_a_fit(beats: Beats) -> None:
-    given = FitConfig.model_validate({**config(seed=4).model_dump(), "resample": STRATEGY})
+    given = FitSettings.model_validate({**config(seed=4).model_dump(), "resample": STRATEGY})
     expected = fit_tensors(resample_train(beats[0], given), beats[0], given, beats[1])
     for ours, theirs in zip(TensorCache(*beats).get(given), expected, strict=True):
         assert ours.fingerprint == theirs.fingerprint
@@ -298,24 +298,24 @@ def test_tensors_are_those_of_a_fit(beats: Beats) -> None:
     ids=str,
 )
 def test_other_settings_of_the_data_are_other_tensors(
-    beats: Beats, built: list[FitConfig], changed: dict[str, Any]
+    beats: Beats, built: list[FitSettings], changed: dict[str, Any]
 ) -> None:
     cache, given = TensorCache(*beats), config()
     cache.get(given)
-    cache.get(FitConfig.model_validate({**given.model_dump(), **changed}))
+    cache.get(FitSettings.model_validate({**given.model_dump(), **changed}))
     assert len(built) == 2
 
 
-def test_what_is_drawn_with_another_seed_is_built_for_it(beats: Beats, built: list[FitConfig]) -> None:
-    cache, given = TensorCache(*beats), FitConfig.model_validate({**config().model_dump(), "resample": STRATEGY})
+def test_what_is_drawn_with_another_seed_is_built_for_it(beats: Beats, built: list[FitSettings]) -> None:
+    cache, given = TensorCache(*beats), FitSettings.model_validate({**config().model_dump(), "resample": STRATEGY})
     for one in seeds(given, 2):
         cache.get(one)
         cache.get(one)
     assert [one.seed for one in built] == [0, 1]
 
 
-def test_few_tensors_are_kept(beats: Beats, built: list[FitConfig]) -> None:
-    cache, given = TensorCache(*beats), FitConfig.model_validate({**config().model_dump(), "resample": STRATEGY})
+def test_few_tensors_are_kept(beats: Beats, built: list[FitSettings]) -> None:
+    cache, given = TensorCache(*beats), FitSettings.model_validate({**config().model_dump(), "resample": STRATEGY})
     for one in seeds(given, KEPT + 3):
         cache.get(one)
     assert len(cache._kept) == KEPT

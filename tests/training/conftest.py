@@ -14,7 +14,7 @@ from beatwise.networks.zoo import build_model
 from beatwise.tasks.classification.task import Classification
 from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.loop import Training
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES
 
@@ -36,8 +36,8 @@ def choose(name: str, **options: Any) -> dict[str, Any]:
     return {"use": name, name: options}
 
 
-def config(model: str = "mlp", seed: int = 0, *, options: dict[str, Any] | None = None, **train: Any) -> FitConfig:
-    return FitConfig.model_validate(
+def config(model: str = "mlp", seed: int = 0, *, options: dict[str, Any] | None = None, **train: Any) -> FitSettings:
+    return FitSettings.model_validate(
         {
             "classes": CLASSES,
             "seed": seed,

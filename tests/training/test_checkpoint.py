@@ -20,7 +20,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.training import loop
 from beatwise.training.checkpoint import Checkpoints, State
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 from beatwise.training.trained_model import TrainedModel
 from tests.training.conftest import CLOCK, SIZES, Parts, choose, config, refitted, same, training
 
@@ -231,7 +231,7 @@ def files(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def cut_off(parts: Parts, settings: FitConfig, folder: Path, after: int) -> None:
+def cut_off(parts: Parts, settings: FitSettings, folder: Path, after: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         loop.fit_model(*parts, settings, Cut(folder, after))
     assert len(files(folder)) == 1

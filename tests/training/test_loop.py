@@ -23,7 +23,7 @@ from beatwise.tasks.registry import METRICS
 from beatwise.training import loop
 from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, Training
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, refitted, same, tensors, training
 
 CLASS_LOSSES = [name for name in LOSSES.names() if LOSSES[name].task == "classification"]
@@ -116,7 +116,7 @@ def test_the_model_knows_every_option_that_it_was_trained_with(parts: Parts):
     assert train["loss"] == {"use": "focal", "focal": {"gamma": 2.0}}
     assert train["augment"] == {"use": ["shift"], "shift": {"max_samples": 4, "share": 0.5}}
     assert train["optimizer"] == {"use": "adamw", "adamw": {"weight_decay": 0.01}}
-    again, _ = loop.fit_model(*parts, FitConfig.model_validate(model.config))
+    again, _ = loop.fit_model(*parts, FitSettings.model_validate(model.config))
     assert again.fingerprint == model.fingerprint
 
 

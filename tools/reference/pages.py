@@ -232,9 +232,7 @@ def _row(
     known = given.get(name, ...) if name in given else (... if field.is_required() else field.default)
     can = allowed(field.annotation, field.metadata)
     if name == "use" and block is not None and issubclass(block, Choice):
-        can = f"[a name]({_choices_of(prefix, block)})" + (
-            ", several joined by `+`" if issubclass(block, Choices) else ""
-        )
+        can = f"[a name]({_choices_of(block)})" + (", several joined by `+`" if issubclass(block, Choices) else "")
     if name == "use" and block is not None and issubclass(block, Presets):
         can = "a name of those below it"
     if known is ...:
@@ -246,37 +244,35 @@ def _row(
     return [f"`{prefix}{name}`", shown, can, what or field.description or ""]
 
 
-def _choices_of(prefix: str, block: type[Choice]) -> str:
+def _choices_of(block: type[Choice]) -> str:
     """The section of the page of choices that a block chooses from."""
-    at = {block_type: title for title, block_type, _ in choices() if block_type is not None}
-    by_place = {place: title for title, _, place in choices()}
-    title = at.get(block) or by_place[prefix.removesuffix(".")]
+    title = next(title for title, chooses, _ in choices() if chooses is block)
     return f"choices.md#{title.lower().replace(' ', '-')}"
 
 
 # --- choices
 
 
-def choices() -> list[tuple[str, type[Choice] | None, str]]:
-    """Section of the page, the block that chooses, where it stands in the parameters."""
-    from beatwise.data.settings import Resample, SplitChoice, Tensors
+def choices() -> list[tuple[str, type[Choice], str]]:
+    """Section of the page, the block that chooses, its place in the parameters."""
+    from beatwise.data import settings as data
     from beatwise.ecg.settings import SegmentRule
     from beatwise.explanation.settings import Projections
     from beatwise.networks.settings import Model
     from beatwise.search.settings import Algorithm, TrialScheduler
-    from beatwise.training.settings import Augment
+    from beatwise.training import settings as training
 
     return [
-        ("Splits", SplitChoice, "ingest.split"),
-        ("Resampling strategies", Resample, "resample"),
-        ("Representations", Tensors, "tensors"),
+        ("Splits", data.SplitChoice, "ingest.split"),
+        ("Resampling strategies", data.Resample, "resample"),
+        ("Representations", data.Tensors, "tensors"),
         ("Models", Model, "model"),
-        ("Augmentations", Augment, "train.augment"),
-        ("Losses", None, "train.loss"),
-        ("Class weights", None, "train.class_weights"),
-        ("Optimizers", None, "train.optimizer"),
-        ("Learning-rate schedules", None, "train.schedule"),
-        ("Averages of weights", None, "train.average"),
+        ("Augmentations", training.Augment, "train.augment"),
+        ("Losses", training.Loss, "train.loss"),
+        ("Class weights", training.ClassWeights, "train.class_weights"),
+        ("Optimizers", training.Optimizer, "train.optimizer"),
+        ("Learning-rate schedules", training.Schedule, "train.schedule"),
+        ("Averages of weights", training.Average, "train.average"),
         ("Search algorithms", Algorithm, "tune.<search>.algorithm"),
         ("Trial schedulers", TrialScheduler, "tune.<search>.scheduler"),
         ("Segmentation rules", SegmentRule, "segment.rule"),
@@ -286,34 +282,7 @@ def choices() -> list[tuple[str, type[Choice] | None, str]]:
 
 def registries() -> dict[str, Registry[Any]]:
     """All registries, by their section on the page."""
-    from beatwise.data.augmentations import AUGMENTATIONS
-    from beatwise.data.representations import REPRESENTATIONS
-    from beatwise.data.resampling import STRATEGIES
-    from beatwise.data.splits import SPLITS
-    from beatwise.ecg.segmentation import RULES
-    from beatwise.explanation.projections import PROJECTIONS
-    from beatwise.networks.zoo import MODELS
-    from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
-    from beatwise.tasks.classification.losses import CLASS_WEIGHTS
-    from beatwise.tasks.losses import LOSSES
-    from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
-
-    return {
-        "Splits": SPLITS,
-        "Resampling strategies": STRATEGIES,
-        "Representations": REPRESENTATIONS,
-        "Models": MODELS,
-        "Augmentations": AUGMENTATIONS,
-        "Losses": LOSSES,
-        "Class weights": CLASS_WEIGHTS,
-        "Optimizers": OPTIMIZERS,
-        "Learning-rate schedules": SCHEDULES,
-        "Averages of weights": AVERAGES,
-        "Search algorithms": ALGORITHMS,
-        "Trial schedulers": SCHEDULERS,
-        "Segmentation rules": RULES,
-        "Projections": PROJECTIONS,
-    }
+    return {title: block.entries() for title, block, _ in choices()}
 
 
 def choices_page() -> str:

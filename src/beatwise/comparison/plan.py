@@ -31,7 +31,7 @@ def plan_rows(
 
     Returns:
         One mapping a row: ``model`` and ``strategy`` (their names), ``seed``, ``changes`` (what model and strategy
-        change, by full name), ``config`` (a ``FitConfig`` as plain data) and ``members``. Ensembles come last; an
+        change, by full name), ``config`` (a ``FitSettings`` as plain data) and ``members``. Ensembles come last; an
         ensemble has no seed and no configuration, but members: the numbers of the rows that it averages.
 
     Raises:

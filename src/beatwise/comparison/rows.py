@@ -23,7 +23,7 @@ from beatwise.tasks.classification.predictions import (
 from beatwise.tasks.intervals import clusters_of
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def fit_row(
     from beatwise.training.loop import fit_model
 
     train_beats, val_beats, test_beats, checkpoints = parts
-    config = FitConfig.model_validate(row["config"])
+    config = FitSettings.model_validate(row["config"])
     train, val, test = fit_tensors(resample_train(train_beats, config), train_beats, config, val_beats, test_beats)
     # A machine of a cluster that does not share the project's folder keeps no checkpoints.
     kept = checkpoints if checkpoints.folder.parent.is_dir() else None

@@ -34,4 +34,5 @@ class Comparison(Presets):
     @property
     def rows(self) -> Rows:
         """The chosen preset."""
-        return Rows.model_validate(self.chosen_preset)
+        chosen: Rows = self.chosen
+        return chosen

@@ -1,15 +1,24 @@
-"""Typed settings: the base classes of every block of the configuration, and how a block is checked.
+"""Typed settings: the base classes of every block of the configuration.
 
 Each room of the library keeps the settings of its own block beside the code that uses them. A block that chooses by
 name (``use``) keeps the options of each choice under that choice's name, so that environments can be merged over one
-another.
+another. Pydantic checks plain data once: a block that is handed on is not checked again.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry, describe_validation, unknown_name
@@ -24,67 +33,91 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def chosen_values(self) -> dict[str, Any]:
-        """The parameters as plain data for a tracker; of a choice, the options of what was chosen alone."""
+        """The parameters as plain data for a tracker; each choice with the options of its chosen entry only."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: v.chosen_values() if isinstance(v, Block) else v for name, v in fields.items()}
 
+    def settled(self) -> Self:
+        """The same block; each choice holds its chosen entry only, with all options of that entry."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return self.model_copy(update={name: v.settled() for name, v in fields.items() if isinstance(v, Block)})
+
 
 class Choice(Block):
-    """A block that chooses one entry of a registry by name."""
+    """A block that chooses one entry of a registry by name.
+
+    A choice is checked when it is made. Where its registry imports torch, :meth:`check` is called before a run that
+    trains, because other runs and commands must not wait for that import.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-    registry: ClassVar[Registry[Any] | None] = None
+    # Full name of the registry, e.g. beatwise.data.splits.SPLITS: it is imported when it is first needed.
+    registry: ClassVar[str]
+    needs_torch: ClassVar[bool] = False
 
     use: str = Field(description="Name of the chosen entry.")
 
-    @model_validator(mode="before")
     @classmethod
-    def _say_use(cls, given: Any) -> Any:
+    def entries(cls) -> Registry[Any]:
+        """The registry."""
+        module, _, name = cls.registry.rpartition(".")
+        entries: Registry[Any] = getattr(import_module(module), name)
+        return entries
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_once(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(given, cls):
+            return given
         if isinstance(given, str):
             raise ValueError(
                 f"got {given!r}; a choice is made by `use`: {{use: {given}}}, or .use={given} behind --params."
             )
-        return given
+        made = handler(given)
+        if not cls.needs_torch:
+            made.check()
+        return made
 
-    @model_validator(mode="after")
-    def _check_against_registry(self) -> Self:
-        if self.registry is not None:
-            self.check(self.registry)
-        return self
+    @property
+    def names(self) -> list[str]:
+        """Names of the chosen entries."""
+        return [self.use]
 
-    def check(self, registry: Registry[Any], key: str = "") -> None:
-        """Check the choice and the options of every entry that has some.
+    def check(self, key: str = "") -> None:
+        """Check the names, and the options of every entry that has some, chosen or not.
 
         Args:
-            registry: Of what can be chosen.
-            key: Where the choice stands in the configuration, for the message.
+            key: Place of the choice in the configuration, for the message.
 
         Raises:
             BeatwiseError: On an unknown entry, an unknown option, or a value that is not allowed.
         """
-        registry[self.use]
-        self._check_options(registry, key)
+        entries, given = self.entries(), self.model_extra or {}
+        for name in [*self.names, *given]:
+            if name not in entries:
+                message = unknown_name(entries.kind, name, entries.names())
+                raise BeatwiseError(f"{key}: {message}" if key else message)
+        for name, options in given.items():
+            entries.options(name, {} if options is None else options, f"{key}.{name}".strip("."))
 
-    def _check_options(self, registry: Registry[Any], key: str) -> None:
-        for name, options in (self.model_extra or {}).items():
-            if name not in registry:
-                raise BeatwiseError(unknown_name(registry.kind, name, registry.names()))
-            registry.options(name, {} if options is None else options, f"{key}.{name}".strip("."))
-
-    def chosen(self, registry: Registry[Any]) -> dict[str, Any]:
-        """The options of the chosen entry, checked, defaults filled in."""
-        given = (self.model_extra or {}).get(self.use)
-        return registry.options(self.use, {} if given is None else given, self.use)
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the chosen entry, defaults filled in."""
+        return self.entries().options(self.use, (self.model_extra or {}).get(self.use) or {}, self.use)
 
     def chosen_values(self) -> dict[str, Any]:
         """As for every block."""
         return {**super().chosen_values(), self.use: (self.model_extra or {}).get(self.use) or {}}
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of the chosen entry, for choices whose registry is known."""
-        assert self.registry is not None
-        return self.chosen(self.registry)
+    def settled(self) -> Self:
+        """As for every block."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        made: Any = type(self).model_construct(**fields, **self.settled_options())
+        return made
+
+    def settled_options(self) -> dict[str, Any]:
+        """The options of each chosen entry by its name, defaults filled in."""
+        return {self.use: self.options}
 
 
 class Choices(Choice):
@@ -98,25 +131,28 @@ class Choices(Choice):
         # `--params` splits at commas, so that a list cannot be given there.
         return [name.strip() for name in use.split("+") if name.strip()] if isinstance(use, str) else use
 
-    def check(self, registry: Registry[Any], key: str = "") -> None:
-        """As for every choice, for each of the chosen entries."""
-        for name in self.use:
-            registry[name]
-        self._check_options(registry, key)
+    @property
+    def names(self) -> list[str]:
+        """Names of the chosen entries."""
+        return list(self.use)
 
-    def chosen_in_order(self, registry: Registry[Any]) -> list[tuple[str, dict[str, Any]]]:
-        """Name and options of each chosen entry, checked, defaults filled in."""
-        given = self.model_extra or {}
-        return [(name, registry.options(name, given.get(name) or {}, name)) for name in self.use]
+    def in_order(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and options of each chosen entry, defaults filled in."""
+        given, entries = self.model_extra or {}, self.entries()
+        return [(name, entries.options(name, given.get(name) or {}, name)) for name in self.use]
 
     def chosen_values(self) -> dict[str, Any]:
         """As for every block."""
         given = self.model_extra or {}
         return {"use": "+".join(self.use), **{name: given.get(name) or {} for name in self.use}}
 
+    def settled_options(self) -> dict[str, Any]:
+        """As for every choice."""
+        return dict(self.in_order())
+
 
 class Presets(Block):
-    """A block that chooses one of the presets below it by name; those that are not chosen are checked too."""
+    """A block that chooses one of the presets below it by name; all of them are checked."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     kind: ClassVar[str]
@@ -124,21 +160,25 @@ class Presets(Block):
 
     use: str = Field(description="Name of the preset.")
 
-    @model_validator(mode="after")
-    def _check_presets(self) -> Self:
-        presets = self.model_extra or {}
-        if self.use not in presets:
-            raise BeatwiseError(unknown_name(self.kind, self.use, presets))
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_once(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(given, cls):
+            return given
+        made = handler(given)
+        presets = made.__pydantic_extra__ or {}
+        if made.use not in presets:
+            raise BeatwiseError(unknown_name(cls.kind, made.use, presets))
         for name, preset in presets.items():
             try:
-                self.preset.model_validate(preset)
+                presets[name] = cls.preset.model_validate(preset)
             except ValidationError as error:
-                raise BeatwiseError(describe_validation(error, name, self.preset)) from error
-        return self
+                raise BeatwiseError(describe_validation(error, name, cls.preset)) from error
+        return made
 
     @property
-    def chosen_preset(self) -> Any:
-        """The chosen preset as plain data."""
+    def chosen(self) -> Any:
+        """The chosen preset."""
         return (self.model_extra or {})[self.use]
 
 

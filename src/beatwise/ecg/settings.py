@@ -6,13 +6,13 @@ from pydantic import Field, field_validator
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Block, Choice
-from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES
+from beatwise.ecg.segmentation import BEAT_SYMBOLS
 
 
 class SegmentRule(Choice):
     """How beats are cut from records (:mod:`beatwise.ecg.segmentation`)."""
 
-    registry = RULES
+    registry = "beatwise.ecg.segmentation.RULES"
 
 
 class Segment(Block):

@@ -63,7 +63,7 @@ def explain_model(
 
     saliency, attributions = explain_beats(model, val_tensors, val_beats, val_predictions, explain, seed)
     check, random_saliency = check_saliency(model, val_tensors, val_beats, attributions, explain, seed)
-    chosen = explain.projections.chosen_in_order(PROJECTIONS)
+    chosen = explain.projections.in_order()
     embedding, projections = embed_beats(model, val_tensors, val_predictions, chosen, explain.embedding_beats, seed)
     summary = summarise_explanation(
         model, val_tensors, attributions, check, embedding, projections, explain, sample_rate

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from beatwise.core.settings import Block, Choices
-from beatwise.explanation.projections import PROJECTIONS, check_installed
+from beatwise.explanation.projections import check_installed
 
 
 class Projections(Choices):
     """Projections of the last layer's features onto a plane (:mod:`beatwise.explanation.projections`), one or more."""
 
-    registry = PROJECTIONS
+    registry = "beatwise.explanation.projections.PROJECTIONS"
     use: list[str] = Field(
         ["pca", "tsne"],
         min_length=1,

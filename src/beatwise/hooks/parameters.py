@@ -38,8 +38,10 @@ class ParameterHooks:
                 "globals.yml of an environment, and run with --env."
             )
         self._parameters = check_parameters(given)
-        # Kedro would otherwise read and merge the files anew for every hook that asks for them, and for itself.
-        context.config_loader["parameters"] = given
+        # Kedro and the other hooks take the checked blocks from here: nothing is read, merged or checked again.
+        context.config_loader["parameters"] = {
+            name: getattr(self._parameters, name) for name in type(self._parameters).model_fields
+        }
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
@@ -49,7 +51,7 @@ class ParameterHooks:
             BeatwiseError: If a choice or an option is unknown, a value is not allowed, or no cluster is at the address.
         """
         if any("configure" in node.tags for node in pipeline.nodes):
-            from beatwise.training.options import check_fit
+            from beatwise.training.fit import check_fit
 
             given = self._parameters
             check_fit(given.model, given.train, given.tensors)

@@ -6,4 +6,7 @@ from beatwise.core.settings import Choice
 
 
 class Model(Choice):
-    """The model (:mod:`beatwise.networks`); its options are checked in ``configure``."""
+    """The model (:mod:`beatwise.networks`)."""
+
+    registry = "beatwise.networks.zoo.MODELS"
+    needs_torch = True

@@ -15,7 +15,7 @@ def fit_as_yaml(config: Mapping[str, Any]) -> str:
     """The settings of a fit, as the parameters of an environment that repeats it.
 
     Args:
-        config: A ``FitConfig`` as plain data.
+        config: A ``FitSettings`` as plain data.
     """
     blocks = {name: config[name] for name in BLOCKS}
     return yaml.safe_dump(blocks, sort_keys=False, allow_unicode=True, width=90, default_flow_style=None)

@@ -19,7 +19,7 @@ from beatwise.search.space import Space, with_model_spaces
 from beatwise.tasks.registry import METRICS
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_fit, fit_blocks
-from beatwise.training.settings import FitConfig, Train
+from beatwise.training.settings import FitSettings, Train
 
 # A grid of more combinations is a mistake.
 LARGEST_GRID = 10_000
@@ -69,7 +69,7 @@ class SearchPlan:
         """Whether the metric is to be large."""
         return METRICS[self.search.metric].higher_is_better
 
-    def configs(self, values: Mapping[str, Any]) -> list[FitConfig]:
+    def configs(self, values: Mapping[str, Any]) -> list[FitSettings]:
         """The configuration of a trial, once a seed.
 
         Args:
@@ -83,11 +83,11 @@ class SearchPlan:
             for offset in range(self.search.seeds)
         ]
 
-    def refit(self, values: Mapping[str, Any]) -> FitConfig:
+    def refit(self, values: Mapping[str, Any]) -> FitSettings:
         """The configuration of the last fit of a trial with these values."""
         return self._config(merged(self.space.changes(values), self.search.refit), self.seed, f"tune.{self.name}.refit")
 
-    def _config(self, changes: Mapping[str, Any], seed: int, key: str) -> FitConfig:
+    def _config(self, changes: Mapping[str, Any], seed: int, key: str) -> FitSettings:
         # The last fit may say otherwise.
         own = nested({name: getattr(self.search, said) for name, said in OWN.items()})
         config = changed_fit(self.base, merged(own, changes), self.classes, seed, key)

@@ -23,7 +23,7 @@ from beatwise.search.trial import TensorCache
 from beatwise.search.trials import TrialRecord
 from beatwise.tasks.registry import METRICS
 from beatwise.training.loop import new_training
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def draw(range: Range, random: np.random.Generator) -> Any:
     return range.nearest(float(drawn))
 
 
-def _pace(config: FitConfig, train_beats: Examples) -> float:
+def _pace(config: FitSettings, train_beats: Examples) -> float:
     """Measure the duration of an epoch of one trial (s)."""
     settings = config.train
     wanted = len(train_beats) if settings.steps_per_epoch is None else settings.steps_per_epoch * settings.batch_size

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from beatwise.core.settings import Block, Choice, Positive, Presets
-from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
 from beatwise.tasks.settings import MetricName
 
 
@@ -27,13 +26,13 @@ class RaySettings(Block):
 class Algorithm(Choice):
     """Algorithm that proposes the values of the next trial (:mod:`beatwise.search.algorithms`)."""
 
-    registry = ALGORITHMS
+    registry = "beatwise.search.algorithms.ALGORITHMS"
 
 
 class TrialScheduler(Choice):
     """Scheduler that stops trials early (:mod:`beatwise.search.algorithms`)."""
 
-    registry = SCHEDULERS
+    registry = "beatwise.search.algorithms.SCHEDULERS"
 
 
 class Search(Block):
@@ -73,4 +72,5 @@ class Tune(Presets):
     @property
     def search(self) -> Search:
         """The chosen search."""
-        return Search.model_validate(self.chosen_preset)
+        chosen: Search = self.chosen
+        return chosen

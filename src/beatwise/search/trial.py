@@ -14,7 +14,7 @@ from beatwise.tasks.registry import METRICS
 from beatwise.tasks.tensors import TensorSet
 from beatwise.training.fit import fit_tensors, resample_train
 from beatwise.training.loop import Training, new_training
-from beatwise.training.settings import FitConfig
+from beatwise.training.settings import FitSettings
 
 # So many pairs of tensors stay in memory for the next trial: searches differ in the model more often than in the data.
 KEPT = 2
@@ -35,7 +35,7 @@ class TensorCache:
         self._beats = (train_beats, val_beats)
         self._kept: dict[str, Tensors] = {}
 
-    def get(self, config: FitConfig) -> Tensors:
+    def get(self, config: FitSettings) -> Tensors:
         """Tensors of training and validation for a configuration."""
         key = "".join(part.model_dump_json() for part in (config.resample, config.tensors))
         if config.resample.use != "none":
@@ -52,7 +52,7 @@ class TensorCache:
 class Trial:
     """The trainings of one configuration, one a seed, which go on epoch by epoch side by side."""
 
-    def __init__(self, configs: Sequence[FitConfig], tensors: TensorCache) -> None:
+    def __init__(self, configs: Sequence[FitSettings], tensors: TensorCache) -> None:
         """Build the networks.
 
         Args:

@@ -132,7 +132,7 @@ class Task(ABC):
         if loss.task != self.name:
             own = [name for name in LOSSES.names() if LOSSES[name].task == self.name]
             raise BeatwiseError(f"train.loss: {chosen.use} is no loss of a {self.name}; allowed: {', '.join(own)}.")
-        return loss(**chosen.chosen(LOSSES))
+        return loss(**chosen.options)
 
     @abstractmethod
     def objective(self, y: Tensor, settings: TrainSettings) -> Objective:

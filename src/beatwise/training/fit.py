@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import merged
 from beatwise.core.registry import describe_validation
-from beatwise.core.settings import Block
+from beatwise.core.settings import Block, Choice
+from beatwise.data.augmentations import refuse_unsuitable
 from beatwise.data.examples import TARGET, Examples
 from beatwise.data.representations import representation as representation_of
 from beatwise.data.resampling import resample_examples
@@ -20,18 +21,17 @@ from beatwise.networks.settings import Model
 from beatwise.networks.zoo import MODELS
 from beatwise.tasks.classification.task import Classification
 from beatwise.tasks.tensors import TensorSet, build_tensors
-from beatwise.training.options import check_fit, chosen_training, representation
-from beatwise.training.settings import FitConfig, Train
+from beatwise.training.settings import FitSettings, Train
 
 B = TypeVar("B", bound=Block)
 
 BLOCKS: Final[dict[str, type[Block]]] = {"resample": Resample, "tensors": Tensors, "model": Model, "train": Train}
 
 
-def fit_config(
+def fit_settings(
     classes: list[str], seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
-) -> FitConfig:
-    """Write down what a fit is made with: only the choices that were made, all their options filled in.
+) -> FitSettings:
+    """The settings of one fit: each choice with its chosen entry only, and all options of that entry.
 
     Args:
         classes: Class names in the order of their indices.
@@ -44,22 +44,37 @@ def fit_config(
     Raises:
         BeatwiseError: If a name or an option is unknown, or a value is not allowed.
     """
-    check_fit(model, train, tensors)
     Classification(tuple(classes)).check(train, resample.use)
     if issubclass(MODELS[model.use], SelfFitting):
         # It uses none of these settings; their defaults stand for them, so that equal fits have equal configurations.
         train = Train(monitor=train.monitor)
     chosen = tensors.model_copy(update={"use": representation(model, tensors)})
-    return FitConfig.model_validate(
-        {
-            "classes": classes,
-            "seed": seed,
-            "resample": {"use": resample.use, resample.use: resample.options},
-            "tensors": {"use": chosen.use, "features": chosen.features, chosen.use: chosen.options},
-            "model": {"use": model.use, model.use: model.chosen(MODELS)},
-            "train": chosen_training(train),
-        }
+    return FitSettings(
+        classes=classes,
+        seed=seed,
+        resample=resample.settled(),
+        tensors=chosen.settled(),
+        model=model.settled(),
+        train=train.settled(),
     )
+
+
+def check_fit(model: Model, train: Train, tensors: Tensors) -> None:
+    """Check the choices whose registries import torch, chosen or not, and whether they suit each other.
+
+    Raises:
+        BeatwiseError: On an unknown name or option, or a value that is not allowed.
+    """
+    model.check("model")
+    for name in Train.model_fields:
+        if isinstance(choice := getattr(train, name), Choice):
+            choice.check(f"train.{name}")
+    refuse_unsuitable(train.augment.use, representation(model, tensors))
+
+
+def representation(model: Model, tensors: Tensors) -> str:
+    """Name of the configured representation; the model's own where ``tensors.use`` is ``auto``."""
+    return MODELS[model.use].representation if tensors.use == "auto" else tensors.use
 
 
 def fit_blocks(resample: Resample, tensors: Tensors, model: Model, train: Train) -> dict[str, Any]:
@@ -75,7 +90,7 @@ def changed_fit(
     seed: int,
     key: str,
     allowed: Sequence[str] = (),
-) -> FitConfig:
+) -> FitSettings:
     """The configuration of a fit with changed parameters.
 
     Args:
@@ -98,7 +113,8 @@ def changed_fit(
         name: changed_block(schema, base[name], changes.get(name), f"{key}: {name}") for name, schema in BLOCKS.items()
     }
     try:
-        return fit_config(classes, seed, **blocks)
+        check_fit(blocks["model"], blocks["train"], blocks["tensors"])
+        return fit_settings(classes, seed, **blocks)
     except BeatwiseError as error:
         raise BeatwiseError(f"{key}: {error}") from error
 
@@ -123,12 +139,12 @@ def changed_block(schema: type[B], base: Mapping[str, Any], changes: Any, key: s
         raise BeatwiseError(describe_validation(error, key, schema)) from error
 
 
-def resample_train(train: Examples, config: FitConfig) -> Examples:
+def resample_train(train: Examples, config: FitSettings) -> Examples:
     """Resample the training part as the fit says."""
     return resample_examples(train, config.resample.use, config.resample.options, config.classes, config.seed)
 
 
-def fit_tensors(resampled: Examples, train: Examples, config: FitConfig, *others: Examples) -> tuple[TensorSet, ...]:
+def fit_tensors(resampled: Examples, train: Examples, config: FitSettings, *others: Examples) -> tuple[TensorSet, ...]:
     """Tensors of the resampled training part, and of other parts.
 
     Args:

@@ -17,19 +17,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.augmentations import AUGMENTATIONS, Batch, augment
+from beatwise.data.augmentations import Batch, augment
 from beatwise.data.padding import beat_lengths, without_common_padding
 from beatwise.networks.base import SelfFitting
 from beatwise.networks.predict import in_chunks
-from beatwise.networks.zoo import MODELS, Network, build_model
+from beatwise.networks.zoo import Network, build_model
 from beatwise.tasks.base import Task, ValHistory
 from beatwise.tasks.registry import METRICS
 from beatwise.tasks.tensors import TensorSet
 from beatwise.training.checkpoint import Checkpoints, State, key_of
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
-from beatwise.training.options import CHOICES, chosen_training
 from beatwise.training.rounds import fit_rounds
-from beatwise.training.settings import FitConfig, Train
+from beatwise.training.settings import FitSettings, Train
 from beatwise.training.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ BATCHES_A_TICK = 20
 def fit_model(
     train: TensorSet,
     val: TensorSet,
-    config: FitConfig,
+    config: FitSettings,
     checkpoints: Checkpoints | None = None,
     *,
     val_history: ValHistory | None = None,
@@ -110,7 +109,7 @@ def fit_model(
 
 
 def new_training(
-    train: TensorSet, val: TensorSet, config: FitConfig, val_history: ValHistory | None = None
+    train: TensorSet, val: TensorSet, config: FitSettings, val_history: ValHistory | None = None
 ) -> Training:
     """A training by gradients before its first epoch; seeds torch's generator.
 
@@ -130,7 +129,7 @@ def new_training(
     return Training(network, train, val, config.train, _device(), val_history)
 
 
-def _new_network(train: TensorSet, val: TensorSet, config: FitConfig) -> Network:
+def _new_network(train: TensorSet, val: TensorSet, config: FitSettings) -> Network:
     """A network with fresh weights on the device; seeds torch's generator."""
     if train.representation != val.representation or train.task != val.task:
         raise BeatwiseError(
@@ -144,11 +143,11 @@ def _new_network(train: TensorSet, val: TensorSet, config: FitConfig) -> Network
         input_shape=train.x.shape[1:],
         n_outputs=train.task.n_outputs,
         n_aux=train.aux.shape[1],
-        **config.model.chosen(MODELS),
+        **config.model.options,
     ).to(_device())
 
 
-def training_key(train: TensorSet, val: TensorSet, config: FitConfig, *, with_val_history: bool = False) -> str:
+def training_key(train: TensorSet, val: TensorSet, config: FitSettings, *, with_val_history: bool = False) -> str:
     """A name for the one training that these settings and examples make with these versions on this kind of device.
 
     One that keeps its validation predictions has a name of its own: it cannot continue from a state without them.
@@ -158,12 +157,12 @@ def training_key(train: TensorSet, val: TensorSet, config: FitConfig, *, with_va
     return key_of(_settings(config), examples, torch.__version__, _device().type, *kept)
 
 
-def _settings(config: FitConfig) -> dict[str, Any]:
+def _settings(config: FitSettings) -> dict[str, Any]:
     """The configuration as plain data: only what was chosen, with all its options."""
     return {
         **config.model_dump(mode="json"),
-        "model": {"use": config.model.use, config.model.use: config.model.chosen(MODELS)},
-        "train": chosen_training(config.train),
+        "model": config.model.settled().model_dump(mode="json"),
+        "train": config.train.settled().model_dump(mode="json"),
     }
 
 
@@ -212,18 +211,18 @@ class Training:
         self.objective = self.task.objective(self.y, settings)
         if settings.log_prior_bias:
             network.set_output_bias(self.objective.initial_bias)
-        self.augmentations = settings.augment.chosen_in_order(AUGMENTATIONS)
+        self.augmentations = settings.augment.in_order()
         self.lengths = beat_lengths(self.x) if settings.trim_padding and can_be_trimmed(network) else None
         self.steps = settings.steps_per_epoch or len(_cut(torch.arange(len(self.y)), settings.batch_size))
         self.optimizer = build_optimizer(
-            network, settings.optimizer.use, settings.learning_rate, settings.optimizer.chosen(CHOICES["optimizer"])
+            network, settings.optimizer.use, settings.learning_rate, settings.optimizer.options
         )
         span = {"steps": self.steps, "epochs": settings.epochs}
         self.schedule: Schedule = SCHEDULES[settings.schedule.use](
-            self.optimizer, **span, **settings.schedule.chosen(SCHEDULES)
+            self.optimizer, **span, **settings.schedule.options
         )
         self.average: Average | None = AVERAGES[settings.average.use](
-            network, **span, **settings.average.chosen(AVERAGES)
+            network, **span, **settings.average.options
         )
         self.rows: list[dict[str, Any]] = []
         self.best = Best(0, -math.inf, copy.deepcopy(network.state_dict()))

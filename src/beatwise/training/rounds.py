@@ -10,19 +10,19 @@ import torch
 from beatwise.networks.base import Network, SelfFitting
 from beatwise.tasks.base import ValHistory
 from beatwise.tasks.tensors import TensorSet
-from beatwise.training.settings import FitConfig, TrainingChoice
+from beatwise.training.settings import FitSettings, Loss
 
 
-def loss_behind(network: Network, chosen: TrainingChoice) -> TrainingChoice:
+def loss_behind(network: Network, chosen: Loss) -> Loss:
     """The loss that reads a network's outputs: the chosen one, or that of a network that fits itself."""
-    return TrainingChoice(use=network.loss) if isinstance(network, SelfFitting) else chosen
+    return Loss(use=network.loss) if isinstance(network, SelfFitting) else chosen
 
 
 def fit_rounds(
     network: SelfFitting,
     train: TensorSet,
     val: TensorSet,
-    config: FitConfig,
+    config: FitSettings,
     val_history: ValHistory | None = None,
 ) -> list[dict[str, Any]]:
     """Fit a network by its own algorithm, and score validation after each round.

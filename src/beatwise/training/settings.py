@@ -12,12 +12,46 @@ from beatwise.networks.settings import Model
 from beatwise.tasks.settings import MetricName
 
 
-class TrainingChoice(Choice):
-    """A choice of the training loop; its options are checked in ``configure``, because its registry needs torch."""
+class Optimizer(Choice):
+    """The optimizer (:mod:`beatwise.training.optim`)."""
+
+    registry = "beatwise.training.optim.OPTIMIZERS"
+    needs_torch = True
+
+
+class Schedule(Choice):
+    """The learning-rate schedule (:mod:`beatwise.training.optim`)."""
+
+    registry = "beatwise.training.optim.SCHEDULES"
+    needs_torch = True
+
+
+class Loss(Choice):
+    """The loss (:mod:`beatwise.tasks.losses`)."""
+
+    registry = "beatwise.tasks.losses.LOSSES"
+    needs_torch = True
+
+
+class ClassWeights(Choice):
+    """Weights of the classes in the loss (:mod:`beatwise.tasks.classification.losses`)."""
+
+    registry = "beatwise.tasks.classification.losses.CLASS_WEIGHTS"
+    needs_torch = True
+
+
+class Average(Choice):
+    """Average of the weights that is validated and kept (:mod:`beatwise.training.optim`)."""
+
+    registry = "beatwise.training.optim.AVERAGES"
+    needs_torch = True
 
 
 class Augment(Choices):
-    """Augmentations of batches (:mod:`beatwise.data.augmentations`), in order; checked in ``configure``."""
+    """Augmentations of the batches in order (:mod:`beatwise.data.augmentations`)."""
+
+    registry = "beatwise.data.augmentations.AUGMENTATIONS"
+    needs_torch = True
 
 
 class Train(Block):
@@ -32,17 +66,10 @@ class Train(Block):
     )
     batch_size: int = Field(128, ge=1, description="Examples in a step.")
     learning_rate: Positive = Field(3e-3, description="Highest learning rate.")
-    optimizer: TrainingChoice = Field(TrainingChoice(use="adamw"), description="Optimizer (`beatwise.training.optim`).")
-    schedule: TrainingChoice = Field(
-        TrainingChoice(use="cosine"), description="Learning-rate schedule (`beatwise.training.optim`)."
-    )
-    loss: TrainingChoice = Field(
-        TrainingChoice(use="cross_entropy"), description="Loss (`beatwise.tasks.classification.losses`)."
-    )
-    class_weights: TrainingChoice = Field(
-        TrainingChoice(use="none"),
-        description="Weights of the classes in the loss (`beatwise.tasks.classification.losses`).",
-    )
+    optimizer: Optimizer = Optimizer(use="adamw")
+    schedule: Schedule = Schedule(use="cosine")
+    loss: Loss = Loss(use="cross_entropy")
+    class_weights: ClassWeights = ClassWeights(use="none")
     sampler_power: float = Field(
         0.0,
         ge=0,
@@ -52,11 +79,8 @@ class Train(Block):
     log_prior_bias: bool = Field(
         False, description="Whether the last bias starts at the logarithm of the classes' shares."
     )
-    augment: Augment = Field(Augment(), description="Augmentations of the batches.")
-    average: TrainingChoice = Field(
-        TrainingChoice(use="none"),
-        description="Average of the weights that is validated and kept (`beatwise.training.optim`).",
-    )
+    augment: Augment = Augment()
+    average: Average = Average(use="none")
     gradient_clip: Positive | None = Field(1.0, description="Largest norm of the gradient; null does not clip.")
     trim_padding: bool = Field(
         True, description="Whether to batch beats of like length and cut padding; for models that ignore padding."
@@ -73,8 +97,8 @@ class Train(Block):
     )
 
 
-class FitConfig(Block):
-    """What one fit is made with: the dataset ``config`` of each namespace, checked in every node that takes it."""
+class FitSettings(Block):
+    """Settings of one fit: the dataset ``config`` of each namespace."""
 
     classes: list[str]
     seed: int

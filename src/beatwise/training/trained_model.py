@@ -41,7 +41,7 @@ class TrainedModel:
         input_shape: Shape of one beat of its input, ``(c, t)`` or ``(c, height, width)``.
         representation: How examples become its input, with what was fitted on train.
         task: What it predicts.
-        config: What it was fitted with, a ``FitConfig`` as plain data.
+        config: What it was fitted with, a ``FitSettings`` as plain data.
         history: One row an epoch.
         metadata: Best epoch, number of parameters, class counts that it was trained on, fingerprint of the validation
             part; and, where they were counted, the ``moves`` of validation beats between right and wrong (see
@@ -171,7 +171,7 @@ class TrainedModel:
 
         from beatwise.networks.predict import in_chunks
         from beatwise.training.rounds import loss_behind
-        from beatwise.training.settings import TrainingChoice
+        from beatwise.training.settings import Loss
 
         if tensors.representation != self.representation or tensors.task != self.task:
             raise BeatwiseError(
@@ -180,7 +180,7 @@ class TrainedModel:
             )
 
         outputs = in_chunks(self.network, self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))
-        loss = loss_behind(self.network, TrainingChoice.model_validate(self.config["train"]["loss"]))
+        loss = loss_behind(self.network, Loss.model_validate(self.config["train"]["loss"]))
         return tensors.task.decode(outputs, loss)
 
 

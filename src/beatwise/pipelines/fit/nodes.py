@@ -11,7 +11,7 @@ from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.tasks.tensors import TensorSet
 from beatwise.training.checkpoint import Checkpoints
-from beatwise.training.settings import FitConfig, Train
+from beatwise.training.settings import FitSettings, Train
 from beatwise.training.trained_model import TrainedModel
 
 
@@ -29,14 +29,14 @@ def configure(
         train: Training.
 
     Returns:
-        A ``FitConfig`` as plain data.
+        A ``FitSettings`` as plain data.
 
     Raises:
         BeatwiseError: If the model or one of its options is unknown, or a value is not allowed.
     """
-    from beatwise.training.fit import fit_config
+    from beatwise.training.fit import fit_settings
 
-    return fit_config(classes, seed, resample, tensors, model, train).model_dump(mode="json")
+    return fit_settings(classes, seed, resample, tensors, model, train).model_dump(mode="json")
 
 
 def resample(train_beats: Examples, config: dict[str, Any]) -> Examples:
@@ -51,7 +51,7 @@ def resample(train_beats: Examples, config: dict[str, Any]) -> Examples:
     """
     from beatwise.training.fit import resample_train
 
-    return resample_train(train_beats, FitConfig.model_validate(config))
+    return resample_train(train_beats, FitSettings.model_validate(config))
 
 
 def tensors(
@@ -77,7 +77,7 @@ def tensors(
     from beatwise.training.fit import fit_tensors
 
     train, val, test = fit_tensors(
-        resampled_beats, train_beats, FitConfig.model_validate(config), val_beats, test_beats
+        resampled_beats, train_beats, FitSettings.model_validate(config), val_beats, test_beats
     )
     return train, val, test
 
@@ -101,6 +101,6 @@ def train(
 
     val_history = val_tensors.task.val_history(val_tensors.labels)
     model, history = fit_model(
-        train_tensors, val_tensors, FitConfig.model_validate(config), checkpoints, val_history=val_history
+        train_tensors, val_tensors, FitSettings.model_validate(config), checkpoints, val_history=val_history
     )
     return model, history, pd.DataFrame() if val_history is None else val_history.table()

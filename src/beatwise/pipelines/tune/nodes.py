@@ -105,7 +105,7 @@ def choose(records: Records, plan: dict[str, Any]) -> dict[str, Any]:
         plan: What was searched.
 
     Returns:
-        A ``FitConfig`` as plain data.
+        A ``FitSettings`` as plain data.
     """
     from beatwise.search.plan import SearchPlan
     from beatwise.search.results import best_trial

@@ -70,7 +70,7 @@ class Classification(Task):
         """Classes drawn and weighted as the settings say, and the loss of their logits."""
         import torch
 
-        from beatwise.tasks.classification.losses import CLASS_WEIGHTS, class_weights
+        from beatwise.tasks.classification.losses import class_weights
         from beatwise.tasks.objective import Objective
 
         power, n = settings.sampler_power, len(y)
@@ -81,7 +81,7 @@ class Classification(Task):
         # A class without examples gets the share of half an example.
         least = 0.5 / n
         log_prior = (drawn.clamp(min=0.5) / n).log().float()
-        weights = class_weights(drawn, settings.class_weights.use, settings.class_weights.chosen(CLASS_WEIGHTS))
+        weights = class_weights(drawn, settings.class_weights.use, settings.class_weights.options)
         loss, one_hot = self.loss(settings.loss), torch.eye(self.n_outputs, device=y.device)
         return Objective(
             loss=lambda outputs, target: loss(outputs, target, weights, log_prior),
