@@ -27,14 +27,11 @@ from safetensors import safe_open
 from beatwise.cli import run
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.data.augmentations import AUGMENTATIONS
+from beatwise.data.examples import Examples
 from beatwise.data.resampling import STRATEGIES, resample_examples
-from beatwise.data.splits import SPLITS
 from beatwise.datasets.records import RecordsDataset
-from beatwise.ecg.segmentation import RULES
 from beatwise.networks.zoo import MODELS
 from beatwise.synthesis.records import SyntheticSettings, synthesise_records
-from beatwise.tasks.classification.losses import CLASS_WEIGHTS
 from tests.conftest import ROOT, leave_untracked
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -192,7 +189,7 @@ BEATS: dict[str, tuple[Damage, list[str]]] = {
 @pytest.mark.parametrize(("damage", "named"), BEATS.values(), ids=BEATS)
 def test_bad_beats_stop_the_run_with_their_place_before_any_is_written(project, damage, named):
     damage(project)
-    message = message_of(kedro_run())
+    message = message_of(kedro_run(pipeline="ingest"))
     places = {"train": project / TRAIN, "test": project / TEST, "folder": project / SAMPLE}
     for words in named:
         assert words.format(**places) in message
@@ -226,17 +223,15 @@ def test_a_class_too_small_for_smote_stops_the_run_after_whole_outputs_only(proj
     assert PARTS <= written(project) <= PARTS | CONFIGURED
 
 
-@pytest.mark.parametrize(
-    ("use", "option"),
-    [
-        ("smote", "k_neighbors"),
-        ("borderline_smote", "k_neighbors"),
-        ("adasyn", "n_neighbors"),
-        ("smote_enn", "k_neighbors"),
-        ("smote_tomek", "k_neighbors"),
-    ],
-)
-def test_every_strategy_with_neighbours_names_the_class_that_is_too_small(make_beats, use, option):
+def test_every_strategy_with_neighbours_names_the_class_that_is_too_small(make_beats):
+    for use in STRATEGIES.names():
+        for option in {"k_neighbors", "n_neighbors"} & set(STRATEGIES.options(use, {})):
+            check_neighbours(make_beats, use, option)
+
+
+def check_neighbours(make_beats: Callable[..., Examples], use: str, option: str) -> None:
+    if (use, option) == ("smote_enn", "n_neighbors"):  # it cleans: any number will do
+        return
     options = STRATEGIES.options(use, {option: 10})
     with pytest.raises(BeatwiseError) as caught:
         resample_examples(make_beats(), use, options, ["N", "S", "V", "F", "Q"], seed=0)
@@ -249,63 +244,16 @@ def refused(kind: str, given: str, registry: Registry[Any], meant: str = "") -> 
     return f"Unknown {kind} '{given}'.{hint} Known: {', '.join(sorted(registry.names()))}."
 
 
-# A parameter, the value given, and the line of the message that names it.
+# A parameter, the value given, and the line of the message that names it: one of each kind of check. All others are in
+# tests/test_params.py and tests/training/test_options.py.
 PARAMETERS: list[tuple[str, object, str]] = [
-    ("model.use", "transformer", refused("model", "transformer", MODELS, "transformer2d")),
+    ("model.use", "transformer", "model: " + refused("model", "transformer", MODELS, "transformer2d")),
     ("resample.use", "smot", "resample: " + refused("resampling strategy", "smot", STRATEGIES, "smote")),
-    ("ingest.split.use", "giveb", "ingest.split: " + refused("split", "giveb", SPLITS, "given")),
-    (
-        "tensors.use",
-        "picture",
-        "tensors: Unknown representation 'picture'. Known: auto, image, scalogram, signal, signal_with_mask.",
-    ),
-    ("segment.rule.use", "kagle", "segment.rule: " + refused("segmentation rule", "kagle", RULES, "kaggle")),
-    (
-        "trian.epochs",
-        3,
-        "trian: Unknown parameter 'trian'. Did you mean 'train'? Known: classes, compare, download, evaluate, "
-        "explain, hypothesis, ingest, model, ray, report, resample, sample_rate, seed, segment, source, synthesise, "
-        "tensors, train, tune.",
-    ),
-    (
-        "train.epoch",
-        3,
-        "train.epoch: Unknown parameter 'epoch'. Did you mean 'epochs'? Known: augment, average, batch_size, "
-        "class_weights, epochs, gradient_clip, learning_rate, log_prior_bias, loss, max_minutes, monitor, optimizer, "
-        "patience, precision, sampler_power, schedule, steps_per_epoch, trim_padding.",
-    ),
     (
         "train.epochs",
         "many",
         "train.epochs: Input should be a valid integer, unable to parse string as an integer; got 'many'.",
     ),
-    ("train.epochs", 0, "train.epochs: Input should be greater than or equal to 1; got 0."),
-    (
-        "train.class_weights.use",
-        "equal",
-        "train.class_weights: " + refused("kind of class weights", "equal", CLASS_WEIGHTS),
-    ),
-    ("train.loss.focal.gamma", -1, "train.loss.focal.gamma: Input should be greater than or equal to 0; got -1."),
-    ("train.augment.use", "shift+nois", "train.augment: " + refused("augmentation", "nois", AUGMENTATIONS, "noise")),
-    (
-        "ingest.drop_duplicates",
-        "perhaps",
-        "ingest.drop_duplicates: Input should be a valid boolean, unable to interpret input; got 'perhaps'.",
-    ),
-    ("ingest.split.given.val_share", 2, "ingest.split.given.val_share: Input should be less than 1; got 2."),
-    ("resample.smote.k", 3, "resample.smote.k: Unknown parameter 'k'. Known: k_neighbors."),
-    (
-        "tensors.image.height",
-        2.5,
-        "tensors.image.height: Input should be a valid integer, got a number with a fractional part; got 2.5.",
-    ),
-    (
-        "model.cnn1d.width",
-        3,
-        "model.cnn1d.width: Unknown parameter 'width'. Did you mean 'widths'? Known: dropout, kernel_size, pool, "
-        "widths.",
-    ),
-    ("seed", -1, "seed: Input should be greater than or equal to 0; got -1."),
 ]
 IDS = [f"{key}={value}" for key, value, _ in PARAMETERS]
 
@@ -327,7 +275,7 @@ def test_a_bad_parameter_on_the_command_line_stops_the_run_before_any_node(proje
     assert not written(project)
 
 
-@pytest.mark.parametrize(("key", "value", "line"), PARAMETERS, ids=IDS)
+@pytest.mark.parametrize(("key", "value", "line"), PARAMETERS[:1], ids=IDS[:1])
 def test_a_bad_parameter_in_a_file_stops_the_run_before_any_node(project, key, value, line):
     in_file(project, key, value)
     assert line in message_of(kedro_run()).splitlines()
@@ -351,7 +299,7 @@ def test_every_bad_parameter_is_named_in_one_message(project):
     ]
 
 
-@pytest.mark.parametrize("key", ["source", "sample_rate", "classes"])
+@pytest.mark.parametrize("key", ["classes"])
 def test_what_the_source_fixes_cannot_be_set_on_the_command_line_and_the_way_out_is_named(project, key):
     message = message_of(kedro_run(f"--params={key}=x"))
     assert f"{key}: cannot be set by --params" in message
@@ -384,7 +332,7 @@ def test_a_missing_environment_is_named_with_its_path(project):
     assert not written(project)
 
 
-@pytest.mark.parametrize("content", ["train: [1, 2\n", "train:\n\tepochs: 2\n", "train: {epochs: 2\n"])
+@pytest.mark.parametrize("content", ["train:\n\tepochs: 2\n"])
 @pytest.mark.parametrize("name", ["parameters.yml", "globals.yml", "catalog.yml"])
 def test_a_file_of_the_configuration_that_is_not_yaml_is_named(project, name, content):
     (project / "conf/test" / name).write_text(content)
@@ -506,7 +454,7 @@ def test_a_file_in_the_place_of_an_output_folder_stops_the_run_with_the_path(
     assert written(project) - {Path(blocked).relative_to("data").as_posix()} <= before
 
 
-@pytest.mark.parametrize("blocked", ["data/02_intermediate", "data/03_primary", "data/06_models", "data/08_reporting"])
+@pytest.mark.parametrize("blocked", ["data/02_intermediate", "data/06_models"])
 def test_an_output_folder_that_mkdir_is_not_permitted_to_make_stops_the_run_with_the_path(
     project, records, monkeypatch, blocked
 ):

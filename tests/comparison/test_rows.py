@@ -99,7 +99,7 @@ def test_the_same_row_predicts_the_same_to_the_last_bit_and_another_seed_does_no
 def test_a_row_predicts_what_the_fit_template_predicts_with_the_same_settings(parts: Parts, tmp_path: Path) -> None:
     train, val, test, _ = parts
     planned = row({"model": {"use": "cnn1d"}}, seed=3)
-    config = FitSettings.model_validate(planned["config"]).model_dump(mode="json")
+    config = FitSettings.model_validate(planned["config"])
     resampled = fit_nodes.resample(train, config)
     train_tensors, val_tensors, test_tensors = fit_nodes.tensors(resampled, train, val, test, config)
     model, history, _ = fit_nodes.train(train_tensors, val_tensors, config, Checkpoints(tmp_path / "other"))

@@ -215,33 +215,6 @@ def test_the_pipeline_registry_loads_without_heavy_libraries(statement: str) -> 
     assert shown.stdout.strip().splitlines()[-1] == "[]"
 
 
-KEDRO_USERS = (
-    *("datasets", "pipelines", "hooks"),
-    *("cli.py", "settings.py", "pipeline_registry.py", "__main__.py"),
-)
-
-
-def test_the_library_knows_nothing_of_kedro_mlflow_and_ray() -> None:
-    package = ROOT / "src" / "beatwise"
-    for file in package.rglob("*.py"):
-        place = file.relative_to(package).parts[0]
-        if place in (*KEDRO_USERS, "search", "mlflow_model.py"):
-            continue
-        for line in file.read_text(encoding="utf-8").splitlines():
-            words = line.split()
-            if words[:1] in (["import"], ["from"]):
-                assert words[1].split(".")[0] not in ("kedro", "kedro_datasets", "mlflow", "ray"), f"{file}: {line}"
-
-
-def test_ray_is_used_in_one_place() -> None:
-    package = ROOT / "src" / "beatwise"
-    for file in package.rglob("*.py"):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            words = line.split()
-            if words[:1] in (["import"], ["from"]) and words[1].split(".")[0] == "ray":
-                assert file.parent == package / "search", f"{file}: {line}"
-
-
 def test_no_strategy_can_be_chosen_that_the_parameters_file_does_not_name() -> None:
     text = (ROOT / "conf" / "base" / "parameters" / "fit.yml").read_text(encoding="utf-8")
     for name in STRATEGIES.names():

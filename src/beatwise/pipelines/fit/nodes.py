@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from beatwise.data.examples import Examples
@@ -17,7 +15,7 @@ from beatwise.training.trained_model import TrainedModel
 
 def configure(
     classes: list[str], seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
-) -> dict[str, Any]:
+) -> FitSettings:
     """Write down what a fit is made with: only the choices that were made, all their options filled in.
 
     Args:
@@ -29,17 +27,17 @@ def configure(
         train: Training.
 
     Returns:
-        A ``FitSettings`` as plain data.
+        The settings of the fit.
 
     Raises:
         BeatwiseError: If the model or one of its options is unknown, or a value is not allowed.
     """
     from beatwise.training.fit import fit_settings
 
-    return fit_settings(classes, seed, resample, tensors, model, train).model_dump(mode="json")
+    return fit_settings(classes, seed, resample, tensors, model, train)
 
 
-def resample(train_beats: Examples, config: dict[str, Any]) -> Examples:
+def resample(train_beats: Examples, config: FitSettings) -> Examples:
     """Resample the training part; validation and test are not among this node's inputs.
 
     Args:
@@ -51,7 +49,7 @@ def resample(train_beats: Examples, config: dict[str, Any]) -> Examples:
     """
     from beatwise.training.fit import resample_train
 
-    return resample_train(train_beats, FitSettings.model_validate(config))
+    return resample_train(train_beats, config)
 
 
 def tensors(
@@ -59,7 +57,7 @@ def tensors(
     train_beats: Examples,
     val_beats: Examples,
     test_beats: Examples,
-    config: dict[str, Any],
+    config: FitSettings,
 ) -> tuple[TensorSet, TensorSet, TensorSet]:
     """Build the tensors of all parts.
 
@@ -76,14 +74,12 @@ def tensors(
     """
     from beatwise.training.fit import fit_tensors
 
-    train, val, test = fit_tensors(
-        resampled_beats, train_beats, FitSettings.model_validate(config), val_beats, test_beats
-    )
+    train, val, test = fit_tensors(resampled_beats, train_beats, config, val_beats, test_beats)
     return train, val, test
 
 
 def train(
-    train_tensors: TensorSet, val_tensors: TensorSet, config: dict[str, Any], checkpoints: Checkpoints
+    train_tensors: TensorSet, val_tensors: TensorSet, config: FitSettings, checkpoints: Checkpoints
 ) -> tuple[TrainedModel, pd.DataFrame, pd.DataFrame]:
     """Train the model; the test part is not among this node's inputs.
 
@@ -100,7 +96,5 @@ def train(
     from beatwise.training.loop import fit_model
 
     val_history = val_tensors.task.val_history(val_tensors.labels)
-    model, history = fit_model(
-        train_tensors, val_tensors, FitSettings.model_validate(config), checkpoints, val_history=val_history
-    )
+    model, history = fit_model(train_tensors, val_tensors, config, checkpoints, val_history=val_history)
     return model, history, pd.DataFrame() if val_history is None else val_history.table()

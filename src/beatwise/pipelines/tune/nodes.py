@@ -14,7 +14,7 @@ from beatwise.networks.settings import Model
 from beatwise.search.settings import RaySettings, Tune
 from beatwise.search.trials import Searches, TrialRecord
 from beatwise.training.checkpoint import Checkpoints
-from beatwise.training.settings import Train
+from beatwise.training.settings import FitSettings, Train
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def search(
     return [asdict(record) for record in records]
 
 
-def choose(records: Records, plan: dict[str, Any]) -> dict[str, Any]:
+def choose(records: Records, plan: dict[str, Any]) -> FitSettings:
     """The configuration of the best trial, for a last fit.
 
     Args:
@@ -105,7 +105,7 @@ def choose(records: Records, plan: dict[str, Any]) -> dict[str, Any]:
         plan: What was searched.
 
     Returns:
-        A ``FitSettings`` as plain data.
+        The settings of the fit.
     """
     from beatwise.search.plan import SearchPlan
     from beatwise.search.results import best_trial
@@ -113,7 +113,7 @@ def choose(records: Records, plan: dict[str, Any]) -> dict[str, Any]:
     planned = SearchPlan.from_plain(plan)
     best = best_trial(_read(records), planned)
     log.info("The best is trial %d; it is fitted once more", best.number)
-    return planned.refit(best.values).model_dump(mode="json")
+    return planned.refit(best.values)
 
 
 def tabulate(records: Records, plan: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
