@@ -57,7 +57,6 @@ def explain_model(
     """
     from beatwise.explanation.attribution import explain_beats
     from beatwise.explanation.embedding import embed_beats
-    from beatwise.explanation.projections import PROJECTIONS
     from beatwise.explanation.sanity import check_saliency
     from beatwise.explanation.summary import summarise_explanation
 

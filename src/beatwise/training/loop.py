@@ -218,12 +218,8 @@ class Training:
             network, settings.optimizer.use, settings.learning_rate, settings.optimizer.options
         )
         span = {"steps": self.steps, "epochs": settings.epochs}
-        self.schedule: Schedule = SCHEDULES[settings.schedule.use](
-            self.optimizer, **span, **settings.schedule.options
-        )
-        self.average: Average | None = AVERAGES[settings.average.use](
-            network, **span, **settings.average.options
-        )
+        self.schedule: Schedule = SCHEDULES[settings.schedule.use](self.optimizer, **span, **settings.schedule.options)
+        self.average: Average | None = AVERAGES[settings.average.use](network, **span, **settings.average.options)
         self.rows: list[dict[str, Any]] = []
         self.best = Best(0, -math.inf, copy.deepcopy(network.state_dict()))
 
