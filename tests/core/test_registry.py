@@ -15,7 +15,6 @@ from beatwise.ecg.segmentation import RULES
 from beatwise.networks.zoo import MODELS
 
 REGISTRIES: list[Registry[Any]] = [STRATEGIES, SPLITS, REPRESENTATIONS, RULES, MODELS]
-ENTRIES = [pytest.param(r, name, id=f"{r.kind}: {name}") for r in REGISTRIES for name in r.names()]
 
 
 @pytest.fixture
@@ -87,20 +86,13 @@ def test_names_keep_the_order_of_registration(registry):
     assert "mean" not in registry
 
 
-@pytest.mark.parametrize(("registry", "name"), ENTRIES)
-def test_every_entry_has_defaults_that_its_own_schema_allows(registry, name):
-    defaults = registry.options(name, {})
-    assert registry.options(name, defaults) == defaults
-
-
-@pytest.mark.parametrize(("registry", "name"), ENTRIES)
-def test_every_entry_refuses_an_unknown_option_and_lists_its_own(registry, name):
-    with pytest.raises(BeatwiseError) as caught:
-        registry.options(name, {"no_such_option": 1}, f"block.{name}")
-    known = ", ".join(sorted(registry.options(name, {}))) or "none"
-    assert str(caught.value) == f"block.{name}.no_such_option: Unknown parameter 'no_such_option'. Known: {known}."
-
-
-@pytest.mark.parametrize(("registry", "name"), ENTRIES)
-def test_every_entry_is_documented(registry, name):
-    assert inspect.getdoc(registry[name])
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
+def test_every_entry_is_documented_allows_its_own_defaults_and_refuses_an_unknown_option(registry):
+    for name in registry.names():
+        assert inspect.getdoc(registry[name])
+        defaults = registry.options(name, {})
+        assert registry.options(name, defaults) == defaults
+        with pytest.raises(BeatwiseError) as caught:
+            registry.options(name, {"no_such_option": 1}, f"block.{name}")
+        known = ", ".join(sorted(defaults)) or "none"
+        assert str(caught.value) == f"block.{name}.no_such_option: Unknown parameter 'no_such_option'. Known: {known}."
