@@ -31,8 +31,8 @@ from beatwise.data.examples import Examples
 from beatwise.data.resampling import STRATEGIES, resample_examples
 from beatwise.datasets.records import RecordsDataset
 from beatwise.networks.zoo import MODELS
-from beatwise.synthesis.records import SyntheticSettings, synthesise_records
 from tests.conftest import ROOT, leave_untracked
+from tools.synthetic_records import SyntheticSettings, synthesise_records
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 Damage = Callable[[Path], object]
@@ -141,7 +141,7 @@ def without(index: int, *, but: int = 0) -> Change:
 BEATS: dict[str, tuple[Damage, list[str]]] = {
     "missing file": (
         lambda project: (project / TEST).unlink(),
-        ["raw_beats", "{folder}", "train.parquet + test.parquet", "kedro run --pipeline=synthesise"],
+        ["raw_beats", "{folder}", "train.parquet + test.parquet", "python -m tools.synthesise"],
     ),
     "not parquet": (
         lambda project: (project / TEST).write_text("0.1,0.2,0\n"),
@@ -376,7 +376,7 @@ RECORD: dict[str, tuple[Damage, list[str]]] = {
     **{
         f"missing {suffix}": (
             partial(lambda suffix, folder: (folder / f"s02{suffix}").unlink(), suffix),
-            ["Record s02", f"{{folder}}/s02{suffix} is missing", "kedro run --pipeline=synthesise"],
+            ["Record s02", f"{{folder}}/s02{suffix} is missing", "python -m tools.synthesise"],
         )
         for suffix in (".hea", ".dat", ".atr")
     },
@@ -390,7 +390,7 @@ RECORD: dict[str, tuple[Damage, list[str]]] = {
     ),
     "no records": (
         lambda folder: shutil.rmtree(folder),
-        ["records", "No WFDB record (*.hea, *.dat, *.atr) in {folder}", "kedro run --pipeline=synthesise"],
+        ["records", "No WFDB record (*.hea, *.dat, *.atr) in {folder}", "python -m tools.synthesise"],
     ),
     "annotation beyond the end": (
         lambda folder: annotate(folder, [100, 400, 10**6]),

@@ -14,7 +14,6 @@ from beatwise.explanation.settings import Explain
 from beatwise.networks.settings import Model
 from beatwise.report.settings import Report
 from beatwise.search.settings import RaySettings, Tune
-from beatwise.synthesis.settings import Synthesise
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.settings import Train
 
@@ -61,7 +60,6 @@ class Parameters(Block):
     ray: RaySettings
     report: Report
     segment: Segment
-    synthesise: Synthesise
     download: Download
 
 

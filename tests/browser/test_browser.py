@@ -73,12 +73,11 @@ def project_with_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def project_with_everything(project_with_search: Path) -> Path:
-    """The project with a search, in which a comparison and the synthesis have run too."""
+    """The project with a search, in which a comparison has run too."""
     models = {"mlp": {"model": {"use": "mlp", "mlp": {"width": 8, "layers": 1}}}}
     rows = {"models": models, "strategies": {"none": {}}, "seeds": [1]}
     with chdir(project_with_search):
         run_session(project_with_search, "compare", parameters={"compare": {"use": "one", "one": rows}})
-        run_session(project_with_search, "synthesise")
     return project_with_search
 
 
@@ -252,7 +251,7 @@ NOT_PREVIEWED = {
     "RecordsDataset": "hours of signal, which are read record by record",
     "PhysioNetDataset": "what is written to it is a request",
     "FolderDataset": "nodes read and write it by key, and it is empty when they are done",
-    "beats": "is cut from real records; the like of `synthetic_beats`",
+    "beats": "is cut from real records",
     "provenance": "is found in real records, as the next two",
     "beats_with_records": "",
     "provenance_summary": "",

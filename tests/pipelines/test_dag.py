@@ -28,7 +28,6 @@ NAMES = {
     "report",
     "compare",
     "segment",
-    "synthesise",
     "provenance",
     "download",
 }
@@ -158,7 +157,7 @@ def test_kedro_viz_has_a_preview_of_every_dataset_but_records_and_folders(pipeli
 
 def test_every_node_has_a_verb_for_a_name_and_a_stage_for_a_tag(pipelines) -> None:
     stages = {"ingest", "configure", "resample", "tensors", "train", "evaluate", "report"}
-    stages |= {"explain", "segment", "synthesise", "provenance", "download"}
+    stages |= {"explain", "segment", "provenance", "download"}
     for node in {n for p in pipelines.values() for n in p.nodes}:
         assert "_" in node.short_name, f"{node.short_name}: verb_object"
         assert len(node.tags & stages) == 1

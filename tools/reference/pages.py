@@ -31,7 +31,6 @@ DRAWN: Final[dict[str, Detail]] = {
     "ingest": "node",
     "segment": "node",
     "provenance": "node",
-    "synthesise": "node",
     "download": "node",
 }
 # Letters of a text that is shown; longer ones are sentences for people.

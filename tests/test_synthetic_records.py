@@ -9,7 +9,7 @@ from scipy.signal import savgol_filter
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.ecg.records import Record
-from beatwise.synthesis.records import CLASS_SYMBOLS, SyntheticSettings, synthesise_records
+from tools.synthetic_records import CLASS_SYMBOLS, SyntheticSettings, synthesise_records
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
