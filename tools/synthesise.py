@@ -33,7 +33,7 @@ DECIMALS: Final = 3
 
 
 def make_sample(folder: Path) -> None:
-    """Write ``records/``, ``train.parquet`` and ``test.parquet`` into a folder; both tables say that they are synthetic."""
+    """Write ``records/``, ``train.parquet`` and ``test.parquet``; the tables say that they are synthetic."""
     records = synthesise_records(SETTINGS, SEED)
     RecordsDataset(filepath=str(folder / "records")).save(records)
     beats = segment_records(
