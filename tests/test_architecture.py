@@ -16,7 +16,7 @@ ORDER = (
     ("core",),
     ("data",),
     ("ecg", "tasks"),
-    ("networks", "synthesis"),
+    ("networks",),
     ("training",),
     ("search",),
     ("comparison", "explanation"),
