@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from kedro.config import OmegaConfigLoader
 
 from beatwise.data.examples import Examples
 from beatwise.data.features import RR_COLUMNS
@@ -107,7 +109,19 @@ def copy_project(folder: Path) -> Path:
 
 def leave_untracked(folder: Path, *pipelines: str) -> None:
     """Switch MLflow off for runs of these pipelines in the environment `test`, which saves seconds."""
-    (folder / "conf/test/mlflow.yml").write_text(f"disabled_pipelines: [{', '.join(pipelines)}]\n")
+    (folder / "conf/test/mlflow.yml").write_text(
+        (ROOT / "conf/base/mlflow.yml")
+        .read_text("utf-8")
+        .replace("tracking:\n", f"tracking:\n  disable_tracking: {{pipelines: [{', '.join(pipelines)}]}}\n")
+    )
+
+
+def untracked_context(parameters: dict[str, Any], *pipelines: str) -> Any:
+    """What hooks see of Kedro's context where runs of these pipelines are not tracked."""
+    tracking = {"experiment": {"name": "e"}, "disable_tracking": {"pipelines": [*pipelines]}}
+    loader = OmegaConfigLoader(conf_source="", config_patterns={"mlflow": []})
+    loader |= {"parameters": parameters, "mlflow": {"tracking": tracking}}
+    return SimpleNamespace(config_loader=loader)
 
 
 def run_session(folder: Path, pipeline: str = "train", env: str = "test", **options: Any) -> None:

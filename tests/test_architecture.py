@@ -33,7 +33,8 @@ KNOWN: set[tuple[str, str]] = {("hooks", "cli")}
 FRAMEWORKS = {
     "kedro": {"datasets", "pipelines", "hooks", "cli", "settings", "pipeline_registry", "__main__", "notebook"},
     "kedro_datasets": {"datasets"},
-    "mlflow": {"hooks", "mlflow_model", "cli"},
+    "mlflow": {"hooks", "mlflow_model"},
+    "kedro_mlflow": {"hooks"},
     "ray": {"search"},
 }
 

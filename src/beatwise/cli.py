@@ -1,4 +1,4 @@
-"""`kedro run`, `repeat`, `journal` and `mlflow`, with errors that a person can read: a few lines, no traceback.
+"""`kedro run`, `repeat` and `journal`, with errors that a person can read: a few lines, no traceback.
 
 Kedro imports this module for every command, ``kedro --help`` among them: what takes long to import is imported by the
 commands that need it.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pkgutil
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,6 @@ import yaml
 from kedro import KedroDeprecationWarning
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.session import KedroSession
 from kedro.io.core import DatasetError
 from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
@@ -31,7 +29,6 @@ from beatwise.core.errors import BeatwiseError, in_own_words, led_to
 
 if TYPE_CHECKING:
     from beatwise.runs.journal import Journal
-    from beatwise.runs.settings import MlflowSettings
 
 __all__ = ["cli", "run"]
 
@@ -117,52 +114,6 @@ def repeat(card: str) -> None:
     from beatwise.hooks.repeat import repeat_run
 
     sys.exit(0 if repeat_run(card, _project()) else 1)
-
-
-@cli.group(name="mlflow")
-def mlflow_commands() -> None:
-    """Look at the runs that MLflow has tracked."""
-
-
-@mlflow_commands.command()
-@click.option("--env", "-e", help="Environment whose mlflow.yml says where the runs are.")
-@click.option("--host", help="Address to serve at, instead of that in mlflow.yml.")
-@click.option("--port", type=int, help="Port to serve at, instead of that in mlflow.yml.")
-@_readable()
-def ui(env: str | None, host: str | None, port: int | None) -> None:
-    """Serve MLflow's pages, on which runs can be compared."""
-    settings = mlflow_settings(_project(), env)
-    uri = settings.tracking_uri or ""
-    if uri.startswith("http"):
-        click.launch(uri)
-        return
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--host",
-        host or settings.host,
-        "--port",
-        str(port or settings.port),
-    ]
-    sys.exit(subprocess.call([*command, *(["--backend-store-uri", uri] if uri else [])]))
-
-
-def mlflow_settings(project: Path, env: str | None = None) -> MlflowSettings:
-    """Read ``mlflow.yml`` of a project.
-
-    Args:
-        project: The project's folder.
-        env: Kedro's environment; None for the default one.
-
-    Raises:
-        BeatwiseError: One line a problem, each naming the key.
-    """
-    from beatwise.runs.settings import read_mlflow_settings
-
-    with KedroSession.create(project_path=project, env=env) as session:
-        return read_mlflow_settings(session.load_context().config_loader["mlflow"], project)
 
 
 def _project() -> Path:

@@ -26,7 +26,7 @@ def _from_environment(name: str, default: str) -> str:
     return os.environ.get(name) or default
 
 
-# Where somebody has installed kedro-mlflow for its datasets: its hook would open a second MLflow run for every run.
+# The recorder calls kedro-mlflow's hook itself; both at once would open two MLflow runs for every run.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
 HOOKS = (ParameterHooks(), RepetitionHooks(), Recorder())
 CONFIG_LOADER_ARGS = {
@@ -37,7 +37,6 @@ CONFIG_LOADER_ARGS = {
         "beatwise_data": _data_path,
         "from_environment": _from_environment,
     },
-    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
     # An environment overrides single parameters, not whole blocks.
     "merge_strategy": {"parameters": "soft"},
 }

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.hooks import Recorder
 from beatwise.pipelines import compare, evaluate, fit, ingest, train, tune
 from beatwise.runs.journal import Entry, Journal
-from tests.conftest import copy_project, leave_untracked, typed
+from tests.conftest import copy_project, leave_untracked, typed, untracked_context
 
 EXPECTED = "macro_recall >= 0 and val.kappa > 0.999"
 
@@ -148,14 +147,7 @@ class Process:
         """Let a run begin, with a hypothesis and a search in its parameters."""
         search = {"space": {}, "trials": 1, "epochs": 1, "algorithm": {"use": algorithm}}
         changed = {"hypothesis": hypothesis, "tune": {"use": "s", "s": search}}
-        self.recorder.after_context_created(
-            SimpleNamespace(
-                config_loader={
-                    "parameters": {**self.config["parameters"], **changed},
-                    "mlflow": {"experiment": "e", "disabled_pipelines": [name]},
-                }
-            )
-        )
+        self.recorder.after_context_created(untracked_context({**self.config["parameters"], **changed}, name))
         selection = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
         run_params = {
             **dict.fromkeys((*selection, "only_missing_outputs", "env")),
@@ -192,7 +184,8 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any]
 
 @pytest.fixture
 def process(configured: tuple[dict[str, Any], DataCatalog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Process:
-    # The tables are not what these tests look at.
+    # Neither the database of runs nor the tables are what these tests look at.
+    monkeypatch.setattr("kedro_mlflow.config.kedro_mlflow_config.KedroMlflowConfig.setup", lambda *_: None)
     monkeypatch.setattr("beatwise.hooks.screen.Screen.finish", lambda *_: None)
     return Process(tmp_path, Recorder(), *configured)
 
@@ -296,7 +289,7 @@ def test_a_damaged_entry_stops_a_run_before_it_is_tracked(process: Process, monk
     path = Journal(process.folder).path(Journal(process.folder).propose("a"))
     path.write_text(path.read_text("utf-8") + "reflection: none\n")
     tracked: list[Any] = []
-    monkeypatch.setattr("beatwise.runs.settings.MlflowSettings.tracks", lambda *_: tracked.append(True))
+    monkeypatch.setattr("beatwise.hooks.tracking.TrackedRun.open", lambda *_: tracked.append(True))
     with pytest.raises(BeatwiseError, match=r"reflection: Unknown key 'reflection'\. Did you mean 'reflections'\?"):
         process.begin()
     assert not tracked

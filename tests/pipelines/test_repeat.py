@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -35,7 +34,7 @@ from beatwise.runs.journal import Journal
 from beatwise.runs.metadata import package_versions
 from beatwise.search.trials import Searches
 from beatwise.training.checkpoint import Checkpoints
-from tests.conftest import ROOT, copy_project, example_card, git, leave_untracked, typed, words
+from tests.conftest import ROOT, copy_project, example_card, git, leave_untracked, typed, untracked_context, words
 
 # Whole runs, and their repetitions.
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kept_process")]
@@ -334,17 +333,14 @@ def test_runs_that_train_or_measure_a_model_are_known(ran: Ran) -> None:
         assert does(module.create_pipeline(), catalog) == expected
 
 
-def test_a_card_has_the_scores_of_every_row_of_a_comparison_and_its_seeds(ran: Ran, tmp_path: Path) -> None:
+def test_a_card_has_the_scores_of_every_row_of_a_comparison_and_its_seeds(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = ran.card.parameters
     recorder = Recorder()
-    recorder.after_context_created(
-        SimpleNamespace(
-            config_loader={
-                "parameters": {**given, "report": {**given["report"], "title": "Of /mnt/ada/beats/x.csv"}},
-                "mlflow": {"experiment": "e", "disabled_pipelines": ["__default__"]},
-            }
-        )
-    )
+    monkeypatch.setattr("kedro_mlflow.config.kedro_mlflow_config.KedroMlflowConfig.setup", lambda *_: None)
+    titled = {**given, "report": {**given["report"], "title": "Of /mnt/ada/beats/x.csv"}}
+    recorder.after_context_created(untracked_context(titled, "__default__"))
     marked = {"beatwise": {"record": "row_scores"}}
     catalog = DataCatalog(
         {

@@ -20,11 +20,9 @@ A dataset is marked by ``metadata: {beatwise: {record: …}}`` in the catalog:
 from __future__ import annotations
 
 import atexit
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 from kedro.framework.hooks import hook_impl
 
 from beatwise.core.errors import BeatwiseError, in_own_words
@@ -47,23 +45,24 @@ MEASURED = ("scores", "row_scores")
 
 
 class Recorder:
-    """Follows one run after the other and hands on what each of them saves.
-
-    MLflow takes more than a second to import. A command such as ``kedro run`` puts that off until the first node has
-    run, or until a node loads the run card, which names the MLflow run.
-    """
+    """Follows one run after the other and hands on what each of them saves."""
 
     def __init__(self) -> None:
         self._card: RunCardRecord | None = None
         self._attempt: Attempt | None = None
         self._tracked: TrackedRun | None = None
-        # The inputs of nodes that started before the MLflow run was opened; None once it is.
-        self._waiting: list[dict[str, Any]] | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember where the configuration is read."""
-        self._config = context.config_loader
+        """Read the configuration of MLflow, which ``kedro mlflow ui`` takes from the context."""
+        from beatwise.hooks.tracking import TrackedRun
+
+        self._config, self._mlflow = context.config_loader, TrackedRun(context)
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """Let kedro-mlflow name the metrics of its own datasets."""
+        self._mlflow.after_catalog_created(catalog, {}, {}, {}, "", {})
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -81,7 +80,7 @@ class Recorder:
         # Kedro does not report a run that was interrupted in a notebook.
         self._stop()
         self._run_params, self._catalog = run_params, catalog
-        self._screen, self._card, self._tracked, self._waiting = Screen(pipeline), None, None, []
+        self._screen, self._card, self._tracked = Screen(pipeline), None, None
         parameters = check_parameters(self._config["parameters"])
         trains, measures = does(pipeline, catalog)
         self._stores_card = trains or measures
@@ -97,19 +96,25 @@ class Recorder:
                     "hypothesis: this run does not both train and measure a model, so that it can test nothing. Give "
                     "the hypothesis to a run that does: train, or compare."
                 )
-        self._metadata = run_metadata(run_params, parameters.source)
+        metadata = run_metadata(run_params, parameters.source)
+        if self._mlflow.open(metadata["command"], run_params, pipeline, catalog):
+            self._tracked = self._mlflow
+            metadata["mlflow_run"] = self._tracked.run_id
+            if (repeated := repeated_card()) is not None and repeated.mlflow_run is not None:
+                self._tracked.tag({"repeats": repeated.mlflow_run})
         if self._stores_card or CARD in pipeline.inputs():
-            self._card = RunCardRecord(self._metadata, run_params, parameters, pipeline, catalog)
-        if not _can_wait():
-            self._open()
+            self._card = RunCardRecord(metadata, run_params, parameters, pipeline, catalog)
         if journal is None:
             return
-        self._attempt = journal.take_up(parameters.hypothesis, Run(**self._metadata))
+        self._attempt = journal.take_up(parameters.hypothesis, Run(**metadata))
         if self._attempt is not None:
             print_text(self._attempt.announcement)
             atexit.unregister(self._stop)
             atexit.register(self._stop)
-            self._name_tracked()
+            if self._tracked is not None:
+                entry = self._attempt.entry
+                description = f"{entry.hypothesis}\n\n{entry.expectation}"
+                self._tracked.tag({"hypothesis": entry.hypothesis, "mlflow.note.content": description})
         elif _compares_or_searches(pipeline, parameters):
             print_text(f"This run tests no hypothesis. To give the next one something to test:\n{HOW_TO_PROPOSE}")
 
@@ -118,10 +123,8 @@ class Recorder:
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
         """Name the node, and log its parameters."""
         self._screen.name_node(node.name)
-        if self._waiting is not None:
-            self._waiting.append(inputs)
-        elif self._tracked is not None:
-            self._tracked.log_parameters(inputs)
+        if self._tracked is not None:
+            self._tracked.log_parameters(node, inputs)
         if self._card is not None:
             self._card.start_node(node.name)
 
@@ -130,13 +133,6 @@ class Recorder:
         """Note how long the node computed."""
         if self._card is not None:
             self._card.end_node(node.name)
-        self._open()
-
-    @hook_impl
-    def before_dataset_loaded(self, dataset_name: str) -> None:
-        """Complete the run card before a node reads it."""
-        if dataset_name == CARD:
-            self._open()
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
@@ -161,7 +157,6 @@ class Recorder:
         """Show the scores, write the card, close the MLflow run, and show what became of the hypothesis."""
         from beatwise.hooks.screen import print_text, show_path, show_result
 
-        self._open()
         self._screen.finish(self._catalog)
         if self._card is not None and not self._stores_card:
             self._card.close()
@@ -171,7 +166,7 @@ class Recorder:
                 self._tracked.record(saved)
             show_path("Run card:", saved.path)
         if self._tracked is not None:
-            self._tracked.end("FINISHED")
+            self._tracked.end()
         if (attempt := self._taken()) is not None:
             entry = attempt.finish()
             if entry.state == "failed":
@@ -188,40 +183,8 @@ class Recorder:
 
             message = in_own_words(error) or f"{type(error).__name__}: {error}"
             attempt.fail(without_paths(message.splitlines()[0], Path(self._run_params["project_path"])))
-        self._open()
         if self._tracked is not None:
-            self._tracked.end("FAILED")
-
-    def _open(self) -> None:
-        """Open the MLflow run where that has not happened yet."""
-        if self._waiting is None:
-            return
-        waiting, self._waiting = self._waiting, None
-        from beatwise.hooks.tracking import open_run
-        from beatwise.runs.settings import read_mlflow_settings
-
-        settings = read_mlflow_settings(self._config["mlflow"], Path(self._run_params["project_path"]))
-        if settings.tracks(self._run_params["pipeline_names"]):
-            self._tracked = open_run(settings, self._run_params, self._metadata["command"])
-            self._metadata["mlflow_run"] = self._tracked.run_id
-            self._name_tracked()
-            for inputs in waiting:
-                self._tracked.log_parameters(inputs)
-
-    def _name_tracked(self) -> None:
-        """Name the MLflow run in the card and in the journal, and the hypothesis in the MLflow run."""
-        if self._tracked is None:
-            return
-        if self._card is not None:
-            self._card.name_tracked(self._tracked.run_id)
-        if self._attempt is not None:
-            self._attempt.name_tracked(self._tracked.run_id)
-            entry = self._attempt.entry
-            self._tracked.tag(
-                {"hypothesis": entry.hypothesis, "mlflow.note.content": f"{entry.hypothesis}\n\n{entry.expectation}"}
-            )
-        if (repeated := repeated_card()) is not None and repeated.mlflow_run is not None:
-            self._tracked.tag({"repeats": repeated.mlflow_run})
+            self._tracked.end(error)
 
     def _stop(self) -> None:
         if (attempt := self._taken()) is not None:
@@ -237,11 +200,6 @@ def does(pipeline: Pipeline, catalog: DataCatalog) -> tuple[bool, bool]:
     """Whether a pipeline trains a model, and whether it measures one."""
     trains = any("train" in node.tags for node in pipeline.nodes)
     return trains, any(record_metadata(catalog, name).get("record") in MEASURED for name in pipeline.all_outputs())
-
-
-def _can_wait() -> bool:
-    """Whether MLflow can be put off: a command runs, not a notebook or a script whose nodes may log to MLflow."""
-    return "mlflow" not in sys.modules and click.get_current_context(silent=True) is not None
 
 
 def _compares_or_searches(pipeline: Pipeline, parameters: Parameters) -> bool:

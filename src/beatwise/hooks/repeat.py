@@ -16,7 +16,7 @@ from kedro.io.core import Version
 from kedro.runner import SequentialRunner
 from rich import get_console
 
-from beatwise.cli import check_pipelines, mlflow_settings
+from beatwise.cli import check_pipelines
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
 from beatwise.hooks.repetition import repeating
@@ -76,9 +76,9 @@ def _find_card(asked: str, project: Path) -> RunCard:
         return read_card(Path(asked))
     import mlflow
 
-    from beatwise.hooks.tracking import connect
-
-    connect(mlflow_settings(project))
+    with KedroSession.create(project_path=project) as session:
+        # MLflow knows then where the runs are.
+        session.load_context()
     client = mlflow.MlflowClient()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     found = mlflow.search_runs(experiments, f"attributes.run_id LIKE '{asked}%'", output_format="list")

@@ -58,10 +58,6 @@ class RunCardRecord:
         )
         catalog[CARD].begun = self._card
 
-    def name_tracked(self, mlflow_run: str) -> None:
-        """Note the ID of the MLflow run."""
-        self._update(mlflow_run=mlflow_run)
-
     def start_node(self, name: str) -> None:
         """Look at the clock."""
         self._nodes_started[name] = time.perf_counter()

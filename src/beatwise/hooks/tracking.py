@@ -14,13 +14,20 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from kedro.framework.context import KedroContext
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
+from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow.entities import Metric, Param
-from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
+from pydantic import ValidationError
 
+from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import flatten
+from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block
 from beatwise.runs.saved import Saved
-from beatwise.runs.settings import MlflowSettings
 
 # The tag of a run that names its process and the machine of that.
 PROCESS = "beatwise.process"
@@ -29,93 +36,78 @@ MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "running": "KILL
 # Kinds of datasets of which no file is logged.
 WITHOUT_FILE = ("examples", "failed_rows", "history", "model", "row_scores", "trials")
 
-log = logging.getLogger(__name__)
 
-
-def connect(settings: MlflowSettings) -> None:
-    """Let MLflow read and write where the settings say."""
-    # MLflow sets these up when it is imported, long after logging.yml was read.
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    if settings.tracking_uri is not None:
-        mlflow.set_tracking_uri(settings.tracking_uri)
-    if settings.registry_uri is not None:
-        mlflow.set_registry_uri(settings.registry_uri)
-
-
-def open_run(settings: MlflowSettings, run_params: Mapping[str, Any], command: str | None) -> TrackedRun:
-    """Open an MLflow run, or take the one that a script or a notebook has opened.
-
-    Args:
-        settings: The settings of tracking.
-        run_params: What Kedro reports to hooks of the run.
-        command: The command as it was typed; None where nobody typed one.
-    """
-    own = mlflow.active_run() is None
-    if own:
-        connect(settings)
-        client = mlflow.MlflowClient()
-        experiment = client.get_experiment_by_name(settings.experiment)
-        if experiment is None:
-            client.create_experiment(settings.experiment, artifact_location=settings.artifact_location)
-        elif experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        mlflow.set_experiment(settings.experiment)
-        _end_dead_runs(client, mlflow.get_experiment_by_name(settings.experiment).experiment_id)
-        mlflow.start_run(run_name=settings.run_name or "+".join(run_params["pipeline_names"] or ["__default__"]))
-    run = TrackedRun(mlflow.active_run().info.run_id, own=own, named=settings.run_name is not None)
-    # The names that kedro-mlflow gives them.
-    tags = {name: value for name, value in run_params.items() if value}
-    run.tag(
-        {**tags, PROCESS: f"{socket.gethostname()}:{os.getpid()}", **({"kedro_command": command} if command else {})}
-    )
-    return run
-
-
-class TrackedRun:
-    """An MLflow run that is open.
+class TrackedRun(MlflowHook):
+    """The MLflow run of a run: kedro-mlflow reads ``mlflow.yml``, opens and closes the run; what it cannot log is ours.
 
     Attributes:
-        run_id: Its ID.
+        run_id: Its ID; None before it is open.
     """
 
-    def __init__(self, run_id: str, *, own: bool, named: bool) -> None:
-        """Take an active MLflow run.
+    run_id: str | None
+
+    def __init__(self, context: KedroContext) -> None:
+        """Read ``mlflow.yml``, and let MLflow read and write where that says.
+
+        Raises:
+            BeatwiseError: If the file cannot be used: one line a problem, each naming the key.
+        """
+        super().__init__()
+        # MLflow sets these up when it is imported, long after logging.yml was read.
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        try:
+            self.after_context_created(context)
+        except ValidationError as error:
+            described = describe_validation(error, "", KedroMlflowConfig, "key")
+            raise BeatwiseError(f"mlflow.yml cannot be used:\n{described}") from error
+        # For every node kedro-mlflow makes the run the active one of the thread. Where it is that already, kedro-mlflow
+        # would open it once more and never close it.
+        self.mlflow_config.tracking.run.nested = False
+        self._logged = set[str]()
+
+    def open(self, command: str | None, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> bool:
+        """Open the MLflow run, or take the one that a script or a notebook has opened.
 
         Args:
-            run_id: Its ID.
-            own: Whether it ends with the run of Kedro.
-            named: Whether it keeps its name; it is otherwise named after the model.
+            command: The command as it was typed; None where nobody typed one.
+            run_params: What Kedro reports to hooks of the run.
+            pipeline: The pipeline that runs.
+            catalog: Its catalog.
+
+        Returns:
+            Whether ``mlflow.yml`` lets the run be tracked.
         """
-        self.run_id = run_id
-        self._own, self._named = own, named
-        self._logged: dict[str, str] = {}
-        if own:
+        self._run = run_params, pipeline, catalog
+        self.before_pipeline_run(*self._run)
+        if not self._is_mlflow_enabled:
+            return False
+        if not self._already_active_mlflow:
+            _end_dead_runs()
             # MLflow itself would call a run finished that was stopped by Ctrl-C, which Kedro does not report.
             atexit.register(self._end_as_killed)
+        process = {PROCESS: f"{socket.gethostname()}:{os.getpid()}"}
+        # kedro-mlflow leaves out environment and parameters.
+        self.tag({**process, **({"kedro_command": command} if command else {})})
+        return True
 
-    def tag(self, tags: Mapping[str, Any]) -> None:
+    def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
-        self._activate()
         mlflow.set_tags(dict(tags))
 
-    def log_parameters(self, inputs: Mapping[str, Any]) -> None:
+    def log_parameters(self, node: Node, inputs: dict[str, Any]) -> None:
         """Log the parameters among the inputs of a node one by one; of a choice, only what was chosen."""
-        self._activate()
-        values: dict[str, Any] = {}
-        for name, value in inputs.items():
-            if name == "parameters" or name.startswith("params:"):
-                plain = value.chosen_values() if isinstance(value, Block) else value
-                values |= flatten({name.removeprefix("params:"): plain})
-        texts = {name: str(value)[:MAX_PARAM_VAL_LENGTH] for name, value in values.items()}
-        new = [item for item in texts.items() if self._logged.get(item[0]) != item[1]]
-        for first in range(0, len(new), MAX_PARAMS_TAGS_PER_BATCH):
-            mlflow.log_params(dict(new[first : first + MAX_PARAMS_TAGS_PER_BATCH]))
-        self._logged |= texts
+        new = {name: value for name, value in inputs.items() if name not in self._logged}
+        self._logged |= new.keys()
+        # kedro-mlflow would log a block as one text.
+        plain = {name: value.chosen_values() if isinstance(value, Block) else value for name, value in new.items()}
+        self.before_node_run(node, self._run[2], plain, is_async=False)
 
     def record(self, saved: Saved) -> None:
         """Log a dataset as its kind asks for."""
-        self._activate()
+        if mlflow.active_run() is None:
+            # A thread that only saves: for those of nodes kedro-mlflow has done this.
+            mlflow.start_run(run_id=self.run_id)
         for file in (saved.path, *saved.beside) if saved.kind not in WITHOUT_FILE else ():
             mlflow.log_artifact(str(file), artifact_path=saved.namespace or None)
         if saved.kind == "scores":
@@ -124,7 +116,7 @@ class TrackedRun:
             from beatwise.mlflow_model import log_model
 
             model = saved.data
-            if not self._named:
+            if self.mlflow_config.tracking.run.name is None:
                 mlflow.set_tag(
                     "mlflow.runName", f"{model.name}, {model.config['resample']['use']}, {model.representation.name}"
                 )
@@ -132,24 +124,23 @@ class TrackedRun:
         elif (log_kind := LOG.get(saved.kind or "")) is not None:
             log_kind(saved)
 
-    def end(self, status: str) -> None:
+    def end(self, error: Exception | None = None) -> None:
         """Close the run, and those below it that an error has left open."""
-        while self._own and mlflow.active_run():
-            mlflow.end_run(status)
+        if error is None:
+            self.after_pipeline_run(*self._run)
+        else:
+            self.on_pipeline_error(error, *self._run)
         atexit.unregister(self._end_as_killed)
 
-    def _activate(self) -> None:
-        """Make the run the active one of this thread: a runner may run nodes in threads of their own."""
-        if mlflow.active_run() is None:
-            mlflow.start_run(run_id=self.run_id)
-
     def _end_as_killed(self) -> None:
-        self.end("KILLED")
+        while mlflow.active_run():
+            mlflow.end_run("KILLED")
 
 
-def _end_dead_runs(client: mlflow.MlflowClient, experiment_id: str) -> None:
+def _end_dead_runs() -> None:
     """Mark runs as killed whose process on this machine is gone: a process that is killed cannot do so itself."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+    client, experiment = mlflow.MlflowClient(), mlflow.active_run().info.experiment_id
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         host, _, process = run.data.tags.get(PROCESS, "").rpartition(":")
         if host == socket.gethostname() and not _is_alive(int(process)):
             client.set_terminated(run.info.run_id, "KILLED")

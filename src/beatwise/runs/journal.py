@@ -371,11 +371,6 @@ class Attempt:
         """What the run says of the hypothesis when it begins."""
         return f"Hypothesis: {self.entry.hypothesis}\n{self.entry.expectation}\nJournal: {self.id}"
 
-    def name_tracked(self, mlflow_run: str) -> None:
-        """Note the ID of the MLflow run."""
-        if self.entry.runs[-1].mlflow_run != mlflow_run:
-            self._update(mlflow_run=mlflow_run)
-
     def record(self, saved: Saved) -> None:
         """Remember what the outcome is read from."""
         if saved.kind in ("scores", "row_scores", "leaderboard"):
