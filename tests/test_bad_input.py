@@ -163,7 +163,7 @@ BEATS: dict[str, tuple[Damage, list[str]]] = {
     ),
     "non-numeric": (
         cell(TRAIN, "3", "n/a"),
-        ["Row 5", "column '3' is not a number: 'n/a'", "Allowed: numbers"],
+        ["Row 5 of part 'train'", "column '3' is not a number: 'n/a'", "Allowed: numbers"],
     ),
     "NaN": (cell(TEST, "3", np.nan), ["Row 5 of part 'test' ({test}) column '3' is not a finite number: nan"]),
     "infinity": (cell(TRAIN, "186", np.inf), ["Row 5 of part 'train' ({train}) column '186'", "finite number: inf"]),
@@ -343,8 +343,8 @@ def test_a_file_of_the_configuration_that_is_not_yaml_is_named(project, name, co
 
 def test_a_split_by_record_of_beats_without_records_names_the_column_and_the_way_out(project):
     both(lambda beats: beats.drop(columns=["record", "sample"]))(project)
-    message = message_of(kedro_run("--params=ingest.split.use=by_record"))
-    assert "no column 'record'" in message
+    message = message_of(kedro_run("--params=ingest.split.use=by_group"))
+    assert "neither a column 'record' nor a column 'group'" in message
     assert "ingest.split.use=given or stratified" in message
     assert written(project) <= CONFIGURED
 
@@ -439,7 +439,6 @@ IN_THE_WAY = {
     "data/05_model_input/test": ("train", CONFIGURED | PARTS),
     "data/06_models": ("train", set()),
     "data/06_models/test": ("train", set()),
-    "data/08_reporting/test": ("train", CONFIGURED | PARTS),
 }
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -235,8 +236,8 @@ def test_a_graph_is_put_between_the_markers_of_a_text() -> None:
 def examples(page: str, language: str = "python") -> list[str]:
     """The examples of a how-to in a language."""
     text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
-    blocks = re.findall(rf"^    ```{language}\n(.*?)^    ```", text, re.MULTILINE | re.DOTALL)
-    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in blocks]
+    blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in blocks]
 
 
 # The examples are run in a process of their own, because they register a name.

@@ -69,7 +69,7 @@ def check_pipelines(asked_for: Iterable[str | None]) -> None:
     """
     from beatwise.core.registry import unknown_name
 
-    known = ["__default__", *(module.name for module in pkgutil.iter_modules(pipelines.__path__))]
+    known = ["__default__", *(module.name for module in pkgutil.iter_modules(pipelines.__path__) if module.ispkg)]
     for name in asked_for:
         if name and name not in known:
             raise BeatwiseError(unknown_name("pipeline", name, known))

@@ -243,7 +243,10 @@ def test_the_best_stored_model_is_measured_by_the_version_best(compared: Compare
 def test_a_mistake_in_a_preset_is_told_before_anything_runs(compared: Compared) -> None:
     before = finished_rows(compared.folder)
     for wrong, words in (
-        (preset({"a": {"model": {"use": "mpl"}}}), r"compare\.tiny\.models\.a with strategies\.none: Unknown model"),
+        (
+            preset({"a": {"model": {"use": "mpl"}}}),
+            r"compare\.tiny\.models\.a with strategies\.none: model: Unknown model",
+        ),
         ({"compare": {"use": "qiuck"}}, "Unknown comparison 'qiuck'. Did you mean 'quick'"),
         ({"ray": {"cpus": 0}}, r"ray\.cpus: "),
     ):

@@ -17,7 +17,9 @@ QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def beat_lengths(beats: Examples) -> npt.NDArray[np.int64]:
-    """Samples of each beat ``[n, t]`` without its padding, ``int64 [n]``."""
+    """Samples of each beat ``[n, t]`` without its padding, ``int64 [n]``; examples of another shape have no padding."""
+    if len(beats.shape) != 1:
+        return np.full(len(beats), beats.shape[-1])
     return np.concatenate([beat_mask(x).sum(axis=1) for x in beats.chunks()])
 
 
@@ -25,7 +27,7 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
     """Describe the parts of a split.
 
     Args:
-        parts: The examples of each part, beats ``[n, t]``.
+        parts: The examples of each part, time as their last axis.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
 
@@ -40,7 +42,7 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
     keys = {name: beats.keys() for name, beats in parts.items()}
     all_lengths = np.concatenate(list(length.values())) / sample_rate * 1000
     all_targets = np.concatenate(list(target.values()))
-    (n_samples,) = next(iter(parts.values())).shape
+    n_samples = next(iter(parts.values())).shape[-1]
     pairs = list(combinations(parts, 2))
     return {
         "classes": list(classes),

@@ -67,7 +67,7 @@ class BeatsDataset(AbstractDataset[None, Examples]):
                 columns (then a BeatwiseError is its cause).
         """
         layout = self._there()
-        files = [(part, _open(file)) for part, paths in layout.items() for file in paths]
+        files = [(part, _open(file, part)) for part, paths in layout.items() for file in paths]
         first = files[0][1]
         for _, file in files[1:]:
             if differ := sorted(set(file.columns) ^ set(first.columns)):
@@ -101,7 +101,7 @@ class BeatsDataset(AbstractDataset[None, Examples]):
             DatasetError: If no layout is there in full.
         """
         (part, (first, *_)), *_ = self._there().items()
-        file = _open(first)
+        file = _open(first, part)
         x = np.empty((file.n_rows, len(file.signals)), dtype=np.float32)
         rest = file.read(x)
         table = table_of(Examples(x, rest if part == "all" else rest.assign(**{PART: part})))
@@ -143,8 +143,8 @@ class BeatsDataset(AbstractDataset[None, Examples]):
 class _BeatsFile:
     """One file of beats: its columns, and a way to read them into an array that is there already."""
 
-    def __init__(self, path: Path, columns: Sequence[str], n_rows: int) -> None:
-        self.path, self.n_rows = path, n_rows
+    def __init__(self, path: Path, part: str, columns: Sequence[str], n_rows: int) -> None:
+        self.path, self.part, self.n_rows = path, part, n_rows
         self.columns = list(map(str, columns))
         self.signals = signal_columns(self.columns)
 
@@ -158,21 +158,21 @@ class _BeatsFile:
         Raises:
             BeatwiseError: If it does not hold numbers.
         """
-        values.attrs = {}
-        table = values.to_frame(self.signals[column])
-        table.attrs = {"files": {"all": [str(self.path.absolute())]}}
-        check_numeric(table, self.signals[column])
+        if not pd.api.types.is_numeric_dtype(values.dtype):
+            table = pd.DataFrame({self.signals[column]: values, PART: self.part})
+            table.attrs = {"files": {self.part: [str(self.path.absolute())]}}
+            check_numeric(table, self.signals[column])
         x[:, column] = values.to_numpy(dtype=np.float32, na_value=np.nan)
 
 
 class _ParquetBeats(_BeatsFile):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, part: str) -> None:
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(path)
         schema = self._file.schema_arrow
         index = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
-        super().__init__(path, [name for name in schema.names if name not in index], self._file.metadata.num_rows)
+        super().__init__(path, part, [name for name in schema.names if name not in index], self._file.metadata.num_rows)
 
     def read(self, x: Array) -> pd.DataFrame:
         for column, name in enumerate(self.signals):
@@ -184,11 +184,11 @@ class _ParquetBeats(_BeatsFile):
 class _CSVBeats(_BeatsFile):
     """No header, the label in the last column, as Kaggle's files."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, part: str) -> None:
         self._table = pd.read_csv(path, header=None, low_memory=False)
         names = [*map(str, range(self._table.shape[1] - 1)), TARGET]
         self._table.columns = pd.Index(names)
-        super().__init__(path, names, len(self._table))
+        super().__init__(path, part, names, len(self._table))
 
     def read(self, x: Array) -> pd.DataFrame:
         for column, name in enumerate(self.signals):
@@ -196,9 +196,9 @@ class _CSVBeats(_BeatsFile):
         return self._table.drop(columns=self.signals)
 
 
-def _open(path: Path) -> _BeatsFile:
+def _open(path: Path, part: str) -> _BeatsFile:
     try:
-        return _CSVBeats(path) if path.suffix == ".csv" else _ParquetBeats(path)
+        return _CSVBeats(path, part) if path.suffix == ".csv" else _ParquetBeats(path, part)
     except BeatwiseError:
         raise
     except (OSError, ValueError) as error:  # pyarrow's and pandas' errors are both

@@ -74,12 +74,12 @@ PARTS: Final = ("naive", "val", "test", "recall_first")
 PARTS_ON_TERMINAL: Final = ("naive", "test", "recall_first")
 
 
-def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL, shown: Sequence[str] = PARTS) -> Table:
+def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = (), shown: Sequence[str] = PARTS) -> Table:
     """Naive classifier and model, one metric a row.
 
     Args:
         metrics: What ``measure_predictions`` returned.
-        names: Metrics to show.
+        names: Metrics to show; empty shows all, those of :data:`ALL` first.
         shown: Columns to show, of :data:`PARTS`.
     """
     heads = {
@@ -100,14 +100,14 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL, shown:
                 for part in parts
             ),
         ]
-        for name in names
+        for name in names or dict.fromkeys([*ALL, *metrics["test"]["overall"]])
     ]
     caption = (
         f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
         f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of whole "
         f"{metrics['bootstrap_of']}. "
-        "Validation chose the epoch, so its scores flatter. Recall first: each probability times the factor of its "
-        f"class, chosen on validation for macro recall at an accuracy of {metrics['accuracy_floor']} or more: "
+        "Validation chose the epoch, so its scores are too high. Recall first: each probability times the factor of "
+        f"its class, chosen on validation for macro recall at an accuracy of {metrics['accuracy_floor']} or more: "
         + ", ".join(f"{label} {factor:.3g}" for label, factor in metrics["class_factors"].items())
         + "."
     )
@@ -419,7 +419,7 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
     ]
     caption = (
         f"The best {len(rows)} of {len(trials)} trials by {METRICS[metric].label} on validation, which chose their "
-        "epoch too: the scores flatter."
+        "epoch too: the scores are too high."
     )
     return Table(caption, ["trial", "values", METRICS[metric].label, "status", "epochs", "seconds"], rows, labels=2)
 
