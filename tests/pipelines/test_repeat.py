@@ -159,7 +159,7 @@ def test_the_report_tells_of_the_run_and_of_the_nodes_that_had_ended(ran: Ran) -
     known = (ran.card.git_sha or "")[:10], ran.card.mlflow_run or "", ran.card.data["val_beats"][:10]
     for told in (ran.card.command, *known, ran.card.versions["torch"], ran.card.hardware.system):
         assert told in section
-    assert "baseline.measure_predictions" in section
+    assert "baseline.evaluate.measure_predictions" in section
     assert "baseline.render_report" not in section
 
 
@@ -242,7 +242,11 @@ def test_a_repetition_begins_from_the_versions_that_the_run_began_from_and_runs_
     assert measured.exit_code == 0, measured.output
     card = read_card(cards(ran.folder)[-1])
     assert (card.load_versions, card.selected) == ({"baseline.model": model}, True)
-    assert list(card.nodes) == ["baseline.rebuild_tensors", "baseline.predict_beats", "baseline.measure_predictions"]
+    assert list(card.nodes) == [
+        "baseline.rebuild_tensors",
+        "baseline.evaluate.predict_beats",
+        "baseline.evaluate.measure_predictions",
+    ]
     assert list(card.data) == ["val_beats", "test_beats"]
     # A model that was trained since.
     assert typed("run", "--pipeline=fit", "--env=test", f"--params={DRY},seed=7").exit_code == 0
