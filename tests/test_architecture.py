@@ -24,12 +24,13 @@ ORDER = (
     ("report",),
     ("params",),
     ("datasets", "mlflow_model"),
-    ("hooks", "pipelines", "dashboard", "notebook"),
+    ("pipelines", "dashboard", "notebook"),
+    ("hooks",),
     ("settings", "pipeline_registry", "cli"),
     ("__main__",),
 )
 # Arrows against this order that are still there; each is to go.
-KNOWN: set[tuple[str, str]] = {("hooks", "cli")}
+KNOWN: set[tuple[str, str]] = set()
 FRAMEWORKS = {
     "kedro": {"datasets", "pipelines", "hooks", "cli", "settings", "pipeline_registry", "__main__", "notebook"},
     "kedro_datasets": {"datasets"},

@@ -7,10 +7,9 @@ commands that need it.
 from __future__ import annotations
 
 import os
-import pkgutil
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,9 @@ from kedro.io.core import DatasetError
 from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
-from beatwise import __version__, pipelines
+from beatwise import __version__
 from beatwise.core.errors import BeatwiseError, in_own_words, led_to
+from beatwise.pipelines import check_pipelines
 
 if TYPE_CHECKING:
     from beatwise.runs.journal import Journal
@@ -59,20 +59,6 @@ def _run(**arguments: Any) -> Any:
     named = "+".join(name for name in asked_for if name) or "__default__"
     click.secho(f"Beatwise {__version__}: {named}, environment {arguments['env'] or 'base'}", dim=True)
     return kedro_run.callback(**arguments)
-
-
-def check_pipelines(asked_for: Iterable[str | None]) -> None:
-    """Refuse names of pipelines that are not there.
-
-    Raises:
-        BeatwiseError: If there is one.
-    """
-    from beatwise.core.registry import unknown_name
-
-    known = ["__default__", *(module.name for module in pkgutil.iter_modules(pipelines.__path__) if module.ispkg)]
-    for name in asked_for:
-        if name and name not in known:
-            raise BeatwiseError(unknown_name("pipeline", name, known))
 
 
 def _messages(error: BaseException, heading: str | None) -> Iterator[str]:

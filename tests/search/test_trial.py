@@ -227,7 +227,7 @@ def test_epochs_that_were_not_told_are_told_from_the_state_without_training(
     expected = numbers(run(whole))
     told_before = run(first, 3)
     second = Trial(configs, TensorCache(*beats))
-    second.set_state(stored(first, tmp_path), told=0)
+    second.set_state(stored(first, tmp_path), reported=0)
     trained: list[int] = []
     train_epoch = Training.train_epoch
 
@@ -251,7 +251,7 @@ def test_a_trial_that_was_over_is_told_to_its_end(beats: Beats, tmp_path: Path) 
     whole = Trial(seeds(given, 2), TensorCache(*beats))
     expected = run(whole)
     second = Trial(seeds(given, 2), TensorCache(*beats))
-    second.set_state(stored(whole, tmp_path), told=0)
+    second.set_state(stored(whole, tmp_path), reported=0)
     assert run(second) == [{**result, "trained": False} for result in expected]
 
 

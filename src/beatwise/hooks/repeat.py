@@ -16,10 +16,10 @@ from kedro.io.core import Version
 from kedro.runner import SequentialRunner
 from rich import get_console
 
-from beatwise.cli import check_pipelines
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
 from beatwise.hooks.repetition import repeating
+from beatwise.pipelines import check_pipelines
 from beatwise.report.run_card import repetition_table, verdict
 from beatwise.report.terminal import as_rich
 from beatwise.runs.card import Difference, RunCard, changed_beats, compare_scores, differences, read_card

@@ -67,7 +67,7 @@ class Trial:
                 self._generators.append(torch.get_rng_state())
         self._metric = self._trainings[0].monitor
         self.n_parameters = sum(p.numel() for p in self._trainings[0].network.parameters())
-        self._told = 0
+        self._reported = 0
 
     def step(self) -> dict[str, Any]:
         """Train one epoch more; an epoch that a loaded state holds already is not trained again.
@@ -80,26 +80,26 @@ class Trial:
         """
         trained = False
         for index, training in enumerate(self._trainings):
-            if len(training.rows) <= self._told and not training.is_over():
+            if len(training.rows) <= self._reported and not training.is_over():
                 with torch.random.fork_rng():
                     torch.set_rng_state(self._generators[index])
                     training.next_epoch()
                     self._generators[index] = torch.get_rng_state()
                 trained = True
-        self._told += 1
+        self._reported += 1
         # A training whose patience is over stays where it is.
-        rows = pd.DataFrame([training.rows[: self._told][-1] for training in self._trainings])
-        best = [_best(training.rows[: self._told], self._metric) for training in self._trainings]
+        rows = pd.DataFrame([training.rows[: self._reported][-1] for training in self._trainings])
+        best = [_best(training.rows[: self._reported], self._metric) for training in self._trainings]
         result: dict[str, Any] = {str(name): mean for name, mean in rows.mean().items()}
-        result["epoch"] = self._told
-        new = [t.rows[self._told - 1] for t in self._trainings if len(t.rows) >= self._told]
+        result["epoch"] = self._reported
+        new = [t.rows[self._reported - 1] for t in self._trainings if len(t.rows) >= self._reported]
         result["seconds"] = sum(row["seconds"] + row["val_seconds"] for row in new)
         del result["val_seconds"]
         result["score"] = float(np.mean(best))
         if len(best) > 1:
             result["score_sd"] = float(np.std(best, ddof=1))
         result["trained"] = trained
-        result["over"] = all(len(t.rows) <= self._told and t.is_over() for t in self._trainings)
+        result["over"] = all(len(t.rows) <= self._reported and t.is_over() for t in self._trainings)
         return {name: value for name, value in result.items() if not _is_nan(value)}
 
     def state(self) -> dict[str, Any]:
@@ -108,20 +108,20 @@ class Trial:
             {**training.state(), "generator": generator}
             for training, generator in zip(self._trainings, self._generators, strict=True)
         ]
-        return {"trainings": trainings, "told": self._told}
+        return {"trainings": trainings, "reported": self._reported}
 
-    def set_state(self, state: Mapping[str, Any], *, told: int | None = None) -> None:
+    def set_state(self, state: Mapping[str, Any], *, reported: int | None = None) -> None:
         """Go to where :meth:`state` was taken.
 
         Args:
             state: A state of a trial with the same network.
-            told: Epochs that have been reported; by default as many as the state says.
+            reported: Epochs that have been reported; by default as many as the state says.
         """
         for index, training in enumerate(state["trainings"]):
             with torch.random.fork_rng():
                 self._trainings[index].set_state(training)
             self._generators[index] = training["generator"]
-        self._told = state["told"] if told is None else told
+        self._reported = state["reported"] if reported is None else reported
 
 
 def _best(rows: Sequence[Mapping[str, float]], metric: str) -> float:

@@ -65,7 +65,7 @@ class TrialTrainable(tune.Trainable):
             self._trial = Trial(self._plan.configs(config["values"]), self.tensors)
             for key in (self.trial_id, config["resume"]):
                 if key and self._checkpoints and (state := self._checkpoints.load(key)) is not None:
-                    self._trial.set_state(state, told=0)
+                    self._trial.set_state(state, reported=0)
                     break
         except Exception as error:
             log.exception("A trial cannot begin")

@@ -27,7 +27,7 @@ def measure_risk_coverage(
     """Share of errors among the beats that are accepted, over the share that is (El-Yaniv & Wiener, JMLR 11, 2010).
 
     Beats are accepted by falling top probability (Geifman & El-Yaniv, NeurIPS 2017); beats of equal top probability
-    cannot be told apart and are accepted together.
+    cannot be separated and are accepted together.
 
     Args:
         target: Class indices, ``int64 [n]``.
