@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from kedro_datasets._typing import JSONPreview
 from pydantic import TypeAdapter, ValidationError
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.files import written_whole
 from beatwise.datasets.whole import WholeJSONDataset
 
 
@@ -60,9 +58,7 @@ class DocumentDataset(WholeJSONDataset):
 
     def save(self, data: Any) -> None:
         """Write the file."""
-        plain = self._adapter().dump_python(data, mode="json")
-        with written_whole(Path(str(self._get_save_path()))) as path:
-            path.write_text(json.dumps(plain, indent=2, allow_nan=False), encoding="utf-8")
+        super().save(self._adapter().dump_python(data, mode="json"))
 
     def preview(self) -> JSONPreview:
         """The file, for kedro-viz."""

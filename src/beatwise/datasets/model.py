@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
 from beatwise.core.versions import of_this_format
+from beatwise.datasets.versioned_folder import VersionedFolderDataset
 from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 # The version to load that had the highest macro recall on validation.
@@ -21,26 +20,8 @@ BEST = "best"
 log = logging.getLogger(__name__)
 
 
-class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
+class ModelDataset(VersionedFolderDataset[TrainedModel, TrainedModel]):
     """A ``TrainedModel``, versioned; the version ``best`` is looked up among all."""
-
-    def __init__(
-        self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
-    ) -> None:
-        """Name the folder.
-
-        Args:
-            filepath: The folder that holds the versions.
-            version: Which to load and to save; filled in by Kedro.
-            metadata: Kept for plugins such as kedro-viz.
-        """
-        super().__init__(
-            filepath=PurePosixPath(Path(filepath).absolute().as_posix()),
-            version=version,
-            exists_function=lambda path: (Path(path) / CONFIG).is_file(),
-            glob_function=lambda pattern: [str(p) for p in Path("/").glob(pattern.lstrip("/"))],
-        )
-        self.metadata = metadata
 
     def load(self) -> TrainedModel:
         """Read the version."""
@@ -82,14 +63,8 @@ class ModelDataset(AbstractVersionedDataset[TrainedModel, TrainedModel]):
         # Of equals, the latest.
         return max(recalls, key=lambda version: (recalls[version], version))
 
-    def _exists(self) -> bool:
-        try:
-            return (Path(str(self._get_load_path())) / CONFIG).is_file()
-        except (BeatwiseError, DatasetError):  # there is no version yet
-            return False
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "version": self._version}
+    def _is_saved(self, folder: Path) -> bool:
+        return (folder / CONFIG).is_file()
 
 
 def _validation_recall(config: Path) -> float | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io import DatasetError, Version
 from kedro.utils import load_obj
 from kedro_datasets._typing import JSONPreview
 
 from beatwise.core.files import written_whole
+from beatwise.datasets.versioned_folder import VersionedFolderDataset
 
 
-class TablesDataset(AbstractVersionedDataset[Any, Any]):
+class TablesDataset(VersionedFolderDataset[Any, Any]):
     """A dataclass whose fields are tables and plain data: a parquet or a JSON file a field, all of one version."""
 
     def __init__(
@@ -36,14 +37,8 @@ class TablesDataset(AbstractVersionedDataset[Any, Any]):
             version: Which to load and to save; filled in by Kedro.
             metadata: Kept for plugins such as kedro-viz.
         """
-        super().__init__(
-            filepath=PurePosixPath(Path(filepath).absolute().as_posix()),
-            version=version,
-            exists_function=lambda path: Path(path).is_dir(),
-            glob_function=lambda pattern: [str(path) for path in Path("/").glob(pattern.lstrip("/"))],
-        )
+        super().__init__(filepath=filepath, version=version, metadata=metadata)
         self._of, self._shown = of, shown
-        self.metadata = metadata
 
     def load(self) -> Any:
         """Read the version."""
@@ -67,15 +62,6 @@ class TablesDataset(AbstractVersionedDataset[Any, Any]):
     def preview(self) -> JSONPreview:
         """The field that is shown, for kedro-viz."""
         return JSONPreview(json.dumps(_read(Path(str(self._get_load_path())), self._shown)))
-
-    def _exists(self) -> bool:
-        try:
-            return Path(str(self._get_load_path())).is_dir()
-        except DatasetError:  # there is no version yet
-            return False
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "version": self._version}
 
 
 def _read(folder: Path, name: str) -> Any:

@@ -80,16 +80,12 @@ class Task(ABC):
         default_monitor: Validation metric that picks the best epoch where none is chosen.
         tracked: Validation metrics that every history holds.
         shown: Those of them that stand in the log after each epoch.
-        figures: Names of the figures of its report, in order; :mod:`beatwise.figures` draws them.
-        sections: Names of the sections of its report, in order; :mod:`beatwise.report` writes them.
     """
 
     name: ClassVar[str]
     default_monitor: ClassVar[str]
     tracked: ClassVar[tuple[str, ...]]
     shown: ClassVar[tuple[str, ...]]
-    figures: ClassVar[tuple[str, ...]] = ()
-    sections: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
