@@ -44,10 +44,12 @@ from beatwise.search.settings import RaySettings, Tune
 from beatwise.search.trial import TensorCache, Trial
 from beatwise.search.trials import Searches
 from beatwise.search.tuner import TrialTrainable, run_search
+from beatwise.tasks.settings import TaskChoice
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
 
 CLASSES = ["N", "S", "V", "F", "Q"]
+TASK = TaskChoice.model_validate({"use": "classification", "classification": {"classes": CLASSES}})
 RATES = [3e-4, 1e-3, 3e-3, 1e-2]
 WIDTHS = [32, 64, 128, 256]
 SPACE = {
@@ -80,7 +82,7 @@ def make_plan(epochs: int) -> SearchPlan:
     }
     given = Tune.model_validate({"use": "fixed", "fixed": search})
     fit = (Resample(use="none"), Tensors(use="auto"), Model(use="mlp"), Train())
-    return plan_search(given, CLASSES, 42, *fit)
+    return plan_search(given, TASK, 42, *fit)
 
 
 def with_beatwise(plan: SearchPlan, beats: Beats) -> int:

@@ -224,10 +224,10 @@ def beatwise(model: str, beats: Beats, *, trim_padding: bool = False) -> Epoch |
     x, y = beats.x.numpy(), beats.y.numpy()
     parts = [Examples(x[:n, 0], pd.DataFrame({"target": y[:n]})) for n in (len(y), VALIDATION_BEATS)]
     signal = representation("signal", {}).fit(parts[0])
-    train, val = (build_tensors(part, signal, Classification(tuple(SHARES))) for part in parts)
+    train, val = (build_tensors(part, signal, Classification(classes=tuple(SHARES))) for part in parts)
     config = FitSettings.model_validate(
         {
-            "classes": list(SHARES),
+            "task": {"use": "classification", "classification": {"classes": list(SHARES)}},
             "seed": SEED,
             "resample": {"use": "none"},
             "tensors": {"use": "signal"},

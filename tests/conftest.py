@@ -25,9 +25,11 @@ from beatwise.data.features import RR_COLUMNS
 from beatwise.ecg.beats import with_group
 from beatwise.runs.card import RunCard
 from beatwise.runs.metadata import Hardware
+from beatwise.tasks.settings import TaskChoice
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["N", "S", "V", "F", "Q"]
+TASK = TaskChoice.model_validate({"use": "classification", "classification": {"classes": CLASSES}})
 
 
 # They take longest, and go first: no worker is to be left alone with one of them at the end.

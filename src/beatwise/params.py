@@ -14,7 +14,7 @@ from beatwise.explanation.settings import Explain
 from beatwise.networks.settings import Model
 from beatwise.report.settings import Report
 from beatwise.search.settings import RaySettings, Tune
-from beatwise.tasks.settings import Evaluate
+from beatwise.tasks.settings import Evaluate, TaskChoice
 from beatwise.training.settings import Train
 
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -24,7 +24,9 @@ class Globals(Block):
     """What a source is: ``globals.yml``."""
 
     source: SourceName = Field(description="Name of the source; its outputs lie in folders of this name.")
-    classes: list[str] = Field(min_length=2, description="Class names in the order of their indices.")
+    classes: list[str] = Field(
+        description="Class names in the order of their indices; `[]` where the target is a number."
+    )
     sample_rate: Positive = Field(description="Sampling rate of a beat (Hz).")
     beat_length: int = Field(ge=2, description="Length of a beat (samples).")
     seed: int = Field(ge=0, le=2**32 - 1, description="Seed of all random numbers.")
@@ -45,7 +47,8 @@ class Parameters(Block):
 
     source: SourceName
     sample_rate: Positive
-    classes: Annotated[list[str], Field(min_length=2)]
+    classes: list[str]
+    task: TaskChoice
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     hypothesis: str = Field(description="Hypothesis that the run tests; empty takes the one that waits in the journal.")
     ingest: Ingest

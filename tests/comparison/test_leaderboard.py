@@ -76,7 +76,7 @@ class Board:
         return self
 
     def rank(self, confidence: float = 0.8) -> pd.DataFrame:
-        return rank_rows(self.scores, pd.concat(self.draws, ignore_index=True), confidence)
+        return rank_rows(self.scores, pd.concat(self.draws, ignore_index=True), Evaluate(confidence=confidence))
 
 
 def entry(board: pd.DataFrame, model: str, strategy: str = "none") -> Any:
@@ -211,7 +211,7 @@ def ranked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
             {"row": row, "model": model, "strategy": "none", "seed": 1, "metadata": REFERENCE, "metrics": metrics}
         )
         draws.append(drawn.rename_axis("draw").reset_index().assign(row=row))
-    return rank_rows(scores, pd.concat(draws), settings.confidence)
+    return rank_rows(scores, pd.concat(draws), settings)
 
 
 def test_rows_that_predict_the_same_differ_by_exactly_nothing(make_beats: MakeBeats) -> None:

@@ -16,7 +16,7 @@ from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.params import check_parameters
 from beatwise.training.settings import FitSettings, Train
-from tests.conftest import CLASSES
+from tests.conftest import TASK
 
 MakeBeats = Callable[..., Examples]
 Rows = list[dict[str, Any]]
@@ -42,7 +42,7 @@ def plan(
         "model": Model(use="mlp", mlp={"width": 16, "layers": 1}),
         "train": Train(epochs=7, batch_size=32),
     }
-    return plan_rows(Comparison.model_validate({"use": "p", "p": preset}), CLASSES, **{**blocks, **base})
+    return plan_rows(Comparison.model_validate({"use": "p", "p": preset}), TASK, **{**blocks, **base})
 
 
 def names(rows: Rows) -> list[tuple[str, str, int]]:
@@ -106,7 +106,7 @@ def test_there_is_a_row_for_every_model_strategy_and_seed_in_the_order_of_the_pr
 def test_a_row_is_fitted_with_its_own_seed_and_a_configuration_that_a_fit_takes() -> None:
     for row in plan({"a": {}}, seeds=(5, 6)):
         assert FitSettings.model_validate(row["config"]).seed == row["seed"]
-        assert row["config"]["classes"] == CLASSES
+        assert row["config"]["task"] == TASK.model_dump(mode="json")
 
 
 def test_a_row_names_what_it_changes_the_strategy_over_the_model() -> None:

@@ -24,8 +24,9 @@ from beatwise.tasks.classification.metrics import point_scores
 from beatwise.tasks.classification.predictions import measure_predictions, probabilities
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.fit import fit_tensors, resample_train
 from beatwise.training.settings import FitSettings, Train
-from tests.conftest import CLASSES
+from tests.conftest import CLASSES, TASK
 
 MakeBeats = Callable[..., Examples]
 Parts = tuple[Examples, Examples, Examples, Checkpoints]
@@ -38,7 +39,7 @@ def row(changes: dict[str, Any] | None = None, seed: int = 1) -> dict[str, Any]:
     """A row with a small mlp, or what the changes say."""
     (planned,) = plan_rows(
         Comparison.model_validate({"use": "p", "p": {"models": {"m": changes or {}}, "seeds": [seed]}}),
-        CLASSES,
+        TASK,
         Resample(use="full_oversampling"),
         Tensors(use="auto"),
         Model(use="mlp", mlp={"width": 8, "layers": 1}, cnn1d={"kernel_size": 3, "pool": 2}),
@@ -100,8 +101,8 @@ def test_a_row_predicts_what_the_fit_template_predicts_with_the_same_settings(pa
     train, val, test, _ = parts
     planned = row({"model": {"use": "cnn1d"}}, seed=3)
     config = FitSettings.model_validate(planned["config"])
-    resampled = fit_nodes.resample(train, config)
-    train_tensors, val_tensors, test_tensors = fit_nodes.tensors(resampled, train, val, test, config)
+    resampled = resample_train(train, config)
+    train_tensors, val_tensors, test_tensors = fit_tensors(resampled, train, config, val, test)
     model, history, _ = fit_nodes.train(train_tensors, val_tensors, config, Checkpoints(tmp_path / "other"))
     expected = dict(zip(("val", "test"), evaluate_nodes.predict(model, val_tensors, test_tensors), strict=True))
 

@@ -15,7 +15,7 @@ from beatwise.data.representations import REPRESENTATIONS, Representation, beat_
 from beatwise.tasks.classification.task import Classification
 from beatwise.tasks.tensors import build_tensors
 
-TASK = Classification(("N", "S", "V", "F", "Q"))
+TASK = Classification(classes=("N", "S", "V", "F", "Q"))
 SHAPES = {
     "signal": (1, 187),
     "signal_with_mask": (2, 187),

@@ -31,7 +31,7 @@ from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
 CLASSES = ["N", "S", "V", "F", "Q"]
-TASK = Classification(("N", "S", "V", "F", "Q"))
+TASK = Classification(classes=("N", "S", "V", "F", "Q"))
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

@@ -11,10 +11,10 @@ from beatwise.datasets.document import DocumentDataset
 from beatwise.networks.settings import Model
 from beatwise.training.fit import fit_settings
 from beatwise.training.settings import Train
-from tests.conftest import CLASSES
+from tests.conftest import TASK
 
 FIT = "beatwise.training.settings.FitSettings"
-SETTINGS = fit_settings(CLASSES, 1, Resample(use="smote"), Tensors(use="auto"), Model(use="mlp"), Train())
+SETTINGS = fit_settings(TASK, 1, Resample(use="smote"), Tensors(use="auto"), Model(use="mlp"), Train())
 
 
 def test_a_document_comes_back_as_what_was_saved(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def model(*recalls: float, best_epoch: int | None = None) -> TrainedModel:
         network=build_model("mlp", input_shape=(1, 6), n_outputs=5, **options).eval(),
         input_shape=(1, 6),
         representation=representation("signal", {}).with_fitted(Fitted((6,))),
-        task=Classification(tuple(CLASSES)),
+        task=Classification(classes=tuple(CLASSES)),
         config={"classes": CLASSES, "seed": 1, "model": {"use": "mlp", "mlp": options}},
         history=[{"epoch": i, "val_macro_recall": recall} for i, recall in enumerate(recalls, start=1)],
         metadata={"best_epoch": len(recalls) if best_epoch is None else best_epoch},

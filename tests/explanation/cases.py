@@ -60,7 +60,7 @@ def explained(beats: Examples, name: str = "cnn1d", *, steps: int = 0, **options
         **options: Its hyper-parameters.
     """
     seen = representation(MODELS[name].representation, {}).fit(beats)
-    tensors = build_tensors(beats, seen, Classification(tuple(CLASSES)))
+    tensors = build_tensors(beats, seen, Classification(classes=tuple(CLASSES)))
     shape = tensors.x.shape[1:]
     with torch.random.fork_rng():
         torch.manual_seed(0)

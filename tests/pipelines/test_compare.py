@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from beatwise.comparison.plan import plan_rows
 from beatwise.comparison.rows import COMPARED, FinishedRows
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
@@ -31,7 +32,7 @@ from beatwise.search.settings import RaySettings
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
 from beatwise.training.trained_model import CONFIG, read_model
-from tests.conftest import CLASSES, copy_project, kedro_run, run_session, tracked_runs
+from tests.conftest import TASK, copy_project, kedro_run, run_session, tracked_runs
 
 MakeBeats = Callable[..., Examples]
 HERE = RaySettings(cpus=2)
@@ -265,9 +266,9 @@ def fit(ray: Any, make_beats: MakeBeats, tmp_path: Path) -> Callable[..., tuple[
     checkpoints, finished = Checkpoints(tmp_path / "checkpoints"), FinishedRows(tmp_path / "rows")
 
     def fit(models: dict[str, Any], **more: Any) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-        plan = nodes.plan(
+        plan = plan_rows(
             Comparison.model_validate(preset(models, **more)["compare"]),
-            CLASSES,
+            TASK,
             Resample(use="none"),
             Tensors(use="auto"),
             Model(use="mlp", mlp={"width": 4}, cnn1d={"kernel_size": 3, "pool": 2}),

@@ -28,7 +28,7 @@ from beatwise.report.settings import Report
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
-from tests.conftest import CLASSES, example_card
+from tests.conftest import CLASSES, TASK, example_card
 
 MakeBeats = Callable[..., Examples]
 
@@ -36,6 +36,7 @@ MakeBeats = Callable[..., Examples]
 def parameters(**changed: Any) -> dict[str, Any]:
     blocks = {
         "classes": CLASSES,
+        "task": TASK,
         "seed": 1,
         "source": "memory",
         "sample_rate": 120.0,

@@ -15,7 +15,7 @@ from beatwise.tasks.classification.task import Classification
 from beatwise.training.fit import fit_settings
 from beatwise.training.settings import Augment, Train
 from beatwise.training.trained_model import TrainedModel
-from tests.conftest import CLASSES
+from tests.conftest import CLASSES, TASK
 from tests.networks.cases import DEFAULTS, VARIANTS, build
 from tests.test_params import load
 
@@ -23,16 +23,14 @@ from tests.test_params import load
 def config_of(name: str, **options: Any) -> dict[str, Any]:
     train = Train(epochs=3, learning_rate=1e-05, augment=Augment(use=["shift", "noise"]), sampler_power=0.1 + 0.2)
     resample, tensors = Resample(use="smote"), Tensors(use="auto")
-    return fit_settings(CLASSES, 7, resample, tensors, Model(use=name, **{name: options}), train).model_dump(
-        mode="json"
-    )
+    return fit_settings(TASK, 7, resample, tensors, Model(use=name, **{name: options}), train).model_dump(mode="json")
 
 
 @pytest.mark.parametrize(("name", "options"), [*DEFAULTS, *VARIANTS])
 def test_the_lines_when_executed_build_a_network_of_the_same_weights(name: str, options: dict[str, Any]) -> None:
     network, shape = build(name, aux=2, **options)
     fitted = Fitted((187,), ("a", "b"), ("a", "b"), (0.0, 0.0), (1.0, 1.0))
-    seen, task = representation("signal", {}).with_fitted(fitted), Classification(tuple(CLASSES))
+    seen, task = representation("signal", {}).with_fitted(fitted), Classification(classes=tuple(CLASSES))
     model = TrainedModel(network, shape, seen, task, config_of(name, **options), [], {})
     made: dict[str, Any] = {}
     exec(network_as_python(model.to_dict()), made)
@@ -44,5 +42,5 @@ def test_the_lines_when_executed_build_a_network_of_the_same_weights(name: str, 
 def test_the_parameters_in_a_file_of_an_environment_configure_the_same_fit(name: str) -> None:
     config = config_of(name)
     given = check_parameters(merged(load("mitbih"), yaml.safe_load(fit_as_yaml(config))))
-    again = fit_settings(CLASSES, 7, given.resample, given.tensors, given.model, given.train).model_dump(mode="json")
+    again = fit_settings(TASK, 7, given.resample, given.tensors, given.model, given.train).model_dump(mode="json")
     assert again == config

@@ -13,7 +13,7 @@ from beatwise.search.space import Space
 from beatwise.search.trials import TrialRecord
 from beatwise.training.fit import fit_blocks
 from beatwise.training.settings import Train
-from tests.conftest import CLASSES
+from tests.conftest import TASK
 
 LEARNING_RATE: dict[str, Any] = {"train": {"learning_rate": {"loguniform": [1e-4, 1e-1]}}}
 # What a search fits where its space does not say otherwise.
@@ -37,7 +37,7 @@ def plan(
     """A search over a base that is an mlp; of models nothing is searched unless it is said."""
     settings = {"trials": 4, "epochs": 3, "scheduler": {"use": "none"}, "space": space, **search}
     tune = {"use": name, "models": {"mlp": {}} if models is None else models, name: settings}
-    return plan_search(Tune.model_validate(tune), CLASSES, seed, **{**BASE, **(base or {})})
+    return plan_search(Tune.model_validate(tune), TASK, seed, **{**BASE, **(base or {})})
 
 
 def space_of(tree: Mapping[str, Any], key: str = "k") -> Space:

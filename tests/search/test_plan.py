@@ -15,7 +15,7 @@ from beatwise.params import Parameters, check_parameters
 from beatwise.search.plan import SearchPlan, plan_search
 from beatwise.settings import CONFIG_LOADER_ARGS
 from beatwise.training.settings import Train
-from tests.conftest import CLASSES
+from tests.conftest import TASK
 from tests.search.conftest import LEARNING_RATE, plan
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -34,7 +34,7 @@ def planned(parameters: dict[str, Any]) -> SearchPlan:
     """What `kedro run --pipeline=tune` searches with these parameters."""
     checked: Parameters = check_parameters(copy.deepcopy(parameters))
     return plan_search(
-        checked.tune, checked.classes, checked.seed, checked.resample, checked.tensors, checked.model, checked.train
+        checked.tune, checked.task, checked.seed, checked.resample, checked.tensors, checked.model, checked.train
     )
 
 
@@ -259,7 +259,7 @@ def test_a_trial_has_a_configuration_a_seed_with_the_epochs_and_the_metric_of_th
         assert (config.train.epochs, config.train.monitor, config.train.learning_rate) == (7, "kappa", 0.15)
         assert config.model.model_dump() == {"use": "mlp", "mlp": {"width": 8, "layers": 1, "dropout": 0.2}}
         assert config.train.batch_size == 32
-        assert config.classes == CLASSES
+        assert config.task.build() == TASK.build()
 
 
 def test_constants_of_the_space_change_every_trial() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.search.trials import Searches, TrialRecord
+from tests.conftest import TASK
 from tests.search.conftest import record
 
-PLAN = {"name": "s", "classes": ["N", "V"], "search": {"trials": 3}}
+PLAN = {"name": "s", "task": TASK.model_dump(mode="json"), "search": {"trials": 3}}
 
 
 def told(epoch: int, **more: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from beatwise.tasks.regression.task import Regression
 from beatwise.training.settings import Train
 
 EXAMPLES: dict[str, tuple[Task, list[float]]] = {
-    "classification": (Classification(("N", "S", "V")), [0, 2, 1, 1]),
+    "classification": (Classification(classes=("N", "S", "V")), [0, 2, 1, 1]),
     "regression": (Regression(), [0.5, 2.5, 1, 7]),
 }
 
@@ -39,7 +39,7 @@ def test_a_task_encodes_targets_and_comes_back_from_json(name):
 @pytest.mark.parametrize("wrong", [-1, 3, 0.5, np.inf])
 def test_a_class_that_does_not_exist_is_refused(wrong):
     with pytest.raises(BeatwiseError, match="allowed: 0 to 2 for N, S, V"):
-        Classification(("N", "S", "V")).encode([0, wrong])
+        Classification(classes=("N", "S", "V")).encode([0, wrong])
 
 
 def test_tasks_and_metrics_are_known_without_torch():
@@ -48,7 +48,7 @@ def test_tasks_and_metrics_are_known_without_torch():
 
 
 def test_a_classification_takes_no_loss_and_no_metric_of_a_regression():
-    task = Classification(("N", "S"))
+    task = Classification(classes=("N", "S"))
     task.check(Train(), "smote")
     with pytest.raises(BeatwiseError, match=r"train\.loss: mse is no loss of a classification; allowed: cross_entropy"):
         task.check(Train.model_validate({"loss": {"use": "mse"}}), "none")

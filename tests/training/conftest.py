@@ -16,7 +16,7 @@ from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.loop import Training
 from beatwise.training.settings import FitSettings
 from beatwise.training.trained_model import TrainedModel
-from tests.conftest import CLASSES
+from tests.conftest import CLASSES, TASK
 
 Parts = tuple[TensorSet, TensorSet]
 MakeBeats = Callable[..., Examples]
@@ -39,7 +39,7 @@ def choose(name: str, **options: Any) -> dict[str, Any]:
 def config(model: str = "mlp", seed: int = 0, *, options: dict[str, Any] | None = None, **train: Any) -> FitSettings:
     return FitSettings.model_validate(
         {
-            "classes": CLASSES,
+            "task": TASK,
             "seed": seed,
             "resample": {"use": "none"},
             "tensors": {"use": "signal"},
@@ -51,7 +51,7 @@ def config(model: str = "mlp", seed: int = 0, *, options: dict[str, Any] | None 
 
 def tensors(beats: Examples, train: Examples, use: str = "signal") -> TensorSet:
     fitted = representation(use, REPRESENTATIONS.options(use, {})).fit(train)
-    return build_tensors(beats, fitted, Classification(tuple(CLASSES)))
+    return build_tensors(beats, fitted, Classification(classes=tuple(CLASSES)))
 
 
 @pytest.fixture

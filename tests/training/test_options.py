@@ -16,7 +16,7 @@ from beatwise.networks.settings import Model
 from beatwise.networks.zoo import MODELS
 from beatwise.training.fit import check_fit, fit_settings, representation
 from beatwise.training.settings import Augment, FitSettings, Train
-from tests.conftest import CLASSES
+from tests.conftest import TASK
 
 CHOICES: dict[str, Choice] = {
     name: choice for name in Train.model_fields if isinstance(choice := getattr(Train(), name), Choice)
@@ -29,7 +29,7 @@ def check(model: str = "resnet1d", tensors: str = "auto", **train: Any) -> None:
 
 def fit(*, model: str = "resnet1d", tensors: Tensors | None = None, **train: Any) -> FitSettings:
     given = tensors or Tensors(use="auto")
-    return fit_settings(CLASSES, 1, Resample(use="none"), given, Model(use=model), Train.model_validate(train))
+    return fit_settings(TASK, 1, Resample(use="none"), given, Model(use=model), Train.model_validate(train))
 
 
 def choosing(block: str, choice: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_every_entry_of_a_choice_is_written_down_with_its_defaults_and_comes_bac
         assert again.model_dump(mode="json") == stored
         # Written down once more, nothing is added.
         parts = (again.resample, again.tensors, again.model, again.train)
-        assert fit_settings(CLASSES, 1, *parts).model_dump(mode="json") == stored
+        assert fit_settings(TASK, 1, *parts).model_dump(mode="json") == stored
 
 
 @pytest.mark.parametrize("block", CHOICES)

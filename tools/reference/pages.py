@@ -259,9 +259,11 @@ def choices() -> list[tuple[str, type[Choice], str]]:
     from beatwise.explanation.settings import Projections
     from beatwise.networks.settings import Model
     from beatwise.search.settings import Algorithm, TrialScheduler
+    from beatwise.tasks.settings import TaskChoice
     from beatwise.training import settings as training
 
     return [
+        ("Tasks", TaskChoice, "task"),
         ("Splits", data.SplitChoice, "ingest.split"),
         ("Resampling strategies", data.Resample, "resample"),
         ("Representations", data.Tensors, "tensors"),

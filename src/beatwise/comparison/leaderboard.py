@@ -10,11 +10,12 @@ import pandas as pd
 
 from beatwise.comparison.rows import COMPARED
 from beatwise.tasks.intervals import interval_ends
+from beatwise.tasks.settings import Evaluate
 
 RANKED = ("macro_recall", "macro_f1")
 
 
-def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confidence: float) -> pd.DataFrame:
+def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, evaluate: Evaluate) -> pd.DataFrame:
     """Average the seeds of each model and strategy, and rank by macro recall and by macro F1 on test.
 
     Intervals are bootstrap intervals over examples of the mean over the seeds. Rows are compared in pairs: draw i holds
@@ -24,7 +25,7 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
     Args:
         scores: A mapping a row: ``row``, ``model``, ``strategy``, ``seed``, ``metadata`` and ``metrics``.
         draws: Columns ``row``, ``draw`` and ``COMPARED``.
-        confidence: Confidence of the intervals.
+        evaluate: Confidence of the intervals.
 
     Returns:
         One row for each model and strategy, best macro F1 first: ``model``, ``strategy``, ``seeds``, ``averaged`` (how
@@ -34,7 +35,7 @@ def rank_rows(scores: Sequence[Mapping[str, Any]], draws: pd.DataFrame, confiden
         ``recall_first_accuracy``; ``rank_<metric>`` and ``behind_<metric>``, ``behind_<metric>_low``,
         ``behind_<metric>_high``: the difference from the first.
     """
-    ends = interval_ends(confidence)
+    ends = interval_ends(evaluate.confidence)
     by_row = {row: group.sort_values("draw") for row, group in draws.groupby("row")}
     table, drawn = [], []
     for (model, strategy), group in pd.DataFrame(list(scores)).groupby(["model", "strategy"], sort=False):

@@ -11,19 +11,20 @@ from beatwise.core.nested import flatten, merged
 from beatwise.core.registry import unknown_name
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
+from beatwise.tasks.settings import TaskChoice
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_fit, fit_blocks
 from beatwise.training.settings import Train
 
 
 def plan_rows(
-    comparison: Comparison, classes: list[str], resample: Resample, tensors: Tensors, model: Model, train: Train
+    comparison: Comparison, task: TaskChoice, resample: Resample, tensors: Tensors, model: Model, train: Train
 ) -> list[dict[str, Any]]:
     """Write down every row.
 
     Args:
         comparison: Models and strategies, each as what it changes in the parameters of a fit; and seeds.
-        classes: Class names in the order of their indices.
+        task: What is predicted.
         resample: What a row is fitted with where neither its model nor its strategy says otherwise.
         tensors: Likewise.
         model: Likewise.
@@ -46,7 +47,7 @@ def plan_rows(
     for model_name, model_changes in chosen.models.items():
         for strategy, strategy_changes in chosen.strategies.items():
             changes = merged(model_changes, strategy_changes)
-            config = changed_fit(base, changes, classes, 0, f"{key}.models.{model_name} with strategies.{strategy}")
+            config = changed_fit(base, changes, task, 0, f"{key}.models.{model_name} with strategies.{strategy}")
             for seed in chosen.seeds:
                 plan.append(
                     {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 # Parameters that are taken from globals.yml, where the catalog takes them from as well.
-FIXED_BY_SOURCE = {"source", "classes", "sample_rate"}
+FIXED_BY_SOURCE = {"source", "classes", "sample_rate", "task"}
 
 
 class ParameterHooks:
@@ -59,11 +59,11 @@ class ParameterHooks:
             if any("compare" in node.tags for node in pipeline.nodes):
                 from beatwise.comparison.plan import plan_rows
 
-                plan_rows(given.compare, given.classes, *fit)
+                plan_rows(given.compare, given.task, *fit)
             if any("tune" in node.tags for node in pipeline.nodes):
                 from beatwise.search.plan import plan_search
 
-                plan_search(given.tune, given.classes, given.seed, *fit)
+                plan_search(given.tune, given.task, given.seed, *fit)
         if "params:ray" in pipeline.inputs() and self._parameters.ray.address is not None:
             from beatwise.search.engine import check_address
 

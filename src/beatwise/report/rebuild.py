@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import yaml
 
+from beatwise.tasks.base import Task
+
 BLOCKS: Final = ("resample", "tensors", "model", "train")
 
 
@@ -30,7 +32,7 @@ def network_as_python(model: Mapping[str, Any]) -> str:
     chosen = model["config"]["model"]
     options = {
         "input_shape": tuple(model["input_shape"]),
-        "n_outputs": len(model["task"]["classes"]),
+        "n_outputs": Task.from_dict(model["task"]).n_outputs,
         "n_aux": len(model["representation"]["fitted"]["feature_names"]),
         **(chosen.get(chosen["use"]) or {}),
     }

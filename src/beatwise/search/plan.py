@@ -17,6 +17,7 @@ from beatwise.networks.zoo import MODELS
 from beatwise.search.settings import Search, Tune
 from beatwise.search.space import Space, with_model_spaces
 from beatwise.tasks.registry import METRICS
+from beatwise.tasks.settings import TaskChoice
 from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_fit, fit_blocks
 from beatwise.training.settings import FitSettings, Train
@@ -33,14 +34,14 @@ class SearchPlan:
 
     Attributes:
         name: Name of the search.
-        classes: Class names in the order of their indices.
+        task: What is predicted.
         seed: Seed of the search and of the first training of each trial.
         base: The parameters of a fit that the space changes, by block.
         search: Its settings; the space with the models' own filled in.
     """
 
     name: str
-    classes: list[str]
+    task: TaskChoice
     seed: int
     base: dict[str, Any]
     search: Search
@@ -90,7 +91,7 @@ class SearchPlan:
     def _config(self, changes: Mapping[str, Any], seed: int, key: str) -> FitSettings:
         # The last fit may say otherwise.
         own = nested({name: getattr(self.search, said) for name, said in OWN.items()})
-        config = changed_fit(self.base, merged(own, changes), self.classes, seed, key)
+        config = changed_fit(self.base, merged(own, changes), self.task, seed, key)
         if issubclass(MODELS[config.model.use], SelfFitting):
             raise BeatwiseError(
                 f"{key}: {config.model.use} fits itself, and a search trains its models epoch by epoch. Leave it out."
@@ -101,7 +102,7 @@ class SearchPlan:
         """As plain data."""
         return {
             "name": self.name,
-            "classes": self.classes,
+            "task": self.task.model_dump(mode="json"),
             "seed": self.seed,
             "base": self.base,
             "search": self.search.model_dump(mode="json"),
@@ -110,7 +111,8 @@ class SearchPlan:
     @classmethod
     def from_plain(cls, given: Mapping[str, Any]) -> SearchPlan:
         """The inverse of :meth:`plain`."""
-        return cls(**{**given, "search": Search.model_validate(given["search"])})
+        typed = {"task": TaskChoice.model_validate(given["task"]), "search": Search.model_validate(given["search"])}
+        return cls(**{**given, **typed})
 
     def key(self, fingerprints: list[str]) -> str:
         """Names the search: of the same key are its trials alike, however many there are to be.
@@ -125,17 +127,17 @@ class SearchPlan:
             for name, value in self.plain()["search"].items()
             if name not in ("trials", "total_epochs", "max_minutes", "refit")
         }
-        return key_of(self.name, of_trials, self.base, self.classes, self.seed, fingerprints)
+        return key_of(self.name, of_trials, self.base, self.plain()["task"], self.seed, fingerprints)
 
 
 def plan_search(
-    tune: Tune, classes: list[str], seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
+    tune: Tune, task: TaskChoice, seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
 ) -> SearchPlan:
     """Check a search.
 
     Args:
         tune: The searches, of which one is chosen.
-        classes: Class names in the order of their indices.
+        task: What is predicted.
         seed: Seed.
         resample: What a trial is fitted with where the space does not say otherwise.
         tensors: Likewise.
@@ -149,7 +151,7 @@ def plan_search(
     search, key = tune.search, f"tune.{tune.use}"
     space = with_model_spaces(search.space, model.use, tune.models, key)
     base = fit_blocks(resample, tensors, model, train)
-    plan = SearchPlan(tune.use, classes, seed, base, search.model_copy(update={"space": space}))
+    plan = SearchPlan(tune.use, task, seed, base, search.model_copy(update={"space": space}))
     if not plan.space.ranges:
         raise BeatwiseError(f"{key}.space: there is nothing to search. Give at least one value a range.")
     for name, said in OWN.items():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from beatwise.core.settings import Block
+from beatwise.core.settings import Block, Choice
 from beatwise.data.splits import Share
+
+if TYPE_CHECKING:
+    from beatwise.tasks.base import Task
 
 
 def _known_metric(name: str) -> str:
@@ -18,6 +21,22 @@ def _known_metric(name: str) -> str:
 
 # An overall metric of any task; whether it belongs to the task at hand is checked where the task is known.
 MetricName = Annotated[str, AfterValidator(_known_metric)]
+
+
+class TaskChoice(Choice):
+    """What is predicted of an example (:mod:`beatwise.tasks`)."""
+
+    registry = "beatwise.tasks.registry.TASKS"
+
+    def check(self, key: str = "") -> None:
+        """As for every choice; and whether the chosen task can be made."""
+        super().check(key)
+        self.build()
+
+    def build(self) -> Task:
+        """The task, before it is fitted on the training part."""
+        task: Task = self.entries()[self.use](**self.options)
+        return task
 
 
 class Evaluate(Block):

@@ -1,4 +1,7 @@
-"""One fit from beats to a model: what the nodes of the fit template do, and what every row of a comparison does."""
+"""One fit from examples to a model: the nodes of the fit template, and what every row of a comparison does.
+
+Pipelines name these functions, so that importing them must not import torch.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,12 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import merged
 from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block, Choice
-from beatwise.data.augmentations import refuse_unsuitable
 from beatwise.data.examples import TARGET, Examples
 from beatwise.data.representations import representation as representation_of
 from beatwise.data.resampling import resample_examples
 from beatwise.data.settings import Resample, Tensors
-from beatwise.networks.base import SelfFitting
 from beatwise.networks.settings import Model
-from beatwise.networks.zoo import MODELS
-from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.settings import TaskChoice
 from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.settings import FitSettings, Train
 
@@ -29,12 +29,12 @@ BLOCKS: Final[dict[str, type[Block]]] = {"resample": Resample, "tensors": Tensor
 
 
 def fit_settings(
-    classes: list[str], seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
+    task: TaskChoice, seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
 ) -> FitSettings:
     """The settings of one fit: each choice with its chosen entry only, and all options of that entry.
 
     Args:
-        classes: Class names in the order of their indices.
+        task: What is predicted.
         seed: Seed of resampling and training.
         resample: Resampling strategy.
         tensors: Representation.
@@ -44,13 +44,16 @@ def fit_settings(
     Raises:
         BeatwiseError: If a name or an option is unknown, or a value is not allowed.
     """
-    Classification(tuple(classes)).check(train, resample.use)
+    from beatwise.networks.base import SelfFitting
+    from beatwise.networks.zoo import MODELS
+
+    task.build().check(train, resample.use)
     if issubclass(MODELS[model.use], SelfFitting):
         # It uses none of these settings; their defaults stand for them, so that equal fits have equal configurations.
         train = Train(monitor=train.monitor)
     chosen = tensors.model_copy(update={"use": representation(model, tensors)})
     return FitSettings(
-        classes=classes,
+        task=task,
         seed=seed,
         resample=resample.settled(),
         tensors=chosen.settled(),
@@ -65,6 +68,8 @@ def check_fit(model: Model, train: Train, tensors: Tensors) -> None:
     Raises:
         BeatwiseError: On an unknown name or option, or a value that is not allowed.
     """
+    from beatwise.data.augmentations import refuse_unsuitable
+
     model.check("model")
     for name in Train.model_fields:
         if isinstance(choice := getattr(train, name), Choice):
@@ -74,6 +79,8 @@ def check_fit(model: Model, train: Train, tensors: Tensors) -> None:
 
 def representation(model: Model, tensors: Tensors) -> str:
     """Name of the configured representation; the model's own where ``tensors.use`` is ``auto``."""
+    from beatwise.networks.zoo import MODELS
+
     return MODELS[model.use].representation if tensors.use == "auto" else tensors.use
 
 
@@ -86,7 +93,7 @@ def fit_blocks(resample: Resample, tensors: Tensors, model: Model, train: Train)
 def changed_fit(
     base: Mapping[str, Any],
     changes: Mapping[str, Any],
-    classes: list[str],
+    task: TaskChoice,
     seed: int,
     key: str,
     allowed: Sequence[str] = (),
@@ -96,7 +103,7 @@ def changed_fit(
     Args:
         base: What :func:`fit_blocks` returned.
         changes: New values by block, nested as the parameters are.
-        classes: Class names in the order of their indices.
+        task: What is predicted.
         seed: Seed of resampling and training.
         key: Where the changes stand in the configuration, for messages.
         allowed: What else could have been given instead, for the message.
@@ -114,7 +121,7 @@ def changed_fit(
     }
     try:
         check_fit(blocks["model"], blocks["train"], blocks["tensors"])
-        return fit_settings(classes, seed, **blocks)
+        return fit_settings(task, seed, **blocks)
     except BeatwiseError as error:
         raise BeatwiseError(f"{key}: {error}") from error
 
@@ -140,8 +147,9 @@ def changed_block(schema: type[B], base: Mapping[str, Any], changes: Any, key: s
 
 
 def resample_train(train: Examples, config: FitSettings) -> Examples:
-    """Resample the training part as the fit says."""
-    return resample_examples(train, config.resample.use, config.resample.options, config.classes, config.seed)
+    """Resample the training part as the fit says; no other part is ever resampled."""
+    classes = getattr(config.task.build(), "classes", ())
+    return resample_examples(train, config.resample.use, config.resample.options, classes, config.seed)
 
 
 def fit_tensors(resampled: Examples, train: Examples, config: FitSettings, *others: Examples) -> tuple[TensorSet, ...]:
@@ -156,5 +164,5 @@ def fit_tensors(resampled: Examples, train: Examples, config: FitSettings, *othe
     """
     chosen = representation_of(config.tensors.use, config.tensors.options)
     fitted = chosen.fit(train, features=config.tensors.features)
-    task = Classification(tuple(config.classes)).fitted(train.table[TARGET])
+    task = config.task.build().fitted(train.table[TARGET])
     return tuple(build_tensors(part, fitted, task) for part in (resampled, *others))

@@ -9,7 +9,7 @@ from pydantic import Field
 from beatwise.core.settings import Block, Choice, Choices, Positive
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
-from beatwise.tasks.settings import MetricName
+from beatwise.tasks.settings import MetricName, TaskChoice
 
 
 class Optimizer(Choice):
@@ -100,7 +100,7 @@ class Train(Block):
 class FitSettings(Block):
     """Settings of one fit: the dataset ``config`` of each namespace."""
 
-    classes: list[str]
+    task: TaskChoice
     seed: int
     resample: Resample
     tensors: Tensors

@@ -1,4 +1,4 @@
-"""Nodes that train many rows side by side, measure them and rank them."""
+"""Nodes that train many rows side by side and measure them."""
 
 from __future__ import annotations
 
@@ -9,40 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from beatwise.comparison.leaderboard import is_ensemble, rank_rows, row_name
+from beatwise.comparison.leaderboard import is_ensemble, row_name
 from beatwise.comparison.rows import FinishedRows
-from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
-from beatwise.data.settings import Resample, Tensors
-from beatwise.networks.settings import Model
 from beatwise.search.settings import RaySettings
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
-from beatwise.training.settings import Train
 
 log = logging.getLogger(__name__)
-
-
-def plan(
-    compare: Comparison, classes: list[str], resample: Resample, tensors: Tensors, model: Model, train: Train
-) -> list[dict[str, Any]]:
-    """Write down every row of the comparison.
-
-    Args:
-        compare: Models, strategies and seeds.
-        classes: Class names in the order of their indices.
-        resample: What a row is fitted with where it says nothing else.
-        tensors: Likewise.
-        model: Likewise.
-        train: Likewise.
-
-    Returns:
-        One mapping a row, see ``plan_rows``.
-    """
-    from beatwise.comparison.plan import plan_rows
-
-    return plan_rows(compare, classes, resample, tensors, model, train)
 
 
 def fit(
@@ -151,20 +126,6 @@ def measure(
     scored = [{**row, "metrics": metrics[row["row"]]} for row in rows if row["row"] in metrics]
     drawn = pd.concat([draws[number].assign(row=number) for number in sorted(draws)])
     return scored, drawn.rename_axis("draw").reset_index()
-
-
-def rank(scores: list[dict[str, Any]], draws: pd.DataFrame, evaluate: Evaluate) -> pd.DataFrame:
-    """Bring the seeds together and rank by macro recall and macro F1.
-
-    Args:
-        scores: The measured rows.
-        draws: Their bootstrap draws.
-        evaluate: Confidence of the intervals.
-
-    Returns:
-        See ``rank_rows``.
-    """
-    return rank_rows(scores, draws, evaluate.confidence)
 
 
 @contextmanager

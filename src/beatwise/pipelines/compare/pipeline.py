@@ -2,12 +2,14 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from beatwise.comparison.leaderboard import rank_rows
+from beatwise.comparison.plan import plan_rows
 from beatwise.pipelines.compare import nodes
 from beatwise.pipelines.ingest import create_pipeline as create_ingest
 from beatwise.report.html import render_leaderboard
 from beatwise.report.results import draw_leaderboard
 
-FIT_PARAMETERS = {name: f"params:{name}" for name in ("classes", "resample", "tensors", "model", "train")}
+FIT_PARAMETERS = {name: f"params:{name}" for name in ("task", "resample", "tensors", "model", "train")}
 
 
 def create_pipeline() -> Pipeline:
@@ -15,8 +17,8 @@ def create_pipeline() -> Pipeline:
     comparison = Pipeline(
         [
             Node(
-                nodes.plan,
-                inputs={"compare": "params:compare", **FIT_PARAMETERS},
+                plan_rows,
+                inputs={"comparison": "params:compare", **FIT_PARAMETERS},
                 outputs="plan",
                 name="plan_rows",
                 tags=["compare", "configure"],
@@ -44,7 +46,7 @@ def create_pipeline() -> Pipeline:
                 tags=["compare", "evaluate"],
             ),
             Node(
-                nodes.rank,
+                rank_rows,
                 inputs=["scores", "draws", "params:evaluate"],
                 outputs="leaderboard",
                 name="rank_rows",

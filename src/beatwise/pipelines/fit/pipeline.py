@@ -3,11 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from beatwise.pipelines.fit import nodes
+from beatwise.training.fit import fit_settings, fit_tensors, resample_train
 
 # Inputs that all namespaces share.
 SHARED = {"train_beats", "val_beats", "test_beats", "checkpoints"}
 # The parameters of a fit, by the names of the arguments.
-CONFIGURED = {name: f"params:{name}" for name in ("classes", "seed", "resample", "tensors", "model", "train")}
+CONFIGURED = {name: f"params:{name}" for name in ("task", "seed", "resample", "tensors", "model", "train")}
 
 
 def create_configure(namespace: str) -> Pipeline:
@@ -17,7 +18,7 @@ def create_configure(namespace: str) -> Pipeline:
         namespace: Whose configuration it is, e.g. ``baseline``.
     """
     configure = Node(
-        nodes.configure,
+        fit_settings,
         inputs=CONFIGURED,
         outputs="config",
         name="configure_fit",
@@ -35,15 +36,15 @@ def create_fit(namespace: str) -> Pipeline:
     template = Pipeline(
         [
             Node(
-                nodes.resample,
+                resample_train,
                 inputs=["train_beats", "config"],
                 outputs="resampled_beats",
                 name="resample_train",
                 tags="resample",
             ),
             Node(
-                nodes.tensors,
-                inputs=["resampled_beats", "train_beats", "val_beats", "test_beats", "config"],
+                fit_tensors,
+                inputs=["resampled_beats", "train_beats", "config", "val_beats", "test_beats"],
                 outputs=["train_tensors", "val_tensors", "test_tensors"],
                 name="build_tensors",
                 tags="tensors",

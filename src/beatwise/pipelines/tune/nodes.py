@@ -13,6 +13,7 @@ from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.search.settings import RaySettings, Tune
 from beatwise.search.trials import Searches, TrialRecord
+from beatwise.tasks.settings import TaskChoice
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import FitSettings, Train
 
@@ -23,7 +24,7 @@ Records = list[dict[str, Any]]
 
 def plan(
     tune: Tune,
-    classes: list[str],
+    task: TaskChoice,
     seed: int,
     resample: Resample,
     tensors: Tensors,
@@ -35,7 +36,7 @@ def plan(
 
     Args:
         tune: The searches, of which one is chosen.
-        classes: Class names in the order of their indices.
+        task: What is predicted.
         seed: Seed of the search and of its trials.
         resample: What a trial is fitted with where the space does not say otherwise.
         tensors: Likewise.
@@ -53,7 +54,7 @@ def plan(
     from beatwise.search.plan import plan_search
     from beatwise.search.results import refined
 
-    planned = plan_search(tune, classes, seed, resample, tensors, model, train)
+    planned = plan_search(tune, task, seed, resample, tensors, model, train)
     if tune.refine is not None:
         planned = refined(planned, tune.refine, Searches.beside(checkpoints))
     return planned.plain()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Classification(Task):
     """One class for each example, and a probability of each class.
 
-    Attributes:
+    Args:
         classes: Class names in the order of their indices.
     """
 
@@ -39,7 +39,11 @@ class Classification(Task):
 
     shown: ClassVar[tuple[str, ...]] = ("macro_recall", "macro_f1")
 
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise BeatwiseError(f"classification.classes: got {list(self.classes)}; allowed: two class names or more.")
 
     @property
     def n_outputs(self) -> int:
