@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from beatwise.report.tables import majority_class, short, with_interval
+from beatwise.report.tables import majority_class, operating_point, short, with_interval
 from beatwise.tasks.registry import METRICS
 
 NAMED = ("macro_recall", "macro_f1", "accuracy")
@@ -32,7 +32,9 @@ def _findings(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[s
     )
     yield f"Calling every beat {majority_class(metrics)} would give {_named(metrics['naive'], intervals=False)}."
     recall_first = metrics["recall_first"]
-    if recall_first["confusion"] == test["confusion"]:
+    if not metrics["floor_reached"]:
+        yield f"Recall first: {operating_point(metrics)}"
+    elif recall_first["confusion"] == test["confusion"]:
         yield "Its recall-first operating point, which was chosen on validation, changes no prediction of test."
     else:
         yield f"At its recall-first operating point, which was chosen on validation, it reaches {_named(recall_first)}."

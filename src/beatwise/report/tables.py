@@ -32,6 +32,9 @@ ALL: Final = (
 HEADLINE_BY_CLASS: Final = ("recall", "precision", "f1")
 ALL_BY_CLASS: Final = (*HEADLINE_BY_CLASS, "specificity", "auroc", "average_precision")
 
+# From fewer groups a bootstrap of whole groups gives intervals that are too narrow (Cameron et al. 2008).
+FEW_PATIENTS: Final = 20
+
 OF_PROBABILITIES: Final = ("macro_auroc", "macro_average_precision", "log_loss", "ece", "brier")
 
 
@@ -105,13 +108,41 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = (), shown: 
     caption = (
         f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
         f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of whole "
-        f"{metrics['bootstrap_of']}. "
-        "Validation chose the epoch, so its scores are too high. Recall first: each probability times the factor of "
-        f"its class, chosen on validation for macro recall at an accuracy of {metrics['accuracy_floor']} or more: "
-        + ", ".join(f"{label} {factor:.3g}" for label, factor in metrics["class_factors"].items())
-        + "."
+        f"{metrics['bootstrap_of']}, at 0 and 1 Wilson's.{few_patients(metrics)} Validation chose the epoch, so its "
+        f"scores are too high. Recall first: {operating_point(metrics)}"
     )
     return Table(caption, ["", *parts.values()], rows)
+
+
+def operating_point(metrics: Mapping[str, Any]) -> str:
+    """How the recall-first operating point came about, and whether it keeps its promise on validation.
+
+    Args:
+        metrics: What ``measure_predictions`` returned.
+    """
+    floor = short(metrics["accuracy_floor"])
+    if not metrics["floor_reached"]:
+        return (
+            f"no factors reach an accuracy of {floor} on validation (best {short(metrics['floor_accuracy'])}); argmax "
+            "is kept."
+        )
+    factors = ", ".join(f"{label} {factor:.3g}" for label, factor in metrics["class_factors"].items())
+    return (
+        "each probability times the factor of its class, chosen on validation for macro recall at an accuracy of "
+        f"{floor} or more: {factors}."
+    )
+
+
+def few_patients(metrics: Mapping[str, Any]) -> str:
+    """A sentence where the intervals come from too few patients to be trusted; empty where not.
+
+    Args:
+        metrics: What ``measure_predictions`` returned.
+    """
+    patients = metrics["patients"]
+    if patients is None or patients >= FEW_PATIENTS:
+        return ""
+    return f" From only {patients} patients these intervals are too narrow (Cameron et al. 2008)."
 
 
 def per_class_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL_BY_CLASS) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,19 +121,57 @@ def interval_ends(confidence: float) -> tuple[float, float]:
     return (1 - confidence) / 2, (1 + confidence) / 2
 
 
-def interval(value: float, drawn: Floats, ends: tuple[float, float]) -> dict[str, float | None]:
+def interval(
+    value: float, drawn: Floats, ends: tuple[float, float], of: float | None = None
+) -> dict[str, float | None]:
     """A metric with the ends of its interval; all None where the metric is not defined.
 
     Args:
         value: The metric.
         drawn: The metric in each bootstrap sample, ``float [draws]``.
         ends: Quantiles at the ends, see :func:`interval_ends`.
+        of: How many examples a metric within [0, 1] is a mean over: hits of 20 beats. Where it is 0 or 1 no bootstrap
+            sample differs from another, and the ends are those of Wilson's interval instead; with no example at all,
+            0 and 1. None leaves those of the bootstrap.
     """
     if np.isnan(value):
         return {"value": None, "low": None, "high": None}
-    # A draw without a single beat of a rare class has no recall for it, and is left out.
-    low, high = np.nanquantile(drawn, ends)
+    if of is None or not at_boundary(value):
+        # A draw without a single beat of a rare class has no recall for it, and is left out.
+        low, high = np.nanquantile(drawn, ends)
+    elif of == 0:
+        low, high = 0.0, 1.0
+    else:
+        (low,), (high,) = wilson_interval([value * of], [of], ends[1] - ends[0])
     return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def at_boundary(value: float | None) -> bool:
+    """Whether a share is 0 or 1."""
+    return value in (0.0, 1.0)
+
+
+def widened(mean: dict[str, float | None], classes: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """The interval of a mean over classes, with what the bootstrap cannot know of classes at 0 or 1.
+
+    No bootstrap sample differs in them, so that six hits of six beats would count as certain. The distances of the
+    ends of independent terms add up in squares (MOVER: Zou & Donner, Stat. Med. 27, 2008).
+
+    Args:
+        mean: The mean, with its bootstrap interval.
+        classes: The classes, each with its own interval, see :func:`interval`.
+    """
+    defined = [one for one in classes if one["value"] is not None]
+    value, low, high = mean["value"], mean["low"], mean["high"]
+    if value is None or low is None or high is None:
+        return mean
+
+    def apart(end: str) -> float:
+        edges = [(one["value"] or 0.0) - (one[end] or 0.0) for one in defined if at_boundary(one["value"])]
+        return float(np.square(edges).sum()) / len(defined) ** 2
+
+    low, high = value - np.sqrt((value - low) ** 2 + apart("low")), value + np.sqrt((high - value) ** 2 + apart("high"))
+    return {"value": value, "low": max(float(low), 0.0), "high": min(float(high), 1.0)}
 
 
 def band(values: Floats, drawn: Floats, ends: tuple[float, float]) -> dict[str, list[float | None]]:

@@ -11,7 +11,7 @@ from scipy.stats import binom
 from beatwise.core.errors import BeatwiseError
 from beatwise.tasks.classification.intervals import draw_scores, measure
 from beatwise.tasks.classification.metrics import point_scores
-from beatwise.tasks.classification.operating_point import apply_factors, recall_first_factors
+from beatwise.tasks.classification.operating_point import apply_factors, recall_first_point
 from beatwise.tasks.classification.predictions import (
     PREFIX,
     class_names,
@@ -20,6 +20,7 @@ from beatwise.tasks.classification.predictions import (
 )
 from beatwise.tasks.intervals import band, bootstrap_weights, draw_weights, interval, interval_ends
 from beatwise.tasks.metrics import flatten_scores
+from beatwise.tasks.registry import METRICS
 from beatwise.tasks.settings import Evaluate
 
 CLASSES = ["N", "S", "V"]
@@ -124,13 +125,6 @@ def test_a_metric_of_an_absent_class_is_none():
         assert result["per_class"]["N"][name]["value"] is not None
 
 
-def test_a_class_of_one_beat_has_an_interval_from_the_draws_that_hold_it():
-    target, probability = case(100)
-    target = np.where(np.arange(100) == 0, 2, np.minimum(target, 1))
-    metric = measure_case(target, probability, draws=50)["per_class"]["V"]["recall"]
-    assert {metric["value"], metric["low"], metric["high"]} <= {0.0, 1.0}
-
-
 def test_measurements_are_plain_data_for_json():
     assert json.loads(json.dumps(measured(draws=10), allow_nan=False)) == measured(draws=10)
 
@@ -172,7 +166,7 @@ def test_parts_are_measured_on_their_own_predictions():
 def test_the_recall_first_operating_point_is_chosen_on_validation_and_applied_to_test():
     val, test = val_and_test()
     result = measure_predictions(val, test, evaluate(floor=0.6), seed=0)
-    factors = recall_first_factors(val["target"].to_numpy(), probabilities(val), 0.6)
+    factors = recall_first_point(val["target"].to_numpy(), probabilities(val), 0.6).factors
     assert result["class_factors"] == dict(zip(CLASSES, factors.tolist(), strict=True))
     assert result["accuracy_floor"] == 0.6
     weighted = apply_factors(probabilities(test), factors)
@@ -324,3 +318,46 @@ def test_a_band_is_the_interval_at_every_point():
     at_points = [interval(value, drawn[:, i], (0.1, 0.9)) for i, value in enumerate(values)]
     for name, column in found.items():
         assert column == pytest.approx([point[name] for point in at_points])
+
+
+# By hand: the lower end of Wilson's interval of n of n is n / (n + z²), z² = 1.959964² = 3.841459.
+@pytest.mark.parametrize(
+    ("value", "of", "expected"),
+    [
+        (1.0, 20, (20 / 23.841459, 1.0)),  # [.839, 1]
+        (1.0, 1, (1 / 4.841459, 1.0)),
+        (0.0, 6, (0.0, 3.841459 / 9.841459)),
+        (0.0, 0, (0.0, 1.0)),
+        (0.9, 20, (0.9, 0.9)),  # inside, the bootstrap's own
+        (1.0, None, (1.0, 1.0)),
+    ],
+)
+def test_a_share_of_0_or_1_has_the_interval_of_wilson(value, of, expected):
+    found = interval(value, np.full(50, value), interval_ends(0.95), of)
+    assert (found["low"], found["high"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_perfect_model_is_not_certain():
+    """N 40 of 40, S 20 of 20, V 5 of 5: [.912, 1], [.839, 1], [.566, 1]; the distances of a mean add up in squares."""
+    target = np.repeat([0, 1, 2], [40, 20, 5])
+    found = measure_case(target, np.eye(3)[target].astype(np.float32), draws=50, confidence=0.95)
+    lows = [n / (n + 3.841459) for n in (40, 20, 5)]
+    for name in ("recall", "precision"):
+        assert [found["per_class"][label][name]["low"] for label in CLASSES] == pytest.approx(lows, abs=1e-6)
+    mean = 1 - np.sqrt(sum((1 - low) ** 2 for low in lows)) / 3
+    for name in ("macro_recall", "macro_precision", "balanced_accuracy"):
+        assert found["overall"][name] == pytest.approx({"value": 1, "low": mean, "high": 1}, abs=1e-6)
+    assert found["overall"]["accuracy"]["low"] == pytest.approx(65 / 68.841459, abs=1e-6)
+    assert not [name for name, m in found["overall"].items() if METRICS[name].high == 1 and m["low"] == m["value"] == 1]
+
+
+def test_six_of_six_beats_widen_the_interval_of_the_macro_recall():
+    target = np.repeat([0, 1, 2], [300, 100, 6])
+    predicted = np.where(np.arange(406) < 30, 1, target)
+    probability = np.eye(3)[predicted].astype(np.float32)
+    found = measure_case(target, probability, draws=300, confidence=0.95)["overall"]["macro_recall"]
+    drawn = draw_scores(target, probability, draws=300, seed=0).overall["macro_recall"]
+    low = np.quantile(drawn, 0.025)
+    rare = ((1 - 100 / 103.841459) ** 2 + (1 - 6 / 9.841459) ** 2) / 9
+    assert found["low"] == pytest.approx(found["value"] - np.sqrt((found["value"] - low) ** 2 + rare), abs=1e-6)
+    assert found["value"] - found["low"] > 4 * (found["value"] - low)

@@ -12,7 +12,7 @@ from beatwise.tasks.classification.metrics import point_scores
 from beatwise.tasks.classification.operating_point import (
     apply_factors,
     measure_thresholds,
-    recall_first_factors,
+    recall_first_point,
     recall_thresholds,
 )
 from tests.tasks.classification import cases
@@ -41,7 +41,7 @@ def test_accuracy_stays_above_the_floor_and_macro_recall_never_falls(classes):
         recalls = []
         for below in (0.0, 0.01, 0.05, 0.4):
             floor = plain["accuracy"] - below
-            factors = recall_first_factors(target, probability, floor)
+            factors = recall_first_point(target, probability, floor).factors
             found = scores(target, probability, factors)
             assert found["accuracy"] >= floor
             assert found["macro_recall"] >= plain["macro_recall"] + (0.03 if below >= 0.05 else 0)
@@ -53,15 +53,37 @@ def test_accuracy_stays_above_the_floor_and_macro_recall_never_falls(classes):
         assert all(more >= less - 0.01 for less, more in pairwise(recalls))
 
 
-def test_all_factors_are_1_where_argmax_does_not_reach_the_floor():
+def test_where_no_factors_reach_the_floor_argmax_is_kept_and_the_best_accuracy_is_known():
     target, probability = case(skill=0.5)
-    assert point_scores(target, probability)["accuracy"] < 0.99
-    assert recall_first_factors(target, probability, 0.99).tolist() == [1.0] * 5
+    plain = point_scores(target, probability)
+    found = recall_first_point(target, probability, 0.99)
+    assert not found.reached
+    assert found.factors.tolist() == [1.0] * 5
+    assert plain["accuracy"] <= found.accuracy < 0.99
+    assert found.macro_recall == pytest.approx(plain["macro_recall"])
+    assert found.score == pytest.approx(found.accuracy - 0.99)
+
+
+def test_factors_below_1_reach_a_floor_that_argmax_misses():
+    """A network that was trained on equal classes calls too many beats rare; the classes' shares put that right."""
+    target, right = case()
+    probability = right / np.array(SHARES[5], np.float32)
+    probability /= probability.sum(axis=1, keepdims=True)
+    plain, shares = point_scores(target, probability), point_scores(target, right)
+    floor = (plain["accuracy"] + shares["accuracy"]) / 2
+    found = recall_first_point(target, probability, floor)
+    assert plain["accuracy"] < floor <= found.accuracy
+    assert found.reached
+    assert found.score == found.macro_recall
+    at_point = scores(target, probability, found.factors)
+    assert (at_point["accuracy"], at_point["macro_recall"]) == pytest.approx((found.accuracy, found.macro_recall))
+    # By the shares themselves the recall would be lower.
+    assert found.macro_recall > shares["macro_recall"]
 
 
 def test_the_factors_are_chosen_by_no_random_number():
     target, probability = case()
-    one, two = (recall_first_factors(target, probability, 0.8) for _ in range(2))
+    one, two = (recall_first_point(target, probability, 0.8).factors for _ in range(2))
     assert one.tolist() == two.tolist()
 
 
@@ -75,13 +97,13 @@ def test_no_grid_of_factors_is_much_better(seed, below):
         return np.mean([hit[target == index].mean() for index in range(3)]) if hit.mean() >= floor else -1.0
 
     best = max(recall(np.exp([0.0, *logs])) for logs in product(np.linspace(-2, 5, 36), repeat=2))
-    assert recall(recall_first_factors(target, probability, floor)) >= best - 0.01
+    assert recall(recall_first_point(target, probability, floor).factors) >= best - 0.01
 
 
 def test_with_two_classes_no_threshold_is_much_better():
     target, probability = case(classes=2)
     floor = point_scores(target, probability)["accuracy"] - 0.05
-    found = scores(target, probability, recall_first_factors(target, probability, floor))["macro_recall"]
+    found = scores(target, probability, recall_first_point(target, probability, floor).factors)["macro_recall"]
     recalls = []
     for threshold in np.unique(probability[:, 1]):
         hit = (probability[:, 1] > threshold) == target
@@ -94,7 +116,7 @@ def test_a_class_without_beats_does_not_count():
     target, probability = case()
     kept = target != 3
     floor = 0.8
-    factors = recall_first_factors(target[kept], probability[kept], floor)
+    factors = recall_first_point(target[kept], probability[kept], floor).factors
     assert np.isfinite(factors).all()
     assert scores(target[kept], probability[kept], factors)["accuracy"] >= floor
 
@@ -103,7 +125,7 @@ def test_predictions_that_are_quite_certain_are_no_trouble():
     target = np.array([1, 1, 1, 1, 0, 2] * 20)
     probability = np.eye(3, dtype=np.float32)[np.where(np.arange(120) % 7 == 0, 0, target)]
     floor = 0.8
-    factors = recall_first_factors(target, probability, floor)
+    factors = recall_first_point(target, probability, floor).factors
     found = apply_factors(probability, factors)
     np.testing.assert_array_equal(found, probability)
     assert point_scores(target, found)["accuracy"] >= floor

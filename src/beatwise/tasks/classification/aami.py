@@ -21,7 +21,9 @@ OVERALL: Final = ("accuracy", "kappa", "j_kappa")
 PER_CLASS: Final = ("recall", "precision", "fpr", "accuracy")
 
 
-def aami_scores(confusion: Floats, classes: Sequence[str]) -> tuple[dict[str, Floats], dict[str, Floats]]:
+def aami_scores(
+    confusion: Floats, classes: Sequence[str]
+) -> tuple[dict[str, Floats], dict[str, Floats], dict[str, Floats]]:
     """The scores of EC57 from counts.
 
     Recall is its sensitivity, Se, precision its positive predictivity, +P. An F or Q beat called V, and a Q beat called
@@ -34,7 +36,7 @@ def aami_scores(confusion: Floats, classes: Sequence[str]) -> tuple[dict[str, Fl
 
     Returns:
         Overall, by :data:`OVERALL`, each ``[b]``; by class, by :data:`PER_CLASS`, each ``[b, n_classes]``, NaN where
-        the class has no beats.
+        the class has no beats; how many beats each of these is a share of, ``[b, n_classes]``.
 
     Raises:
         BeatwiseError: If the classes are others.
@@ -56,10 +58,12 @@ def aami_scores(confusion: Floats, classes: Sequence[str]) -> tuple[dict[str, Fl
         "fpr": np.where(present, ratio(alarms, rest + alarms), np.nan),
         "accuracy": np.where(present, ratio(hits + rest, truth + rest + alarms), np.nan),
     }
+    of = {"recall": truth, "precision": hits + alarms, "fpr": rest + alarms, "accuracy": truth + rest + alarms}
     s_and_v = [list(classes).index(label) for label in ("S", "V")]
     j = sum(per_class[name][:, index] for name in ("recall", "precision") for index in s_and_v)
     counts = Counts(confusion)
-    return {"accuracy": counts["accuracy"], "kappa": counts["kappa"], "j_kappa": counts["kappa"] / 2 + j / 8}, per_class
+    overall = {"accuracy": counts["accuracy"], "kappa": counts["kappa"], "j_kappa": counts["kappa"] / 2 + j / 8}
+    return overall, per_class, of
 
 
 def measure_aami(
@@ -96,12 +100,19 @@ def measure_aami(
         "n": int(counts.sum()),
         "classes": names,
         "left_out": list(leave_out),
-        **{name: interval(point[0][name][0], drawn_scores[0][name], ends) for name in OVERALL},
+        **{
+            name: interval(
+                point[0][name][0], drawn_scores[0][name], ends, int(counts.sum()) if name == "accuracy" else None
+            )
+            for name in OVERALL
+        },
         "per_class": {
             label: {
                 "support": int(counts[index].sum()),
                 **{
-                    name: interval(point[1][name][0, index], drawn_scores[1][name][:, index], ends)
+                    name: interval(
+                        point[1][name][0, index], drawn_scores[1][name][:, index], ends, int(point[2][name][0, index])
+                    )
                     for name in PER_CLASS
                 },
             }

@@ -69,7 +69,10 @@ def measure_curves(
             label: {
                 "support": int((target == index).sum()),
                 "share": float((target == index).mean()),
-                **{name: interval(point[name][index], drawn[name][:, index], ends) for name in areas},
+                **{
+                    name: interval(point[name][index], drawn[name][:, index], ends, int((target == index).sum()))
+                    for name in areas
+                },
                 **{name: band(point[name][index], drawn[name][:, index], ends) for name in curves},
             }
             for index, label in enumerate(classes)

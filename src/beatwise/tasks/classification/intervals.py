@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beatwise.tasks.classification.metrics import Predictions, Scores, score
-from beatwise.tasks.intervals import draw_weights, interval, interval_ends
+from beatwise.tasks.intervals import draw_weights, interval, interval_ends, widened
 from beatwise.tasks.metrics import Floats
 
 
@@ -44,9 +44,17 @@ def draw_scores(
 
 
 def measure(
-    target: npt.NDArray[np.int64], probability: Floats, classes: Sequence[str], drawn: Scores, confidence: float
+    target: npt.NDArray[np.int64],
+    probability: Floats,
+    classes: Sequence[str],
+    drawn: Scores,
+    confidence: float,
+    *,
+    estimated: bool = True,
 ) -> dict[str, Any]:
     """Every metric with its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+
+    A share of 0 or 1 has Wilson's interval instead, and a mean over classes takes it into account.
 
     Args:
         target: Class indices, ``int64 [n]``.
@@ -54,6 +62,7 @@ def measure(
         classes: Class names in the order of their indices.
         drawn: What :func:`draw_scores` gave for these beats.
         confidence: Share of the samples between the ends of an interval.
+        estimated: Whether the predictions depend on the beats; else a recall of 0 or 1 is certain.
 
     Returns:
         ``n``; ``overall``, a metric each; ``per_class``, by class, with ``support``; ``confusion``, counts with the
@@ -61,22 +70,33 @@ def measure(
     """
     point = score(target, probability)
     ends = interval_ends(confidence)
-
-    def overall(name: str) -> dict[str, float | None]:
-        return interval(point.overall[name][0], drawn.overall[name], ends)
+    confusion = point.confusion[0].astype(int)
+    truth, called = confusion.sum(axis=1), confusion.sum(axis=0)
+    # Every other metric of a class is, at 0 or 1, as uncertain as one of its beats can make it.
+    others = {"precision": called, "specificity": len(target) - truth}
 
     def per_class(name: str, index: int) -> dict[str, float | None]:
-        return interval(point.per_class[name][0, index], drawn.per_class[name][:, index], ends)
+        of = int(others.get(name, truth)[index]) if estimated else None
+        return interval(point.per_class[name][0, index], drawn.per_class[name][:, index], ends, of)
 
-    confusion = point.confusion[0].astype(int)
+    by_name = {name: [per_class(name, index) for index in range(len(classes))] for name in point.per_class}
+
+    def overall(name: str) -> dict[str, float | None]:
+        value, samples = float(point.overall[name][0]), drawn.overall[name]
+        below = "recall" if name == "balanced_accuracy" else name.removeprefix("macro_")
+        if estimated and below in by_name:
+            return widened(interval(value, samples, ends), by_name[below])
+        if estimated and name in ("kappa", "mcc") and value == 1:
+            # They are 1 where accuracy is; below it, agreement by chance is taken for known.
+            accuracy, chance = overall("accuracy")["low"] or 0.0, float(((truth / len(target)) ** 2).sum())
+            return {"value": value, "low": (accuracy - chance) / (1 - chance), "high": value}
+        return interval(value, samples, ends, len(target) if estimated and name == "accuracy" else None)
+
     return {
         "n": len(target),
         "overall": {name: overall(name) for name in point.overall},
         "per_class": {
-            label: {
-                "support": int(confusion[index].sum()),
-                **{name: per_class(name, index) for name in point.per_class},
-            }
+            label: {"support": int(truth[index]), **{name: of_name[index] for name, of_name in by_name.items()}}
             for index, label in enumerate(classes)
         },
         "confusion": confusion.tolist(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,50 +21,86 @@ SWEEPS = 3
 SHOWN = ("recall", "specificity", "precision")
 
 
-def recall_first_factors(target: npt.NDArray[np.int64], probability: Floats, accuracy_floor: float) -> Floats:
+@dataclass(frozen=True, eq=False)
+class OperatingPoint:
+    """Factors of the classes' probabilities, and what they give on the part on which they were chosen.
+
+    Attributes:
+        factors: ``float64 [n_classes]``; all 1 where no factors reach the floor.
+        accuracy: Accuracy with the best factors that were found, even where they fall short of the floor.
+        macro_recall: Macro recall with ``factors``.
+        reached: Whether the accuracy reaches the floor.
+        floor: The floor.
+    """
+
+    factors: Floats
+    accuracy: float
+    macro_recall: float
+    reached: bool
+    floor: float
+
+    @property
+    def score(self) -> float:
+        """The macro recall; below 0, by how much the accuracy falls short, where no factors reach the floor.
+
+        So every model that reaches the floor is above every one that does not.
+        """
+        return self.macro_recall if self.reached else self.accuracy - self.floor
+
+
+def recall_first_point(target: npt.NDArray[np.int64], probability: Floats, accuracy_floor: float) -> OperatingPoint:
     """Factors of the classes' probabilities that give the highest macro recall at an accuracy that is high enough.
 
-    To be chosen on validation and applied to test: which class has the largest probability after multiplication.
+    To be chosen on validation and applied to test: the prediction is the class with the largest probability after
+    multiplication. Where argmax alone does not reach the floor, the search first climbs to it.
 
     Args:
         target: Class indices of the validation part, ``int64 [n]``.
         probability: ``float [n, n_classes]``.
-        accuracy_floor: Accuracy that must be kept. Where argmax alone does not reach it, all factors are 1.
+        accuracy_floor: Accuracy that must be kept.
 
     Returns:
-        ``float64 [n_classes]``; the class with the most beats has factor 1.
+        The best point that the search found; the class with the most beats has factor 1.
     """
     n_classes = probability.shape[1]
     counts = np.bincount(target, minlength=n_classes)
-    majority = int(counts.argmax())
+    majority, present = int(counts.argmax()), counts > 0
     exact = probability.astype(np.float64)
 
-    def gain(log_factors: Floats) -> tuple[float, float]:
-        """Macro recall and accuracy; no macro recall where the accuracy is too low."""
-        hit = (exact * np.exp(log_factors)).argmax(axis=1) == target
-        recall = np.bincount(target, weights=hit, minlength=n_classes)[counts > 0] / counts[counts > 0]
+    def gain(hit: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
+        """Macro recall where the accuracy is high enough, else -1; accuracy; macro recall."""
+        recall = float((np.bincount(target, weights=hit, minlength=n_classes)[present] / counts[present]).mean())
         accuracy = float(hit.mean())
-        return (float(recall.mean()) if accuracy >= accuracy_floor else -1.0), accuracy
+        return (recall if accuracy >= accuracy_floor else -1.0), accuracy, recall
+
+    def at(log_factors: Floats) -> tuple[float, float, float]:
+        return gain((exact * np.exp(log_factors)).argmax(axis=1) == target)
 
     shares = np.maximum(counts, 1) / len(target)
     best = np.zeros(n_classes)
-    best_gain = gain(best)
-    if best_gain[0] < 0:
-        return np.ones(n_classes)
-    for power in POWERS:
+    best_gain = argmax_gain = at(best)
+    # A model that favours the rare classes, for instance by its sampler, gains accuracy by factors below 1.
+    for power in POWERS if best_gain[0] >= 0 else np.concatenate([POWERS, -POWERS[1:]]):
         candidate = power * (np.log(shares[majority]) - np.log(shares))
-        if (found := gain(candidate)) > best_gain:
+        if (found := at(candidate)) > best_gain:
             best, best_gain = candidate, found
-    others = [index for index in range(n_classes) if index != majority]
     for _ in range(SWEEPS):
-        for index in others:
+        for index in np.flatnonzero(np.arange(n_classes) != majority):
             around = best
+            # The class competes with the best of the others, which do not change.
+            others = exact * np.exp(around)
+            others[:, index] = -np.inf
+            rival, highest = others.argmax(axis=1), others.max(axis=1)
+            first, right, wanted = index < rival, rival == target, target == index
             for step in STEPS:
-                candidate = around.copy()
-                candidate[index] += step
-                if (found := gain(candidate)) > best_gain:
-                    best, best_gain = candidate, found
-    return np.exp(best)
+                own = exact[:, index] * np.exp(around[index] + step)
+                called = (own > highest) | ((own == highest) & first)
+                if (found := gain(np.where(called, wanted, right))) > best_gain:
+                    best, best_gain = around.copy(), found
+                    best[index] += step
+    reached = best_gain[0] >= 0
+    kept, recall = (np.exp(best), best_gain[2]) if reached else (np.ones(n_classes), argmax_gain[2])
+    return OperatingPoint(kept, best_gain[1], recall, reached, accuracy_floor)
 
 
 def apply_factors(probability: Floats, factors: Floats) -> Floats:
@@ -141,14 +178,17 @@ def measure_thresholds(
     point, drawn = bootstrap(scores, len(target), draws=draws, seed=seed, cluster=cluster)
     ends = interval_ends(confidence)
 
+    support = truth.sum(axis=0)
+    of = {"recall": support, "specificity": len(target) - support, "precision": called.sum(axis=0)}
+
     def of_class(name: str, index: int) -> dict[str, float | None]:
         value = np.nan if np.isnan(thresholds[index]) else point[name][index]
-        return interval(value, drawn[name][:, index], ends)
+        return interval(value, drawn[name][:, index], ends, int(of[name][index]))
 
     return {
         label: {
             "threshold": plain(thresholds)[index],
-            "support": int(truth[:, index].sum()),
+            "support": int(support[index]),
             "called": int(called[:, index].sum()),
             **{name: of_class(name, index) for name in SHOWN},
         }

@@ -11,7 +11,7 @@ import pandas as pd
 
 from beatwise.tasks.classification.intervals import draw_scores, measure
 from beatwise.tasks.classification.metrics import Scores
-from beatwise.tasks.classification.operating_point import apply_factors, recall_first_factors
+from beatwise.tasks.classification.operating_point import apply_factors, recall_first_point
 from beatwise.tasks.intervals import Clusters, clusters_of
 from beatwise.tasks.metrics import Floats
 
@@ -76,33 +76,42 @@ def measure_predictions(
 
     Returns:
         ``classes``, ``confidence``, ``bootstrap_draws``, and ``bootstrap_of``, ``patients`` where whole patients are
-        drawn and ``beats`` where beats are drawn singly; what ``measure`` returns
-        under ``test``, ``val``, ``naive`` and ``recall_first`` (test); ``class_factors``, by which probabilities are
-        multiplied at the recall-first operating point, by class.
+        drawn and ``beats`` where beats are drawn singly; ``patients``, how many of test are drawn, None where beats
+        are; what ``measure`` returns under ``test``, ``val``, ``naive`` and ``recall_first`` (test);
+        ``class_factors``, by which probabilities are multiplied at the recall-first operating point, by class;
+        ``floor_reached``, whether any factors reach the accuracy floor on validation, and ``floor_accuracy``, the
+        accuracy there of the best that were found.
     """
     classes = class_names(predictions)
     val_target, target = (table["target"].to_numpy(np.int64) for table in (val_predictions, predictions))
     val_probability, probability = probabilities(val_predictions), probabilities(predictions)
     naive = np.tile(np.bincount(val_target, minlength=len(classes)) / len(val_target), (len(target), 1))
-    factors = recall_first_factors(val_target, val_probability, evaluate.accuracy_floor)
+    chosen = recall_first_point(val_target, val_probability, evaluate.accuracy_floor)
 
     val_clusters, clusters = clusters_of(val_predictions), clusters_of(predictions)
 
     def measured(
-        target: npt.NDArray[np.int64], probability: Floats, cluster: Clusters = clusters, drawn: Scores | None = None
+        target: npt.NDArray[np.int64],
+        probability: Floats,
+        cluster: Clusters = clusters,
+        drawn: Scores | None = None,
+        **options: bool,
     ) -> dict[str, Any]:
         drawn = drawn or draw_scores(target, probability, draws=evaluate.bootstrap_draws, seed=seed, cluster=cluster)
-        return measure(target, probability, classes, drawn, evaluate.confidence)
+        return measure(target, probability, classes, drawn, evaluate.confidence, **options)
 
     return {
         "classes": classes,
         "confidence": evaluate.confidence,
         "bootstrap_draws": evaluate.bootstrap_draws,
         "bootstrap_of": "beats" if clusters is None else "patients",
+        "patients": None if clusters is None else len(np.unique(clusters)),
         "accuracy_floor": evaluate.accuracy_floor,
-        "class_factors": dict(zip(classes, factors.tolist(), strict=True)),
+        "class_factors": dict(zip(classes, chosen.factors.tolist(), strict=True)),
+        "floor_reached": chosen.reached,
+        "floor_accuracy": chosen.accuracy,
         "test": measured(target, probability, drawn=drawn),
         "val": measured(val_target, val_probability, val_clusters),
-        "naive": measured(target, naive),
-        "recall_first": measured(target, apply_factors(probability, factors)),
+        "naive": measured(target, naive, estimated=False),
+        "recall_first": measured(target, apply_factors(probability, chosen.factors)),
     }

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beatwise.tasks.classification.metrics import ROUNDING, Counts, falling
-from beatwise.tasks.intervals import band, bootstrap, interval, interval_ends
+from beatwise.tasks.intervals import band, bootstrap, interval, interval_ends, widened
 from beatwise.tasks.metrics import Floats, ratio
 
 COVERAGE_GRID: Final = np.linspace(0.005, 1, 200)
@@ -135,18 +135,27 @@ def measure_rejection(
     point, drawn = bootstrap(scores, len(target), draws=draws, seed=seed, cluster=cluster)
     ends = interval_ends(confidence)
 
-    def overall(name: str) -> dict[str, float | None]:
-        return interval(float(point[name]), drawn[name], ends)
+    n_accepted = int(accepted.sum())
+    of = {
+        "coverage_of_class": np.bincount(target, minlength=n_classes),
+        "recall": np.bincount(target[accepted], minlength=n_classes),
+    }
+
+    def overall(name: str, of: int | None = None) -> dict[str, float | None]:
+        return interval(float(point[name]), drawn[name], ends, of)
 
     def of_class(name: str, index: int) -> dict[str, float | None]:
-        return interval(point[name][index], drawn[name][:, index], ends)
+        return interval(point[name][index], drawn[name][:, index], ends, int(of[name][index]))
 
+    recalls = [of_class("recall", index) for index in range(n_classes)]
     return {
         "threshold": threshold,
-        "accepted": int(accepted.sum()),
-        **{name: overall(name) for name in ("coverage", "error", "macro_recall")},
+        "accepted": n_accepted,
+        "coverage": overall("coverage", len(target)),
+        "error": overall("error", n_accepted),
+        "macro_recall": widened(overall("macro_recall"), recalls),
         "per_class": {
-            label: {"coverage": of_class("coverage_of_class", index), "recall": of_class("recall", index)}
+            label: {"coverage": of_class("coverage_of_class", index), "recall": recalls[index]}
             for index, label in enumerate(classes)
         },
     }
