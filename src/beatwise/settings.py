@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
-from beatwise.hooks import ParameterHooks, Recorder, RepetitionHooks
+from beatwise.hooks import OwnFilesHooks, ParameterHooks, Recorder, RepetitionHooks
 
 
 def _project_path(*parts: str) -> str:
@@ -28,7 +28,7 @@ def _from_environment(name: str, default: str) -> str:
 
 # The recorder calls kedro-mlflow's hook itself; both at once would open two MLflow runs for every run.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
-HOOKS = (ParameterHooks(), RepetitionHooks(), Recorder())
+HOOKS = (ParameterHooks(), RepetitionHooks(), OwnFilesHooks(), Recorder())
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

@@ -116,17 +116,6 @@ def test_what_was_never_saved_or_was_removed_is_none(tmp_path):
     assert not list((tmp_path / "folder").iterdir())
 
 
-def test_what_a_kill_left_half_written_goes_with_the_training_it_belongs_to(tmp_path):
-    store = Checkpoints(tmp_path)
-    for key in ("one", "two"):
-        store.save(key, {"n": 1})
-        (tmp_path / f".{key}.safetensors-x1y2").mkdir()
-        (tmp_path / f".{key}.safetensors-x1y2" / f"{key}.safetensors").write_bytes(b"half")
-    assert store.load("one") == {"n": 1}
-    store.remove("one")
-    assert {path.name for path in tmp_path.iterdir()} == {"two.safetensors", ".two.safetensors-x1y2"}
-
-
 def test_nothing_is_pickled(tmp_path, monkeypatch):
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("pickled")

@@ -1,8 +1,11 @@
-"""Writing that leaves nothing half-written behind."""
+"""Writing that leaves nothing half-written behind, and clearing up after processes that were killed."""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +26,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        scratch = scratch_folder(target.parent, target.name)
     except OSError as error:
         raise BeatwiseError(
             f"Cannot write to {target.parent.absolute()} ({error.strerror}). Check its permissions and free space."
@@ -35,3 +38,50 @@ def written_whole(target: Path) -> Iterator[Path]:
         (scratch / target.name).replace(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def scratch_folder(folder: Path, name: str) -> Path:
+    """Make a temporary folder whose name says which process it belongs to.
+
+    Args:
+        folder: Where it is made.
+        name: First part of its name.
+    """
+    return Path(tempfile.mkdtemp(prefix=f".{name}-{socket.gethostname()}-{os.getpid()}-", dir=folder))
+
+
+def clear_left_over(folder: Path) -> list[Path]:
+    """Remove the temporary folders of processes of this machine that were killed.
+
+    Args:
+        folder: Where they are looked for, at any depth. It need not exist.
+
+    Returns:
+        The removed folders.
+    """
+    removed = []
+    for parent, names, _ in os.walk(folder):
+        for name in [name for name in names if name.startswith(".")]:
+            names.remove(name)
+            if _is_left_over(name):
+                removed.append(Path(parent, name))
+                shutil.rmtree(removed[-1], ignore_errors=True)
+    return removed
+
+
+def _is_left_over(name: str) -> bool:
+    found = re.fullmatch(rf"\..+-{re.escape(socket.gethostname())}-(\d+)-\w{{8}}", name)
+    return found is not None and not is_alive(int(found[1]))
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine runs; on Windows, where nothing asks without harm, always."""
+    try:
+        # Signal 0 only asks; on Windows it would end the process.
+        if os.name == "posix":
+            os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -32,7 +32,7 @@ class ExamplesDataset(AbstractDataset[Examples, Examples]):
             filepath: The parquet file.
             metadata: Kept for plugins such as kedro-viz.
         """
-        self._path = Path(filepath)
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> Examples:
@@ -41,12 +41,12 @@ class ExamplesDataset(AbstractDataset[Examples, Examples]):
         Raises:
             BeatwiseError: If the file holds no examples.
         """
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self._filepath) as file:
             kind = file.schema_arrow.field(X).type if X in file.schema_arrow.names else None
             if not isinstance(kind, pa.FixedShapeTensorType):
                 raise BeatwiseError(
-                    f"{self._path.absolute()} holds no examples: it has no column {X!r} of tensors. It was made by an "
-                    "earlier version of Beatwise, or by hand: run `kedro run --pipeline=ingest`."
+                    f"{self._filepath.absolute()} holds no examples: it has no column {X!r} of tensors. It was made by "
+                    "an earlier version of Beatwise, or by hand: run `kedro run --pipeline=ingest`."
                 )
             x = np.empty((file.metadata.num_rows, *kind.shape), dtype=np.float32)
             start = 0
@@ -64,7 +64,7 @@ class ExamplesDataset(AbstractDataset[Examples, Examples]):
         size = int(np.prod(data.shape))
         table = pa.Table.from_pandas(data.table, preserve_index=False)
         schema = table.schema.append(pa.field(X, kind))
-        with written_whole(self._path) as path, pq.ParquetWriter(path, schema) as writer:
+        with written_whole(self._filepath) as path, pq.ParquetWriter(path, schema) as writer:
             for start in range(0, max(len(data), 1), CHUNK):
                 values = np.ascontiguousarray(data.x[start : start + CHUNK]).ravel()
                 tensors = pa.ExtensionArray.from_storage(
@@ -79,14 +79,14 @@ class ExamplesDataset(AbstractDataset[Examples, Examples]):
         Args:
             nrows: How many.
         """
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self._filepath) as file:
             first = next(file.iter_batches(batch_size=nrows), None)
             rows: list[dict[str, Any]] = [] if first is None else first.to_pylist()
         shown = pd.DataFrame([{**row, X: np.round(np.ravel(row[X])[:8], 3).tolist()} for row in rows])
         return TablePreview(shown.to_dict(orient="split"))
 
     def _exists(self) -> bool:
-        return self._path.is_file()
+        return self._filepath.is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
+        return {"filepath": str(self._filepath)}

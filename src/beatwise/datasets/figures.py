@@ -26,18 +26,18 @@ class FiguresDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
             filepath: The folder; figures of an earlier run that are not drawn again do not stay in it.
             metadata: Kept for plugins such as kedro-viz.
         """
-        self._path = Path(filepath)
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> dict[str, Any]:
         """All figures by name."""
-        return {path.stem: _read(path) for path in sorted(self._path.iterdir())}
+        return {path.stem: _read(path) for path in sorted(self._filepath.iterdir())}
 
     def save(self, data: Mapping[str, Any]) -> None:
         """Write all figures, in whole or not at all."""
         from beatwise.figures.style import to_png
 
-        with written_whole(self._path) as folder:
+        with written_whole(self._filepath) as folder:
             folder.mkdir()
             for name, drawn in data.items():
                 if isinstance(drawn, str):
@@ -53,16 +53,16 @@ class FiguresDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         Args:
             shown: Their names.
         """
-        pictures = [self._path / f"{name}.png" for name in shown]
+        pictures = [self._filepath / f"{name}.png" for name in shown]
         sources = [base64.b64encode(path.read_bytes()).decode("ascii") for path in pictures if path.is_file()]
         tags = [f'<p><img src="data:image/png;base64,{source}" width="100%"></p>' for source in sources]
         return HTMLPreview("".join(tags))
 
     def _exists(self) -> bool:
-        return self._path.is_dir()
+        return self._filepath.is_dir()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
+        return {"filepath": str(self._filepath)}
 
 
 def _read(path: Path) -> Any:

@@ -31,15 +31,15 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
             filepath: The folder.
             metadata: Kept for plugins such as kedro-viz.
         """
-        self._path = Path(filepath)
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> TensorSet:
         """Map the arrays: what a training does not touch is never in memory."""
-        stored = json.loads((self._path / CONFIG).read_text(encoding="utf-8"))
+        stored = json.loads((self._filepath / CONFIG).read_text(encoding="utf-8"))
         # Copy-on-write, because torch warns of arrays that cannot be written to.
         arrays: dict[str, Any] = {
-            name: np.load(path, mmap_mode="c") if (path := self._path / f"{name}.npy").is_file() else None
+            name: np.load(path, mmap_mode="c") if (path := self._filepath / f"{name}.npy").is_file() else None
             for name in ARRAYS
         }
         return TensorSet(
@@ -48,7 +48,7 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
             task=Task.from_dict(stored["task"]),
             fingerprint=stored["fingerprint"],
             # Parquet does not count the rows of a table without columns.
-            table=pd.read_parquet(self._path / TABLE).reindex(pd.RangeIndex(len(arrays["x"]))),
+            table=pd.read_parquet(self._filepath / TABLE).reindex(pd.RangeIndex(len(arrays["x"]))),
         )
 
     def save(self, data: TensorSet) -> None:
@@ -58,7 +58,7 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
             "task": data.task.to_dict(),
             "fingerprint": data.fingerprint,
         }
-        with written_whole(self._path) as folder:
+        with written_whole(self._filepath) as folder:
             folder.mkdir()
             for name in ARRAYS:
                 if (array := getattr(data, name)) is not None:
@@ -76,7 +76,7 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
         return ImagePreview(base64.b64encode(png).decode("ascii"))
 
     def _exists(self) -> bool:
-        return (self._path / CONFIG).is_file()
+        return (self._filepath / CONFIG).is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
+        return {"filepath": str(self._filepath)}

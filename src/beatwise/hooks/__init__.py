@@ -4,8 +4,9 @@ Kedro imports this package for every command, ``kedro --help`` among them: what 
 functions that need it.
 """
 
+from beatwise.hooks.own_files import OwnFilesHooks
 from beatwise.hooks.parameters import ParameterHooks
 from beatwise.hooks.recorder import Recorder
 from beatwise.hooks.repetition import RepetitionHooks
 
-__all__ = ["ParameterHooks", "Recorder", "RepetitionHooks"]
+__all__ = ["OwnFilesHooks", "ParameterHooks", "Recorder", "RepetitionHooks"]

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from kedro.framework.hooks import hook_impl
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import scratch_folder
 from beatwise.hooks.parameters import FIXED_BY_SOURCE
 
 if TYPE_CHECKING:
@@ -99,9 +98,10 @@ class RepetitionHooks:
         # Where the folders themselves lie, because the machines of a cluster may share that place.
         beside = earlier.folder.parent
         beside.mkdir(parents=True, exist_ok=True)
-        empty = active.scratch.enter_context(TemporaryDirectory(prefix=".repetition-", dir=beside))
+        empty = scratch_folder(beside, "repetition")
+        active.scratch.callback(shutil.rmtree, empty, ignore_errors=True)
         for dataset in folders:
-            dataset.folder = Path(empty) / dataset.folder.name
+            dataset.folder = empty / dataset.folder.name
         _keep_refined(earlier, catalog.load("searches"), card.parameters["tune"].get("refine"))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 
+from beatwise.hooks.own_files import pin_own_version
 from beatwise.params import Parameters
 from beatwise.runs.card import RunCard, SearchBest
 from beatwise.runs.metadata import hardware, now, package_versions, without_paths
@@ -96,6 +97,7 @@ class RunCardRecord:
         self.close()
         seconds = round(time.perf_counter() - self._started, 3)
         card = self._card.model_copy(update={"ended": now(), "seconds": seconds}).model_dump(mode="json")
+        pin_own_version(self._catalog[CARD])
         try:
             self._catalog.save(CARD, card)
         except DatasetError as error:

@@ -10,10 +10,12 @@ import socket
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
+from filelock import FileLock
 from kedro.framework.context import KedroContext
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -24,11 +26,13 @@ from mlflow.entities import Metric, Param
 from pydantic import ValidationError
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import is_alive
 from beatwise.core.nested import flatten
 from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block
 from beatwise.runs.saved import Saved
 
+LOCK = Path("data/09_tracking/mlflow.lock")
 # The tag of a run that names its process and the machine of that.
 PROCESS = "beatwise.process"
 # A trial that was stopped early has done what it was to do.
@@ -56,8 +60,12 @@ class TrackedRun(MlflowHook):
         # MLflow sets these up when it is imported, long after logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        lock = Path(context.project_path) / LOCK
+        lock.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.after_context_created(context)
+            # First runs of a new project would make the tables of one SQLite database at once.
+            with FileLock(lock):
+                self.after_context_created(context)
         except ValidationError as error:
             described = describe_validation(error, "", KedroMlflowConfig, "key")
             raise BeatwiseError(f"mlflow.yml cannot be used:\n{described}") from error
@@ -142,20 +150,8 @@ def _end_dead_runs() -> None:
     client, experiment = mlflow.MlflowClient(), mlflow.active_run().info.experiment_id
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         host, _, process = run.data.tags.get(PROCESS, "").rpartition(":")
-        if host == socket.gethostname() and not _is_alive(int(process)):
+        if host == socket.gethostname() and not is_alive(int(process)):
             client.set_terminated(run.info.run_id, "KILLED")
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        # Signal 0 only asks; on Windows it would end the process.
-        if os.name == "posix":
-            os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _prefixed(namespace: str, scores: Mapping[str, float]) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +72,8 @@ class Checkpoints:
             raise BeatwiseError(f"The checkpoint {target} cannot be written: {error}. Is there free space?") from error
 
     def remove(self, key: str) -> None:
-        """Forget a training that is finished, and what was left where it was killed while it wrote."""
+        """Forget a training that is finished."""
         self._path(key).unlink(missing_ok=True)
-        for scratch in self.folder.glob(f".{self._path(key).name}-*"):
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
