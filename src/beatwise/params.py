@@ -8,6 +8,7 @@ from pydantic import Field
 
 from beatwise.comparison.settings import Comparison
 from beatwise.core.settings import Block, Positive, checked
+from beatwise.data.scaling import Scale
 from beatwise.data.settings import Ingest, Resample, Tensors
 from beatwise.ecg.settings import Download, Segment
 from beatwise.explanation.settings import Explain
@@ -33,6 +34,16 @@ class Globals(Block):
     beats_folder: str = Field(description="Folder of the beats.")
     beats_layouts: list[dict[Literal["train", "val", "test", "all"], str | list[str]]] = Field(
         min_length=1, description="File names by part, one mapping for each layout; the first one found is read."
+    )
+    beats_columns: dict[str | int, str] = Field(
+        description="What columns of the table are, by their names in it (places from 0 without a header): "
+        '`target`, `group`, …; `""` leaves a column out.'
+    )
+    beats_labels: dict[str | int | float, str] = Field(
+        description="Class by label in the table; empty where a label is the index (from 0) or the name of a class."
+    )
+    beats_scale: Scale = Field(
+        description="`none` for values in [0, 1]; `per_example` scales every beat by its minimum and maximum."
     )
     beats_how_to_get: str = Field(description="Advice to show when the files of the beats are missing.")
     records_folder: str = Field(description="Folder of the WFDB records.")

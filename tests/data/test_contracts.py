@@ -56,9 +56,12 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "a value below 0": (("5", -0.1), "column '5' lies outside [0, 1]"),
     "not a number": (("7", np.nan), "Row 3 of part 'test' (/data/test.parquet) column '7' is not a finite number: nan"),
     "infinity": (("7", np.inf), "column '7' is not a finite number: inf. 1 such values in all."),
-    "a label beyond the classes": (("target", 5), "column 'target' is no label: 5.0. 1 such rows in all. Allowed: 0 ="),
+    "a label beyond the classes": (("target", 5), "column 'target' is no label: 5. 1 such rows in all. Allowed: 0 ="),
     "half a label": (("target", 0.5), "is no label: 0.5"),
-    "a label as text": (("target", "N"), "column 'target' is not a number: 'N'. Allowed: numbers, stored as such."),
+    "a name among indices": (
+        ("target", "N"),
+        "column 'target' is no label: 2. 107 such rows in all. Allowed: N, S,",
+    ),
     "a missing record": (("record", None), "column 'record' is missing. 1 such rows."),
     "a negative sample": (
         ("sample", -1),
@@ -90,7 +93,13 @@ def test_what_breaks_a_rule_is_named_with_its_place_and_what_is_allowed(beats, c
         (lambda t: t.drop(columns="target"), "Missing column 'target'."),
         (lambda t: t.assign(age=50, sex="F"), "Unknown column 'age', 'sex'."),
         (lambda t: t.assign(**{"24": 0.0}), "Unknown column '24'."),
-        (lambda t: t.drop(columns="sample"), "Column 'record' without 'sample'."),
+        (lambda t: t.drop(columns="record"), "Column 'sample' without 'record'."),
+        (
+            lambda t: t.assign(target=t["target"] % 4 + 1),
+            "No beat of class N among 108 rows. (/data/train.parquet, /data/test.parquet) Add some, or remove the "
+            "class from `classes` in globals.yml. If "
+            "labels count from 1: beats_labels: {1: N, 2: S, 3: V, 4: F, 5: Q}.",
+        ),
         (lambda t: t.drop(columns="rr_after"), "without 'rr_after'."),
         (lambda t: t.iloc[:0], "The table has no rows. (/data/train.parquet, /data/test.parquet)"),
         (lambda t: t[t["part"] == "train"], "Part 'test' has no rows. (/data/test.parquet) Bring beats"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -23,16 +24,26 @@ OPTIONAL_COLUMNS: Final = (*IDENTITY_COLUMNS, *RR_COLUMNS, PART, GROUP, TIME)
 class BeatsContract:
     """Beats of one length, values in [0, 1], labels of known classes, beats of every class, known columns."""
 
-    def __init__(self, *, classes: Sequence[str], beat_length: int | None = None, empty_class: str = "error") -> None:
+    def __init__(
+        self,
+        *,
+        classes: Sequence[str],
+        beat_length: int | None = None,
+        labels: Mapping[str | int, str] | None = None,
+        empty_class: str = "error",
+    ) -> None:
         """State the contract.
 
         Args:
             classes: Class names in the order of their indices.
             beat_length: Number of samples; None allows any number from 2 on.
+            labels: Class names by the labels of the table; where it is empty, a label is the index or the name of a
+                class, and None says that it is an index without doubt.
             empty_class: What a class without beats is: ``"error"``, or ``"warn"`` where a split by group may leave one.
         """
         self._classes = list(classes)
         self._beat_length = beat_length
+        self._labels = None if labels is None else {_label(label): name for label, name in labels.items()}
         self._empty_class = empty_class
 
     def validate(self, data: Examples) -> Examples:
@@ -43,99 +54,136 @@ class BeatsContract:
                 messages.
 
         Returns:
-            The beats, with labels as int64.
+            The beats, with class indices as labels, int64.
 
         Raises:
-            BeatwiseError: On the first broken rule: what, in which file, column and row (from 0), what is allowed.
+            BeatwiseError: If a rule is broken; a line for each: what, in which file, column and row (from 0), what is
+                allowed.
         """
         table = data.table
-        self._check_columns(data)
-        if table.empty:
-            raise BeatwiseError(f"The table has no rows.{_files(table)}")
-        for part in table.attrs.get("files", {}) if PART in table.columns else ():
-            if part != "all" and not (table[PART] == part).any():
-                raise BeatwiseError(f"Part {part!r} has no rows.{_files(table, part)} Bring beats, or fetch it again.")
-        self._check_values(data)
-        target = self._check_labels(table)
-        self._check_other(table)
-        absent = [name for i, name in enumerate(self._classes) if not (target == i).any()]
-        if absent:
-            message = f"No beat of class {', '.join(absent)} among {len(data)} rows.{_files(table)}"
-            if self._empty_class == "error":
-                raise BeatwiseError(f"{message} Add some, or remove the class from `classes` in globals.yml.")
-            log.warning("%s Its metrics are undefined there and left out of macro averages.", message)
+        problems = list(self._columns_problems(data))
+        if not problems:
+            target, problem = self._target(table)
+            problems = [*self._value_problems(data), *_other_problems(table), *filter(None, [problem])]
+        if problems:
+            raise BeatwiseError("\n".join(problems))
         checked = table.assign(**{TARGET: target})
         checked.attrs = table.attrs
         return Examples(data.x, checked)
 
-    def _check_columns(self, data: Examples) -> None:
+    def _columns_problems(self, data: Examples) -> Iterator[str]:
+        table = data.table
         n_samples = data.shape[0]
         length = self._beat_length or max(n_samples, 2)
-        names = [*map(str, range(n_samples)), *map(str, data.table.columns)]
+        names = [*map(str, range(n_samples)), *map(str, table.columns)]
         wanted = [*map(str, range(length)), TARGET]
         missing = [name for name in wanted if name not in names]
         extra = [name for name in names if name not in wanted and name not in OPTIONAL_COLUMNS]
         allowed = f'Allowed: "0" to "{length - 1}", "{TARGET}", and optionally {", ".join(OPTIONAL_COLUMNS)}.'
+        if n_samples != length and TARGET not in missing:
+            allowed += f" The beats have {n_samples} samples, and globals.yml says beat_length: {length}."
         if missing:
-            raise BeatwiseError(f"Missing column {listed(missing)}.{_files(data.table)} {allowed}")
+            yield f"Missing column {listed(missing)}.{_files(table)} {allowed}"
         if extra:
-            raise BeatwiseError(f"Unknown column {listed(extra)}.{_files(data.table)} {allowed}")
+            remedy = f'To leave a column out: beats_columns: {{{extra[0]}: ""}} in globals.yml.'
+            yield f"Unknown column {listed(extra)}.{_files(table)} {allowed} {remedy}"
+        if table.empty and not missing:
+            yield f"The table has no rows.{_files(table)}"
+        for part in table.attrs.get("files", {}) if PART in table.columns and not table.empty else ():
+            if part != "all" and not (table[PART] == part).any():
+                yield f"Part {part!r} has no rows.{_files(table, part)} Bring beats, or fetch it again."
 
-    def _check_values(self, data: Examples) -> None:
-        rules: dict[str, Callable[[Array], npt.NDArray[np.bool_]]] = {
-            "is not a finite number": lambda x: ~np.isfinite(x),
-            "lies outside [0, 1]": lambda x: (x < 0) | (x > 1),
+    def _value_problems(self, data: Examples) -> Iterator[str]:
+        rules: dict[str, tuple[Callable[[Array], npt.NDArray[np.bool_]], str]] = {
+            "is not a finite number": (
+                lambda x: ~np.isfinite(x),
+                "Fill gaps; NaN is padding only from there to the end of a beat.",
+            ),
+            "lies outside [0, 1]": (
+                lambda x: (x < 0) | (x > 1),
+                "Scale every beat to [0, 1] before you bring it, or set beats_scale: per_example in globals.yml.",
+            ),
         }
-        for what, is_bad in rules.items():
+        for what, (is_bad, remedy) in rules.items():
             counts = [int(is_bad(x).sum()) for x in data.chunks()]
             if not any(counts):
                 continue
             start = next(i for i, count in enumerate(counts) if count) * CHUNK
             row, column = np.argwhere(is_bad(data.x[start : start + CHUNK]))[0] + (start, 0)
-            raise BeatwiseError(
-                f"{_place(data.table, row, str(column))} {what}: {data.x[row, column]}. {sum(counts)} such values in "
-                "all. Scale every beat to [0, 1] and fill gaps before you bring it."
+            yield (
+                f"{place(data.table, row, str(column))} {what}: {data.x[row, column]}. {sum(counts)} such values in "
+                f"all. {remedy}"
             )
 
-    def _check_labels(self, table: pd.DataFrame) -> npt.NDArray[np.int64]:
-        check_numeric(table, TARGET)
-        target = table[TARGET].to_numpy(dtype=np.float64)
-        bad = ~np.isin(target, np.arange(len(self._classes)))
-        if bad.any():
+    def _target(self, table: pd.DataFrame) -> tuple[npt.NDArray[np.int64], str]:
+        """Class index of each row, and what is wrong with the labels."""
+        codes, found = pd.factorize(table[TARGET], use_na_sentinel=False)
+        written = [_label(label) for label in found]
+        # Numbers are indices, and words are names; a table with both has no label that is sure.
+        numbered = all(map(_is_number, written))
+        known = {str(i) if numbered else name: i for i, name in enumerate(self._classes)}
+        if self._labels:
+            known = ({} if numbered else known) | {at: self._classes.index(to) for at, to in self._labels.items()}
+        elif (
+            self._labels is not None
+            and numbered
+            and any(_is_number(name) and name != str(i) for i, name in enumerate(self._classes))
+        ):
+            return codes, (
+                "The labels are numbers, and so are names of classes. Say which label is which class, by beats_labels "
+                f"in globals.yml: {{{written[0]}: {self._classes[0]}, …}}."
+            )
+        target = np.array([known.get(label, -1) for label in written], dtype=np.int64)[codes]
+        counted = dict(enumerate(self._classes, 1))
+        from_one = ", ".join(f"{label}: {name}" for label, name in counted.items())
+        if (bad := target < 0).any():
             row = int(bad.argmax())
-            known = ", ".join(f"{i} = {name}" for i, name in enumerate(self._classes))
-            raise BeatwiseError(
-                f"{_place(table, row, TARGET)} is no label: {target[row]}. {int(bad.sum())} such rows in all. Allowed: "
-                f"{known}."
+            names = [(label, self._classes[i]) for label, i in known.items()]
+            allowed = ", ".join(label if label == name else f"{label} = {name}" for label, name in names)
+            named = (
+                from_one if set(written) == {*map(str, counted)} else f"{written[codes[row]]}: {self._classes[0]}, …"
             )
-        return target.astype(np.int64)
+            return target, (
+                f"{place(table, row, TARGET)} is no label: {found[codes[row]]}. {int(bad.sum())} such rows in all. "
+                f"Allowed: {allowed}. Other labels are named by beats_labels in globals.yml: {{{named}}}."
+            )
+        if absent := [name for i, name in enumerate(self._classes) if not (target == i).any()]:
+            message = f"No beat of class {', '.join(absent)} among {len(table)} rows.{_files(table)}"
+            if self._empty_class == "error":
+                is_shifted = numbered and not self._labels and absent[0] == self._classes[0]
+                hint = f" If labels count from 1: beats_labels: {{{from_one}}}." if is_shifted else ""
+                return target, f"{message} Add some, or remove the class from `classes` in globals.yml.{hint}"
+            log.warning("%s Its metrics are undefined there and left out of macro averages.", message)
+        return target, ""
 
-    def _check_other(self, table: pd.DataFrame) -> None:
-        for together in (("record", "sample"), RR_COLUMNS):
-            there = [name for name in together if name in table.columns]
-            if there and len(there) < len(together):
-                raise BeatwiseError(
-                    f"Column {listed(there)} without "
-                    f"{listed([n for n in together if n not in there])}.{_files(table)} "
-                    "Bring all of them, or none."
-                )
-        for name in ("record", GROUP):
-            if name in table.columns and (bad := table[name].isna().to_numpy()).any():
-                raise BeatwiseError(f"{_place(table, int(bad.argmax()), name)} is missing. {int(bad.sum())} such rows.")
-        if "sample" in table.columns:
-            check_numeric(table, "sample")
-            sample = table["sample"].to_numpy(dtype=np.float64, na_value=np.nan)
-            whole = (sample >= 0) & (sample == np.floor(sample))
-            _refuse_rows(table, "sample", ~whole, "sample number", "whole numbers from 0 on")
-        for name in RR_COLUMNS:
-            if name in table.columns:
-                check_numeric(table, name)
-                seconds = table[name].to_numpy(dtype=np.float64, na_value=np.nan)
-                _refuse_rows(table, name, ~(np.isfinite(seconds) & (seconds > 0)), "RR interval", "seconds above 0")
-        if PART in table.columns and (unknown := sorted(map(str, set(table[PART].unique()) - set(PARTS)))):
-            raise BeatwiseError(
-                f"Unknown part {listed(unknown)} in column {PART!r}.{_files(table)} Allowed: {', '.join(PARTS)}."
+
+def _other_problems(table: pd.DataFrame) -> Iterator[str]:
+    """What is wrong with the optional columns."""
+    if (there := [name for name in RR_COLUMNS if name in table.columns]) and len(there) < len(RR_COLUMNS):
+        without = listed([name for name in RR_COLUMNS if name not in there])
+        yield f"Column {listed(there)} without {without}.{_files(table)} Bring all of them, or none."
+    if "sample" in table.columns and "record" not in table.columns:
+        yield f"Column 'sample' without 'record'.{_files(table)} Bring both, or the record alone."
+    for name in ("record", GROUP):
+        if name in table.columns and (bad := table[name].isna().to_numpy()).any():
+            yield f"{place(table, int(bad.argmax()), name)} is missing. {int(bad.sum())} such rows."
+    numbers: dict[str, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]], str, str]] = {
+        "sample": (lambda v: (v >= 0) & (v == np.floor(v)), "sample number", "whole numbers from 0 on"),
+        **dict.fromkeys(RR_COLUMNS, (lambda v: np.isfinite(v) & (v > 0), "RR interval", "seconds above 0")),
+    }
+    for name, (is_good, what, allowed) in numbers.items():
+        if name not in table.columns:
+            continue
+        if problem := _not_numeric(table, name):
+            yield problem
+        elif (bad := ~is_good(table[name].to_numpy(dtype=np.float64, na_value=np.nan))).any():
+            row = int(bad.argmax())
+            yield (
+                f"{place(table, row, name)} is no {what}: {table[name].iloc[row]}. {int(bad.sum())} such rows in all. "
+                f"Allowed: {allowed}."
             )
+    if PART in table.columns and (unknown := sorted(map(str, set(table[PART].unique()) - set(PARTS)))):
+        yield f"Unknown part {listed(unknown)} in column {PART!r}.{_files(table)} Allowed: {', '.join(PARTS)}."
 
 
 class NoSharedBeats:
@@ -163,13 +211,8 @@ def check_numeric(table: pd.DataFrame, name: str) -> None:
     Raises:
         BeatwiseError: Names the first row that is no number.
     """
-    column = table[name]
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
-        return
-    row = int(pd.to_numeric(column, errors="coerce").isna().to_numpy().argmax())
-    raise BeatwiseError(
-        f"{_place(table, row, name)} is not a number: {column.iloc[row]!r}. Allowed: numbers, stored as such."
-    )
+    if problem := _not_numeric(table, name):
+        raise BeatwiseError(problem)
 
 
 def listed(names: Sequence[object], most: int = 5) -> str:
@@ -178,21 +221,35 @@ def listed(names: Sequence[object], most: int = 5) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def _refuse_rows(table: pd.DataFrame, name: str, bad: npt.NDArray[np.bool_], what: str, allowed: str) -> None:
-    if bad.any():
-        row = int(bad.argmax())
-        raise BeatwiseError(
-            f"{_place(table, row, name)} is no {what}: {table[name].iloc[row]}. {int(bad.sum())} such rows in all. "
-            f"Allowed: {allowed}."
-        )
+def place(table: pd.DataFrame, row: int, column: str | None = None) -> str:
+    """Where a value or a row is: its file where that is known, the row within its part, the column."""
+    where, named = f"Row {row}", ""
+    if PART in table.columns:
+        part = table[PART].iloc[row]
+        where, named = f"Row {int((table[PART].iloc[:row] == part).sum())} of part {part!r}", _files(table, part)
+    if column is None:
+        return f"{where}{named}"
+    return f"{where}{named} column {column!r}" if named else f"{where}, column {column!r}"
 
 
-def _place(table: pd.DataFrame, row: int, column: str) -> str:
-    """Where a value is: its file where that is known, the row within its part, the column."""
-    if PART not in table.columns:
-        return f"Row {row}, column {column!r}"
-    part = table[PART].iloc[row]
-    return f"Row {int((table[PART].iloc[:row] == part).sum())} of part {part!r}{_files(table, part)} column {column!r}"
+def _not_numeric(table: pd.DataFrame, name: str) -> str:
+    """What is wrong with a column that does not hold numbers; empty for one that does."""
+    column = table[name]
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
+        return ""
+    row = int(pd.to_numeric(column, errors="coerce").isna().to_numpy().argmax())
+    return f"{place(table, row, name)} is not a number: {column.iloc[row]!r}. Allowed: numbers, stored as such."
+
+
+def _is_number(label: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d+)?|nan", label) is not None
+
+
+def _label(label: object) -> str:
+    """A label as it is written: 1, 1.0 and "1" are the same."""
+    if isinstance(label, (float, np.floating)) and float(label).is_integer():
+        return str(int(label))
+    return str(int(label)) if isinstance(label, (bool, np.bool_)) else str(label).strip()
 
 
 def _files(table: pd.DataFrame, part: str | None = None) -> str:

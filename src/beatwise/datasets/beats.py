@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.contracts import check_numeric, listed
-from beatwise.data.examples import PART, TARGET, Array, Examples
-from beatwise.ecg.beats import signal_columns, table_of, with_group
+from beatwise.data.contracts import listed, place
+from beatwise.data.examples import PART, Array, Examples
+from beatwise.data.scaling import ROUNDING, Scale, clip_rounding, pad_with_zeros, scale_each
+from beatwise.datasets.beats_files import open_beats
+from beatwise.ecg.beats import table_of, with_group
+
+log = logging.getLogger(__name__)
 
 Layout = dict[str, list[Path]]
 
@@ -23,8 +28,7 @@ class BeatsDataset(AbstractDataset[None, Examples]):
     """Read-only: the files of one source as the examples ``raw_beats``, with a column ``part``.
 
     A source may come in several layouts (parquet or CSV; with or without a test part). The first layout whose files are
-    all there is read. CSV files have no header and the label in the last column, as Kaggle's have; parquet files
-    have named columns.
+    all there is read. Columns have names; in text without a header, as Kaggle's, the label stands last.
     """
 
     def __init__(
@@ -33,6 +37,8 @@ class BeatsDataset(AbstractDataset[None, Examples]):
         filepath: str,
         layouts: Sequence[Mapping[str, str | Sequence[str]]],
         how_to_get: str,
+        columns: Mapping[str | int, str] | None = None,
+        scale: Scale = "none",
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Describe where a source may lie.
@@ -42,6 +48,8 @@ class BeatsDataset(AbstractDataset[None, Examples]):
             layouts: For each layout, file names by part (``train``, ``test``, or ``all`` for a file with a column
                 ``part`` of its own); several files of a part are read one after the other.
             how_to_get: Where the files come from; ends the error message when none of the layouts is there.
+            columns: What columns are, where their names do not say so, see :func:`open_beats`.
+            scale: ``per_example`` scales every beat to [0, 1]; ``none`` takes values in [0, 1] as they are.
             metadata: Kept for plugins such as kedro-viz.
         """
         self._folder = Path(filepath)
@@ -53,6 +61,8 @@ class BeatsDataset(AbstractDataset[None, Examples]):
             for layout in layouts
         ]
         self._how_to_get = how_to_get
+        self._columns = {str(name): to for name, to in (columns or {}).items()}
+        self._scale = scale
         self.metadata = metadata
 
     def load(self) -> Examples:
@@ -67,7 +77,7 @@ class BeatsDataset(AbstractDataset[None, Examples]):
                 columns (then a BeatwiseError is its cause).
         """
         layout = self._there()
-        files = [(part, _open(file, part)) for part, paths in layout.items() for file in paths]
+        files = [(part, open_beats(file, part, self._columns)) for part, paths in layout.items() for file in paths]
         first = files[0][1]
         for _, file in files[1:]:
             if differ := sorted(set(file.columns) ^ set(first.columns)):
@@ -87,8 +97,11 @@ class BeatsDataset(AbstractDataset[None, Examples]):
         for (part, file), start, end in zip(files, ends, ends[1:], strict=False):
             rest = file.read(x[start:end])
             tables.append(rest if part == "all" else rest.assign(**{PART: part}))
+            for note in file.notes:
+                log.info("%s: %s", file.path.name, note)
         table = with_group(pd.concat(tables, ignore_index=True))
         table.attrs = {"files": {part: [str(file.absolute()) for file in paths] for part, paths in layout.items()}}
+        self._prepare(x, table)
         return Examples(x, table)
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -101,9 +114,10 @@ class BeatsDataset(AbstractDataset[None, Examples]):
             DatasetError: If no layout is there in full.
         """
         (part, (first, *_)), *_ = self._there().items()
-        file = _open(first, part)
+        file = open_beats(first, part, self._columns)
         x = np.empty((file.n_rows, len(file.signals)), dtype=np.float32)
         rest = file.read(x)
+        self._prepare(x, rest)
         table = table_of(Examples(x, rest if part == "all" else rest.assign(**{PART: part})))
         return TablePreview(table.iloc[:nrows].to_dict(orient="split"))
 
@@ -114,6 +128,22 @@ class BeatsDataset(AbstractDataset[None, Examples]):
             DatasetError: Always.
         """
         raise DatasetError(f"{type(self).__name__} is read-only: it never writes to a source.")
+
+    def _prepare(self, x: Array, table: pd.DataFrame) -> None:
+        """Bring the values into [0, 1], with zeros as padding, in place.
+
+        Raises:
+            BeatwiseError: If a beat cannot be scaled.
+        """
+        if self._scale == "per_example" and len(flat := scale_each(x)):
+            raise BeatwiseError(
+                f"{place(table, int(flat[0]))} has no scale: all its samples are equal. {len(flat)} such rows in all. "
+                "Leave them out of the table."
+            )
+        if padded := pad_with_zeros(x):
+            log.info("%s beats end in NaN, which is taken for padding", f"{padded:,}")
+        if clipped := clip_rounding(x):
+            log.info("%s values left [0, 1] by at most %g and are clipped", f"{clipped:,}", ROUNDING)
 
     def _there(self) -> Layout:
         layout = self._present()
@@ -138,72 +168,3 @@ class BeatsDataset(AbstractDataset[None, Examples]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder), "layouts": [list(layout) for layout in self._layouts]}
-
-
-class _BeatsFile:
-    """One file of beats: its columns, and a way to read them into an array that is there already."""
-
-    def __init__(self, path: Path, part: str, columns: Sequence[str], n_rows: int) -> None:
-        self.path, self.part, self.n_rows = path, part, n_rows
-        self.columns = list(map(str, columns))
-        self.signals = signal_columns(self.columns)
-
-    def read(self, x: Array) -> pd.DataFrame:
-        """Fill ``x`` ``float32 [n, t]`` with the signals; return the other columns."""
-        raise NotImplementedError
-
-    def _fill(self, x: Array, column: int, values: pd.Series) -> None:
-        """Put one signal column into the array.
-
-        Raises:
-            BeatwiseError: If it does not hold numbers.
-        """
-        if not pd.api.types.is_numeric_dtype(values.dtype):
-            table = pd.DataFrame({self.signals[column]: values, PART: self.part})
-            table.attrs = {"files": {self.part: [str(self.path.absolute())]}}
-            check_numeric(table, self.signals[column])
-        x[:, column] = values.to_numpy(dtype=np.float32, na_value=np.nan)
-
-
-class _ParquetBeats(_BeatsFile):
-    def __init__(self, path: Path, part: str) -> None:
-        import pyarrow.parquet as pq
-
-        self._file = pq.ParquetFile(path)
-        schema = self._file.schema_arrow
-        index = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
-        super().__init__(path, part, [name for name in schema.names if name not in index], self._file.metadata.num_rows)
-
-    def read(self, x: Array) -> pd.DataFrame:
-        for column, name in enumerate(self.signals):
-            self._fill(x, column, self._file.read(columns=[name], use_pandas_metadata=False)[name].to_pandas())
-        others = [name for name in self.columns if name not in {*self.signals}]
-        return self._file.read(columns=others, use_pandas_metadata=False).to_pandas(ignore_metadata=True)
-
-
-class _CSVBeats(_BeatsFile):
-    """No header, the label in the last column, as Kaggle's files."""
-
-    def __init__(self, path: Path, part: str) -> None:
-        self._table = pd.read_csv(path, header=None, low_memory=False)
-        names = [*map(str, range(self._table.shape[1] - 1)), TARGET]
-        self._table.columns = pd.Index(names)
-        super().__init__(path, part, names, len(self._table))
-
-    def read(self, x: Array) -> pd.DataFrame:
-        for column, name in enumerate(self.signals):
-            self._fill(x, column, self._table[name])
-        return self._table.drop(columns=self.signals)
-
-
-def _open(path: Path, part: str) -> _BeatsFile:
-    try:
-        return _CSVBeats(path, part) if path.suffix == ".csv" else _ParquetBeats(path, part)
-    except BeatwiseError:
-        raise
-    except (OSError, ValueError) as error:  # pyarrow's and pandas' errors are both
-        kind = "CSV" if path.suffix == ".csv" else "parquet"
-        raise BeatwiseError(
-            f"{path.absolute()} cannot be read as {kind} ({error}). It may be truncated or of another format: fetch it "
-            "again."
-        ) from error

@@ -1,0 +1,302 @@
+"""Tables of beats as people have them: every one gives the same beats, or is refused with its remedy."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.io import DatasetError
+
+from beatwise.core.errors import BeatwiseError, in_own_words
+from beatwise.data.contracts import BeatsContract
+from beatwise.data.examples import Examples
+from beatwise.datasets.beats import BeatsDataset
+
+CLASSES = ["N", "S", "V"]
+N, LENGTH = 12, 8
+TARGET = np.arange(N) % 3
+COLUMNS = [str(i) for i in range(LENGTH)]
+
+
+def beats() -> pd.DataFrame:
+    """Beats that reach 0 and 1, of five to seven samples, with zeros behind them."""
+    x = np.random.default_rng(3).uniform(0.1, 0.9, (N, LENGTH)).round(3)
+    x[:, 1], x[:, 3] = 1, 0
+    for row in range(N):
+        x[row, 5 + row % 3 :] = 0
+    return pd.DataFrame(x, columns=COLUMNS)
+
+
+X = beats().to_numpy(np.float32)
+PADDING = np.arange(LENGTH) >= 5 + TARGET[:, None]
+ROW_5 = np.repeat(np.arange(N)[:, None] == 5, LENGTH, axis=1)
+LABELLED = beats().assign(target=TARGET)
+MILLIVOLTS = beats() * 2.5 - 0.8
+
+
+def text(table: pd.DataFrame, **how: Any) -> Callable[[Path], object]:
+    return lambda path: table.to_csv(path, **{"header": False, "index": False, **how})
+
+
+def lines(change: Callable[[str], str]) -> Callable[[Path], object]:
+    """Every line of a table without a header, changed."""
+    rows = LABELLED.to_csv(header=False, index=False).splitlines()
+    return lambda path: path.write_text("\n".join(map(change, rows)) + "\n")
+
+
+def load(
+    path: Path, *, labels: dict[str | int, str] | None = None, classes: list[str] | None = None, **how: Any
+) -> Any:
+    source = BeatsDataset(filepath=str(path.parent), layouts=[{"train": path.name}], how_to_get="", **how)
+    return BeatsContract(classes=classes or CLASSES, beat_length=LENGTH, labels=labels or {}).validate(source.load())
+
+
+def refusal(path: Path, **how: Any) -> str:
+    with pytest.raises((DatasetError, BeatwiseError)) as caught:
+        load(path, **how)
+    return in_own_words(caught.value) or ""
+
+
+words = LABELLED.assign(target=np.array(["normal", "atrial", "ventricular"])[TARGET])
+WORDS = {"normal": "N", "atrial": "S", "ventricular": "V"}
+one_hot = pd.concat([beats(), pd.DataFrame(np.eye(3, dtype=int)[TARGET])], axis="columns")
+shuffled = LABELLED.set_axis(np.random.default_rng(0).permutation(N) + 7)
+
+# File, how it is written, options: all give the same beats and labels.
+TABLES: dict[str, tuple[str, Callable[[Path], object], dict[str, Any]]] = {
+    "as Kaggle's": ("b.csv", text(LABELLED), {}),
+    "header": ("b.csv", text(LABELLED, header=True), {}),
+    "header of numbers alone": ("b.csv", text(LABELLED.set_axis(range(LENGTH + 1), axis=1), header=True), {}),
+    "header of numbers with points": (
+        "b.csv",
+        text(LABELLED.set_axis(np.arange(LENGTH + 1.0), axis=1), header=True),
+        {},
+    ),
+    "header and index": ("b.csv", text(LABELLED, header=True, index=True), {}),
+    "header, and an index without a name as R has it": (
+        "b.csv",
+        lambda path: path.write_text(LABELLED.to_csv(index=True).removeprefix(",")),
+        {},
+    ),
+    "header and a column at its end without a name": (
+        "b.csv",
+        lambda path: path.write_text(LABELLED.to_csv(index=False).replace("\n", ",\n")),
+        {},
+    ),
+    "header without and rows with a comma at the end": (
+        "b.csv",
+        lambda path: path.write_text(LABELLED.to_csv(index=False).replace("\n", ",\n").replace(",\n", "\n", 1)),
+        {},
+    ),
+    "samples with a word, counted from 1": (
+        "b.csv",
+        text(LABELLED.rename(columns={name: f"s{int(name) + 1}" for name in COLUMNS}), header=True),
+        {},
+    ),
+    "label by another name": ("b.csv", text(LABELLED.rename(columns={"target": "Label"}), header=True), {}),
+    "index": ("b.csv", text(LABELLED, index=True), {}),
+    "shuffled index": ("b.csv", text(shuffled, index=True), {}),
+    "comma at the end": ("b.csv", lines(lambda line: f"{line},"), {}),
+    "empty lines": ("b.csv", lines(lambda line: f"\n{line}"), {}),
+    "byte order mark": ("b.csv", text(LABELLED, header=True, encoding="utf-8-sig"), {}),
+    "semicolons": ("b.csv", text(LABELLED, sep=";"), {}),
+    "decimal commas": ("b.csv", text(LABELLED, sep=";", decimal=","), {}),
+    "decimal commas in quotes": (
+        "b.csv",
+        lines(lambda line: '"' + line.replace(",", '","').replace(".", ",") + '"'),
+        {},
+    ),
+    "header and decimal commas": ("b.csv", text(LABELLED, sep=";", decimal=",", header=True), {}),
+    "tabs": ("b.tsv", text(LABELLED, sep="\t", decimal=","), {}),
+    "spaces": ("b.txt", text(LABELLED, sep=" "), {}),
+    "upper case": ("B.CSV", text(LABELLED), {}),
+    "compressed": ("B.CSV.GZ", lambda path: path.write_bytes(gzip.compress(LABELLED.to_csv(index=False).encode())), {}),
+    "xz": ("b.csv.xz", text(LABELLED, compression="xz"), {}),
+    "words": ("b.csv", text(words), {"labels": WORDS}),
+    "names of classes": ("b.csv", text(LABELLED.assign(target=np.array(CLASSES)[TARGET])), {}),
+    "names and a mapping of some": (
+        "b.csv",
+        text(LABELLED.assign(target=np.array(["N", "A", "V"])[TARGET]), header=True),
+        {"labels": {"A": "S"}},
+    ),
+    "categories": ("b.parquet", words.astype({"target": "category"}).to_parquet, {"labels": WORDS}),
+    "categories in another order than the classes": (
+        "b.parquet",
+        LABELLED.assign(target=pd.Categorical(np.array(CLASSES)[TARGET], ["V", "S", "N"])).to_parquet,
+        {},
+    ),
+    "labels from 1": ("b.csv", text(LABELLED.assign(target=TARGET + 1)), {"labels": {1: "N", 2: "S", 3: "V"}}),
+    "labels with points": ("b.csv", text(LABELLED.assign(target=TARGET + 1.0)), {"labels": {1: "N", 2: "S", 3: "V"}}),
+    "numbers that are names of others": (
+        "b.csv",
+        text(LABELLED.assign(target=(TARGET + 1) % 3)),
+        {"classes": ["1", "2", "0"], "labels": {1: "1", 2: "2", 0: "0"}},
+    ),
+    "one column a class": ("b.csv", text(one_hot), {}),
+    "millivolts": ("b.csv", text(MILLIVOLTS.assign(target=TARGET)), {"scale": "per_example"}),
+    "millivolts padded with zeros": (
+        "b.csv",
+        text(MILLIVOLTS.mask(PADDING, 0).assign(target=TARGET)),
+        {"scale": "per_example"},
+    ),
+    "millivolts padded with NaN": (
+        "b.csv",
+        text(MILLIVOLTS.mask(PADDING).assign(target=TARGET)),
+        {"scale": "per_example"},
+    ),
+    "ADC units padded with zeros": (
+        "b.csv",
+        text((beats() * 1000 + 700).round().mask(PADDING, 0).astype(int).assign(target=TARGET)),
+        {"scale": "per_example"},
+    ),
+    "NaN as padding": ("b.csv", text(beats().mask(PADDING).assign(target=TARGET)), {}),
+    "rounding": (
+        "b.csv",
+        text((beats() * (1 + 1e-6)).where(lambda x: x != 0, -1e-9).assign(target=TARGET)),
+        {},
+    ),
+    "columns that are named by the settings": (
+        "b.parquet",
+        LABELLED.rename(columns={"target": "beat"}).assign(age=50).to_parquet,
+        {"columns": {"beat": "target", "age": ""}},
+    ),
+    "places that are named by the settings": (
+        "b.csv",
+        text(pd.concat([pd.DataFrame({"y": TARGET, "age": 50}), beats()], axis="columns")),
+        {"columns": {0: "target", "1": ""}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_every_way_to_write_beats_gives_the_same_beats(tmp_path, case):
+    name, write, how = TABLES[case]
+    write(tmp_path / name)
+    loaded = load(tmp_path / name, **how)
+    np.testing.assert_allclose(loaded.x, X, atol=2e-6)
+    np.testing.assert_array_equal(loaded.x == 0, X == 0)
+    assert (loaded.x.min(), loaded.x.max()) == (0, 1)
+    assert loaded.target.tolist() == TARGET.tolist()
+    assert loaded.feature_names == []
+
+
+def test_zeros_are_samples_where_nan_is_the_padding(tmp_path):
+    table = pd.DataFrame([[-1, 1, 0, 0], [-1, 0, 3, np.nan]]).assign(target=[0, 1])
+    text(table)(tmp_path / "b.csv")
+    source = BeatsDataset(filepath=str(tmp_path), layouts=[{"train": "b.csv"}], how_to_get="", scale="per_example")
+    assert source.load().x.tolist() == [[0, 1, 0.5, 0.5], [0, 0.25, 1, 0]]
+
+
+PATIENTS = np.arange(N) // 2
+PATIENT_TABLES: dict[str, tuple[str, Callable[[Path], object], dict[str, Any]]] = {
+    "group in CSV": ("b.csv", text(LABELLED.assign(group=PATIENTS), header=True), {}),
+    "patient in CSV": ("b.csv", text(LABELLED.assign(patient=PATIENTS), header=True, sep=";", decimal=","), {}),
+    "patient_id in parquet": ("b.parquet", LABELLED.assign(patient_id=PATIENTS).to_parquet, {}),
+    "record without sample": ("b.parquet", LABELLED.assign(record=PATIENTS.astype(str)).to_parquet, {}),
+    "a place in CSV": ("b.csv", text(pd.concat([pd.Series(PATIENTS), LABELLED], axis=1)), {"columns": {0: "group"}}),
+}
+
+
+@pytest.mark.parametrize("case", PATIENT_TABLES)
+def test_the_patient_is_the_group(tmp_path, case):
+    name, write, how = PATIENT_TABLES[case]
+    write(tmp_path / name)
+    loaded: Examples = load(tmp_path / name, **how)
+    assert loaded.group is not None
+    assert loaded.group.astype(str).tolist() == PATIENTS.astype(str).tolist()
+    np.testing.assert_array_equal(loaded.x, X)
+
+
+def put(row: int, column: str, value: Any) -> pd.DataFrame:
+    changed = LABELLED.astype(object)
+    changed.loc[row, column] = value
+    return changed
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
+    "millivolts": (text(MILLIVOLTS.assign(target=TARGET)), {}, "outside [0, 1]: -0.377* set beats_scale: per_example"),
+    "a gap": (
+        text(put(4, "2", None)),
+        {},
+        "Row 4 of part 'train' (*b.csv) column '2' is not a finite number: nan. 1 *",
+    ),
+    "a gap under a scale": (text(put(4, "2", None)), {"scale": "per_example"}, "Row 4 * column '2' is not a finite *"),
+    "no sample at all": (
+        text(beats().mask(ROW_5).assign(target=TARGET)),
+        {},
+        "Row 5 * column '0' is not a finite number: nan. 8 *",
+    ),
+    "a flat beat": (
+        text(MILLIVOLTS.mask(ROW_5, 0.3).assign(target=TARGET)),
+        {"scale": "per_example"},
+        "Row 5 of part 'train' (*b.csv) has no scale: all its samples are equal. 1 *",
+    ),
+    "more than rounding": (text(LABELLED.replace(1.0, 1.00001)), {}, "lies outside [0, 1]: 1.00001"),
+    "a word": (text(put(6, "2", "n.a.")), {}, "Row 6 * column '2' is not a number: 'n.a.'"),
+    "a word in the first row": (text(put(0, "2", "n.a.")), {}, "Row 0 * column '2' is not a number: 'n.a.'"),
+    "labels from 1": (text(LABELLED.assign(target=TARGET + 1)), {}, "no label: 3. * {1: N, 2: S, 3: V}"),
+    "labels that may be indices or names": (
+        text(LABELLED),
+        {"classes": ["1", "2", "0"]},
+        "numbers, and so are names of classes*",
+    ),
+    "an unknown word": (text(words), {"labels": {"normal": "N"}}, "no label: atrial. * Allowed: *normal = N*"),
+    "the patient in front": (
+        text(pd.concat([pd.Series(PATIENTS * 7), LABELLED], axis=1)),
+        {"scale": "per_example"},
+        "column 0 holds whole numbers (0, …)*{0: group}*",
+    ),
+    "the label in front": (
+        text(LABELLED[["target", *COLUMNS]]),
+        {},
+        "column 0 holds whole numbers (0, …)*{0: target}*",
+    ),
+    "thousands": (
+        text((beats() * 999 + 600).round().astype(int).map("{:,}".format).assign(target=TARGET), sep=";"),
+        {"scale": "per_example"},
+        "may be a decimal number or thousands*",
+    ),
+    "one column too many": (
+        text(LABELLED.assign(z=LABELLED["target"])),
+        {},
+        "The beats have 9 samples, *beat_length: 8.",
+    ),
+    "two columns for one": (
+        text(LABELLED.assign(patient=1, group=2), header=True),
+        {},
+        "the columns 'patient', 'group' would all be 'group'*",
+    ),
+    "a place that is not there": (text(LABELLED), {"columns": {9: "group"}}, "beats_columns: Unknown column '9'*"),
+    "an unknown column": (
+        text(LABELLED.assign(age=1), header=True),
+        {},
+        "Unknown column 'age'.*beats_columns: {age: \"\"}*",
+    ),
+    "a header with too few names": (
+        lambda path: path.write_text("0,1\n" + LABELLED.to_csv(header=False, index=False)),
+        {},
+        "the header names 2 columns, and the rows have 9.*",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_has_no_sure_meaning_is_refused_with_its_remedy(tmp_path, case):
+    write, how, named = REFUSED[case]
+    write(tmp_path / "b.csv")
+    pattern = ".*".join(re.escape(part) for part in named.split("*"))
+    assert re.search(pattern, message := refusal(tmp_path / "b.csv", **how)), message
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path):
+    text(put(4, "2", None).assign(target=TARGET + 1, rr_before=1.0).replace(1.0, 3.0), header=True)(tmp_path / "b.csv")
+    message = refusal(tmp_path / "b.csv")
+    for named in ("'2' is not a finite number", "outside [0, 1]: 3.0", "'rr_before' without", "no label: 3"):
+        assert named in message
+    assert len(message.splitlines()) == 4
