@@ -89,7 +89,7 @@ def with_beatwise(plan: SearchPlan, beats: Beats) -> int:
     """A search as `kedro run --pipeline=tune` runs it, but for the checkpoints of another run."""
     with tempfile.TemporaryDirectory() as folder:
         searches, checkpoints = Searches(Path(folder) / "searches"), Checkpoints(Path(folder) / "checkpoints")
-        begun = searches.begin("fixed", plan.plain())
+        begun = searches.begin("fixed", plan)
         return len(run_search(plan, "fixed", begun, beats, searches, checkpoints, RaySettings()))
 
 

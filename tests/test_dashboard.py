@@ -23,7 +23,7 @@ def store(project: Path, name: str, n: int, epochs: int = 3) -> SearchPlan:
     """A search of n trials, the first of which failed, in a project's folder."""
     planned = plan(SPACE, name=name, models={"mlp": {}, "cnn1d": {}})
     searches, random = Searches(project / "data/06_models/demo/searches"), np.random.default_rng(0)
-    searches.begin(name, planned.plain())
+    searches.begin(name, planned)
     values = {"train.learning_rate": 0.01, "model.use": "mlp"}
     searches.save(name, record(0, values, status="failed", failure="the loss is not finite"))
     for number in range(1, n):
@@ -110,7 +110,7 @@ def test_the_learning_curve_of_any_trial_can_be_seen(app: Any, tmp_path: Path) -
 def test_a_search_whose_first_trial_has_just_begun_says_so(app: Any, tmp_path: Path) -> None:
     planned = plan(SPACE, name="new", models={"mlp": {}, "cnn1d": {}})
     searches = Searches(tmp_path / "data/06_models/demo/searches")
-    searches.begin("new", planned.plain())
+    searches.begin("new", planned)
     app.run()
     assert app.info[0].value.startswith("No search yet.")
     searches.save("new", record(0, {"train.learning_rate": 0.01, "model.use": "mlp"}, status="running"))

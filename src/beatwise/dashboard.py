@@ -39,12 +39,12 @@ def find_searches(project: Path) -> dict[str, tuple[SearchPlan, list[TrialRecord
             continue
         for search in searches:
             try:
-                plan, trials = SearchPlan.from_plain(search.plan), search.trials
-            except (BeatwiseError, ValueError) as error:
+                trials = search.trials
+            except BeatwiseError as error:
                 st.error(f"{search.folder}: {error}")
                 continue
             if trials:
-                found.append((f"{folder.parent.name} · {search.name} · {search.key[:6]}", plan, trials))
+                found.append((f"{folder.parent.name} · {search.plan.name} · {search.key[:6]}", search.plan, trials))
     in_order = sorted(found, key=lambda search: max(trial.started or "" for trial in search[2]))
     return {name: (plan, trials) for name, plan, trials in in_order}
 

@@ -15,6 +15,7 @@ from beatwise.runs.card import read_card
 from beatwise.search.trials import Searches
 from beatwise.training.trained_model import read_model
 from tests.conftest import example_card
+from tests.search.conftest import plan
 
 EARLIER = "was written by an earlier version of Beatwise, in a format that version 0.3.0 cannot read."
 
@@ -52,9 +53,9 @@ def test_a_run_card_of_version_0_2_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_search_of_version_0_2_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    searches = Searches(tmp_path)
-    searches.begin("new", {"name": "wide"})
+    searches, wide = Searches(tmp_path), plan(name="wide")
+    searches.begin("new", wide)
     (tmp_path / "old").mkdir()
     (tmp_path / "old/search.json").write_text('{"name": "narrow"}')
-    assert [(search.name, search.plan) for search in searches.all()] == [("wide", {"name": "wide"})]
+    assert [search.plan for search in searches.all()] == [wide]
     assert "old/search.json was written by another version of Beatwise; this search is left out." in caplog.text

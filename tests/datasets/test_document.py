@@ -25,6 +25,8 @@ def test_a_document_comes_back_as_what_was_saved(tmp_path: Path) -> None:
     many.save([SETTINGS, SETTINGS])
     assert [fit.seed for fit in many.load()] == [1, 1]
     assert str(one.preview()) == (tmp_path / "one.json").read_text()
+    one.pending = SETTINGS.model_copy(update={"seed": 2})
+    assert one.load().seed == 2
 
 
 @pytest.mark.parametrize(

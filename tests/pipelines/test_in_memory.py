@@ -79,7 +79,7 @@ def run(pipeline: Pipeline, **data: Any) -> dict[str, Any]:
         if "checkpoints" in pipeline.inputs():
             catalog["checkpoints"] = MemoryDataset(Checkpoints(Path(folder)))
         if "run_card" in pipeline.inputs():
-            catalog["run_card"] = MemoryDataset({**example_card().model_dump(mode="json"), "journal": {}})
+            catalog["run_card"] = MemoryDataset(example_card())
         SequentialRunner().run(pipeline, catalog)
         assert not list(Path(folder).iterdir())
     return {name: catalog.load(name) for name in pipeline.all_outputs()}

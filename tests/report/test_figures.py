@@ -55,7 +55,7 @@ def test_a_figure_of_a_report_is_drawn_and_nothing_is_written_over_another(entry
 @pytest.mark.parametrize("entry", SEARCH, ids=lambda entry: entry.name)
 def test_a_figure_of_a_search_is_drawn(entry: Any) -> None:
     trials, histories, space, metric = made_search("a normal search")
-    drawn = entry.draw(SearchResults({"search": {"metric": metric}}, trials, histories, space))
+    drawn = entry.draw(SearchResults(metric, trials, histories, space))
     if entry.section:
         check_layout(drawn)
     else:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.io import Version
 from rich.console import Console
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.datasets.run_card import RunCardDataset
 from beatwise.report.run_card import card_metadata, node_seconds, repetition_table, verdict
 from beatwise.report.terminal import as_rich
 from beatwise.runs.card import SearchBest, compare_scores, differences, read_card
@@ -60,20 +58,6 @@ def test_what_is_no_card_is_told_with_its_path(tmp_path: Path, content: str | No
     with pytest.raises(BeatwiseError, match=re.escape(words)) as caught:
         read_card(path)
     assert str(path) in str(caught.value)
-
-
-def test_the_dataset_hands_a_run_its_own_card_and_everybody_else_the_stored_one(tmp_path: Path) -> None:
-    dataset = RunCardDataset(filepath=str(tmp_path / "run_card.json"), version=Version(None, "2026-03-01"))
-    stored = CARD.model_dump(mode="json")
-    dataset.save(stored)
-    assert dataset.load() == json.loads(json.dumps(stored))
-    assert json.loads(str(dataset.preview())) == dataset.load()
-    dataset.begun = example_card(nodes={})
-    handed = dataset.load()
-    assert handed["nodes"] == {}
-    dataset.begun.nodes["split_beats"] = 0.25
-    # What a node was handed does not change with the run.
-    assert (handed["nodes"], dataset.load()["nodes"]) == ({}, {"split_beats": 0.25})
 
 
 # --- what is not as it was

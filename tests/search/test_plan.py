@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +304,7 @@ def test_a_plan_comes_back_from_plain_data() -> None:
         refit={"train": {"patience": None}},
         max_minutes=3,
     )
-    again = SearchPlan.from_plain(json.loads(json.dumps(searched.plain(), allow_nan=False)))
+    again = SearchPlan.model_validate_json(searched.model_dump_json())
     assert again == searched
     assert again.space.ranges == searched.space.ranges
     assert set(again.space.ranges) == {"model.use", "model.mlp.width", "model.cnn1d.widths", "train.learning_rate"}

@@ -346,7 +346,7 @@ def test_what_no_best_trial_calls_for_is_not_narrowed() -> None:
 def searches(tmp_path: Path, searched: SearchPlan) -> Searches:
     """A folder in which the search s has run ten trials, of which small convolutions were the best."""
     folder = Searches(tmp_path)
-    folder.begin("key", searched.plain())
+    folder.begin("key", searched)
     for number in range(10):
         values = {**CNN, "train.batch_size": 12, "model.cnn1d.widths": [4]} if number in (2, 5, 7) else MLP
         folder.save("key", record(number, values, 0.9 if number in (2, 5, 7) else 0.5))
@@ -367,7 +367,7 @@ def test_a_refined_search_is_narrowed_around_an_earlier_one(
     assert "model.mlp.width" not in found.space.ranges
     assert found.space.constants == {"train": {"patience": 3}}
     assert (found.seed, found.search.trials, found.base) == (wider.seed, wider.search.trials, wider.base)
-    assert SearchPlan.from_plain(json.loads(json.dumps(found.plain()))) == found
+    assert SearchPlan.model_validate_json(found.model_dump_json()) == found
     assert found.key([]) != wider.key([])
     assert "refined: train.batch_size from 1 … 199 to 8 … 18" in caplog.text
     assert "refined: model.mlp.width is no longer searched" in caplog.text
@@ -377,7 +377,7 @@ def test_a_search_refined_by_its_own_name_is_the_same_one_however_often_it_is_st
     searched: SearchPlan, searches: Searches
 ) -> None:
     first = refined(searched, "s", searches)
-    searches.begin(first.key([]), first.plain())
+    searches.begin(first.key([]), first)
     for number in range(5):
         searches.save(first.key([]), record(number, {**CNN, "model.cnn1d.widths": [4]}, 0.9 + number / 100))
     assert refined(searched, "s", searches).key([]) == first.key([])
@@ -385,7 +385,7 @@ def test_a_search_refined_by_its_own_name_is_the_same_one_however_often_it_is_st
 
 def test_a_refined_search_can_be_refined_in_its_turn(searched: SearchPlan, searches: Searches) -> None:
     first = refined(searched, "s", searches)
-    searches.begin("second", first.plain())
+    searches.begin("second", first)
     for number in range(3):
         searches.save("second", record(number, {**CNN, "model.cnn1d.widths": [4], "train.batch_size": 9}, 0.9))
     second = refined(searched, first.name, searches)
@@ -397,7 +397,7 @@ def test_each_of_two_searches_that_differ_in_their_names_alone_can_be_refined(tm
     searches = Searches(tmp_path)
     for name in ("s", "t"):
         searched = plan(SPACE, models={}, name=name)
-        searches.begin(searched.key([]), searched.plain())
+        searches.begin(searched.key([]), searched)
         for number in range(BEST_AT_LEAST):
             searches.save(searched.key([]), record(number, MLP, 0.5))
     assert [refined(searched, name, searches).name for name in ("s", "t")] == ["s_refined", "t_refined"]
@@ -407,7 +407,7 @@ def test_of_all_searches_the_trials_of_the_refined_one_alone_must_be_whole(
     searched: SearchPlan, searches: Searches
 ) -> None:
     other = plan(SPACE, models={}, name="other")
-    searches.begin("other", other.plain())
+    searches.begin("other", other)
     searches.save("other", record(0, MLP, 0.5))
     damaged = searches.folder / "other" / "trial-0000.json"
     damaged.write_bytes(damaged.read_bytes()[:-20])

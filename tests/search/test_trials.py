@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ from typing import Any
 import pytest
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.core.versions import FORMAT
+from beatwise.search.plan import SearchPlan
 from beatwise.search.trials import Searches, TrialRecord
-from tests.conftest import TASK
-from tests.search.conftest import record
+from tests.search.conftest import plan, record
 
-PLAN = {"name": "s", "task": TASK.model_dump(mode="json"), "search": {"trials": 3}}
+PLAN = plan()
 
 
 def told(epoch: int, **more: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def told(epoch: int, **more: Any) -> dict[str, Any]:
 
 
 def test_an_epoch_is_noted_without_what_ray_adds_to_it() -> None:
-    trial = TrialRecord(0, "k", {"a": 1})
+    trial = TrialRecord(number=0, key="k", values={"a": 1})
     trial.add(told(1, score_sd=0.1))
     assert trial.epochs == [
         {
@@ -57,7 +57,7 @@ def test_an_epoch_is_noted_without_what_ray_adds_to_it() -> None:
 
 
 def test_scores_and_seconds_are_those_of_the_epochs() -> None:
-    trial = TrialRecord(0, "k", {"a": 1})
+    trial = TrialRecord(number=0, key="k", values={"a": 1})
     assert (trial.scores, trial.seconds) == ([], 0)
     for epoch in (1, 2, 3):
         trial.add(told(epoch))
@@ -66,14 +66,14 @@ def test_scores_and_seconds_are_those_of_the_epochs() -> None:
 
 
 def test_an_epoch_that_is_told_twice_is_noted_once() -> None:
-    trial = TrialRecord(0, "k", {"a": 1})
+    trial = TrialRecord(number=0, key="k", values={"a": 1})
     for epoch in (1, 2, 2):
         trial.add(told(epoch))
     assert [epoch["epoch"] for epoch in trial.epochs] == [1, 2]
 
 
 def test_a_trial_that_begins_anew_overwrites_its_epochs() -> None:
-    trial = TrialRecord(0, "k", {"a": 1})
+    trial = TrialRecord(number=0, key="k", values={"a": 1})
     for epoch in (1, 2, 3):
         trial.add(told(epoch))
     trial.add(told(1, score=0.7))
@@ -83,7 +83,7 @@ def test_a_trial_that_begins_anew_overwrites_its_epochs() -> None:
 
 
 def test_a_failure_is_no_epoch() -> None:
-    trial = TrialRecord(0, "k", {"a": 1})
+    trial = TrialRecord(number=0, key="k", values={"a": 1})
     trial.add({"failure": "too wide", "done": True, "training_iteration": 1})
     assert trial.epochs == []
 
@@ -100,14 +100,14 @@ def test_a_failure_is_no_epoch() -> None:
     ],
 )
 def test_how_a_trial_ended(result: dict[str, Any], error: bool, status: str, failure: str | None) -> None:
-    trial = TrialRecord(0, "k", {"a": 1})
+    trial = TrialRecord(number=0, key="k", values={"a": 1})
     assert trial.status == "running"
     trial.end(result, error)
     assert (trial.status, trial.failure) == (status, failure)
 
 
 def test_a_trial_began_when_it_began_first() -> None:
-    trial = TrialRecord(0, "k", {})
+    trial = TrialRecord(number=0, key="k", values={})
     trial.begin()
     assert trial.started is not None
     assert datetime.fromisoformat(trial.started).tzinfo is not None
@@ -136,7 +136,6 @@ def test_trials_come_back_as_they_were_saved_by_number(searches: Searches) -> No
         searches.save("k", trial)
     read = Searches(searches.folder).begin("k", PLAN)
     assert read == sorted(saved, key=lambda trial: trial.number)
-    assert [asdict(trial) for trial in read] == [asdict(trial) for trial in sorted(saved, key=lambda t: t.number)]
 
 
 def test_a_trial_is_saved_as_it_stands(searches: Searches) -> None:
@@ -156,10 +155,11 @@ def test_trials_of_another_search_are_not_found(searches: Searches) -> None:
 
 
 def test_what_is_searched_now_can_be_read_in_the_folder(searches: Searches) -> None:
-    for plan in (PLAN, {**PLAN, "search": {"trials": 9}}):
-        searches.begin("k", plan)
+    for searched in (PLAN, plan(trials=9)):
+        searches.begin("k", searched)
         stored = json.loads((searches.folder / "k" / "search.json").read_text())
-        assert {name: value for name, value in stored.items() if name != "format"} == plan
+        assert stored.pop("format") == FORMAT
+        assert SearchPlan.model_validate(stored) == searched
 
 
 def test_a_search_that_is_not_begun_makes_no_folder(searches: Searches) -> None:
@@ -176,11 +176,11 @@ def aged(folder: Path, seconds: float) -> None:
 
 def test_the_search_that_ran_last_comes_last_with_its_trials(searches: Searches) -> None:
     for key, name in (("old", "s"), ("new", "s"), ("other", "t")):
-        searches.begin(key, {**PLAN, "name": name})
+        searches.begin(key, plan(name=name))
         searches.save(key, record(0, {"from": key}))
     aged(searches.folder / "old", 60)
     aged(searches.folder / "other", -60)
-    assert [(stored.key, stored.name) for stored in searches.all()] == [("old", "s"), ("new", "s"), ("other", "t")]
+    assert [(stored.key, stored.plan.name) for stored in searches.all()] == [("old", "s"), ("new", "s"), ("other", "t")]
     assert [trial.values for trial in searches.all()[1].trials] == [{"from": "new"}]
     # The oldest one is taken up again.
     aged(searches.folder / "new", 60)
@@ -218,10 +218,10 @@ def test_a_damaged_trial_is_named_with_the_way_out(searches: Searches, damage: C
         searches.begin("k", PLAN)
 
 
-@pytest.mark.parametrize("name", ["half-written", "empty", "not text", "not a mapping", "without what it takes"])
+@pytest.mark.parametrize("name", ["half-written", "empty", "not text", "not a mapping"])
 def test_a_damaged_description_of_a_search_is_named_with_the_way_out(searches: Searches, name: str) -> None:
     searches.begin("k", PLAN)
-    searches.begin("another", {**PLAN, "name": "t"})
+    searches.begin("another", plan(name="t"))
     path = searches.folder / "k" / "search.json"
     DAMAGES[name](path)
     with pytest.raises(BeatwiseError, match=f"^{path} cannot be read.*Remove the folder {path.parent}"):

@@ -58,9 +58,9 @@ class Folders:
             self.reported.append((trial.number, trial.status, len(trial.epochs)))
             self.listener(trial)
 
-        begun = self.searches.begin(key, searched.plain())
+        begun = self.searches.begin(key, searched)
         records = run_search(searched, key, begun, self.beats, self.searches, self.checkpoints, HERE, report)
-        stored = self.searches.begin(key, searched.plain())
+        stored = self.searches.begin(key, searched)
         assert stored == records  # what is given back is what is stored
         return records
 
@@ -310,7 +310,7 @@ def test_a_search_that_is_interrupted_goes_on_where_it_was(
     with pytest.raises(KeyboardInterrupt):
         folders.run(searched)
     assert "of 3 trials have ended. Repeat the command to resume." in caplog.text
-    before = folders.searches.begin("k", searched.plain())
+    before = folders.searches.begin("k", searched)
     assert any(trial.status == "running" and trial.epochs for trial in before)
     folders.listener = lambda trial: None
     records = folders.run(searched)

@@ -198,3 +198,9 @@ def checked(model: type[B], given: dict[str, Any], heading: str, kind: str = "pa
         return model.model_validate(given)
     except ValidationError as error:
         raise BeatwiseError(f"{heading}\n{describe_validation(error, '', model, kind)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem of a stored document: the key, if any, and what is wrong."""
+    first = error.errors(include_url=False)[0]
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))

@@ -11,6 +11,7 @@ from kedro_datasets._typing import JSONPreview
 from pydantic import TypeAdapter, ValidationError
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.core.settings import first_problem
 from beatwise.datasets.whole import WholeJSONDataset
 
 
@@ -18,7 +19,12 @@ class DocumentDataset(WholeJSONDataset):
     """A Pydantic model, or a list of them, as a JSON file.
 
     A node returns and receives the model itself. The content of a file is checked when it is loaded.
+
+    Attributes:
+        pending: What a run in progress will save when it ends; loaded in place of the file. None otherwise.
     """
+
+    pending: Any = None
 
     def __init__(
         self,
@@ -34,7 +40,7 @@ class DocumentDataset(WholeJSONDataset):
             filepath: The file.
             model: Full name of a Pydantic model, or ``list[full.name]``.
             version: Version of the file, from Kedro.
-            metadata: What the catalog says of the dataset.
+            metadata: For plugins such as kedro-viz, and for the recorder.
         """
         super().__init__(filepath=filepath, version=version, metadata=metadata)
         self._model = model
@@ -45,15 +51,15 @@ class DocumentDataset(WholeJSONDataset):
         Raises:
             BeatwiseError: If the file does not hold such a document; names the file.
         """
+        if self.pending is not None:
+            return self.pending
         path = Path(str(self._get_load_path()))
         try:
             return self._adapter().validate_json(path.read_bytes())
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
             raise BeatwiseError(
-                f"{path.absolute()} cannot be read: {f'{where}: ' if where else ''}{first['msg']}. It is damaged, or "
-                "another version of Beatwise has written it. Run the node that makes it again."
+                f"{path.absolute()} cannot be read: {first_problem(error)}. It is damaged, or another version of "
+                "Beatwise has written it. Run the node that makes it again."
             ) from error
 
     def save(self, data: Any) -> None:

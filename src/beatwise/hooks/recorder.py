@@ -84,29 +84,28 @@ class Recorder:
         parameters = check_parameters(self._config["parameters"])
         trains, measures = does(pipeline, catalog)
         self._stores_card = trains or measures
-        journal = None
+        journal, reports = Journal(Path(run_params["project_path"])), CARD in pipeline.inputs()
         # A hypothesis is tested by a new result.
-        if repeated_card() is None:
-            if trains and measures:
-                journal = Journal(Path(run_params["project_path"]))
-                # An entry that cannot be read stops the run before it is tracked.
-                journal.entries()
-            elif run_params["runtime_params"].get("hypothesis"):
-                raise BeatwiseError(
-                    "hypothesis: this run does not both train and measure a model, so that it can test nothing. Give "
-                    "the hypothesis to a run that does: train, or compare."
-                )
+        tests = trains and measures and repeated_card() is None
+        if tests or reports:
+            # An entry that cannot be read stops the run before it is tracked.
+            journal.entries()
+        if not (trains and measures) and run_params["runtime_params"].get("hypothesis"):
+            raise BeatwiseError(
+                "hypothesis: this run does not both train and measure a model, so that it can test nothing. Give the "
+                "hypothesis to a run that does: train, or compare."
+            )
         metadata = run_metadata(run_params, parameters.source)
         if self._mlflow.open(metadata["command"], run_params, pipeline, catalog):
             self._tracked = self._mlflow
             metadata["mlflow_run"] = self._tracked.run_id
             if (repeated := repeated_card()) is not None and repeated.mlflow_run is not None:
                 self._tracked.tag({"repeats": repeated.mlflow_run})
-        if self._stores_card or CARD in pipeline.inputs():
+        if self._stores_card or reports:
             self._card = RunCardRecord(metadata, run_params, parameters, pipeline, catalog)
-        if journal is None:
-            return
-        self._attempt = journal.take_up(parameters.hypothesis, Run(**metadata))
+        self._attempt = journal.take_up(parameters.hypothesis, Run(**metadata)) if tests else None
+        if self._card is not None and reports:
+            self._card.add_journal(journal.entries())
         if self._attempt is not None:
             print_text(self._attempt.announcement)
             atexit.unregister(self._stop)
@@ -115,7 +114,7 @@ class Recorder:
                 entry = self._attempt.entry
                 description = f"{entry.hypothesis}\n\n{entry.expectation}"
                 self._tracked.tag({"hypothesis": entry.hypothesis, "mlflow.note.content": description})
-        elif _compares_or_searches(pipeline, parameters):
+        elif tests and _compares_or_searches(pipeline, parameters):
             print_text(f"This run tests no hypothesis. To give the next one something to test:\n{HOW_TO_PROPOSE}")
 
     # Last, next to the node's own work, because the card notes how long that takes.

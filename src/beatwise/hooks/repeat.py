@@ -59,7 +59,7 @@ def repeat_run(card: str, project: Path) -> bool:
             load_versions=then.load_versions,
         )
     stored = catalog.get("run_card", version=Version(session.session_id, None))
-    now = RunCard.model_validate(stored.load())
+    now = stored.load()
     made = {name: fingerprint for name, fingerprint in now.data.items() if name not in beats}
     if changed_by_run := _listed(changed_beats(then, made)):
         click.echo(changed_by_run)

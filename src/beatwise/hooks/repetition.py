@@ -108,5 +108,5 @@ class RepetitionHooks:
 def _keep_refined(earlier: Searches, now: Searches, name: str | None) -> None:
     """Keep the search that a refined one is narrowed around, which is an input of the run."""
     for stored in earlier.all() if name is not None else []:
-        if stored.name == name:
+        if stored.plan.name == name:
             shutil.copytree(stored.folder, now.folder / stored.key, ignore=shutil.ignore_patterns("ray"))

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
@@ -16,6 +16,11 @@ from beatwise.params import Parameters
 from beatwise.runs.card import RunCard, SearchBest
 from beatwise.runs.metadata import hardware, now, package_versions, without_paths
 from beatwise.runs.saved import Saved
+
+if TYPE_CHECKING:
+    from beatwise.runs.journal import Entry
+    from beatwise.search.plan import SearchPlan
+    from beatwise.search.trials import TrialRecord
 
 CARD = "run_card"
 # Options of `kedro run` that choose nodes.
@@ -57,7 +62,8 @@ class RunCardRecord:
             versions=package_versions(),
             hardware=hardware(),
         )
-        catalog[CARD].begun = self._card
+        # Nodes of this run load the card as far as it is known.
+        catalog[CARD].pending = self._card
 
     def start_node(self, name: str) -> None:
         """Look at the clock."""
@@ -86,17 +92,22 @@ class RunCardRecord:
         if saved.kind == "examples":
             self.note_examples(saved.name, saved.data)
         elif saved.kind == "trials":
-            self._update(search=_best(saved.data, self._catalog.load(f"{saved.namespace}.plan")))
+            best = _best(saved.data, self._catalog.load(f"{saved.namespace}.plan"))
+            self._catalog[CARD].pending = self._card = self._card.model_copy(update={"search": best})
 
-    def finish(self) -> dict[str, Any] | None:
+    def add_journal(self, entries: Mapping[str, Entry]) -> None:
+        """Add the entries of the journal, which reports show."""
+        self._card.journal.update(entries)
+
+    def finish(self) -> RunCard | None:
         """Write the card.
 
         Returns:
-            The card as plain data; None where it could not be written.
+            The card; None if it could not be written.
         """
         self.close()
         seconds = round(time.perf_counter() - self._started, 3)
-        card = self._card.model_copy(update={"ended": now(), "seconds": seconds}).model_dump(mode="json")
+        card = self._card.model_copy(update={"ended": now(), "seconds": seconds})
         pin_own_version(self._catalog[CARD])
         try:
             self._catalog.save(CARD, card)
@@ -108,10 +119,7 @@ class RunCardRecord:
 
     def close(self) -> None:
         """Let the catalog load the stored card again."""
-        self._catalog[CARD].begun = None
-
-    def _update(self, **changed: Any) -> None:
-        self._catalog[CARD].begun = self._card = self._card.model_copy(update=changed)
+        self._catalog[CARD].pending = None
 
 
 def _seeds(parameters: Parameters, pipeline: Pipeline) -> list[int]:
@@ -124,16 +132,13 @@ def _seeds(parameters: Parameters, pipeline: Pipeline) -> list[int]:
     return sorted(seeds)
 
 
-def _best(records: list[dict[str, Any]], plan: dict[str, Any]) -> SearchBest:
-    from beatwise.search.plan import SearchPlan
+def _best(records: list[TrialRecord], plan: SearchPlan) -> SearchBest:
     from beatwise.search.results import best_trial
-    from beatwise.search.trials import TrialRecord
 
-    planned = SearchPlan.from_plain(plan)
-    best = best_trial([TrialRecord(**record) for record in records], planned)
+    best = best_trial(records, plan)
     return SearchBest(
-        search=planned.name,
-        metric=planned.search.metric,
+        search=plan.name,
+        metric=plan.search.metric,
         trial=best.number,
         score=best.scores[-1],
         values=best.values,

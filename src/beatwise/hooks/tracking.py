@@ -191,28 +191,28 @@ def _log_trials(saved: Saved) -> None:
     """Log every trial of a search as a run below the current one, with its own times."""
     client, parent = mlflow.MlflowClient(), mlflow.active_run().info
     for record in saved.data:
-        started = int(datetime.fromisoformat(record["started"]).timestamp() * 1000)
-        times = [started + round(1000 * s) for s in accumulate(epoch["seconds"] for epoch in record["epochs"])]
+        started = int(datetime.fromisoformat(record.started).timestamp() * 1000)
+        times = [started + round(1000 * s) for s in accumulate(epoch["seconds"] for epoch in record.epochs)]
         run_id = client.create_run(
             parent.experiment_id,
             start_time=started,
             tags={
                 "mlflow.parentRunId": parent.run_id,
-                "status": record["status"],
-                **({"failure": record["failure"]} if record["failure"] else {}),
+                "status": record.status,
+                **({"failure": record.failure} if record.failure else {}),
             },
-            run_name=f"trial {record['number']}",
+            run_name=f"trial {record.number}",
         ).info.run_id
         metrics = [
             Metric(name, value, time, epoch["epoch"])
-            for time, epoch in zip(times, record["epochs"], strict=True)
+            for time, epoch in zip(times, record.epochs, strict=True)
             for name, value in epoch.items()
             if name != "epoch"
         ]
-        params = [Param(name, str(value)) for name, value in record["values"].items()]
+        params = [Param(name, str(value)) for name, value in record.values.items()]
         for first in range(0, max(len(metrics), 1), 1000):
             client.log_batch(run_id, metrics=metrics[first : first + 1000], params=params if first == 0 else [])
-        client.set_terminated(run_id, MLFLOW_STATUS[record["status"]], [started, *times][-1])
+        client.set_terminated(run_id, MLFLOW_STATUS[record.status], [started, *times][-1])
 
 
 def _log_history(saved: Saved) -> None:

@@ -14,7 +14,7 @@ from beatwise.explanation.explain import Explanation
 from beatwise.report.results import check_model
 from beatwise.report.settings import Report
 from beatwise.runs.card import RunCard
-from beatwise.runs.journal import Entry as JournalEntry
+from beatwise.search.plan import SearchPlan
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.trained_model import TrainedModel
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 HYPOTHESES_AT_MOST: Final = 10
 
 
-def summarise_search(plan: dict[str, Any], trials: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
+def summarise_search(plan: SearchPlan, trials: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
     """Describe a search for reports.
 
     Args:
-        plan: What was searched, see ``SearchPlan.plain``.
-        trials: What ``trials_table`` returned.
-        space: What ``space_table`` returned.
+        plan: The plan of the search.
+        trials: The result of ``trials_table``.
+        space: The result of ``space_table``.
 
     Returns:
         Plain data: ``name`` of the search; ``summary``, in words; ``best`` and ``space``, a ``Table`` each;
@@ -39,16 +39,16 @@ def summarise_search(plan: dict[str, Any], trials: pd.DataFrame, space: pd.DataF
     """
     from beatwise.report.tables import best_trials_table, searched_table
 
-    search, counts = plan["search"], trials["status"].value_counts()
+    search, counts = plan.search, trials["status"].value_counts()
     importance = space[["name", "importance"]].astype(object)
     return {
-        "name": plan["name"],
+        "name": plan.name,
         "summary": (
-            f"{len(trials)} trials by {search['algorithm']['use']} with {search['scheduler']['use']} ("
+            f"{len(trials)} trials by {search.algorithm.use} with {search.scheduler.use} ("
             + ", ".join(f"{n} {status}" for status, n in counts.items())
             + f"), {trials['epochs'].sum():,} epochs, {trials['seconds'].sum() / 60:.1f} minutes of training"
         ),
-        "best": asdict(best_trials_table(trials, space, search["metric"])),
+        "best": asdict(best_trials_table(trials, space, search.metric)),
         "space": asdict(searched_table(space)),
         "importance": importance.where(importance.notna(), None).to_dict("records"),
     }
@@ -61,7 +61,7 @@ def render_report(
     explanation: Explanation,
     data_summary: dict[str, Any],
     figures: dict[str, Any],
-    run_card: dict[str, Any],
+    run_card: RunCard,
     report: Report,
     source: str,
     search: dict[str, Any] | None = None,
@@ -76,8 +76,7 @@ def render_report(
         explanation: What ``explain_model`` returned.
         data_summary: What ``summarise_data`` returned.
         figures: Figures by name (``draw_report``), as drawn or as PNG; the reason for one that is not drawn.
-        run_card: The card of the run that makes the report, as far as it is known: a ``RunCard`` as plain data; and
-            under ``journal`` the entries of the journal by ID, the oldest first.
+        run_card: The card of the run that makes the report, as far as it is known.
         report: Title, author, repository and notice.
         source: Name of the data source.
         search: What :func:`summarise_search` returned; None for a model that does not come from a search.
@@ -98,16 +97,14 @@ def render_report(
     from beatwise.report.summary import findings
 
     check_model(model, metrics, explanation)
-    entries = {id: JournalEntry.model_validate(entry) for id, entry in run_card["journal"].items()}
-    card = RunCard.model_validate({name: value for name, value in run_card.items() if name != "journal"})
     stored = model.to_dict()
-    hypotheses = brief_entries(entries, source, card.began, metrics)
+    hypotheses = brief_entries(run_card.journal, source, run_card.began, metrics)
     return _render(
         "report.html",
         title=report.title,
         notice=report.notice,
         source=source,
-        cover=cover_metadata(card, report.author, report.repository),
+        cover=cover_metadata(run_card, report.author, report.repository),
         config=stored["config"],
         model=stored,
         findings=findings(metrics, data_summary),
@@ -130,8 +127,8 @@ def render_report(
         network_python=network_as_python(stored),
         hypotheses=hypotheses[-HYPOTHESES_AT_MOST:],
         earlier=max(len(hypotheses) - HYPOTHESES_AT_MOST, 0),
-        run=card_metadata(card),
-        nodes=node_seconds(card),
+        run=card_metadata(run_card),
+        nodes=node_seconds(run_card),
         pictures=_pictures(REPORT, figures),
     )
 

@@ -13,6 +13,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
 from beatwise.explanation.explain import Explanation
 from beatwise.report.settings import Report
+from beatwise.search.plan import SearchPlan
 from beatwise.training.trained_model import TrainedModel
 
 
@@ -91,21 +92,16 @@ class SearchResults:
     """Everything that is known of one search.
 
     Attributes:
-        plan: What was searched, see ``SearchPlan.plain``.
-        trials: What ``trials_table`` returned.
-        histories: What ``histories_table`` returned.
-        space: What ``space_table`` returned.
+        metric: The metric of the search.
+        trials: The result of ``trials_table``.
+        histories: The result of ``histories_table``.
+        space: The result of ``space_table``.
     """
 
-    plan: Mapping[str, Any]
+    metric: str
     trials: pd.DataFrame
     histories: pd.DataFrame
     space: pd.DataFrame
-
-    @property
-    def metric(self) -> str:
-        """The metric that was searched for."""
-        return str(self.plan["search"]["metric"])
 
 
 def check_model(model: TrainedModel, metrics: Mapping[str, Any], explanation: Explanation) -> None:
@@ -149,13 +145,11 @@ def draw_report(**results: Any) -> dict[str, Any]:
     return draw_all(REPORT, Results(**results))
 
 
-def draw_search(
-    plan: dict[str, Any], trials: pd.DataFrame, histories: pd.DataFrame, space: pd.DataFrame
-) -> dict[str, Any]:
+def draw_search(plan: SearchPlan, trials: pd.DataFrame, histories: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
     """Draw every figure of a search's report.
 
     Args:
-        plan: What was searched.
+        plan: The plan of the search.
         trials: One row a trial.
         histories: One row an epoch of a trial.
         space: One row a hyper-parameter.
@@ -166,7 +160,7 @@ def draw_search(
     from beatwise.figures.table import draw_all
     from beatwise.report.figures import SEARCH
 
-    return draw_all(SEARCH, SearchResults(plan, trials, histories, space))
+    return draw_all(SEARCH, SearchResults(plan.search.metric, trials, histories, space))
 
 
 def draw_leaderboard(leaderboard: pd.DataFrame) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Block, checked
 from beatwise.core.versions import FORMAT, check_format
+from beatwise.runs.journal import Entry
 from beatwise.runs.metadata import Hardware, RunMetadata
 
 # Characters that tell a commit or a fingerprint from others.
@@ -54,7 +55,8 @@ class RunCard(RunMetadata):
         nodes: How long each node computed (s), without loading and saving, in the order in which they ended.
         scores: Metrics of every model that it measured, see
             ``flatten_scores``; by namespace, or by row of a comparison.
-        search: The best of the search; None without one.
+        search: The best trial of the search; None without one.
+        journal: Entries of the journal by ID, the oldest first, for reports; not stored with the card.
     """
 
     format: int = FORMAT
@@ -69,6 +71,7 @@ class RunCard(RunMetadata):
     nodes: dict[str, float] = Field(default_factory=dict)
     scores: dict[str, dict[str, float]] = Field(default_factory=dict)
     search: SearchBest | None = None
+    journal: dict[str, Entry] = Field(default_factory=dict, exclude=True)
 
     @property
     def measured(self) -> dict[tuple[str, str], float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -187,13 +186,13 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
         BeatwiseError: If there is no earlier search with enough trials, if a trial cannot be read, or if the searches
             have no hyper-parameter in common.
     """
-    found = {stored.name: stored for stored in searches.all()}
+    found = {stored.plan.name: stored for stored in searches.all()}
     if name not in found:
         raise BeatwiseError(
             f"tune.refine: {unknown_name('search', name, found)} Run it first: `kedro run --pipeline=tune "
             f"--params=tune.use={name}`."
         )
-    earlier, records = SearchPlan.from_plain(found[name].plan), found[name].trials
+    earlier, records = found[name].plan, found[name].trials
     scored = ranked(records, earlier)
     if len(scored) < BEST_AT_LEAST:
         raise BeatwiseError(
@@ -205,18 +204,19 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
         raise BeatwiseError(f"tune.refine: the searches {name} and {plan.name} have no hyper-parameter in common.")
     for key, to in ranges.items():
         log.info("refined: %s from %s to %s", key, plan.space.ranges[key], to)
-    space = _searching(plan, {**plan.space.ranges, **ranges}).space
+    space = _searching(plan, {**plan.space.ranges, **ranges}, plan.name).space
     reached = {key: range for key, range in space.ranges.items() if space.is_within_reach(key)}
     for key in space.ranges:
         if key not in reached:
             log.info("refined: %s is no longer searched, because its choice is excluded", key)
-    return replace(_searching(plan, reached), name=f"{name}_refined")
+    return _searching(plan, reached, f"{name}_refined")
 
 
-def _searching(plan: SearchPlan, ranges: Mapping[str, Range]) -> SearchPlan:
-    """The same search over other ranges."""
+def _searching(plan: SearchPlan, ranges: Mapping[str, Range], name: str) -> SearchPlan:
+    """A search with the same settings over other ranges, under another name."""
     space = merged(plan.space.constants, nested({key: range.plain() for key, range in ranges.items()}))
-    return replace(plan, search=plan.search.model_copy(update={"space": space}))
+    search = plan.search.model_copy(update={"space": space})
+    return SearchPlan(name=name, task=plan.task, seed=plan.seed, base=plan.base, search=search)
 
 
 def narrowed(space: Space, records: Sequence[TrialRecord]) -> dict[str, Range]:

@@ -1,4 +1,4 @@
-"""The trials of a search as plain files, one each: what a search is taken up again from, and what is reported of it."""
+"""The trials of a search, one JSON file each: a search resumes from them, and reports describe them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
+from beatwise.core.settings import first_problem
 from beatwise.core.versions import FORMAT, of_this_format
+from beatwise.search.plan import SearchPlan
 from beatwise.training.checkpoint import Checkpoints
 
 OF_AN_EPOCH: Final = ("epoch", "learning_rate", "train_loss", "seconds", "score", "score_sd")
@@ -22,30 +26,22 @@ OF_AN_EPOCH: Final = ("epoch", "learning_rate", "train_loss", "seconds", "score"
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class TrialRecord:
-    """One trial.
+class TrialRecord(BaseModel):
+    """One trial, which changes while it runs."""
 
-    Attributes:
-        number: Its number in the search, from 0.
-        key: Names its checkpoints.
-        values: Values of the hyper-parameters by full name.
-        status: ``running``, also where it was cut off, by Ctrl-C or by a budget that is used up; ``finished`` by
-            itself; ``stopped`` by the scheduler; ``failed``.
-        failure: Why it failed.
-        started: When it began, ISO 8601 in UTC; None before.
-        n_parameters: Parameters of its network.
-        epochs: Its history: one mapping an epoch, see ``Trial.step``.
-    """
+    model_config = ConfigDict(extra="forbid")
 
-    number: int
-    key: str
-    values: dict[str, Any]
-    status: str = "running"
-    failure: str | None = None
-    started: str | None = None
-    n_parameters: int | None = None
-    epochs: list[dict[str, Any]] = field(default_factory=list)
+    number: int = Field(description="Its number in the search, from 0.")
+    key: str = Field(description="Key of its checkpoints.")
+    values: dict[str, Any] = Field(description="Values of the hyper-parameters by full name.")
+    status: Literal["running", "finished", "stopped", "failed"] = Field(
+        "running",
+        description="`running` until it ends, also after Ctrl-C or when a budget is spent; `stopped` by the scheduler.",
+    )
+    failure: str | None = Field(None, description="Why it failed.")
+    started: str | None = Field(None, description="When it began, ISO 8601 in UTC.")
+    n_parameters: int | None = Field(None, description="Number of parameters of its network.")
+    epochs: list[dict[str, Any]] = Field([], description="Its history: one mapping for each epoch, see `Trial.step`.")
 
     @property
     def scores(self) -> list[float]:
@@ -58,23 +54,23 @@ class TrialRecord:
         return sum(epoch["seconds"] for epoch in self.epochs)
 
     def begin(self) -> None:
-        """Note when the trial began, unless it has begun before."""
+        """Set the time at which the trial began, unless it has begun before."""
         self.started = self.started or datetime.now(UTC).isoformat(timespec="seconds")
 
     def add(self, result: Mapping[str, Any]) -> None:
-        """Note what the trial reported after an epoch, flat as Ray hands it to a searcher."""
+        """Add an epoch that the trial reported, flat as Ray passes it to a searcher."""
         if "epoch" not in result:
             return
-        # A trial that began anew reports its first epochs again.
+        # A restarted trial reports its first epochs again.
         self.epochs = [epoch for epoch in self.epochs if epoch["epoch"] < result["epoch"]]
         self.epochs.append({name: result[name] for name in result if name in OF_AN_EPOCH or name.startswith("val_")})
         self.n_parameters = result["n_parameters"]
 
     def end(self, result: Mapping[str, Any], error: bool) -> None:
-        """Note how the trial ended.
+        """Set the outcome of the trial.
 
         Args:
-            result: What it reported last.
+            result: Its last report.
             error: Whether its process died.
         """
         self.failure = result.get("failure")
@@ -92,13 +88,11 @@ class StoredSearch:
 
     Attributes:
         folder: Its folder, which has the name of its key.
-        name: Its name in the parameters.
-        plan: What is searched, see ``SearchPlan.plain``.
+        plan: Its plan.
     """
 
     folder: Path
-    name: str
-    plan: dict[str, Any]
+    plan: SearchPlan
 
     @property
     def key(self) -> str:
@@ -107,7 +101,7 @@ class StoredSearch:
 
     @cached_property
     def trials(self) -> list[TrialRecord]:
-        """Its trials, by number; read when they are asked for, so that a damaged one is in nobody else's way.
+        """Its trials, by number; read on first use, so that a damaged one affects only its own search.
 
         Raises:
             BeatwiseError: If a file cannot be read.
@@ -127,15 +121,15 @@ class Searches:
         """The folder beside that of the checkpoints from which its trials resume."""
         return cls(checkpoints.folder.with_name("searches"))
 
-    def begin(self, key: str, plan: Mapping[str, Any]) -> list[TrialRecord]:
-        """Make the folder of a search, or find its trials.
+    def begin(self, key: str, plan: SearchPlan) -> list[TrialRecord]:
+        """Make the folder of a search, or read its trials.
 
         Args:
-            key: Names the search.
-            plan: What is searched, for whoever looks into the folder.
+            key: Key of the search.
+            plan: Its plan.
 
         Returns:
-            The trials that have begun already, by number.
+            The trials that have begun before, by number.
 
         Raises:
             BeatwiseError: If the folder cannot be written.
@@ -143,7 +137,9 @@ class Searches:
         folder = self.folder / key
         try:
             with written_whole(folder / "search.json") as path:
-                path.write_text(json.dumps({"format": FORMAT, **plan}, indent=1), encoding="utf-8")
+                path.write_text(
+                    json.dumps({"format": FORMAT, **plan.model_dump(mode="json")}, indent=1), encoding="utf-8"
+                )
         except OSError as error:
             raise BeatwiseError(
                 f"The search cannot be stored in {folder}: {error.strerror or error}. Check its permissions and the "
@@ -152,10 +148,10 @@ class Searches:
         return _read_trials(folder)
 
     def all(self) -> list[StoredSearch]:
-        """Every search that is here and that this version can read; the one that ran last comes last.
+        """Every search in the folder that this version can read; the one that ran last comes last.
 
         Raises:
-            BeatwiseError: If it cannot be read what one of them searches: it might be the one that is looked for.
+            BeatwiseError: If the plan of one cannot be read: it might be the one that is looked for.
         """
         paths = self.folder.glob("*/search.json")
         by_time = sorted(paths, key=lambda path: max(file.stat().st_mtime for file in path.parent.iterdir()))
@@ -170,36 +166,36 @@ class Searches:
         path = self.folder / key / f"trial-{record.number:04d}.json"
         try:
             with written_whole(path) as scratch:
-                scratch.write_text(json.dumps(asdict(record), allow_nan=False), encoding="utf-8")
+                scratch.write_text(json.dumps(record.model_dump(), allow_nan=False), encoding="utf-8")
         except OSError as error:
             raise BeatwiseError(f"{path} cannot be written: {error.strerror or error}. Is there free space?") from error
 
 
 def _read_search(path: Path) -> StoredSearch | None:
     with _explained(path):
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        name = plan["name"]
-        if not of_this_format(plan):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if not of_this_format(stored):
             log.warning("%s was written by another version of Beatwise; this search is left out.", path)
             return None
-        del plan["format"]
-        return StoredSearch(path.parent, name, plan)
+        del stored["format"]
+        return StoredSearch(path.parent, SearchPlan.model_validate(stored))
 
 
 def _read_trials(folder: Path) -> list[TrialRecord]:
     records = []
     for path in sorted(folder.glob("trial-*.json")):
         with _explained(path):
-            records.append(TrialRecord(**json.loads(path.read_text(encoding="utf-8"))))
+            records.append(TrialRecord.model_validate_json(path.read_bytes()))
     return records
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Say which file it is that cannot be read, and the way out."""
+    """Name the file that cannot be read, and what to do."""
     try:
         yield
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
+        reason = first_problem(error) if isinstance(error, ValidationError) else error
         raise BeatwiseError(
-            f"{path} cannot be read ({error}). Remove the folder {path.parent} to search anew."
+            f"{path} cannot be read ({reason}). Remove the folder {path.parent} to search anew."
         ) from error

@@ -1,16 +1,15 @@
-"""Nodes that search hyper-parameters and say what was found."""
+"""Nodes that search hyper-parameters and tabulate the trials."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
-from typing import Any
 
 import pandas as pd
 
 from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
+from beatwise.search.plan import SearchPlan
 from beatwise.search.settings import RaySettings, Tune
 from beatwise.search.trials import Searches, TrialRecord
 from beatwise.tasks.settings import TaskChoice
@@ -18,8 +17,6 @@ from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import FitSettings, Train
 
 log = logging.getLogger(__name__)
-
-Records = list[dict[str, Any]]
 
 
 def plan(
@@ -31,109 +28,90 @@ def plan(
     model: Model,
     train: Train,
     checkpoints: Checkpoints,
-) -> dict[str, Any]:
-    """Write down what is searched.
+) -> SearchPlan:
+    """Plan the chosen search.
 
     Args:
         tune: The searches, of which one is chosen.
         task: What is predicted.
         seed: Seed of the search and of its trials.
-        resample: What a trial is fitted with where the space does not say otherwise.
-        tensors: Likewise.
-        model: Likewise.
-        train: Likewise.
-        checkpoints: The trials of earlier searches lie beside them, for a refined search.
-
-    Returns:
-        See ``SearchPlan.plain``.
+        resample: Resampling strategy of a trial unless the space changes it; likewise the following.
+        tensors: Representation.
+        model: Model of the zoo.
+        train: Training.
+        checkpoints: The trials of earlier searches are stored beside them, for a refined search.
 
     Raises:
-        BeatwiseError: If a range leads to what is no parameter or to a value that is not allowed, or if there is no
-            search to refine.
+        BeatwiseError: If a range is that of an unknown parameter or holds a value that is not allowed, or if there is
+            no search to refine.
     """
     from beatwise.search.plan import plan_search
     from beatwise.search.results import refined
 
     planned = plan_search(tune, task, seed, resample, tensors, model, train)
-    if tune.refine is not None:
-        planned = refined(planned, tune.refine, Searches.beside(checkpoints))
-    return planned.plain()
+    return planned if tune.refine is None else refined(planned, tune.refine, Searches.beside(checkpoints))
 
 
 def search(
-    plan: dict[str, Any],
+    plan: SearchPlan,
     train_beats: Examples,
     val_beats: Examples,
     checkpoints: Checkpoints,
     ray: RaySettings,
-) -> Records:
-    """Run the trials, or go on where they were cut off; the test part is not among this node's inputs.
+) -> list[TrialRecord]:
+    """Run the trials, or resume them; the test part is not among this node's inputs.
 
     Args:
-        plan: What is searched.
+        plan: The plan of the search.
         train_beats: The training part.
         val_beats: The validation part.
-        checkpoints: Where the state of each trial is saved after each epoch; the trials are stored beside them.
+        checkpoints: The store for the state of each trial after each epoch; the trials are stored beside it.
         ray: Where the trials are trained.
 
     Returns:
-        The trials, ``TrialRecord`` as plain data, by number.
+        The trials by number.
 
     Raises:
-        BeatwiseError: If no trial got through an epoch.
-        KeyboardInterrupt: If the search was interrupted; the same command goes on with it.
+        BeatwiseError: If no trial finished an epoch.
+        KeyboardInterrupt: If the search was interrupted; the same command resumes it.
     """
-    from beatwise.search.plan import SearchPlan
     from beatwise.search.progress import announce, shown
     from beatwise.search.results import best_trial
     from beatwise.search.tuner import run_search
 
-    planned = SearchPlan.from_plain(plan)
-    key, searches = planned.key([train_beats.fingerprint, val_beats.fingerprint]), Searches.beside(checkpoints)
-    announce(planned, train_beats, ray)
+    key, searches = plan.key([train_beats.fingerprint, val_beats.fingerprint]), Searches.beside(checkpoints)
+    announce(plan, train_beats, ray)
     begun = searches.begin(key, plan)
-    with shown(planned, begun) as tell:
-        records = run_search(planned, key, begun, (train_beats, val_beats), searches, checkpoints, ray, tell)
-    best_trial(records, planned)
-    return [asdict(record) for record in records]
+    with shown(plan, begun) as report:
+        records = run_search(plan, key, begun, (train_beats, val_beats), searches, checkpoints, ray, report)
+    best_trial(records, plan)
+    return records
 
 
-def choose(records: Records, plan: dict[str, Any]) -> FitSettings:
-    """The configuration of the best trial, for a last fit.
+def choose(records: list[TrialRecord], plan: SearchPlan) -> FitSettings:
+    """The settings of the last fit, those of the best trial.
 
     Args:
         records: The trials.
-        plan: What was searched.
-
-    Returns:
-        The settings of the fit.
+        plan: The plan of the search.
     """
-    from beatwise.search.plan import SearchPlan
     from beatwise.search.results import best_trial
 
-    planned = SearchPlan.from_plain(plan)
-    best = best_trial(_read(records), planned)
+    best = best_trial(records, plan)
     log.info("The best is trial %d; it is fitted once more", best.number)
-    return planned.refit(best.values)
+    return plan.refit(best.values)
 
 
-def tabulate(records: Records, plan: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The trials, their epochs, and what was searched, as tables.
+def tabulate(records: list[TrialRecord], plan: SearchPlan) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The trials, their epochs and the search space as tables.
 
     Args:
         records: The trials.
-        plan: What was searched.
+        plan: The plan of the search.
 
     Returns:
-        See ``trials_table``, ``histories_table`` and
-        ``space_table``.
+        See ``trials_table``, ``histories_table`` and ``space_table``.
     """
-    from beatwise.search.plan import SearchPlan
     from beatwise.search.results import histories_table, space_table, trials_table
 
-    planned, read = SearchPlan.from_plain(plan), _read(records)
-    return trials_table(read, planned), histories_table(read), space_table(read, planned)
-
-
-def _read(records: Records) -> list[TrialRecord]:
-    return [TrialRecord(**record) for record in records]
+    return trials_table(records, plan), histories_table(records), space_table(records, plan)
