@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -119,15 +120,15 @@ def leave_untracked(folder: Path, *pipelines: str) -> None:
 
 
 def untracked_context(parameters: dict[str, Any], *pipelines: str) -> Any:
-    """What hooks see of Kedro's context where runs of these pipelines are not tracked."""
+    """Kedro's context for hooks, where runs of these pipelines are not tracked."""
     tracking = {"experiment": {"name": "e"}, "disable_tracking": {"pipelines": [*pipelines]}}
     loader = OmegaConfigLoader(conf_source="", config_patterns={"mlflow": []})
     loader |= {"parameters": parameters, "mlflow": {"tracking": tracking}}
-    return SimpleNamespace(config_loader=loader)
+    return SimpleNamespace(config_loader=loader, project_path=tempfile.mkdtemp())
 
 
 def run_session(folder: Path, pipeline: str = "train", env: str = "test", **options: Any) -> None:
-    """What `kedro run` does in a project's folder, in this process."""
+    """Run a pipeline in a project's folder, as `kedro run` does, in this process."""
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
