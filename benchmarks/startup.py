@@ -5,10 +5,8 @@ Usage::
     python -m benchmarks.startup [--runs 5]
 
 Each command runs in a process of its own, in a fresh copy of the project with the bundled sample; the commands take
-turns. Kedro imports kedro-mlflow for every command, and with it MLflow: ``kedro --help`` is timed with the plugin and
-without it. Beside seconds stand multiples of two things that Beatwise cannot make faster: ``kedro --help`` outside any
-project, and ``import mlflow``. They hold on other machines too; seconds hold for an idle machine like the one that is
-named.
+turns. Beside seconds stand those of the processor, which other work on the machine changes less, and multiples of two
+things that Beatwise cannot make faster: ``kedro --help`` outside any project, and ``import mlflow``.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import shutil
 import signal
 import statistics
@@ -32,20 +31,11 @@ ROOT = Path(__file__).parents[1]
 KEDRO = (sys.executable, "-m", "kedro")
 FIRST_NODE = re.compile(r"\b1/\d+ ")
 BARE, MLFLOW = "kedro --help outside a project", "import mlflow"
-# Kedro's command where kedro-mlflow is not among the plugins.
-WITHOUT_PLUGIN = """
-from kedro.framework.cli import utils
-found = utils._get_entry_points
-utils._get_entry_points = lambda name: [point for point in found(name) if point.dist.name != "kedro_mlflow"]
-from kedro.framework.cli.cli import main
-main()
-"""
 # Command, and whether it runs inside the project.
 WHOLE = {
     BARE: ((*KEDRO, "--help"), False),
     MLFLOW: ((sys.executable, "-c", "import mlflow"), False),
     "kedro --help": ((*KEDRO, "--help"), True),
-    "kedro --help without kedro-mlflow": ((sys.executable, "-c", WITHOUT_PLUGIN, "--help"), True),
     "kedro registry list": ((*KEDRO, "registry", "list"), True),
 }
 RUNS = {
@@ -54,20 +44,30 @@ RUNS = {
 }
 
 
-def whole_command(command: tuple[str, ...], folder: Path) -> float:
+# Seconds, and seconds of the processor.
+Taken = tuple[float, float | None]
+
+
+def processor() -> float:
+    """Seconds that ended child processes have computed."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def whole_command(command: tuple[str, ...], folder: Path) -> Taken:
     """Seconds until a command has ended."""
-    began = time.perf_counter()
+    began, before = time.perf_counter(), processor()
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, processor() - before
 
 
-def up_to_first_node(command: tuple[str, ...], folder: Path) -> tuple[float, float]:
+def up_to_first_node(command: tuple[str, ...], folder: Path) -> tuple[Taken, Taken]:
     """Seconds until a run shows something, and until it names its first node; it is killed then.
 
     Raises:
         RuntimeError: If it ends before that.
     """
-    began = time.perf_counter()
+    began, before = time.perf_counter(), processor()
     run = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
@@ -79,12 +79,12 @@ def up_to_first_node(command: tuple[str, ...], folder: Path) -> tuple[float, flo
             seconds = time.perf_counter() - began
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
-            return first, seconds
+            return (first, None), (seconds, processor() - before)
         shown += line
     raise RuntimeError(f"{' '.join(command)} ended before its first node:\n{shown}")
 
 
-def measure(project: Path, elsewhere: Path) -> Iterator[tuple[str, float]]:
+def measure(project: Path, elsewhere: Path) -> Iterator[tuple[str, Taken]]:
     """Each command once: what was timed, and seconds."""
     for name, (command, inside) in WHOLE.items():
         yield name, whole_command(command, project if inside else elsewhere)
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="how often each command runs (default: 5)")
     runs = parser.parse_args().runs
     os.environ.update({"DO_NOT_TRACK": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *sys.path])})
-    taken: dict[str, list[float]] = {}
+    taken: dict[str, list[Taken]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         project = copy_project(Path(scratch, "project"))
         (elsewhere := Path(scratch, "elsewhere")).mkdir()
@@ -119,12 +119,14 @@ def main() -> None:
                 taken.setdefault(name, []).extend([seconds] if number else [])
     machine = hardware()
     print(f"{runs} runs each; {machine.cpu}, {machine.cores} cores, load {os.getloadavg()[0]:.1f}\n")
-    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
-    print("| | median (s) | min | max | × bare kedro | × import mlflow |\n| --- | ---: | ---: | ---: | ---: | ---: |")
-    for name, times in taken.items():
+    walls = {name: [wall for wall, _ in times] for name, times in taken.items()}
+    medians = {name: statistics.median(times) for name, times in walls.items()}
+    print("| | median (s) | min | max | processor, min | × bare kedro | × import mlflow |\n|---|" + "---:|" * 6)
+    for name, times in walls.items():
+        computed = [used for _, used in taken[name] if used is not None]
+        values = [medians[name], min(times), max(times), *([min(computed)] if computed else [])]
         ratios = [f"{medians[name] / medians[base]:.1f}" for base in (BARE, MLFLOW)]
-        values = [f"{value:.2f}" for value in (medians[name], min(times), max(times))]
-        print("|", " | ".join([name, *values, *ratios]), "|")
+        print("|", " | ".join([name, *(f"{value:.2f}" for value in values), *([] if computed else [""]), *ratios]), "|")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ from pathlib import Path
 from kedro.utils import find_kedro_project
 
 from beatwise.hooks import OwnFilesHooks, ParameterHooks, Recorder, RepetitionHooks
+from beatwise.hooks.mlflow_commands import defer_mlflow_commands
+
+defer_mlflow_commands()
 
 
 def _project_path(*parts: str) -> str:

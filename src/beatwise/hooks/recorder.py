@@ -47,6 +47,9 @@ MEASURED = ("scores", "row_scores")
 class Recorder:
     """Follows one run after the other and hands on what each of them saves."""
 
+    # The name of kedro-mlflow's hook in Kedro's manager, which therefore does not import it, and MLflow with it.
+    __name__ = "mlflow_hook"
+
     def __init__(self) -> None:
         self._card: RunCardRecord | None = None
         self._attempt: Attempt | None = None
