@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from beatwise.comparison.documents import FitMetadata, Row
 from beatwise.comparison.leaderboard import rank_rows, row_labels
-from beatwise.comparison.rows import COMPARED, measure_row
+from beatwise.comparison.rows import measure_row
 from beatwise.data.examples import Examples
 from beatwise.figures import plot_leaderboard
 from beatwise.figures.style import to_png
@@ -26,20 +27,30 @@ from beatwise.report.tables import (
 )
 from beatwise.tasks.classification.predictions import PREFIX
 from beatwise.tasks.settings import Evaluate
-from tests.conftest import CLASSES
+from tests.conftest import CLASSES, TASK
 
 MakeBeats = Callable[..., Examples]
 EVALUATE = Evaluate(bootstrap_draws=10, confidence=0.9, accuracy_floor=0.985)
 # Eleven draws around 0: the ends of their 80% interval are the second and the last but one.
 AROUND = np.arange(-5, 6) / 100
-REFERENCE: dict[str, Any] = {"n_parameters": None, "best_epoch": None, "seconds": 9.0, "history": []}
+TASK_OF_ROWS = TASK.build()
+COMPARED = TASK_OF_ROWS.compared
+
+
+def cost(n_parameters: int | None = 1234, best_epoch: int | None = 3, seconds: float = 10.0) -> FitMetadata:
+    return FitMetadata(
+        task=TASK_OF_ROWS.to_dict(), n_parameters=n_parameters, best_epoch=best_epoch, seconds=seconds, history=[]
+    )
+
+
+REFERENCE = cost(None, None, 9.0)
 
 
 class Board:
     """Scores and draws of rows, put down by hand."""
 
     def __init__(self) -> None:
-        self.scores: list[dict[str, Any]] = []
+        self.scores: list[Row] = []
         self.draws: list[pd.DataFrame] = []
 
     def add(
@@ -51,7 +62,7 @@ class Board:
         strategy: str = "none",
         seed: int = 1,
         spread: Sequence[float] | np.ndarray[Any, Any] = AROUND,
-        metadata: dict[str, Any] | None = None,
+        metadata: FitMetadata | None = None,
         members: Sequence[int] = (),
     ) -> Board:
         """A row whose draws are its metrics plus the spread."""
@@ -66,10 +77,17 @@ class Board:
             "val": part(macro_f1=f1 - 0.1, macro_recall=recall - 0.1),
             "recall_first": part(macro_recall=recall + 0.05, accuracy=0.8),
         }
-        known = {"n_parameters": 1234, "best_epoch": 3, "seconds": 10.0, "history": []}
         self.scores.append(
-            {"row": row, "model": model, "strategy": strategy, "seed": seed, "metrics": metrics, "members": [*members]}
-            | {"metadata": known if metadata is None else metadata}
+            Row(
+                row=row,
+                model=model,
+                strategy=strategy,
+                seed=seed,
+                changes={},
+                metrics=metrics,
+                members=[*members],
+                metadata=metadata or cost(),
+            )
         )
         drawn = {name: test[name] + np.asarray(spread) for name in COMPARED}
         self.draws.append(pd.DataFrame({**drawn, "row": row, "draw": range(len(spread))}))
@@ -120,7 +138,7 @@ def test_a_higher_confidence_makes_a_wider_interval() -> None:
 
 
 def test_parameters_epochs_and_seconds_are_means_over_the_seeds() -> None:
-    metadata: list[dict[str, Any]] = [{"n_parameters": 100, "best_epoch": n, "seconds": 10.0 * n} for n in (1, 4)]
+    metadata = [cost(100, n, 10.0 * n) for n in (1, 4)]
     board = Board().add("a", 0.8, 0.6, metadata=metadata[0]).add("a", 0.8, 0.6, seed=2, metadata=metadata[1])
     row = entry(board.rank(), "a")
     assert (row["n_parameters"], row["best_epoch"], row["seconds"]) == (100, 2.5, 25)
@@ -206,9 +224,9 @@ def ranked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     settings = Evaluate(bootstrap_draws=200)
     scores, draws = [], []
     for row, (model, table) in enumerate(tables.items()):
-        metrics, drawn = measure_row(table, (settings, 42))
+        metrics, drawn = measure_row(table, (TASK_OF_ROWS, settings, 42))
         scores.append(
-            {"row": row, "model": model, "strategy": "none", "seed": 1, "metadata": REFERENCE, "metrics": metrics}
+            Row(row=row, model=model, strategy="none", seed=1, changes={}, metadata=REFERENCE, metrics=metrics)
         )
         draws.append(drawn.rename_axis("draw").reset_index().assign(row=row))
     return rank_rows(scores, pd.concat(draws), settings)
@@ -293,8 +311,8 @@ def test_the_table_of_costs_leaves_open_what_a_reference_does_not_have(board: pd
 
 def test_the_table_of_changes_has_one_row_for_all_seeds() -> None:
     changes = {"model.use": "gru", "train.epochs": 3}
-    rows = [{"model": "gru", "strategy": "none", "seed": seed, "changes": changes} for seed in (1, 2)]
-    rows.append({"model": "base", "strategy": "none", "seed": 1, "changes": {}})
+    rows = [Row(row=seed, model="gru", strategy="none", seed=seed, changes=changes) for seed in (1, 2)]
+    rows.append(Row(row=3, model="base", strategy="none", seed=1, changes={}))
     assert changes_table(rows).rows == [
         ["gru", "none", "model.use=gru, train.epochs=3"],
         ["base", "none", "nothing"],
@@ -339,16 +357,16 @@ def test_the_figure_grows_with_the_rows_and_shows_no_deviation_where_there_is_on
 
 
 def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFrame) -> None:
-    rows: list[dict[str, Any]] = [
-        {"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None, "members": []},
-        {
-            "model": "<b>wild</b>",
-            "strategy": "graft",
-            "seed": 7,
-            "changes": {"train.epochs": 3},
-            "failure": "it diverged & fell over",
-            "members": [],
-        },
+    rows = [
+        Row(row=0, model="cnn", strategy="none", seed=1, changes={}),
+        Row(
+            row=1,
+            model="<b>wild</b>",
+            strategy="graft",
+            seed=7,
+            changes={"train.epochs": 3},
+            failure="it diverged & fell over",
+        ),
     ]
     html = render_leaderboard(board, draw_leaderboard(board), rows, EVALUATE, Report(notice="Beware!"), "here")
     for words in ("Beware!", "2 fits on <b>here</b>, 1 of which failed", ".850 ± .071\n[.810, .890]", "the best"):
@@ -360,6 +378,6 @@ def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFra
 
 
 def test_the_page_says_nothing_of_failures_where_there_are_none(board: pd.DataFrame) -> None:
-    rows = [{"model": "cnn", "strategy": "none", "seed": 1, "changes": {}, "failure": None, "members": []}]
+    rows = [Row(row=0, model="cnn", strategy="none", seed=1, changes={})]
     html = render_leaderboard(board, draw_leaderboard(board), rows, EVALUATE, Report(), "here")
     assert "ailed" not in html

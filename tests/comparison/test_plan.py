@@ -1,25 +1,24 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from beatwise.comparison.leaderboard import row_name
-from beatwise.comparison.plan import plan_rows, row_key
+from beatwise.comparison.documents import PlannedRow
+from beatwise.comparison.plan import plan_rows
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.params import check_parameters
-from beatwise.training.settings import FitSettings, Train
+from beatwise.training.settings import Train
 from tests.conftest import TASK
 
 MakeBeats = Callable[..., Examples]
-Rows = list[dict[str, Any]]
+Rows = list[PlannedRow]
 
 
 def plan(
@@ -45,8 +44,13 @@ def plan(
     return plan_rows(Comparison.model_validate({"use": "p", "p": preset}), TASK, **{**blocks, **base})
 
 
-def names(rows: Rows) -> list[tuple[str, str, int]]:
-    return [(row["model"], row["strategy"], row["seed"]) for row in rows]
+def config_of(row: PlannedRow) -> dict[str, Any]:
+    assert row.config is not None
+    return row.config.model_dump(mode="json")
+
+
+def names(rows: Rows) -> list[tuple[str, str, int | None]]:
+    return [(row.model, row.strategy, row.seed) for row in rows]
 
 
 # --- what is changed
@@ -57,7 +61,7 @@ def test_a_model_changes_the_base_and_a_strategy_changes_the_model() -> None:
         {"cnn": {"model": {"use": "cnn1d", "cnn1d": {"dropout": 0.1}}, "train": {"epochs": 3, "batch_size": 64}}},
         {"short": {"train": {"epochs": 2}, "resample": {"use": "full_oversampling"}}},
     )
-    config = row["config"]
+    config = config_of(row)
     assert config["model"]["use"] == "cnn1d"
     assert config["model"]["cnn1d"]["dropout"] == 0.1
     assert config["train"]["epochs"] == 2
@@ -67,9 +71,9 @@ def test_a_model_changes_the_base_and_a_strategy_changes_the_model() -> None:
 
 def test_what_neither_model_nor_strategy_says_is_the_base_s() -> None:
     (row,) = plan({"as it is": {}}, train=Train(epochs=5, augment={"use": ["noise"]}))
-    assert row["config"]["model"] == {"use": "mlp", "mlp": {"width": 16, "layers": 1, "dropout": 0.2}}
-    assert row["config"]["train"]["epochs"] == 5
-    assert row["config"]["train"]["augment"]["use"] == ["noise"]
+    assert config_of(row)["model"] == {"use": "mlp", "mlp": {"width": 16, "layers": 1, "dropout": 0.2}}
+    assert config_of(row)["train"]["epochs"] == 5
+    assert config_of(row)["train"]["augment"]["use"] == ["noise"]
 
 
 def test_lists_are_replaced_rather_than_joined() -> None:
@@ -77,22 +81,22 @@ def test_lists_are_replaced_rather_than_joined() -> None:
         {"a": {"train": {"augment": {"use": ["shift"]}}, "model": {"use": "cnn1d", "cnn1d": {"widths": [4]}}}},
         train=Train(augment={"use": ["noise", "amplitude"]}),
     )
-    assert row["config"]["train"]["augment"]["use"] == ["shift"]
-    assert row["config"]["model"]["cnn1d"]["widths"] == [4]
+    assert config_of(row)["train"]["augment"]["use"] == ["shift"]
+    assert config_of(row)["model"]["cnn1d"]["widths"] == [4]
 
 
 def test_options_of_the_base_hold_for_the_models_they_belong_to_and_only_the_chosen_ones_are_written_down() -> None:
     base = Model(use="mlp", mlp={"width": 16}, cnn1d={"kernel_size": 3})
     first, second = plan({"mlp": {}, "cnn": {"model": {"use": "cnn1d"}}}, model=base)
-    assert set(first["config"]["model"]) == {"use", "mlp"}
-    assert set(second["config"]["model"]) == {"use", "cnn1d"}
-    assert second["config"]["model"]["cnn1d"]["kernel_size"] == 3
+    assert set(config_of(first)["model"]) == {"use", "mlp"}
+    assert set(config_of(second)["model"]) == {"use", "cnn1d"}
+    assert config_of(second)["model"]["cnn1d"]["kernel_size"] == 3
 
 
 def test_the_model_s_own_representation_is_written_down() -> None:
     first, second = plan({"a": {}, "b": {"tensors": {"use": "image"}}})
-    assert first["config"]["tensors"]["use"] == "signal"
-    assert second["config"]["tensors"]["image"] == {"height": 16, "width": 12}
+    assert config_of(first)["tensors"]["use"] == "signal"
+    assert config_of(second)["tensors"]["image"] == {"height": 16, "width": 12}
 
 
 # --- rows
@@ -105,18 +109,18 @@ def test_there_is_a_row_for_every_model_strategy_and_seed_in_the_order_of_the_pr
 
 def test_a_row_is_fitted_with_its_own_seed_and_a_configuration_that_a_fit_takes() -> None:
     for row in plan({"a": {}}, seeds=(5, 6)):
-        assert FitSettings.model_validate(row["config"]).seed == row["seed"]
-        assert row["config"]["task"] == TASK.model_dump(mode="json")
+        assert config_of(row)["seed"] == row.seed
+        assert config_of(row)["task"] == TASK.model_dump(mode="json")
 
 
 def test_a_row_names_what_it_changes_the_strategy_over_the_model() -> None:
     (row,) = plan({"a": {"train": {"epochs": 3, "batch_size": 8}}}, {"long": {"train": {"epochs": 9}}})
-    assert row["changes"] == {"train.epochs": 9, "train.batch_size": 8}
+    assert row.changes == {"train.epochs": 9, "train.batch_size": 8}
 
 
-def test_rows_are_plain_data() -> None:
+def test_rows_come_back_from_json() -> None:
     rows = plan({"a": {}, "gb": {"model": {"use": "gradient_boosting"}}})
-    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+    assert [PlannedRow.model_validate_json(row.model_dump_json()) for row in rows] == rows
 
 
 def test_a_model_that_fits_itself_takes_the_strategy_and_its_own_representation() -> None:
@@ -125,21 +129,21 @@ def test_a_model_that_fits_itself_takes_the_strategy_and_its_own_representation(
         {"over": {"resample": {"use": "full_oversampling"}}},
         model=Model(use="resnet2d"),
     )
-    assert row["config"]["resample"]["use"] == "full_oversampling"
-    assert row["config"]["tensors"]["use"] == "signal"
+    assert config_of(row)["resample"]["use"] == "full_oversampling"
+    assert config_of(row)["tensors"]["use"] == "signal"
 
 
 def test_an_ensemble_is_one_row_a_strategy_after_all_fits_and_averages_all_seeds() -> None:
     rows = plan({"a": {}, "b": {}}, {"x": {}, "y": {}}, seeds=(1, 2), ensembles={"one": ["b"], "two": ["b", "a"]})
-    assert [row["members"] for row in rows[:8]] == [[]] * 8
-    found = [(row["model"], row["strategy"], row["members"], row["changes"]) for row in rows[8:]]
+    assert [row.members for row in rows[:8]] == [[]] * 8
+    found = [(row.model, row.strategy, row.members, row.changes) for row in rows[8:]]
     assert found == [
         ("one", "x", [4, 5], {"ensemble": "b"}),
         ("one", "y", [6, 7], {"ensemble": "b"}),
         ("two", "x", [0, 1, 4, 5], {"ensemble": "b + a"}),
         ("two", "y", [2, 3, 6, 7], {"ensemble": "b + a"}),
     ]
-    assert [row_name(row) for row in (rows[0], rows[8])] == ["a · x · seed 1", "one · x"]
+    assert [row.name for row in (rows[0], rows[8])] == ["a · x · seed 1", "one · x"]
 
 
 # --- mistakes
@@ -241,7 +245,7 @@ def fingerprints(make_beats: MakeBeats) -> list[str]:
 
 def test_a_row_s_key_does_not_depend_on_what_its_model_and_strategy_are_called(fingerprints: list[str]) -> None:
     rows = [plan({model: {}}, {strategy: {}})[0] for model in "ab" for strategy in "xy"]
-    assert len({row_key(row, fingerprints) for row in rows}) == 1
+    assert len({row.key(fingerprints) for row in rows}) == 1
 
 
 def test_a_row_s_key_does_not_depend_on_where_its_settings_are_given(fingerprints: list[str]) -> None:
@@ -251,7 +255,7 @@ def test_a_row_s_key_does_not_depend_on_where_its_settings_are_given(fingerprint
         plan({"a": {}}, {"s": change})[0],
         plan({"a": {}}, train=Train(epochs=3, batch_size=32))[0],
     ]
-    assert len({row_key(row, fingerprints) for row in rows}) == 1
+    assert len({row.key(fingerprints) for row in rows}) == 1
 
 
 def test_every_setting_of_a_row_changes_its_key(fingerprints: list[str]) -> None:
@@ -265,13 +269,13 @@ def test_every_setting_of_a_row_changes_its_key(fingerprints: list[str]) -> None
         {"tensors": {"features": False}},
         {"model": {"use": "gradient_boosting"}},
     ]
-    assert len({row_key(plan({"a": change})[0], fingerprints) for change in changes}) == len(changes)
-    assert len({row_key(row, fingerprints) for row in plan({"a": {}}, seeds=(1, 2, 3))}) == 3
+    assert len({plan({"a": change})[0].key(fingerprints) for change in changes}) == len(changes)
+    assert len({row.key(fingerprints) for row in plan({"a": {}}, seeds=(1, 2, 3))}) == 3
 
 
 def test_options_of_what_was_not_chosen_do_not_change_the_key(fingerprints: list[str]) -> None:
     plain, other = plan({"a": {}})[0], plan({"a": {"model": {"cnn1d": {"kernel_size": 3}}}})[0]
-    assert row_key(plain, fingerprints) == row_key(other, fingerprints)
+    assert plain.key(fingerprints) == other.key(fingerprints)
 
 
 def test_the_key_of_a_model_that_fits_itself_does_not_depend_on_how_networks_are_trained(
@@ -279,7 +283,7 @@ def test_the_key_of_a_model_that_fits_itself_does_not_depend_on_how_networks_are
 ) -> None:
     reference = {"model": {"use": "gradient_boosting"}}
     rows = plan({"a": reference}, {"x": {}, "y": {"train": {"epochs": 3}}}) + plan({"a": reference}, train=Train())
-    assert len({row_key(row, fingerprints) for row in rows}) == 1
+    assert len({row.key(fingerprints) for row in rows}) == 1
 
 
 def test_other_beats_make_another_key(make_beats: MakeBeats) -> None:
@@ -295,11 +299,11 @@ def test_other_beats_make_another_key(make_beats: MakeBeats) -> None:
         (train, val, other_rr),
         (train, val, test.without("rr_before")),
     ]
-    assert len({row_key(row, [part.fingerprint for part in three]) for three in parts}) == len(parts)
+    assert len({row.key([part.fingerprint for part in three]) for three in parts}) == len(parts)
 
 
 def test_the_same_beats_from_other_records_make_the_same_key(make_beats: MakeBeats) -> None:
     (row,) = plan({"a": {}})
     beats = make_beats(records=True)
     others = Examples(beats.x, beats.table.assign(record="another"))
-    assert row_key(row, [beats.fingerprint]) == row_key(row, [others.fingerprint])
+    assert row.key([beats.fingerprint]) == row.key([others.fingerprint])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic_core import PydanticSerializationError
 
+from beatwise.comparison.documents import FitMetadata
 from beatwise.comparison.plan import plan_rows
-from beatwise.comparison.rows import COMPARED, PREDICTIONS, RESULT, FinishedRows, fit_row, measure_row
+from beatwise.comparison.rows import PREDICTIONS, RESULT, FinishedRows, fit_row, measure_row
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
@@ -32,11 +33,11 @@ MakeBeats = Callable[..., Examples]
 Parts = tuple[Examples, Examples, Examples, Checkpoints]
 BOOSTING = {"model": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 5}}}
 COUNTS = ((60, 12, 14, 10, 12), (20, 6, 6, 6, 6), (30, 7, 7, 7, 7))
-SETTINGS = (Evaluate(bootstrap_draws=20), 42)
+SETTINGS = (TASK.build(), Evaluate(bootstrap_draws=20), 42)
 
 
-def row(changes: dict[str, Any] | None = None, seed: int = 1) -> dict[str, Any]:
-    """A row with a small mlp, or what the changes say."""
+def row(changes: dict[str, Any] | None = None, seed: int = 1) -> FitSettings:
+    """The settings of a row with a small mlp, or what the changes say."""
     (planned,) = plan_rows(
         Comparison.model_validate({"use": "p", "p": {"models": {"m": changes or {}}, "seeds": [seed]}}),
         TASK,
@@ -45,7 +46,8 @@ def row(changes: dict[str, Any] | None = None, seed: int = 1) -> dict[str, Any]:
         Model(use="mlp", mlp={"width": 8, "layers": 1}, cnn1d={"kernel_size": 3, "pool": 2}),
         Train(epochs=2, batch_size=32),
     )
-    return planned
+    assert planned.config is not None
+    return planned.config
 
 
 @pytest.fixture
@@ -73,20 +75,20 @@ def test_a_row_of_a_network_says_what_it_cost_and_how_it_went(parts: Parts) -> N
     metadata, _ = fit_row(row(), parts)
     n_features = len(RR_COLUMNS) + len(RATIOS)
     # 24 samples to 8, 8 with the RR features to the hidden layer of the head, and that to 5 classes.
-    assert metadata["n_parameters"] == 24 * 8 + 8 + (8 + n_features + 1) * HEAD_WIDTH + (HEAD_WIDTH + 1) * 5
-    assert metadata["best_epoch"] in (1, 2)
-    assert metadata["seconds"] > 0
-    assert [epoch["epoch"] for epoch in metadata["history"]] == [1, 2]
-    assert json.loads(json.dumps(metadata, allow_nan=False)) == metadata
+    assert metadata.n_parameters == 24 * 8 + 8 + (8 + n_features + 1) * HEAD_WIDTH + (HEAD_WIDTH + 1) * 5
+    assert metadata.best_epoch in (1, 2)
+    assert metadata.seconds > 0
+    assert [epoch["epoch"] for epoch in metadata.history] == [1, 2]
+    assert FitMetadata.model_validate_json(metadata.model_dump_json()) == metadata
 
 
 def test_a_model_that_fits_itself_has_a_history_of_its_rounds(parts: Parts) -> None:
     metadata, _ = fit_row(row(BOOSTING), parts)
-    assert metadata["seconds"] > 0
-    assert metadata["n_parameters"] > 5
-    assert metadata["best_epoch"] == len(metadata["history"]) == 5
-    losses = [epoch["train_loss"] for epoch in metadata["history"]]
-    assert losses == sorted(losses, reverse=True)
+    assert metadata.seconds > 0
+    assert (metadata.n_parameters or 0) > 5
+    assert metadata.best_epoch == len(metadata.history) == 5
+    losses = [epoch["train_loss"] for epoch in metadata.history]
+    assert np.all(np.diff(np.array(losses, float)) <= 0)
 
 
 @pytest.mark.parametrize("changes", [{}, BOOSTING, {"model": {"use": "cnn1d"}}], ids=["mlp", "boosting", "cnn1d"])
@@ -99,19 +101,18 @@ def test_the_same_row_predicts_the_same_to_the_last_bit_and_another_seed_does_no
 
 def test_a_row_predicts_what_the_fit_template_predicts_with_the_same_settings(parts: Parts, tmp_path: Path) -> None:
     train, val, test, _ = parts
-    planned = row({"model": {"use": "cnn1d"}}, seed=3)
-    config = FitSettings.model_validate(planned["config"])
+    config = row({"model": {"use": "cnn1d"}}, seed=3)
     resampled = resample_train(train, config)
     train_tensors, val_tensors, test_tensors = fit_tensors(resampled, train, config, val, test)
     model, history, _ = fit_nodes.train(train_tensors, val_tensors, config, Checkpoints(tmp_path / "other"))
     expected = dict(zip(("val", "test"), evaluate_nodes.predict(model, val_tensors, test_tensors), strict=True))
 
-    metadata, predictions = fit_row(planned, parts)
+    metadata, predictions = fit_row(config, parts)
     for part, table in expected.items():
         ours = predictions[predictions["part"] == part].drop(columns="part").reset_index(drop=True)
         pd.testing.assert_frame_equal(ours, table.drop(columns="sample"), check_exact=True)
-    assert [epoch["val_macro_f1"] for epoch in metadata["history"]] == history["val_macro_f1"].tolist()
-    assert metadata["n_parameters"] == model.metadata["n_parameters"]
+    assert [epoch["val_macro_f1"] for epoch in metadata.history] == history["val_macro_f1"].tolist()
+    assert metadata.n_parameters == model.metadata["n_parameters"]
 
 
 def test_the_test_part_has_no_say_in_what_is_fitted(parts: Parts, make_beats: MakeBeats) -> None:
@@ -175,7 +176,7 @@ def test_a_row_that_was_cut_off_goes_on_from_its_checkpoint_to_the_same_predicti
 def test_a_machine_that_does_not_share_the_project_s_folder_keeps_no_checkpoints(parts: Parts, tmp_path: Path) -> None:
     elsewhere = Checkpoints(tmp_path / "project of another machine" / "checkpoints")
     metadata, _ = fit_row(row(), (*parts[:3], elsewhere))
-    assert len(metadata["history"]) == 2
+    assert len(metadata.history) == 2
     assert not elsewhere.folder.parent.exists()
 
 
@@ -186,8 +187,8 @@ def test_a_row_is_measured_like_every_model_and_its_draws_on_test_are_kept(parts
     _, predictions = fit_row(row(), parts)
     val, test = (predictions[predictions["part"] == part].drop(columns="part") for part in ("val", "test"))
     metrics, draws = measure_row(predictions, SETTINGS)
-    assert metrics == measure_predictions(val, test, *SETTINGS)
-    assert list(draws.columns) == list(COMPARED)
+    assert metrics == measure_predictions(val, test, *SETTINGS[1:])
+    assert list(draws.columns) == list(SETTINGS[0].compared)
     assert len(draws) == 20
     low, high = (metrics["test"]["overall"]["macro_f1"][end] for end in ("low", "high"))
     assert np.quantile(draws["macro_f1"], [0.025, 0.975]) == pytest.approx([low, high])
@@ -216,7 +217,15 @@ def finished(tmp_path: Path) -> FinishedRows:
 
 
 TABLE = pd.DataFrame({"target": [0, 1], "prediction": [0, 0], "probability_N": [0.9, 0.6], "part": ["val", "test"]})
-FACTS: dict[str, Any] = {"n_parameters": None, "seconds": 1.5, "history": [{"epoch": 1, "val_macro_f1": 0.1}]}
+METADATA = FitMetadata(
+    task={"use": "regression"},
+    n_parameters=None,
+    best_epoch=None,
+    seconds=1.5,
+    history=[{"epoch": 1, "val_macro_f1": 0.1}],
+)
+# Cannot be written as JSON.
+BROKEN = METADATA.model_copy(update={"seconds": object()})
 
 
 def test_a_row_that_is_not_finished_is_none(finished: FinishedRows) -> None:
@@ -225,10 +234,10 @@ def test_a_row_that_is_not_finished_is_none(finished: FinishedRows) -> None:
 
 
 def test_a_finished_row_comes_back_as_it_was_saved(finished: FinishedRows) -> None:
-    finished.save("key", FACTS, TABLE)
+    finished.save("key", METADATA, TABLE)
     found = finished.load("key")
     assert found is not None
-    assert found[0] == FACTS
+    assert found[0] == METADATA
     pd.testing.assert_frame_equal(found[1], TABLE)
     assert finished.load("other") is None
 
@@ -244,24 +253,24 @@ def test_what_a_fit_gives_can_be_stored(finished: FinishedRows, parts: Parts) ->
 
 
 def test_a_row_is_stored_in_whole_or_not_at_all(finished: FinishedRows) -> None:
-    with pytest.raises(TypeError):
-        finished.save("key", {"seconds": object()}, TABLE)
+    with pytest.raises(PydanticSerializationError):
+        finished.save("key", BROKEN, TABLE)
     assert finished.load("key") is None
     assert list(finished.folder.iterdir()) == []
 
 
 def test_a_row_that_cannot_be_replaced_is_left_as_it_was(finished: FinishedRows) -> None:
-    finished.save("key", FACTS, TABLE)
-    with pytest.raises(TypeError):
-        finished.save("key", {"seconds": object()}, TABLE)
+    finished.save("key", METADATA, TABLE)
+    with pytest.raises(PydanticSerializationError):
+        finished.save("key", BROKEN, TABLE)
     found = finished.load("key")
     assert found is not None
-    assert found[0] == FACTS
+    assert found[0] == METADATA
 
 
 @pytest.mark.parametrize(("name", "content"), [(RESULT, b""), (PREDICTIONS, b"rubbish"), (PREDICTIONS, None)])
 def test_a_damaged_row_counts_as_not_finished_and_is_named(finished: FinishedRows, name, content, caplog) -> None:
-    finished.save("key", FACTS, TABLE)
+    finished.save("key", METADATA, TABLE)
     path = finished.folder / "key" / name
     path.unlink()
     if content is not None:

@@ -33,7 +33,7 @@ def test_a_document_comes_back_as_what_was_saved(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         ("{", "Invalid JSON"),
-        ('{"classes": ["N"], "seed": 1}', "resample: Field required"),
+        ('{"task": {"use": "regression"}, "seed": 1}', "resample: Field required"),
         (SETTINGS.model_copy(update={"seed": "x"}).model_dump_json(warnings=False), "seed: Input should be a valid"),
         ("[]", "Input should be"),
     ],

@@ -18,8 +18,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from beatwise.comparison.documents import Row
 from beatwise.comparison.plan import plan_rows
-from beatwise.comparison.rows import COMPARED, FinishedRows
+from beatwise.comparison.rows import FinishedRows
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
@@ -120,7 +121,7 @@ def test_the_leaderboard_has_a_row_for_every_model_and_strategy_best_first(compa
 
 def test_the_leaderboard_holds_metrics_with_intervals_and_deviations_and_what_each_row_cost(compared: Compared) -> None:
     board = compared.leaderboard()
-    for name in COMPARED:
+    for name in TASK.build().compared:
         assert board[[name, f"{name}_low", f"{name}_high"]].notna().all(axis=None)
         assert (board[f"{name}_sd"].isna() == board["model"].isin([*ENSEMBLES])).all()
         assert (board[f"{name}_low"] <= board[f"{name}_high"]).all()
@@ -260,12 +261,12 @@ def test_a_mistake_in_a_preset_is_told_before_anything_runs(compared: Compared) 
 
 
 @pytest.fixture
-def fit(ray: Any, make_beats: MakeBeats, tmp_path: Path) -> Callable[..., tuple[list[dict[str, Any]], pd.DataFrame]]:
+def fit(ray: Any, make_beats: MakeBeats, tmp_path: Path) -> Callable[..., tuple[list[Row], pd.DataFrame]]:
     """Plan and fit rows on few beats; says which rows came out and what they predict."""
     train, val, test = (make_beats(seed=seed) for seed in (1, 2, 3))
     checkpoints, finished = Checkpoints(tmp_path / "checkpoints"), FinishedRows(tmp_path / "rows")
 
-    def fit(models: dict[str, Any], **more: Any) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    def fit(models: dict[str, Any], **more: Any) -> tuple[list[Row], pd.DataFrame]:
         plan = plan_rows(
             Comparison.model_validate(preset(models, **more)["compare"]),
             TASK,
@@ -296,15 +297,15 @@ def test_rows_that_are_added_later_are_the_only_ones_that_are_trained(fit, tmp_p
 def test_two_names_for_the_same_row_are_trained_once_and_both_stand_in_the_results(fit, tmp_path: Path) -> None:
     rows, predictions = fit({"one": {}, "other": {"model": {"use": "mlp"}}}, seeds=[1])
     assert len(stored(tmp_path)) == 1
-    assert [row["model"] for row in rows] == ["one", "other"]
+    assert [row.model for row in rows] == ["one", "other"]
     first, second = (predictions[predictions["row"] == row].drop(columns="row") for row in (0, 1))
     pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
 
 
 def test_a_row_that_failed_is_tried_again_the_next_time(fit, tmp_path: Path) -> None:
     rows, predictions = fit({"a": {}, "b": {"tensors": {"use": "image"}, "model": {"use": "cnn1d"}}}, seeds=[1])
-    assert [row["failure"] is None for row in rows] == [True, False]
-    assert "cnn1d" in rows[1]["failure"]
+    assert [row.failure is None for row in rows] == [True, False]
+    assert "cnn1d" in rows[1].failure
     assert set(predictions["row"]) == {0}
     again, _ = fit({"a": {}, "b": {"tensors": {"use": "image"}, "model": {"use": "cnn1d"}}}, seeds=[1])
     assert again == rows
@@ -318,7 +319,7 @@ def test_a_comparison_of_which_every_row_failed_is_refused_with_the_first_reason
 def test_networks_and_trees_stand_side_by_side(fit) -> None:
     boosting = {"model": {"use": "gradient_boosting", "gradient_boosting": {"iterations": 3}}}
     rows, predictions = fit({"mlp": {}, "boosting": boosting}, seeds=[1])
-    assert rows[1]["metadata"]["best_epoch"] == 3
+    assert rows[1].metadata.best_epoch == 3
     assert predictions["row"].value_counts().to_dict() == {0: 216, 1: 216}
 
 
@@ -326,24 +327,24 @@ def test_an_ensemble_averages_the_probabilities_of_all_seeds_of_its_models_for_e
     rows, predictions = fit(
         {"mlp": {}, "cnn": {"model": {"use": "cnn1d"}}}, strategies=STRATEGIES, ensembles={"all": ["cnn", "mlp"]}
     )
-    assert [row["model"] for row in rows[-2:]] == ["all", "all"]
+    assert [row.model for row in rows[-2:]] == ["all", "all"]
     probability = [name for name in predictions if name.startswith("probability_")]
     by_row = {row: table.reset_index(drop=True) for row, table in predictions.groupby("row")}
     for row in rows[-2:]:
-        members = [other for other in rows[:-2] if other["strategy"] == row["strategy"]]
-        assert row["members"] == [other["row"] for other in members]
+        members = [other for other in rows[:-2] if other.strategy == row.strategy]
+        assert row.members == [other.row for other in members]
         assert len(members) == 4
-        mean = sum(by_row[other["row"]][probability] for other in members) / 4
-        pd.testing.assert_frame_equal(by_row[row["row"]][probability], mean, check_dtype=False, rtol=1e-5)
-        winner = by_row[row["row"]][probability].to_numpy().argmax(axis=1)
-        assert by_row[row["row"]]["prediction"].tolist() == winner.tolist()
-        assert by_row[row["row"]]["target"].tolist() == by_row[0]["target"].tolist()
-        assert row["metadata"]["n_parameters"] == sum(other["metadata"]["n_parameters"] for other in members)
+        mean = sum(by_row[other.row][probability] for other in members) / 4
+        pd.testing.assert_frame_equal(by_row[row.row][probability], mean, check_dtype=False, rtol=1e-5)
+        winner = by_row[row.row][probability].to_numpy().argmax(axis=1)
+        assert by_row[row.row]["prediction"].tolist() == winner.tolist()
+        assert by_row[row.row]["target"].tolist() == by_row[0]["target"].tolist()
+        assert row.metadata.n_parameters == sum(other.metadata.n_parameters for other in members)
 
 
 def test_an_ensemble_of_which_a_fit_failed_fails_and_says_which(fit) -> None:
     rows, predictions = fit({"mlp": {}, **DIVERGES}, ensembles={"all": ["mlp", "wild"]})
-    assert rows[-1]["failure"] == "of what it averages, wild · none · seed 1 and wild · none · seed 2 failed"
+    assert rows[-1].failure == "of what it averages, wild · none · seed 1 and wild · none · seed 2 failed"
     assert set(predictions["row"]) == {0, 1}
 
 

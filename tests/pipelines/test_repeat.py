@@ -20,6 +20,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog, MemoryDataset
 
+from beatwise.comparison.documents import Row
 from beatwise.core.nested import flatten
 from beatwise.datasets.document import DocumentDataset
 from beatwise.datasets.examples import ExamplesDataset
@@ -362,9 +363,7 @@ def test_a_card_has_the_scores_of_every_row_of_a_comparison_and_its_seeds(
     recorder.before_pipeline_run(run_params, compare.create_pipeline(), catalog)
     measured = {"overall": {"kappa": {"value": 0.5}}, "per_class": {}}
     metrics = {"classes": [], **dict.fromkeys(("test", "val", "recall_first"), measured)}
-    rows: list[dict[str, Any]] = [
-        {"model": "mlp", "strategy": "none", "seed": seed, "metrics": metrics, "members": []} for seed in (1, 2)
-    ]
+    rows = [Row(row=seed, model="mlp", strategy="none", seed=seed, changes={}, metrics=metrics) for seed in (1, 2)]
     recorder.after_dataset_saved("comparison.scores", rows)
     card = catalog.load("run_card")
     assert set(card.scores) == {"mlp · none · seed 1", "mlp · none · seed 2"}

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from beatwise.comparison.documents import Row
 from beatwise.core.errors import BeatwiseError
 from beatwise.report.journal import as_markdown, brief_entries, entries_table, on_terminal
 from beatwise.report.terminal import as_rich
@@ -484,12 +485,13 @@ def test_the_result_of_a_run_is_the_model_that_it_measured_or_the_tuned_one() ->
 
 
 def test_the_result_of_a_comparison_is_its_first_row_that_is_no_ensemble_with_means_over_the_seeds() -> None:
-    def row(model: str, value: float, **test: float) -> dict[str, Any]:
-        return {"model": model, "strategy": "none", "metrics": measured(value, **test)}
+    def row(model: str, value: float, **test: float) -> Row:
+        metrics = measured(value, **test)
+        return Row(row=0, model=model, strategy="none", seed=1, changes={}, metrics=metrics)
 
     undefined: Any = None
     rows = [row("mlp", 0.1), row("cnn1d", 0.6, mcc=undefined), row("cnn1d", 0.7), row("both", 0.8)]
-    scores = {str(number): flatten_scores(row["metrics"]) for number, row in enumerate(rows)}
+    scores = {str(number): flatten_scores(row.metrics) for number, row in enumerate(rows)}
     board = pd.DataFrame({"model": ["both", "cnn1d", "mlp"], "strategy": ["none"] * 3, "averaged": [3, 0, 0]})
     result = result_of(
         [

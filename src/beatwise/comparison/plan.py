@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from beatwise.comparison.documents import PlannedRow
 from beatwise.comparison.settings import Comparison, Rows
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import flatten, merged
@@ -12,14 +12,13 @@ from beatwise.core.registry import unknown_name
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.tasks.settings import TaskChoice
-from beatwise.training.checkpoint import key_of
 from beatwise.training.fit import changed_fit, fit_blocks
 from beatwise.training.settings import Train
 
 
 def plan_rows(
     comparison: Comparison, task: TaskChoice, resample: Resample, tensors: Tensors, model: Model, train: Train
-) -> list[dict[str, Any]]:
+) -> list[PlannedRow]:
     """Write down every row.
 
     Args:
@@ -31,9 +30,7 @@ def plan_rows(
         train: Likewise.
 
     Returns:
-        One mapping a row: ``model`` and ``strategy`` (their names), ``seed``, ``changes`` (what model and strategy
-        change, by full name), ``config`` (a ``FitSettings`` as plain data) and ``members``. Ensembles come last; an
-        ensemble has no seed and no configuration, but members: the numbers of the rows that it averages.
+        The rows; ensembles come last.
 
     Raises:
         BeatwiseError: If a model or strategy changes what is no parameter, or to a value that is not allowed, or an
@@ -43,26 +40,19 @@ def plan_rows(
     if len(set(chosen.seeds)) < len(chosen.seeds):
         raise BeatwiseError(f"{key}.seeds: {chosen.seeds} names a seed twice. Each may stand there once.")
     base = fit_blocks(resample, tensors, model, train)
-    plan = []
+    plan: list[PlannedRow] = []
     for model_name, model_changes in chosen.models.items():
         for strategy, strategy_changes in chosen.strategies.items():
             changes = merged(model_changes, strategy_changes)
             config = changed_fit(base, changes, task, 0, f"{key}.models.{model_name} with strategies.{strategy}")
             for seed in chosen.seeds:
-                plan.append(
-                    {
-                        "model": model_name,
-                        "strategy": strategy,
-                        "seed": seed,
-                        "changes": flatten(changes),
-                        "config": {**config.model_dump(mode="json"), "seed": seed},
-                        "members": [],
-                    }
-                )
+                fit = config.model_copy(update={"seed": seed})
+                row = PlannedRow(model=model_name, strategy=strategy, seed=seed, changes=flatten(changes), config=fit)
+                plan.append(row)
     return plan + _ensembles(chosen, plan, key)
 
 
-def _ensembles(chosen: Rows, fits: Sequence[Mapping[str, Any]], key: str) -> list[dict[str, Any]]:
+def _ensembles(chosen: Rows, fits: Sequence[PlannedRow], key: str) -> list[PlannedRow]:
     """One row for each ensemble and strategy."""
     rows = []
     for name, models in chosen.ensembles.items():
@@ -75,29 +65,9 @@ def _ensembles(chosen: Rows, fits: Sequence[Mapping[str, Any]], key: str) -> lis
             if model not in chosen.models:
                 raise BeatwiseError(f"{here}: {unknown_name('model of this comparison', model, chosen.models)}")
         for strategy in chosen.strategies:
-            members = [
-                number for number, fit in enumerate(fits) if fit["model"] in models and fit["strategy"] == strategy
-            ]
+            members = [number for number, fit in enumerate(fits) if fit.model in models and fit.strategy == strategy]
             if len(members) < 2:
                 raise BeatwiseError(f"{here} averages a single fit. Name more models in it, or seeds in {key}.seeds.")
-            rows.append(
-                {
-                    "model": name,
-                    "strategy": strategy,
-                    "seed": None,
-                    "changes": {"ensemble": " + ".join(models)},
-                    "config": {},
-                    "members": members,
-                }
-            )
+            changes = {"ensemble": " + ".join(models)}
+            rows.append(PlannedRow(model=name, strategy=strategy, seed=None, changes=changes, members=members))
     return rows
-
-
-def row_key(row: Mapping[str, Any], fingerprints: list[str]) -> str:
-    """Names what this row computes from these beats: a row with the same key need not be trained again.
-
-    Args:
-        row: A row of the plan.
-        fingerprints: Of the examples of the parts.
-    """
-    return key_of(row["config"], fingerprints)

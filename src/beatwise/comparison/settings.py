@@ -21,7 +21,7 @@ class Rows(Block):
     )
     seeds: list[Annotated[int, Field(ge=0, le=2**32 - 1)]] = Field([42], min_length=1, description="Seeds of the fits.")
     ensembles: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
-        {}, description="Models whose probabilities are averaged over all seeds, by name of the ensemble."
+        {}, description="Models whose predictions are averaged over all seeds, by name of the ensemble."
     )
 
 

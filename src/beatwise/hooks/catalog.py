@@ -53,12 +53,11 @@ def record_metadata(catalog: DataCatalog, name: str) -> dict[str, Any]:
 def _scores(kind: str | None, namespace: str, data: Any) -> dict[str, dict[str, float]]:
     if kind not in ("scores", "row_scores"):
         return {}
-    from beatwise.comparison.leaderboard import row_name
     from beatwise.tasks.metrics import flatten_scores
 
     if kind == "scores":
         return {namespace: flatten_scores(data)}
-    return {row_name(row): flatten_scores(row["metrics"]) for row in data}
+    return {row.name: flatten_scores(row.metrics) for row in data}
 
 
 def saved_path(dataset: Any) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
@@ -31,6 +31,9 @@ from beatwise.core.nested import flatten
 from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block
 from beatwise.runs.saved import Saved
+
+if TYPE_CHECKING:
+    from beatwise.comparison.documents import Row
 
 LOCK = Path("data/09_tracking/mlflow.lock")
 # The tag of a run that names its process and the machine of that.
@@ -162,28 +165,26 @@ def _log_rows(saved: Saved) -> None:
     """Log every row of a comparison as a run below the current one."""
     for row, scores in zip(saved.data, saved.scores.values(), strict=True):
         with _start_row(row):
-            metadata = {key: row["metadata"][key] for key in ("n_parameters", "best_epoch", "seconds")}
-            mlflow.log_metrics({key: value for key, value in metadata.items() if value is not None})
+            metadata = row.fitted.model_dump(include={"n_parameters", "best_epoch", "seconds"}, exclude_none=True)
+            mlflow.log_metrics(metadata)
             mlflow.log_metrics(scores)
-            _log_epochs("fit", pd.DataFrame(row["metadata"]["history"]))
+            _log_epochs("fit", pd.DataFrame(row.fitted.history))
 
 
 def _log_failed_rows(saved: Saved) -> None:
     """Log every row of a comparison that failed as a run below the current one, which failed too."""
     for row in saved.data:
-        if row["failure"]:
+        if row.failure:
             _start_row(row)
-            mlflow.set_tag("failure", row["failure"])
+            mlflow.set_tag("failure", row.failure)
             mlflow.end_run("FAILED")
 
 
-def _start_row(row: dict[str, Any]) -> mlflow.ActiveRun:
+def _start_row(row: Row) -> mlflow.ActiveRun:
     """Open the run of a row, and log what the row is fitted with, or the rows that an ensemble averages."""
-    from beatwise.comparison.leaderboard import is_ensemble, row_name
-
-    run = mlflow.start_run(run_name=row_name(row), nested=True)
-    mlflow.set_tags({"model": row["model"], "strategy": row["strategy"]})
-    mlflow.log_params(row["changes"] if is_ensemble(row) else flatten(row["config"]))
+    run = mlflow.start_run(run_name=row.name, nested=True)
+    mlflow.set_tags({"model": row.model, "strategy": row.strategy})
+    mlflow.log_params(row.changes if row.config is None else flatten(row.config.model_dump(mode="json")))
     return run
 
 

@@ -270,7 +270,7 @@ LEADERBOARD: Final[tuple[Entry[pd.DataFrame], ...]] = (
         "leaderboard",
         draw.plot_leaderboard,
         "leaderboard",
-        "Macro F1 and macro recall on test, the best macro F1 above; the dotted line is the best of each. A ring is "
-        "the macro recall at the recall-first operating point.",
+        "The metrics that rank the rows, on test, the best row above; the dotted line is the best of each. A ring is "
+        "the metric at the recall-first operating point.",
     ),
 )

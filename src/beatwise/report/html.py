@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from beatwise.comparison.leaderboard import is_ensemble, row_name
+from beatwise.comparison.documents import Row
+from beatwise.comparison.leaderboard import ranked_metrics
 from beatwise.explanation.explain import Explanation
 from beatwise.report.results import check_model
 from beatwise.report.settings import Report
@@ -136,7 +137,7 @@ def render_report(
 def render_leaderboard(
     leaderboard: pd.DataFrame,
     figures: dict[str, Any],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     evaluate: Evaluate,
     report: Report,
     source: str,
@@ -156,23 +157,24 @@ def render_leaderboard(
     """
     from beatwise.report import tables
     from beatwise.report.figures import LEADERBOARD
+    from beatwise.tasks.registry import METRICS
 
-    fits = [row for row in rows if not is_ensemble(row)]
+    fits = [row for row in rows if not row.is_ensemble]
     return _render(
         "leaderboard.html",
         title="Beatwise leaderboard",
         notice=report.notice,
         source=source,
         n_fits=len(fits),
-        n_failed=sum(row["failure"] is not None for row in fits),
+        n_failed=sum(row.failure is not None for row in fits),
         n_ensembles=len(rows) - len(fits),
-        row_name=row_name,
+        ranked_by=METRICS[ranked_metrics(leaderboard)[0]].label,
         scores=tables.leaderboard_table(leaderboard, evaluate),
         behind=tables.behind_table(leaderboard, evaluate.confidence),
         cost=tables.cost_table(leaderboard),
         changes=tables.changes_table(rows),
         pictures=_pictures(LEADERBOARD, figures),
-        failures=[row for row in rows if row["failure"]],
+        failures=[row for row in rows if row.failure],
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from beatwise.comparison.leaderboard import row_labels
+from beatwise.comparison.documents import Row
+from beatwise.comparison.leaderboard import compared_metrics, ranked_metrics, row_labels
 from beatwise.explanation.methods import AUX
 from beatwise.figures.search import eligible_trials
 from beatwise.figures.style import PART_NAMES
@@ -303,24 +304,32 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
         leaderboard: What ``rank_rows`` returned.
         evaluate: Confidence of the intervals, and the accuracy floor.
     """
-    names = ("macro_f1", "macro_recall", "accuracy", "macro_auroc")
+    names, ranked = compared_metrics(leaderboard), ranked_metrics(leaderboard)
+    recall_first = ["recall first"] if "recall_first_macro_recall" in leaderboard else []
     rows = [
         [
             *_labels(row),
             f"{row['averaged']} averaged" if row["averaged"] else str(row["seeds"]),
             *(_with_sd(row, name) for name in names),
-            f"{short(row['recall_first_macro_recall'])} at {short(row['recall_first_accuracy'])}",
-            f"{row['rank_macro_f1']} / {row['rank_macro_recall']}",
+            *(
+                f"{short(row['recall_first_macro_recall'])} at {short(row['recall_first_accuracy'])}"
+                for _ in recall_first
+            ),
+            " / ".join(str(row[f"rank_{name}"]) for name in ranked),
         ]
         for row in leaderboard.to_dict("records")
     ]
     caption = (
         f"Test. ± is the deviation over seeds; in brackets the {evaluate.confidence:.0%} bootstrap interval of the "
-        "mean over the seeds; an ensemble averages the probabilities of its fits and has one score. Recall first: "
-        "macro recall at its accuracy, with factors of the classes chosen on "
-        f"validation for an accuracy of {evaluate.accuracy_floor} there. Ranks by macro F1 / macro recall."
+        "mean over the seeds; an ensemble averages the predictions of its fits and has one score. "
+        f"Ranks by {' / '.join(_heads(ranked))}."
     )
-    return Table(caption, ["model", "strategy", "seeds", *_heads(names), "recall first", "rank"], rows, labels=2)
+    if recall_first:
+        caption += (
+            " Recall first: macro recall at its accuracy, with factors of the classes chosen on validation for an "
+            f"accuracy of {evaluate.accuracy_floor} there."
+        )
+    return Table(caption, ["model", "strategy", "seeds", *_heads(names), *recall_first, "rank"], rows, labels=2)
 
 
 def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
@@ -329,12 +338,13 @@ def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
     Args:
         leaderboard: What ``rank_rows`` returned.
     """
-    names = ("macro_f1", "macro_recall", "accuracy")
+    names = compared_metrics(leaderboard)[:3]
     rows = [
         [label, *(_with_sd(row, name, interval=False) for name in names)]
         for label, row in zip(row_labels(leaderboard), leaderboard.to_dict("records"), strict=True)
     ]
-    caption = "Test, best macro F1 first; ± is the deviation over seeds. Intervals stand in the report."
+    first = METRICS[ranked_metrics(leaderboard)[0]].label
+    caption = f"Test, best {first} first; ± is the deviation over seeds. Intervals stand in the report."
     return Table(caption, ["", *_heads(names)], rows)
 
 
@@ -345,13 +355,13 @@ def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
         leaderboard: What ``rank_rows`` returned.
         confidence: Of the intervals.
     """
-    names = ("macro_f1", "macro_recall")
+    names = ranked_metrics(leaderboard)
     rows = [
         [*_labels(row), *(_behind(row, name) for name in names), *(short(row[f"val_{name}"]) for name in names)]
         for row in leaderboard.to_dict("records")
     ]
     caption = (
-        f"The best on test less each row, on the same bootstrap samples of the beats, with the {confidence:.0%} "
+        f"How much worse than the best on test each row is, on the same bootstrap samples, with the {confidence:.0%} "
         "interval: one that holds 0 cannot tell the two apart. The intervals know nothing of chance in training (±, "
         "above), nor that the best was picked among many. Validation stands beside it, because a model is to be chosen "
         "there."
@@ -382,18 +392,18 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
     return Table(caption, ["model", "strategy", "parameters", "best epoch", "seconds"], rows, labels=2)
 
 
-def changes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def changes_table(rows: Sequence[Row]) -> Table:
     """Changes of every model and strategy of a comparison in the parameters of a fit.
 
     Args:
         rows: Rows of the comparison.
     """
-    distinct = {(str(row["model"]), str(row["strategy"])): row for row in rows}
+    distinct = {(row.model, row.strategy): row for row in rows}
     cells = [
-        [*labels, ", ".join(f"{key}={value}" for key, value in row["changes"].items()) or "nothing"]
+        [*labels, ", ".join(f"{key}={value}" for key, value in row.changes.items()) or "nothing"]
         for labels, row in distinct.items()
     ]
-    caption = "Everything else is as the parameters say; ensemble: the mean of the probabilities of these models."
+    caption = "Everything else is as the parameters say; ensemble: the mean of the predictions of these models."
     return Table(caption, ["model", "strategy", "changes"], cells, labels=3)
 
 

@@ -430,7 +430,7 @@ def result_of(saved: Iterable[Saved]) -> tuple[str, dict[str, float]] | None:
         flat = [
             scores
             for row, scores in zip(rows.data, rows.scores.values(), strict=True)
-            if (row["model"], row["strategy"]) == (best["model"], best["strategy"])
+            if (row.model, row.strategy) == (best["model"], best["strategy"])
         ]
         result = f"{best['model']} · {best['strategy']}"
     elif models:

@@ -7,7 +7,7 @@ regression. A task is small plain data, is stored with tensors and models, and n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
 from beatwise.core.settings import Choice, Choices
-from beatwise.tasks.metrics import METRICS
+from beatwise.tasks.metrics import METRICS, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,12 +80,18 @@ class Task(ABC):
         default_monitor: Validation metric that picks the best epoch where none is chosen.
         tracked: Validation metrics that every history holds.
         shown: Those of them that stand in the log after each epoch.
+        compared: Metrics in which the rows of a comparison are set side by side, the first ones on the screen.
+        ranked: Those of them that rank the rows; the first one orders the leaderboard.
+        listed: Further columns of a leaderboard, each a part of the measured metrics and a metric.
     """
 
     name: ClassVar[str]
     default_monitor: ClassVar[str]
     tracked: ClassVar[tuple[str, ...]]
     shown: ClassVar[tuple[str, ...]]
+    compared: ClassVar[tuple[str, ...]]
+    ranked: ClassVar[tuple[str, ...]]
+    listed: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     @property
     @abstractmethod
@@ -237,6 +243,19 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def average(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """The predictions of an ensemble: those of its members, averaged.
+
+        Args:
+            tables: Predictions of the same examples, one table a member.
+        """
+
+    @abstractmethod
+    def measure_and_draw(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
+        """What :meth:`measure` returns, and the overall metrics of test in each bootstrap draw, ``float64 [draws]``."""
+
     def measure(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
     ) -> dict[str, Any]:
@@ -252,6 +271,7 @@ class Task(ABC):
             Plain data: ``confidence``, ``bootstrap_draws``, ``bootstrap_of``; ``test``, ``val`` and ``naive`` (on
             test), each with ``n`` and ``overall``, where a metric is ``{value, low, high}``.
         """
+        return self.measure_and_draw(val_predictions, predictions, evaluate, seed)[0]
 
     def assess(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int

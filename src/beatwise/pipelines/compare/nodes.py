@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from beatwise.comparison.leaderboard import is_ensemble, row_name
-from beatwise.comparison.rows import FinishedRows
+from beatwise.comparison.documents import PlannedRow, Row
+from beatwise.comparison.rows import FinishedRows, average_rows, fit_row, measure_row
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
 from beatwise.search.settings import RaySettings
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def fit(
-    plan: list[dict[str, Any]],
+    plan: list[PlannedRow],
     train_beats: Examples,
     val_beats: Examples,
     test_beats: Examples,
     checkpoints: Checkpoints,
     finished_rows: FinishedRows,
     ray: RaySettings,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[Row], pd.DataFrame]:
     """Fit every row that is not finished yet, side by side, and predict validation and test with each.
 
     Args:
@@ -41,20 +41,17 @@ def fit(
         ray: Where the rows are trained.
 
     Returns:
-        The rows with ``metadata``, and with ``failure`` (a reason, or None); and the predictions of all rows, with a
-        column ``row`` (its number) and a column ``part``.
+        The rows; and the predictions of all rows, with a column ``row`` (its number) and a column ``part``.
 
     Raises:
         BeatwiseError: If every row failed.
     """
-    from beatwise.comparison.plan import row_key
-    from beatwise.comparison.rows import average_rows, fit_row
     from beatwise.search.engine import Failure, run_jobs
 
     parts = (train_beats, val_beats, test_beats)
     fingerprints = [part.fingerprint for part in parts]
-    fits = [row for row in plan if not is_ensemble(row)]
-    keys = [row_key(row, fingerprints) for row in fits]
+    fits = [row for row in plan if not row.is_ensemble]
+    keys = [row.key(fingerprints) for row in fits]
     # Rows may be called differently and yet be the same training.
     distinct = dict(zip(keys, fits, strict=True))
     finished = {key: found for key in distinct if (found := finished_rows.load(key)) is not None}
@@ -63,38 +60,40 @@ def fit(
     failures: dict[str, str] = {}
     with (
         _progress("training rows", len(distinct), len(finished)) as advance,
-        closing(run_jobs(fit_row, todo, (*parts, checkpoints), ray)) as outcomes,
+        closing(
+            run_jobs(fit_row, {key: row.config for key, row in todo.items()}, (*parts, checkpoints), ray)
+        ) as outcomes,
     ):
         for key, outcome in outcomes:
-            named = row_name(todo[key])
+            named = todo[key].name
             if isinstance(outcome, Failure):
                 failures[key] = outcome.reason
                 log.warning("%s failed: %s", named, outcome.reason)
             else:
                 finished_rows.save(key, *outcome)
                 finished[key] = outcome
-                log.info("%s: finished in %.0f s", named, outcome[0]["seconds"])
+                log.info("%s: finished in %.0f s", named, outcome[0].seconds)
             advance()
     if not finished:
         raise BeatwiseError(f"Every row of the comparison failed. The first: {next(iter(failures.values()))}")
     rows, tables = [], []
     for number, row in enumerate(plan):
-        if is_ensemble(row):
-            lost = [row_name(plan[member]) for member in row["members"] if keys[member] not in finished]
+        if row.is_ensemble:
+            lost = [plan[member].name for member in row.members if keys[member] not in finished]
             failure = f"of what it averages, {' and '.join(lost)} failed" if lost else None
-            outcome = None if lost else average_rows([finished[keys[member]] for member in row["members"]])
+            outcome = None if lost else average_rows([finished[keys[member]] for member in row.members])
         else:
             failure, outcome = failures.get(keys[number]), finished.get(keys[number])
-        metadata, predictions = outcome or ({}, None)
-        rows.append({"row": number, **row, "metadata": metadata, "failure": failure})
+        metadata, predictions = outcome or (None, None)
+        rows.append(Row(**dict(row), row=number, metadata=metadata, failure=failure))
         if predictions is not None:
             tables.append(predictions.assign(row=number))
     return rows, pd.concat(tables, ignore_index=True)
 
 
 def measure(
-    rows: list[dict[str, Any]], row_predictions: pd.DataFrame, evaluate: Evaluate, seed: int, ray: RaySettings
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    rows: list[Row], row_predictions: pd.DataFrame, evaluate: Evaluate, seed: int, ray: RaySettings
+) -> tuple[list[Row], pd.DataFrame]:
     """Measure every row from its predictions, side by side.
 
     Args:
@@ -108,22 +107,23 @@ def measure(
         The rows that did not fail, with ``metrics``; and the bootstrap draws on test, columns ``row``, ``draw`` and one
         a metric.
     """
-    from beatwise.comparison.rows import measure_row
     from beatwise.search.engine import Failure, run_jobs
 
     jobs = {str(number): table.drop(columns="row") for number, table in row_predictions.groupby("row")}
+    # The same for all rows: each was fitted on the same training part.
+    task = next(row.metadata.fitted_task for row in rows if row.metadata is not None)
     metrics: dict[int, dict[str, Any]] = {}
     draws: dict[int, pd.DataFrame] = {}
     with (
         _progress("measuring rows", len(jobs)) as advance,
-        closing(run_jobs(measure_row, jobs, (evaluate, seed), ray)) as outcomes,
+        closing(run_jobs(measure_row, jobs, (task, evaluate, seed), ray)) as outcomes,
     ):
         for number, outcome in outcomes:
             if isinstance(outcome, Failure):
                 raise BeatwiseError(f"Row {number} of the comparison cannot be measured: {outcome.reason}")
             metrics[int(number)], draws[int(number)] = outcome
             advance()
-    scored = [{**row, "metrics": metrics[row["row"]]} for row in rows if row["row"] in metrics]
+    scored = [row.model_copy(update={"metrics": metrics[row.row]}) for row in rows if row.row in metrics]
     drawn = pd.concat([draws[number].assign(row=number) for number in sorted(draws)])
     return scored, drawn.rename_axis("draw").reset_index()
 

@@ -55,6 +55,14 @@ def probabilities(predictions: pd.DataFrame) -> Floats:
     return predictions[probability_columns(predictions)].to_numpy(np.float32)
 
 
+def average_predictions(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The mean of the probabilities of several models for the same examples, and the class with the largest."""
+    mean = np.mean([probabilities(table) for table in tables], axis=0)
+    averaged = tables[0].assign(prediction=mean.argmax(axis=1))
+    averaged[probability_columns(averaged)] = mean
+    return averaged
+
+
 def measure_predictions(
     val_predictions: pd.DataFrame,
     predictions: pd.DataFrame,

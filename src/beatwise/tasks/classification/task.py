@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,8 +14,16 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Choice
 from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_numbers
 from beatwise.tasks.classification.forgetting import ClassHistory
+from beatwise.tasks.classification.intervals import draw_scores
 from beatwise.tasks.classification.metrics import point_scores
-from beatwise.tasks.classification.predictions import measure_predictions, prediction_table
+from beatwise.tasks.classification.predictions import (
+    average_predictions,
+    measure_predictions,
+    prediction_table,
+    probabilities,
+)
+from beatwise.tasks.intervals import clusters_of
+from beatwise.tasks.metrics import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,8 +44,10 @@ class Classification(Task):
     name: ClassVar[str] = "classification"
     default_monitor: ClassVar[str] = "macro_recall"
     tracked: ClassVar[tuple[str, ...]] = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc")
-
     shown: ClassVar[tuple[str, ...]] = ("macro_recall", "macro_f1")
+    compared: ClassVar[tuple[str, ...]] = ("macro_f1", "macro_recall", "accuracy", "macro_auroc")
+    ranked: ClassVar[tuple[str, ...]] = ("macro_f1", "macro_recall")
+    listed: ClassVar[tuple[tuple[str, str], ...]] = (("recall_first", "macro_recall"), ("recall_first", "accuracy"))
 
     classes: tuple[str, ...] = field(default=(), kw_only=True)
 
@@ -115,11 +125,22 @@ class Classification(Task):
         """Class indices, and a column of probabilities for each class."""
         return prediction_table(y, decoded, self.classes)
 
-    def measure(
+    def average(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """The mean of the probabilities, and the class with the largest."""
+        return average_predictions(tables)
+
+    def measure_and_draw(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
         """As of every task; the recall-first operating point too, and each class (``measure_predictions``)."""
-        return measure_predictions(val_predictions, predictions, evaluate, seed)
+        drawn = draw_scores(
+            predictions["target"].to_numpy(np.int64),
+            probabilities(predictions),
+            draws=evaluate.bootstrap_draws,
+            seed=seed,
+            cluster=clusters_of(predictions),
+        )
+        return measure_predictions(val_predictions, predictions, evaluate, seed, drawn), drawn.overall
 
     def assess(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -38,6 +38,8 @@ class Regression(Task):
     default_monitor: ClassVar[str] = "rmse"
     tracked: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     shown: ClassVar[tuple[str, ...]] = ("rmse", "r2")
+    compared: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
+    ranked: ClassVar[tuple[str, ...]] = ("rmse",)
 
     mean: float = 0.0
     sd: float = 1.0
@@ -116,13 +118,19 @@ class Regression(Task):
         known = {} if y is None else {"target": self.in_units(y)}
         return pd.DataFrame({**known, "prediction": decoded[:, 0].astype(np.float64)})
 
-    def measure(
-        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
-    ) -> dict[str, Any]:
-        """As of every task; the naive model always predicts the mean of the training part."""
-        clusters = clusters_of(predictions)
+    def average(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """The mean of the predictions."""
+        return tables[0].assign(prediction=np.mean([table["prediction"] for table in tables], axis=0))
 
-        def measured(table: pd.DataFrame, prediction: Floats, cluster: Clusters) -> dict[str, Any]:
+    def measure_and_draw(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
+        """As of every task; the naive model always predicts the mean of the training part."""
+        clusters, ends = clusters_of(predictions), interval_ends(evaluate.confidence)
+
+        def measured(
+            table: pd.DataFrame, prediction: Floats, cluster: Clusters
+        ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
             target = table["target"].to_numpy(np.float64)
             point, drawn = bootstrap(
                 lambda weights: every_metric(target, prediction, weights),
@@ -131,21 +139,20 @@ class Regression(Task):
                 seed=seed,
                 cluster=cluster,
             )
-            ends = interval_ends(evaluate.confidence)
-            return {
-                "n": len(table),
-                "overall": {name: interval(float(value), drawn[name], ends) for name, value in point.items()},
-            }
+            overall = {name: interval(float(value), drawn[name], ends) for name, value in point.items()}
+            return {"n": len(table), "overall": overall}, drawn
 
-        predicted = [table["prediction"].to_numpy(np.float64) for table in (val_predictions, predictions)]
-        return {
+        val_predicted, predicted = (t["prediction"].to_numpy(np.float64) for t in (val_predictions, predictions))
+        test, drawn = measured(predictions, predicted, clusters)
+        metrics = {
             "confidence": evaluate.confidence,
             "bootstrap_draws": evaluate.bootstrap_draws,
             "bootstrap_of": "examples" if clusters is None else "patients",
-            "test": measured(predictions, predicted[1], clusters),
-            "val": measured(val_predictions, predicted[0], clusters_of(val_predictions)),
-            "naive": measured(predictions, np.full(len(predictions), self.mean), clusters),
+            "test": test,
+            "val": measured(val_predictions, val_predicted, clusters_of(val_predictions))[0],
+            "naive": measured(predictions, np.full(len(predictions), self.mean), clusters)[0],
         }
+        return metrics, drawn
 
 
 def _numbers(target: npt.ArrayLike) -> Floats:
