@@ -110,7 +110,11 @@ def test_baseline_and_tuned_model_are_compared_beat_by_beat(tuned: Tuned) -> Non
     target = first["target"].to_numpy()
     options: dict[str, Any] = {"draws": 20, "seed": 42, "confidence": 0.95, "cluster": clusters_of(second)}
     expected = compare_paired(target, probabilities(first), probabilities(second), **options)
-    assert stored == {**expected, "confidence": 0.95, "bootstrap_draws": 20}
+    assert expected.items() <= stored.items()
+    verdict = stored["verdict"]
+    assert verdict["metric"] == "macro_recall"
+    assert verdict["differences"]["accuracy"] == expected["overall"]["accuracy"]
+    assert f"Verdict:\n  Tuned against baseline: macro recall {verdict['outcomes']['macro_recall']} (" in tuned.shown
 
 
 def test_the_run_card_names_the_best_trial_and_has_the_scores_of_both_models(tuned: Tuned) -> None:
@@ -159,7 +163,9 @@ def test_the_report_of_the_tuned_model_tells_of_its_search_and_that_of_the_basel
 
 def test_the_screen_shows_both_models_side_by_side_in_80_columns(tuned: Tuned) -> None:
     assert "Baseline and tuned, test" in tuned.shown
-    assert max(map(len, tuned.shown.splitlines())) <= 80
+    tables, _, words = tuned.shown.partition("Where baseline fails:")
+    assert max(map(len, tables.splitlines())) <= 80
+    assert "Where tuned fails:" in words
 
 
 @pytest.mark.slow

@@ -3,23 +3,29 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
-from beatwise.report.summary import findings
-from beatwise.tasks.classification.predictions import measure_predictions
+from beatwise.report import summary
+from beatwise.tasks.classification.predictions import measure_predictions, prediction_table
 from beatwise.tasks.settings import Evaluate
-from tests.tasks.classification.cases import case
+from tests.tasks.classification.cases import CLASSES, case
 
 DATA: dict[str, Any] = {
     "parts": {"test": {"records": 20}},
     "records": {"known": True, "shared": {"train and test": ["101", "102"]}},
+    "duplicates": {"across": {"train and test": 0}},
 }
+
+
+def measured(floor: float = 0.5) -> dict[str, Any]:
+    val, test = case(1000, seed=1).table, case(2000, seed=2).table
+    return measure_predictions(val, test, Evaluate(bootstrap_draws=20, accuracy_floor=floor), seed=0)
 
 
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, Any]:
-    val, test = case(1000, seed=1).table, case(2000, seed=2).table
-    return measure_predictions(val, test, Evaluate(bootstrap_draws=20, accuracy_floor=0.5), seed=0)
+    return measured()
 
 
 def shortened(value: float) -> str:
@@ -27,17 +33,26 @@ def shortened(value: float) -> str:
 
 
 def test_every_number_is_that_of_the_metrics(metrics: dict[str, Any]) -> None:
-    first, naive, recall_first, weakest, _ = findings(metrics, DATA)
-    for sentence, part in ((first, "test"), (recall_first, "recall_first")):
-        for name, label in (("macro_recall", "macro recall"), ("macro_f1", "macro F1"), ("accuracy", "accuracy")):
-            value, low, high = (shortened(metrics[part]["overall"][name][end]) for end in ("value", "low", "high"))
+    first, recall_first = summary.quality(metrics)
+    for sentence, part, names in (
+        (first, "test", ("macro recall", "macro F1", "accuracy")),
+        (recall_first, "recall_first", ("macro recall", "accuracy")),
+    ):
+        for label in names:
+            metric = metrics[part]["overall"][label.replace(" ", "_").lower()]
+            value, low, high = (shortened(metric[end]) for end in ("value", "low", "high"))
             assert f"{label} {value} [{low}, {high}]" in sentence
-    assert first.startswith("On 2,000 test beats")
-    assert naive.startswith("Calling every beat N would give macro recall .200, ")
-    assert f"accuracy {shortened(metrics['naive']['overall']['accuracy']['value'])}" in naive
-    recalls = {label: scores["recall"]["value"] for label, scores in metrics["test"]["per_class"].items()}
-    lowest = min(recalls, key=lambda label: recalls[label])
-    assert f"is {lowest}: recall {shortened(recalls[lowest])} [" in weakest
+    accuracy = shortened(metrics["naive"]["overall"]["accuracy"]["value"])
+    assert "on 2,000 test beats. Better than calling every beat N, which gives macro recall .200, " in first
+    assert first.endswith(f"and accuracy {accuracy}.")
+
+
+def test_where_no_factors_reach_the_floor_nothing_is_promised() -> None:
+    out_of_reach = measured(0.999)
+    said = summary.quality(out_of_reach)[1]
+    best = shortened(out_of_reach["floor_accuracy"])
+    assert said == f"Recall first: no factors reach an accuracy of .999 on validation (best {best}); argmax is kept."
+    assert any("out of reach" in sentence for sentence in summary.advice(out_of_reach, DATA))
 
 
 @pytest.mark.parametrize(
@@ -49,25 +64,39 @@ def test_every_number_is_that_of_the_metrics(metrics: dict[str, Any]) -> None:
     ],
 )
 def test_it_is_said_whether_the_patients_are_known(metrics: dict[str, Any], records: Any, said: str) -> None:
-    assert findings(metrics, {**DATA, "records": records})[-1].startswith(said)
+    assert summary.trust(metrics, {**DATA, "records": records})[0].startswith(said)
 
 
-def test_an_operating_point_that_changes_nothing_is_said_to(metrics: dict[str, Any]) -> None:
-    same = {**metrics, "recall_first": metrics["test"]}
-    assert "changes no prediction of test" in findings(same, DATA)[2]
+@pytest.mark.parametrize(("patients", "narrow"), [(None, False), (19, True), (20, False)])
+def test_below_twenty_patients_the_intervals_are_said_to_be_too_narrow(metrics, patients, narrow) -> None:
+    text = " ".join(summary.trust({**metrics, "patients": patients}, DATA))
+    assert ("From only 19 patients these intervals are too narrow" in text) == narrow
 
 
-def test_of_a_model_that_misses_nothing_no_class_is_named(metrics: dict[str, Any]) -> None:
-    perfect = copy.deepcopy(metrics)
-    for scores in perfect["test"]["per_class"].values():
-        scores["recall"]["value"] = 1.0
-    assert not any("largest share" in sentence for sentence in findings(perfect, DATA))
+def test_every_weak_class_and_the_worst_confusion_are_named() -> None:
+    """S: 2 of 8 found, 6 called V. F: 3 of 4 found, and 5 N called F, so a precision of 3 of 8. Q is perfect."""
+    target = np.repeat([0, 1, 2, 3, 4], [60, 8, 10, 4, 5])
+    predicted = target.copy()
+    predicted[:5], predicted[60:66], predicted[78] = 3, 2, 0
+    table = prediction_table(target, np.eye(5)[predicted].astype(np.float32), CLASSES)
+    weak, precision, confused = summary.failures(measure_predictions(table, table, Evaluate(bootstrap_draws=50), 0))
+    assert weak.startswith("S: recall .250 [")
+    assert weak.endswith("], 8 test beats.")
+    assert precision.startswith("F: precision .375 [")
+    assert confused == "Worst confusion: S is called V, 6 of 8 test beats (75%)."
 
 
 def test_what_is_not_defined_is_left_out(metrics: dict[str, Any]) -> None:
     undefined = copy.deepcopy(metrics)
-    undefined["test"]["overall"]["macro_f1"] = {"value": None, "low": None, "high": None}
-    undefined["test"]["per_class"]["F"]["recall"] = {"value": None, "low": None, "high": None}
-    first, *_, weakest, _ = findings(undefined, DATA)
-    assert "macro F1" not in first
-    assert " is F:" not in weakest
+    nothing = {"value": None, "low": None, "high": None}
+    undefined["test"]["overall"]["macro_f1"] = nothing
+    undefined["test"]["per_class"]["F"]["recall"] = nothing
+    assert "macro F1" not in summary.quality(undefined)[0].partition("Better")[0]
+    assert not any(sentence.startswith("F: recall") for sentence in summary.failures(undefined))
+
+
+def test_a_model_without_a_mistake_is_said_to_have_none() -> None:
+    target = np.repeat([0, 1, 2, 3, 4], 25)
+    table = prediction_table(target, np.eye(5)[target].astype(np.float32), CLASSES)
+    perfect = measure_predictions(table, table, Evaluate(bootstrap_draws=10), seed=0)
+    assert summary.failures(perfect) == ["It makes no mistake on these test beats."]

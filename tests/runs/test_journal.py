@@ -20,6 +20,7 @@ from beatwise.comparison.documents import Row
 from beatwise.core.errors import BeatwiseError
 from beatwise.report.journal import as_markdown, brief_entries, entries_table, on_terminal
 from beatwise.report.terminal import as_rich
+from beatwise.runs.card import earlier_scores
 from beatwise.runs.journal import (
     KEPT_METRICS,
     SLUG_LENGTH,
@@ -36,7 +37,7 @@ from beatwise.runs.metadata import JOURNAL
 from beatwise.runs.saved import Saved
 from beatwise.tasks.metrics import flatten_scores
 from beatwise.tasks.registry import METRICS
-from tests.conftest import git
+from tests.conftest import example_card, git
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
@@ -458,6 +459,28 @@ def test_a_run_is_compared_with_the_best_of_its_source_and_not_with_the_last(jou
     assert {name: (known.value, known.entry) for name, known in best.items()} == {
         "test.macro_recall": (0.8, "2026-03-01-b"),
         "test.macro_f1": (0.4, "2026-03-01-a"),
+    }
+
+
+def test_runs_without_a_hypothesis_count_too(journal: Journal, tmp_path: Path) -> None:
+    carry_out(journal, "a", macro_recall=0.8, macro_f1=0.8)
+    cards = tmp_path / "run_card.json"
+    for version, began, scores in (
+        ("1", "2026-03-01T08:30:00Z", {"baseline": 0.7, "tuned": 0.85}),
+        ("2", "2026-03-02T08:30:00Z", {"baseline": 0.82}),
+    ):
+        measures = {model: {"test.macro_recall": value} for model, value in scores.items()}
+        card = example_card(began=datetime.fromisoformat(began), scores=measures)
+        path = cards / version / cards.name
+        path.parent.mkdir(parents=True)
+        path.write_text(card.model_dump_json(), "utf-8")
+    (cards / "3").mkdir()
+    (cards / "3" / cards.name).write_text("{", "utf-8")
+    attempt = journal.take_up("b", begun("demo"), earlier_scores(cards))
+    assert attempt is not None
+    assert {name: (known.value, known.entry) for name, known in attempt.previous_best.items()} == {
+        "test.macro_recall": (0.85, "2026-03-01 08:30 tuned"),
+        "test.macro_f1": (0.8, "2026-03-01-a"),
     }
 
 

@@ -77,6 +77,7 @@ class Recorder:
         from beatwise.hooks.run_card import RunCardRecord
         from beatwise.hooks.screen import Screen, print_text
         from beatwise.params import check_parameters
+        from beatwise.runs.card import earlier_scores
         from beatwise.runs.journal import HOW_TO_PROPOSE, Journal, Run
         from beatwise.runs.metadata import run_metadata
 
@@ -104,9 +105,10 @@ class Recorder:
             metadata["mlflow_run"] = self._tracked.run_id
             if (repeated := repeated_card()) is not None and repeated.mlflow_run is not None:
                 self._tracked.tag({"repeats": repeated.mlflow_run})
+        others = earlier_scores(Path(catalog[CARD]._describe()["filepath"])) if tests else None
         if self._stores_card or reports:
             self._card = RunCardRecord(metadata, run_params, parameters, pipeline, catalog)
-        self._attempt = journal.take_up(parameters.hypothesis, Run(**metadata)) if tests else None
+        self._attempt = journal.take_up(parameters.hypothesis, Run(**metadata), others) if tests else None
         if self._card is not None and reports:
             self._card.add_journal(journal.entries())
         if self._attempt is not None:

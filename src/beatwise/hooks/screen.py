@@ -43,30 +43,48 @@ class Screen:
             self._shown.append(saved)
 
     def finish(self, catalog: DataCatalog) -> None:
-        """Print the tables; a run without any names what it has made and where it lies."""
+        """Print the tables, what they say in words, and the paths of reports.
+
+        A run without any names what it has made and where it lies.
+        """
         for saved in self._shown:
-            _show(saved)
+            _show_table(saved)
+        for saved in self._shown:
+            _show_words(saved)
+        for saved in self._shown:
+            if saved.kind == "report":
+                show_path(f"Report of {saved.title}:", saved.path)
         for name in self._outputs if not self._shown else []:
             print_text(f"{name}: {short_path(saved_path(catalog[name]))}")
 
 
-def _show(saved: Saved) -> None:
+def _show_table(saved: Saved) -> None:
     from rich import get_console
 
     from beatwise.report import tables
     from beatwise.report.terminal import as_rich
 
     show = get_console().print
-    if saved.kind == "report":
-        show_path(f"Report of {saved.title}:", saved.path)
-    elif saved.kind == "leaderboard":
+    if saved.kind == "leaderboard":
         show(as_rich(tables.short_leaderboard_table(saved.data), title="Leaderboard"))
     elif saved.kind == "paired":
         show(as_rich(tables.paired_table(saved.data, tables.HEADLINE), title="Baseline and tuned, test"))
-    else:
+    elif saved.kind == "scores":
         overall = tables.overall_table(saved.data, tables.HEADLINE, tables.PARTS_ON_TERMINAL)
         show(as_rich(overall, title=f"Scores of {saved.title}"))
         show(as_rich(tables.per_class_table(saved.data, tables.HEADLINE_BY_CLASS)))
+
+
+def _show_words(saved: Saved) -> None:
+    """Where a model fails, and the verdict on a search."""
+    from beatwise.report import summary
+
+    if saved.kind == "scores":
+        print_text(f"Where {saved.title} fails:", style="bold")
+        print_text("\n".join(f"  {sentence}" for sentence in summary.failures(saved.data)))
+    elif saved.kind == "paired":
+        print_text("Verdict:", style="bold")
+        print_text(f"  {summary.comparison(saved.data)}")
 
 
 def show_path(heading: str, path: Path) -> None:

@@ -89,13 +89,12 @@ def render_report(
     Raises:
         BeatwiseError: If the metrics or the explanation are those of another model.
     """
-    from beatwise.report import tables
+    from beatwise.report import summary, tables
     from beatwise.report.field import field_table
     from beatwise.report.figures import REPORT
     from beatwise.report.journal import brief_entries
     from beatwise.report.rebuild import fit_as_yaml, network_as_python
     from beatwise.report.run_card import card_metadata, cover_metadata, node_seconds
-    from beatwise.report.summary import findings
 
     check_model(model, metrics, explanation)
     stored = model.to_dict()
@@ -108,7 +107,12 @@ def render_report(
         cover=cover_metadata(run_card, report.author, report.repository),
         config=stored["config"],
         model=stored,
-        findings=findings(metrics, data_summary),
+        answers={
+            "Is it good?": summary.quality(metrics),
+            "Can it be trusted?": summary.trust(metrics, data_summary),
+            "Where does it fail?": summary.failures(metrics),
+            "What to do": summary.advice(metrics, data_summary, against_baseline),
+        },
         field=field_table(source, data_summary["split"], metrics, assessment),
         overall=tables.overall_table(metrics),
         per_class=tables.per_class_table(metrics),

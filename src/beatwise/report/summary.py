@@ -1,69 +1,174 @@
-"""The findings in a few plain sentences."""
+"""The findings in a few plain sentences: the same on the screen and at the top of the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from beatwise.report.tables import majority_class, operating_point, short, with_interval
+from beatwise.report.tables import few_patients, majority_class, operating_point, short, with_interval
 from beatwise.tasks.registry import METRICS
 
-NAMED = ("macro_recall", "macro_f1", "accuracy")
+NAMED: Final = ("macro_recall", "macro_f1", "accuracy")
+# A class below this recall or precision is named.
+WEAK: Final = 0.5
+# With fewer test beats the scores of a class are hardly known.
+FEW_BEATS: Final = 20
 
 
-def findings(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
-    """The scores in words, each number that of the metrics.
+def quality(metrics: Mapping[str, Any]) -> list[str]:
+    """Whether the model is good: its scores, those of the naive classifier, and the recall-first operating point.
+
+    Args:
+        metrics: What ``measure_predictions`` returned.
+    """
+    test, naive, recall_first = metrics["test"], metrics["naive"]["overall"], metrics["recall_first"]
+    recall, by_chance = test["overall"]["macro_recall"], naive["macro_recall"]["value"]
+    if recall["value"] is None or recall["low"] <= by_chance:
+        verdict = f"No: it is no better than calling every beat {majority_class(metrics)}."
+    else:
+        verdict = f"Better than calling every beat {majority_class(metrics)}, which gives {_named(metrics['naive'])}."
+    if not metrics["floor_reached"]:
+        at = operating_point(metrics)
+    elif recall_first["confusion"] == test["confusion"]:
+        at = "the factors chosen on validation change no prediction of test."
+    else:
+        at = f"{_named(recall_first, ('macro_recall', 'accuracy'), intervals=True)} on test."
+    return [f"{_named(test, intervals=True)} on {test['n']:,} test beats. {verdict}", f"Recall first: {at}"]
+
+
+def trust(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    """Whether the scores can be trusted: for which patients they hold, and how well they are known.
 
     Args:
         metrics: What ``measure_predictions`` returned.
         data: What ``summarise_data`` returned.
-
-    Returns:
-        One sentence, or two that belong together, an item.
     """
-    return list(_findings(metrics, data))
+    return list(_trust(metrics, data))
 
 
-def _findings(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
-    test = metrics["test"]
-    yield (
-        f"On {test['n']:,} test beats that it had never seen, the model reaches {_named(test)}; in brackets the "
-        f"{metrics['confidence']:.0%} intervals."
-    )
-    yield f"Calling every beat {majority_class(metrics)} would give {_named(metrics['naive'], intervals=False)}."
-    recall_first = metrics["recall_first"]
-    if not metrics["floor_reached"]:
-        yield f"Recall first: {operating_point(metrics)}"
-    elif recall_first["confusion"] == test["confusion"]:
-        yield "Its recall-first operating point, which was chosen on validation, changes no prediction of test."
-    else:
-        yield f"At its recall-first operating point, which was chosen on validation, it reaches {_named(recall_first)}."
-    if weakest := _weakest(test["per_class"]):
-        label, scores = weakest
-        yield (
-            f"The class of which it misses the largest share is {label}: recall {with_interval(scores['recall'])}, of "
-            f"{scores['support']:,} test {'beat' if scores['support'] == 1 else 'beats'}."
-        )
+def _trust(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
     yield _about_patients(data)
+    if equal := data["duplicates"]["across"].get("train and test"):
+        yield f"{equal:,} beats of train stand in test too, equal in signal and label."
+    if narrow := few_patients(metrics):
+        yield narrow.strip()
+    rare = [
+        f"{label} ({scores['support']})"
+        for label, scores in metrics["test"]["per_class"].items()
+        if scores["support"] < FEW_BEATS
+    ]
+    if rare:
+        yield f"Fewer than {FEW_BEATS} test beats: {', '.join(rare)}; the scores of such a class are hardly known."
 
 
-def _named(part: Mapping[str, Any], *, intervals: bool = True) -> str:
+def failures(metrics: Mapping[str, Any]) -> list[str]:
+    """Where the model fails: every class with a recall or precision below one half, and the worst confusion.
+
+    Args:
+        metrics: What ``measure_predictions`` returned.
+    """
+    found = [sentence for label in metrics["classes"] if (sentence := _weak(metrics, label))]
+    confused = worst_confusion(metrics)
+    return [*found, *([confused] if confused else [])] or ["It makes no mistake on these test beats."]
+
+
+def _weak(metrics: Mapping[str, Any], label: str) -> str:
+    scores = metrics["test"]["per_class"][label]
+    low = [
+        f"{name} {with_interval(scores[name])}"
+        for name in ("recall", "precision")
+        if scores[name]["value"] is not None and scores[name]["value"] < WEAK
+    ]
+    return f"{label}: {' and '.join(low)}, {_beats(scores['support'])}." if low else ""
+
+
+def worst_confusion(metrics: Mapping[str, Any]) -> str:
+    """The wrong class that takes the largest share of a true one; empty where there is no mistake.
+
+    Args:
+        metrics: What ``measure_predictions`` returned.
+    """
+    classes, counts = metrics["classes"], metrics["test"]["confusion"]
+    wrong = [
+        (n / sum(row), n, classes[true], classes[called], sum(row))
+        for true, row in enumerate(counts)
+        for called, n in enumerate(row)
+        if called != true and n
+    ]
+    if not wrong:
+        return ""
+    share, n, true, called, of = max(wrong)
+    return f"Worst confusion: {true} is called {called}, {n:,} of {_beats(of)} ({share:.0%})."
+
+
+def comparison(paired: Mapping[str, Any]) -> str:
+    """The verdict on a search: whether the tuned model is better than the baseline, and which one to use.
+
+    Args:
+        paired: What ``compare_with_baseline`` returned.
+    """
+    verdict = paired["verdict"]
+    outcomes = [
+        f"{METRICS[name].label} {outcome} ({_difference(verdict['differences'][name])})"
+        for name, outcome in verdict["outcomes"].items()
+    ]
+    at = " at the recall-first operating points" if verdict["recall_first"] else ""
+    return f"Tuned against baseline{at}: {', '.join(outcomes)}. {verdict['advice']}"
+
+
+def _difference(found: Mapping[str, float | None]) -> str:
+    if found["difference"] is None:
+        return "not defined"
+    return with_interval({"value": found["difference"], "low": found["low"], "high": found["high"]})
+
+
+def advice(metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping[str, Any] | None = None) -> list[str]:
+    """What to do next.
+
+    Args:
+        metrics: What ``measure_predictions`` returned.
+        data: What ``summarise_data`` returned.
+        paired: What ``compare_with_baseline`` returned; None without a search.
+    """
+    return list(_advice(metrics, data, paired))
+
+
+def _advice(metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping[str, Any] | None) -> Iterator[str]:
+    if paired is not None:
+        yield comparison(paired)
+    if not data["records"]["known"]:
+        yield "Before you promise anything for new patients, measure it on patients apart (records in the table)."
+    elif data["records"]["shared"]["train and test"]:
+        yield "Before you promise anything for new patients, split by record (`ingest.split`)."
+    scores = metrics["test"]["per_class"]
+    if rare := [label for label in metrics["classes"] if scores[label]["support"] < FEW_BEATS]:
+        yield f"Get more beats of {_listed(rare)}, first of all for test."
+    missed = [label for label in metrics["classes"] if (scores[label]["recall"]["value"] or 1) < WEAK]
+    if missed and metrics["floor_reached"]:
+        yield f"To miss fewer of {_listed(missed)}, use the recall-first factors, or a threshold of the class."
+    if not metrics["floor_reached"]:
+        yield (
+            f"An accuracy of {short(metrics['accuracy_floor'])} is out of reach of this model: train longer or another "
+            "model, or lower the floor."
+        )
+
+
+def _named(part: Mapping[str, Any], names: Sequence[str] = NAMED, *, intervals: bool = False) -> str:
     overall = part["overall"]
     shown = [
         f"{METRICS[name].label} {with_interval(overall[name]) if intervals else short(overall[name]['value'])}"
-        for name in NAMED
+        for name in names
         if overall[name]["value"] is not None
     ]
-    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
+    return _listed(shown)
 
 
-def _weakest(per_class: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """The class with the lowest recall, where any beat of it is missed."""
-    known = {label: scores for label, scores in per_class.items() if scores["recall"]["value"] is not None}
-    if not known:
-        return None
-    label = min(known, key=lambda name: known[name]["recall"]["value"])
-    return None if known[label]["recall"]["value"] == 1 else (label, known[label])
+def _listed(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def _beats(n: int) -> str:
+    return f"{n:,} test {'beat' if n == 1 else 'beats'}"
 
 
 def _about_patients(data: Mapping[str, Any]) -> str:

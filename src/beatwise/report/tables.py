@@ -106,11 +106,12 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = (), shown: 
         ]
         for name in names or dict.fromkeys([*ALL, *metrics["test"]["overall"]])
     ]
+    chosen = " Validation chose the epoch, so its scores are too high." if "val" in shown else ""
     caption = (
         f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
         f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of whole "
-        f"{metrics['bootstrap_of']}, at 0 and 1 Wilson's.{few_patients(metrics)} Validation chose the epoch, so its "
-        f"scores are too high. Recall first: {operating_point(metrics)}"
+        f"{metrics['bootstrap_of']}, at 0 and 1 Wilson's.{few_patients(metrics)}{chosen} Recall first: "
+        f"{operating_point(metrics)}"
     )
     return Table(caption, ["", *parts.values()], rows)
 
@@ -411,24 +412,27 @@ def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table
     """Baseline and tuned model on the same test beats.
 
     Args:
-        paired: What ``compare_paired`` returned, with ``confidence`` and
-            ``bootstrap_draws``.
+        paired: What ``compare_with_baseline`` returned.
         names: Metrics to show.
     """
+    shown = [(METRICS[name].label, paired["overall"][name]) for name in names]
+    shown += [
+        (f"recall first: {METRICS[name].label}", paired["recall_first"][name]) for name in ("macro_recall", "accuracy")
+    ]
     rows = []
-    for name in names:
-        found = paired["overall"][name]
+    for label, found in shown:
         if found["difference"] is None:
-            rows.append([METRICS[name].label, "–", "–", "–"])
+            rows.append([label, "–", "–", "–"])
             continue
         between = {"value": found["difference"], "low": found["low"], "high": found["high"]}
-        rows.append([METRICS[name].label, short(found["first"]), short(found["second"]), with_interval(between)])
+        rows.append([label, short(found["first"]), short(found["second"]), with_interval(between)])
     mcnemar = paired["mcnemar"]
     caption = (
         f"{paired['n']:,} test beats. In brackets the {paired['confidence']:.0%} interval of the difference from "
         f"{paired['bootstrap_draws']:,} bootstrap draws, the same beats for both: one that holds 0 cannot tell the two "
         f"apart. Only the baseline is right on {mcnemar['first_only']:,} beats, only the tuned model on "
-        f"{mcnemar['second_only']:,} (McNemar's exact test: {_p_value(mcnemar['p'])})."
+        f"{mcnemar['second_only']:,} (McNemar's exact test, which takes beats for independent: "
+        f"{_p_value(mcnemar['p'])})."
     )
     return Table(caption, ["", "baseline", "tuned", "difference"], rows)
 

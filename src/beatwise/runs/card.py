@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -104,6 +105,20 @@ def read_card(path: Path) -> RunCard:
         lacks = f" It lacks {', '.join(missing)}." if isinstance(given, dict) else ""
         raise BeatwiseError(f"{path} is no run card.{lacks} Every run that trains or measures a model ends with one.")
     return checked(RunCard, given, f"The run card {path} cannot be used:", kind="key")
+
+
+def earlier_scores(cards: Path) -> dict[str, dict[str, float]]:
+    """Metrics of every model that earlier runs of a source have measured, by the run and the model.
+
+    Args:
+        cards: The folder of the source's cards, one version below it a run; one that cannot be read is left out.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for path in sorted(cards.glob(f"*/{cards.name}")):
+        with suppress(BeatwiseError):
+            card = read_card(path)
+            found |= {f"{card.began:%Y-%m-%d %H:%M} {model}": metrics for model, metrics in card.scores.items()}
+    return found
 
 
 class Difference(NamedTuple):

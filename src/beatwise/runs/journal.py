@@ -126,7 +126,7 @@ class Best(Block):
 
     Attributes:
         value: The value.
-        entry: ID of the entry that it stands in.
+        entry: ID of the entry that it stands in; the run and its model, where that run tested no hypothesis.
     """
 
     value: float
@@ -273,13 +273,16 @@ class Journal:
             entry = self._read(id)
             self._write(id, entry.model_copy(update={"reflections": [*entry.reflections, reflection]}))
 
-    def take_up(self, hypothesis: str, run: Run) -> Attempt | None:
+    def take_up(
+        self, hypothesis: str, run: Run, others: Mapping[str, Mapping[str, float]] | None = None
+    ) -> Attempt | None:
         """Write a run that begins into the entry that it tests.
 
         Args:
             hypothesis: Its words, which are proposed unless they wait already; empty for the one that was proposed last
                 of those that wait.
             run: The run, as far as it is known.
+            others: Metrics of earlier runs of the same source that tested no hypothesis, by a name of each.
 
         Returns:
             The attempt, which the end of the run is reported to; None where no hypothesis waits.
@@ -297,7 +300,8 @@ class Journal:
             lock.acquire()
             entry = entry.model_copy(update={"runs": [*entry.runs, run]})
             self._write(id, entry)
-        return Attempt(self, id, entry, _best(entries, run.source, compared_metrics(entry.expect)), lock)
+        best = _best(entries, others or {}, run.source, compared_metrics(entry.expect))
+        return Attempt(self, id, entry, best, lock)
 
     def write_run(self, id: str, entry: Entry) -> None:
         """Write the last run of an entry, as it has become.
@@ -446,7 +450,9 @@ def result_of(saved: Iterable[Saved]) -> tuple[str, dict[str, float]] | None:
     return result, means
 
 
-def _best(entries: Mapping[str, Entry], source: str, metrics: Iterable[str]) -> dict[str, Best]:
+def _best(
+    entries: Mapping[str, Entry], others: Mapping[str, Mapping[str, float]], source: str, metrics: Iterable[str]
+) -> dict[str, Best]:
     best = {}
     for metric in metrics:
         sign = METRICS[metric.rpartition(".")[2]].sign
@@ -455,6 +461,11 @@ def _best(entries: Mapping[str, Entry], source: str, metrics: Iterable[str]) -> 
             for id, entry in entries.items()
             for run in entry.runs
             if run.source == source and metric in run.metrics
+        ]
+        values += [
+            Best(value=round(measured[metric], DECIMALS), entry=name)
+            for name, measured in others.items()
+            if metric in measured
         ]
         if values:
             best[metric] = max(values, key=lambda known: sign * known.value)

@@ -7,9 +7,10 @@ import pytest
 from scipy.stats import binomtest
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.report.summary import comparison
 from beatwise.tasks.classification.intervals import draw_scores
 from beatwise.tasks.classification.metrics import point_scores
-from beatwise.tasks.classification.paired import compare_paired
+from beatwise.tasks.classification.paired import compare_paired, judge_difference
 from beatwise.tasks.intervals import interval_ends
 from beatwise.tasks.registry import METRICS
 from tests.tasks.classification.cases import case
@@ -62,3 +63,39 @@ def test_mcnemars_test_is_the_binomial_one_and_knows_no_records():
 def test_models_that_were_asked_about_other_beats_cannot_be_compared():
     with pytest.raises(BeatwiseError, match="800 and for 799 beats"):
         compare(second=SECOND[1:])
+
+
+UP, DOWN, NONE = (0.01, 0.05), (-0.05, -0.01), (-0.01, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("metric", "found", "accuracy", "outcomes", "advice"),
+    [
+        ("macro_recall", UP, NONE, ("better", "no different"), "Use the tuned model."),
+        ("macro_recall", UP, DOWN, ("better", "worse"), "Use the tuned model only where"),
+        ("macro_recall", DOWN, UP, ("worse", "better"), "Keep the baseline, unless accuracy"),
+        ("macro_recall", NONE, NONE, ("no different", "no different"), "Keep the baseline: these test beats show no"),
+        ("log_loss", DOWN, UP, ("better", "better"), "Use the tuned model."),
+        ("log_loss", UP, NONE, ("worse", "no different"), "Keep the baseline."),
+        ("macro_recall", (0.0, 0.05), NONE, ("no different", "no different"), "Keep the baseline: "),
+    ],
+)
+def test_the_verdict_follows_from_the_intervals(metric, found, accuracy, outcomes, advice):
+    overall = {
+        name: {
+            "first": 0.8,
+            "second": 0.8 + sum(ends) / 2,
+            "difference": sum(ends) / 2,
+            "low": ends[0],
+            "high": ends[1],
+        }
+        for name, ends in (("accuracy", accuracy), (metric, found))
+    }
+    verdict = judge_difference(overall, metric)
+    assert verdict["outcomes"] == dict(zip((metric, "accuracy"), outcomes, strict=True))
+    assert verdict["advice"].startswith(advice)
+    text = comparison({"verdict": {**verdict, "recall_first": False}})
+    low, high = (f"{end:.3f}".replace("0.", ".") for end in found)
+    assert f"{METRICS[metric].label} {outcomes[0]} (" in text
+    assert f"[{low}, {high}]" in text
+    assert text.endswith(verdict["advice"])

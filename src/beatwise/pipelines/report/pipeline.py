@@ -23,7 +23,10 @@ def create_report(namespace: str, *, trained: bool = False, searched: bool = Fal
     """
     compared = Node(
         compare_with_baseline,
-        inputs=["baseline_predictions", "predictions", "params:evaluate", "params:seed"],
+        inputs=[
+            *("baseline_predictions", "predictions", "baseline_metrics", "metrics", "config"),
+            *("params:evaluate", "params:seed"),
+        ],
         outputs="against_baseline",
         name="compare_with_baseline",
         tags=["tune", "evaluate"],
@@ -65,7 +68,10 @@ def create_report(namespace: str, *, trained: bool = False, searched: bool = Fal
             tags="report",
         ),
     )
-    elsewhere = {"baseline_predictions": "baseline.predictions", "search_summary": "search.summary"}
+    elsewhere = {
+        **{f"baseline_{name}": f"baseline.{name}" for name in ("predictions", "metrics")},
+        "search_summary": "search.summary",
+    }
     return template(nodes, namespace, SHARED, inputs=elsewhere)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,23 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import TARGET
+from beatwise.tasks.base import TrainSettings
 from beatwise.tasks.classification.intervals import draw_scores
 from beatwise.tasks.classification.metrics import score
+from beatwise.tasks.classification.operating_point import apply_factors
 from beatwise.tasks.classification.predictions import probabilities
+from beatwise.tasks.classification.task import Classification
 from beatwise.tasks.intervals import clusters_of, interval_ends
-from beatwise.tasks.metrics import Floats
+from beatwise.tasks.metrics import METRICS, Floats
 from beatwise.tasks.settings import Evaluate
+
+
+class Fit(Protocol):
+    """The settings of a fit that say what it was searched for."""
+
+    @property
+    def train(self) -> TrainSettings:
+        """Settings of the training."""
 
 
 def compare_paired(
@@ -83,26 +95,91 @@ def compare_paired(
 
 
 def compare_with_baseline(
-    baseline_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    baseline_predictions: pd.DataFrame,
+    predictions: pd.DataFrame,
+    baseline_metrics: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    config: Fit,
+    evaluate: Evaluate,
+    seed: int,
 ) -> dict[str, Any]:
-    """Compare a model with the baseline on the same test beats.
+    """Compare a model with the baseline on the same test beats, and say which to use.
 
     Args:
         baseline_predictions: The baseline's predictions of the test part.
         predictions: The model's predictions of the test part.
+        baseline_metrics: What ``measure_predictions`` returned of the baseline: its operating point.
+        metrics: The same of the model.
+        config: The model's settings: the metric that was searched for picked its epoch too.
         evaluate: Settings of the bootstrap.
         seed: Seed of the bootstrap.
 
     Returns:
-        See :func:`compare_paired`; with ``confidence`` and ``bootstrap_draws``.
+        See :func:`compare_paired`; with ``confidence`` and ``bootstrap_draws``; ``recall_first``, ``overall`` again, of
+        the two at their recall-first operating points; and ``verdict``, see :func:`judge_difference`.
     """
-    paired = compare_paired(
-        predictions[TARGET].to_numpy(np.int64),
-        probabilities(baseline_predictions),
-        probabilities(predictions),
-        draws=evaluate.bootstrap_draws,
-        seed=seed,
-        confidence=evaluate.confidence,
-        cluster=clusters_of(predictions),
-    )
-    return {**paired, "confidence": evaluate.confidence, "bootstrap_draws": evaluate.bootstrap_draws}
+    target, pair = predictions[TARGET].to_numpy(np.int64), (baseline_predictions, predictions)
+    drawing: dict[str, Any] = {
+        "draws": evaluate.bootstrap_draws,
+        "seed": seed,
+        "confidence": evaluate.confidence,
+        "cluster": clusters_of(predictions),
+    }
+    factors = [np.array([*measured["class_factors"].values()]) for measured in (baseline_metrics, metrics)]
+    at_factors = [apply_factors(probabilities(table), by) for table, by in zip(pair, factors, strict=True)]
+    paired = compare_paired(target, *map(probabilities, pair), **drawing)
+    recall_first = compare_paired(target, *at_factors, **drawing)["overall"]
+    monitor = config.train.monitor or Classification.default_monitor
+    searched_at = (recall_first, "macro_recall") if monitor == "recall_first" else (paired["overall"], monitor)
+    return {
+        **paired,
+        "confidence": evaluate.confidence,
+        "bootstrap_draws": evaluate.bootstrap_draws,
+        "recall_first": recall_first,
+        "verdict": {**judge_difference(*searched_at), "recall_first": monitor == "recall_first"},
+    }
+
+
+Outcome = Literal["better", "worse", "no different"]
+
+# Which model to use, by the outcomes of the metric that was searched for and of accuracy.
+ADVICE: Final[dict[tuple[Outcome, Outcome], str]] = {
+    ("better", "better"): "Use the tuned model.",
+    ("better", "no different"): "Use the tuned model.",
+    (
+        "better",
+        "worse",
+    ): "Use the tuned model only where misses cost more than false alarms; else the baseline.",
+    ("no different", "better"): "Use the tuned model.",
+    ("no different", "no different"): "Keep the baseline: these test beats show no gain from the search.",
+    ("no different", "worse"): "Keep the baseline.",
+    ("worse", "better"): "Keep the baseline, unless accuracy alone counts.",
+    ("worse", "no different"): "Keep the baseline.",
+    ("worse", "worse"): "Keep the baseline.",
+}
+
+
+def judge_difference(overall: Mapping[str, Mapping[str, float | None]], metric: str) -> dict[str, Any]:
+    """Whether the second model is better by a metric and by accuracy, and which one to use.
+
+    A difference counts where its interval does not hold 0. The interval is that of the paired bootstrap, which draws
+    whole patients where they are known; McNemar's test would take their beats for independent.
+
+    Args:
+        overall: Differences by metric, see :func:`compare_paired`.
+        metric: The metric that was searched for.
+
+    Returns:
+        ``metric``; ``differences``, ``outcomes`` by metric and by ``accuracy``; ``advice``.
+    """
+    differences = {name: dict(overall[name]) for name in (metric, "accuracy")}
+    outcomes = {name: _outcome(found, METRICS[name].sign) for name, found in differences.items()}
+    advice = ADVICE[outcomes[metric], outcomes["accuracy"]]
+    return {"metric": metric, "differences": differences, "outcomes": outcomes, "advice": advice}
+
+
+def _outcome(found: Mapping[str, float | None], sign: int) -> Outcome:
+    low, high = found["low"], found["high"]
+    if low is None or high is None or low <= 0 <= high:
+        return "no different"
+    return "better" if sign * low > 0 else "worse"
