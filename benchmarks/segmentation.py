@@ -49,7 +49,7 @@ def main() -> None:
 
     def cut_all(rule: str) -> int:
         options = RULES.options(rule, {})
-        return len(segment_records(records, rule=rule, options=options, classes=CLASSES, aami=AAMI))
+        return len(segment_records(records, rule=rule, options=options, classes=CLASSES, aami=AAMI)[0])
 
     jobs: dict[str, Callable[[], object]] = {"read with wfdb": read_all}
     jobs |= {f"cut, rule {rule}": lambda rule=rule: cut_all(rule) for rule in RULES.names()}  # type: ignore[misc]

@@ -386,7 +386,7 @@ RECORD: dict[str, tuple[Damage, list[str]]] = {
     ),
     "garbled .hea": (
         lambda folder: (folder / "s02.hea").write_text("<html>404</html>\n"),
-        ["Record s02", "{folder}/s02.hea", "cannot be read", "Fetch them again"],
+        ["Record s02", "{folder}/s02.hea", "cannot be read", "Fetch the file again"],
     ),
     "no records": (
         lambda folder: shutil.rmtree(folder),
@@ -418,7 +418,7 @@ def test_a_segmentation_that_fails_leaves_no_progress_bar_running(project, recor
 
 def test_good_records_are_cut_into_beats(project, records):
     assert kedro_run(pipeline="segment").exit_code == 0
-    assert written(project) == {"02_intermediate/test/beats.parquet"}
+    assert written(project) == {"02_intermediate/test/beats.parquet", "02_intermediate/test/segment_summary.json"}
 
 
 @pytest.mark.parametrize(
@@ -511,7 +511,7 @@ def test_a_disk_that_fills_up_leaves_the_outputs_of_the_run_before_as_they_were(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(output) in message_of(result)
-    assert written(project) == {"02_intermediate/test/beats.parquet"}
+    assert written(project) == {"02_intermediate/test/beats.parquet", "02_intermediate/test/segment_summary.json"}
     assert output.read_bytes() == before
 
 

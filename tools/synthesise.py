@@ -36,7 +36,7 @@ def make_sample(folder: Path) -> None:
     """Write ``records/``, ``train.parquet`` and ``test.parquet``; the tables say that they are synthetic."""
     records = synthesise_records(SETTINGS, SEED)
     RecordsDataset(filepath=str(folder / "records")).save(records)
-    beats = segment_records(
+    beats, _ = segment_records(
         records,
         rule="kaggle",
         options=RULES.options("kaggle", {}),

@@ -87,6 +87,7 @@ class Parameters(Block):
 
     source: SourceName
     sample_rate: Positive
+    beat_length: Annotated[int, Field(ge=2)]
     classes: list[str]
     task: TaskChoice
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]

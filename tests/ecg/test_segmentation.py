@@ -10,7 +10,7 @@ import pytest
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.ecg.records import Record
-from beatwise.ecg.segmentation import RULES, segment_records
+from beatwise.ecg.segmentation import RULES, SameSample, check_beat_shape, segment_records
 from tests.tables import signals
 
 CLASSES = ["N", "S", "V", "F", "Q"]
@@ -40,16 +40,23 @@ def make_record(
 
 
 def random_record(seed: int, *, gaps: tuple[int, int], n_annotations: int = 60) -> Record:
-    """Beats of every class, beats of none, and marks that are no beats, at random places up to the very end."""
+    """Beats of every class, beats of none, and marks that are no beats, at random places up to the very end.
+
+    On a sample that has an annotation already there are marks only.
+    """
     rng = np.random.default_rng(seed)
     samples = rng.integers(0, 30) + np.cumsum(rng.integers(*gaps, size=n_annotations))
     symbols = rng.choice(list("NLRejAaJSVEF/fQB?+~|[]!"), n_annotations)
+    symbols[1:][np.diff(samples) == 0] = "+"
     return make_record(samples, symbols.tolist(), n=int(samples[-1]) + int(rng.integers(1, 400)), seed=seed)
 
 
+def how(rule: str = "kaggle", **options: Any) -> dict[str, Any]:
+    return {"rule": rule, "options": RULES.options(rule, options), "classes": CLASSES, "aami": AAMI}
+
+
 def cut(record: Record, rule: str = "kaggle", lead: int | str = 0, **options: Any) -> pd.DataFrame:
-    checked = RULES.options(rule, options)
-    return segment_records([record], rule=rule, options=checked, classes=CLASSES, aami=AAMI, lead=lead)
+    return segment_records([record], **how(rule, **options), lead=lead)[0]
 
 
 def kaggle_row_by_row(record: Record, n_samples: int = 187, keep_every: int = 3) -> list[tuple[int, int, Any]]:
@@ -181,8 +188,7 @@ def test_fewer_than_two_beats_are_refused(symbols, count):
 def test_a_record_with_no_beat_to_cut_gives_no_rows(rule, symbols):
     empty = dataclasses.replace(make_record([0, 500, 900], symbols), name="empty")
     full = make_record([0, 500, 900], "NNN")
-    how: dict[str, Any] = {"rule": rule, "options": RULES.options(rule, {}), "classes": CLASSES, "aami": AAMI}
-    pd.testing.assert_frame_equal(segment_records([empty, full, empty], **how), cut(full, rule))
+    pd.testing.assert_frame_equal(segment_records([empty, full, empty], **how(rule))[0], cut(full, rule))
 
 
 @pytest.mark.parametrize("rule", RULES.names())
@@ -199,8 +205,7 @@ def test_records_with_no_beat_to_cut_at_all_are_refused_with_the_map_of_codes(ru
 def test_records_are_put_one_after_the_other():
     records = [random_record(seed, gaps=(100, 300)) for seed in range(3)]
     named = [dataclasses.replace(record, name=str(i)) for i, record in enumerate(records)]
-    how: dict[str, Any] = {"rule": "kaggle", "options": RULES.options("kaggle", {}), "classes": CLASSES, "aami": AAMI}
-    table = segment_records(iter(named), **how)
+    table, _ = segment_records(iter(named), **how())
     assert table["record"].tolist() == [name for i, r in enumerate(records) for name in [str(i)] * len(cut(r))]
     assert table["sample"].tolist() == [s for record in records for s in cut(record)["sample"]]
     assert table.index.equals(pd.RangeIndex(len(table)))
@@ -208,7 +213,7 @@ def test_records_are_put_one_after_the_other():
 
 def test_no_record_at_all_is_an_error():
     with pytest.raises(BeatwiseError, match="no record to segment"):
-        segment_records([], rule="kaggle", options={}, classes=CLASSES, aami=AAMI)
+        segment_records([], **how())
 
 
 def with_signal(values: npt.NDArray[np.float64], peaks: list[int], rate: float) -> Record:
@@ -259,3 +264,117 @@ def test_a_window_has_as_many_samples_as_its_seconds_make():
 def test_a_window_without_a_single_sample_is_refused():
     with pytest.raises(BeatwiseError, match="window"):
         cut(make_record([500, 1000], "NN"), "window", before=0.0, after=0.001, rate=10.0)
+
+
+PIECES = [(0, 1), (1000, 1003), (2500, 3300), (9_000, 9_001)]
+
+
+@pytest.mark.parametrize("rule", RULES.names())
+@pytest.mark.parametrize("pieces", [[piece] for piece in PIECES] + [PIECES, []])
+def test_beats_that_touch_missing_samples_are_dropped_and_the_others_do_not_change(rule, pieces):
+    record = random_record(4, gaps=(200, 300))
+    missing = np.zeros(record.adc.shape, dtype=bool)
+    for begin, end in pieces:
+        missing[begin:end, 0] = True
+    # What a converter writes for a missing sample is far from any signal.
+    marked = np.where(missing, -32768, record.adc)
+    table, summary = segment_records(
+        [dataclasses.replace(record, adc=np.ma.masked_array(marked, missing))], **how(rule)
+    )
+    whole = cut(record, rule)
+    kept = whole[whole["sample"].isin(table["sample"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(table, kept, check_exact=rule == "kaggle")
+    # A missing sample matters where a change of it changes the beat; the window's filter reaches 30 samples further.
+    changed = cut(dataclasses.replace(record, adc=np.where(missing, 10**6, record.adc)), rule)
+    touched = np.any(signals(changed) != signals(whole), axis=1)
+    dropped = ~whole["sample"].isin(table["sample"]).to_numpy()
+    assert dropped[touched].all()
+    near = np.array([np.abs(np.flatnonzero(missing[:, 0]) - s).min(initial=10**6) for s in whole["sample"]])
+    assert not dropped[near > (400 if rule == "kaggle" else 0.55 * 360 + 31)].any()
+    row = summary.iloc[0]
+    assert row["no_samples"] == dropped.sum() == len(whole) - row["cut"]
+    assert row["annotated"] == row["cut"] + row["no_samples"] + row["no_class"] + row["last"]
+
+
+def test_missing_samples_of_another_lead_do_not_matter():
+    record = random_record(4, gaps=(200, 300))
+    missing = np.zeros(record.adc.shape, dtype=bool)
+    missing[:, 1] = True
+    masked = dataclasses.replace(record, adc=np.ma.masked_array(record.adc, missing))
+    pd.testing.assert_frame_equal(cut(masked), cut(record))
+    with pytest.raises(
+        BeatwiseError, match=r"All \d+ beats of 1 records touch stretches where the lead has no samples"
+    ):
+        cut(masked, lead=1)
+
+
+def test_two_beats_on_one_sample_are_refused_by_name_or_one_is_kept():
+    record = make_record([0, 400, 400, 400, 800, 800, 1200], "N+NVNNN")
+    with pytest.raises(BeatwiseError, match=r"Record r: two beats .*, 2 times: sample 400 \(N, V\), 800 \(N, N\)"):
+        cut(record)
+    keeps: list[tuple[SameSample, str]] = [("first", "N+NNN"), ("last", "N+VNN")]
+    for keep, symbols in keeps:
+        table, summary = segment_records([record], **how(), same_sample=keep)
+        pd.testing.assert_frame_equal(table, cut(make_record([0, 400, 400, 800, 1200], symbols)))
+        assert summary.iloc[0]["same_sample"] == 2
+
+
+def test_annotations_in_disorder_are_refused():
+    with pytest.raises(BeatwiseError, match="Record r: its annotations are not in the order of time: sample 300 comes"):
+        cut(make_record([0, 400, 300, 800], "NNNN"))
+
+
+def test_flutter_waves_are_beats_where_a_class_names_them():
+    record = make_record([0, 400, 600, 1000, 1400], "NN!NN")
+    assert cut(record)["rr_after"].tolist() == pytest.approx([400 / 360, 600 / 360, 400 / 360])
+    table, _ = segment_records([record], **{**how(), "aami": {**AAMI, "V": ["V", "!"]}})
+    assert table["target"].tolist() == [0, 0, 2, 0]
+    assert table["rr_after"].tolist() == pytest.approx([400 / 360, 200 / 360, 400 / 360, 400 / 360])
+
+
+def test_a_code_of_several_characters_is_not_taken_for_its_first():
+    record = dataclasses.replace(
+        make_record([0, 400, 800, 1200], "NNNN"), annotation_symbols=np.array(["N", "NX", "N", "N"])
+    )
+    assert cut(record)["sample"].tolist() == [0, 800]
+
+
+@pytest.mark.parametrize(
+    ("lead", "taken"), [(["V1"], "V1"), (["II", "V1", 0], "V1"), (["II", 0], "MLII"), ([7, "MLII"], "MLII")]
+)
+def test_of_a_list_of_leads_the_first_that_a_record_has_is_cut(lead, taken):
+    table, _ = segment_records([make_record([0, 400, 800], "NNN")], **how(), lead=lead)
+    assert table["lead"].unique().tolist() == [taken]
+
+
+@pytest.mark.parametrize(
+    ("leads", "lead", "said"),
+    [
+        (("MLII", "V1"), ["II", "V5"], r"no lead 'II' or 'V5': it has 0 \(MLII\), 1 \(V1\).*segment\.leave_out"),
+        (("ECG", "ECG"), "ECG", r"several leads 'ECG': it has 0 \(ECG\), 1 \(ECG\)"),
+    ],
+)
+def test_leads_that_cannot_be_told_are_refused(leads, lead, said):
+    record = dataclasses.replace(make_record([0, 400, 800], "NNN"), leads=leads)
+    with pytest.raises(BeatwiseError, match=f"Record r has {said}"):
+        segment_records([record], **how(), lead=lead)
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "rate", "said"),
+    [
+        ("kaggle", {}, 250, ["187 samples at 83.3333 Hz", "beat_length: 108", "keep_every: 2", "sample_rate: 125 "]),
+        ("window", {}, 250, ["108 samples at 120 Hz", "beat_length: 187 and sample_rate: 120", "beat_length: 108"]),
+        ("kaggle", {"n_samples": 100}, 360, ["100 samples at 120 Hz", "beat_length: 100 in globals.yml"]),
+    ],
+)
+def test_a_rate_or_length_that_does_not_fit_is_refused_with_the_values_that_would(rule, options, rate, said):
+    record, checked = make_record([0, 400], "NN", rate=rate), RULES.options(rule, options)
+    with pytest.raises(BeatwiseError) as caught:
+        check_beat_shape(record, rule, checked, 120.0, 187)
+    for words in ["Record r", f"{rate} Hz", *said]:
+        assert words in str(caught.value)
+    # Each of the two ways works.
+    check_beat_shape(record, "window", RULES.options("window", {"rate": 120.0}), 120.0, 108)
+    every = round(rate / 120)
+    check_beat_shape(record, "kaggle", RULES.options("kaggle", {"keep_every": every}), rate / every, 187)

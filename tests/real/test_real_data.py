@@ -39,7 +39,7 @@ def records(real_data: Path) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def beats(records: list[Record]) -> pd.DataFrame:
-    return segment_records(records, **HOW)
+    return segment_records(records, **HOW)[0]
 
 
 @pytest.fixture(scope="module")

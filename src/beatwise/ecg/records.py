@@ -1,8 +1,9 @@
-"""A record: one continuous, annotated ECG, as a WFDB file trio (.hea, .dat, .atr) holds it."""
+"""A record: one continuous, annotated ECG, as the files of a WFDB record hold it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +14,20 @@ class Record:
     """One annotated ECG recording in the units of its analogue-to-digital converter.
 
     Attributes:
-        name: Record name, e.g. ``"100"``.
-        adc: Samples in ADC units, integer ``[n_samples, n_leads]``.
+        name: Record name, e.g. ``"100"``, with its folder where it lies in one, e.g. ``"patient001/s0010_re"``.
+        adc: Samples in ADC units ``[n_samples, n_leads]``, integer (floating where segments of the record differ in
+            gain, which are joined in physical units); a masked array where there are samples missing.
         sample_rate: Samples per second and lead (Hz).
         leads: Lead names, one per column of ``adc``.
-        adc_gain: ADC units per millivolt, one per lead.
+        adc_gain: ADC units per physical unit, mostly millivolts, one per lead.
         adc_baseline: ADC value of 0 mV, one per lead.
-        annotation_samples: Sample number of every annotation, ``int64 [n_annotations]``, ascending.
-        annotation_symbols: WFDB annotation codes (``"N"``, ``"V"``, ``"+"``, …), ``<U2 [n_annotations]``.
+        annotation_samples: Sample number of every annotation in ``adc``, ``int64 [n_annotations]``, ascending.
+        annotation_symbols: WFDB annotation codes (``"N"``, ``"V"``, ``"+"``, …), ``str [n_annotations]``.
         comments: Comment lines of the header, without the leading ``#``.
     """
 
     name: str
-    adc: npt.NDArray[np.integer]
+    adc: npt.NDArray[Any]
     sample_rate: float
     leads: tuple[str, ...]
     adc_gain: tuple[float, ...]
@@ -35,5 +37,6 @@ class Record:
     comments: tuple[str, ...] = ()
 
     def millivolts(self) -> npt.NDArray[np.float64]:
-        """The signal in millivolts, ``float64 [n_samples, n_leads]``."""
-        return (self.adc - np.asarray(self.adc_baseline)) / np.asarray(self.adc_gain)
+        """The signal in millivolts, ``float64 [n_samples, n_leads]``, NaN where a sample is missing."""
+        physical = (self.adc - np.asarray(self.adc_baseline)) / np.asarray(self.adc_gain)
+        return np.ma.filled(physical, np.nan)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,14 @@ from beatwise.ecg.rr import rr_intervals
 
 # The codes that WFDB counts as beats (wfdb.io.annotation), whether or not AAMI has a class for them.
 BEAT_SYMBOLS: Final = tuple("NLRBAaJSVrFejnE/fQ?")
-UNICODE_LATIN: Final = 256
-IS_BEAT: Final = np.isin(np.arange(UNICODE_LATIN), [ord(symbol) for symbol in BEAT_SYMBOLS])
+# A wave of ventricular flutter: a beat where a class names it, and no beat otherwise.
+OPTIONAL_BEAT_SYMBOLS: Final = ("!",)
+SAME_RATE_HZ: Final = 1e-6
+SameSample = Literal["refuse", "first", "last"]
 
-Rule = Callable[..., Array]
+# The beats that a rule cuts, and the samples of the record that each is made of: from, and up to, which [n_beats, 2].
+Cut = tuple[Array, npt.NDArray[np.int64]]
+Rule = Callable[..., Cut]
 RULES: Registry[Rule] = Registry("segmentation rule")
 
 
@@ -36,7 +41,7 @@ def cut_kaggle(
     *,
     n_samples: Annotated[int, Field(ge=2)] = 187,
     keep_every: Annotated[int, Field(ge=1)] = 3,
-) -> Array:
+) -> Cut:
     """Cut beats the way the Kaggle "ECG Heartbeat Categorization" set was made, to the last bit.
 
     From the R peak on, r₁ + 0.2 r₂ raw samples, r₁ and r₂ being the next two intervals between annotations of any kind
@@ -53,7 +58,7 @@ def cut_kaggle(
         keep_every: Decimation: one raw sample in so many is kept.
 
     Returns:
-        Values in [0, 1], ``float32 [n_beats, n_samples]``.
+        Values in [0, 1], ``float32 [n_beats, n_samples]``, and the samples of each beat.
     """
     closed = np.concatenate([annotations, [len(adc), len(adc)]])
     start = closed[beats]
@@ -83,7 +88,7 @@ def cut_kaggle(
     # Faster than assigning under a mask; adding zero turns the minus zeros that the product leaves into zeros.
     values *= np.arange(n_samples) < length[:, None]
     values += 0
-    return values
+    return values, np.column_stack([start, np.minimum(start + raw_length, len(adc))])
 
 
 @RULES.register("window")
@@ -96,13 +101,12 @@ def cut_window(
     before: Annotated[float, Field(ge=0, le=5)] = 0.35,
     after: Annotated[float, Field(gt=0, le=5)] = 0.55,
     rate: Annotated[float, Field(gt=0, le=1000)] = 120.0,
-) -> Array:
+) -> Cut:
     """Cut a window of fixed length around every R peak, at a rate of one's choice.
 
     The record is resampled as a whole (polyphase filter, ``scipy.signal.resample_poly``) before it is cut, so that no
     window has filter edges of its own. A window that reaches beyond the record is filled with the record's first or
-    last
-    value: no beat is lost. Each window is min–max scaled.
+    last value: no beat is lost. Each window is min–max scaled.
 
     Args:
         adc: One lead, ADC units, integer ``[n]``.
@@ -114,7 +118,8 @@ def cut_window(
         rate: Samples per second (Hz) of the result.
 
     Returns:
-        Values in [0, 1], ``float32 [n_beats, round(before·rate) + round(after·rate)]``.
+        Values in [0, 1], ``float32 [n_beats, round(before·rate) + round(after·rate)]``, and the samples of each beat,
+        those included that the filter reaches.
     """
     from scipy.signal import resample_poly
 
@@ -127,9 +132,14 @@ def cut_window(
     ratio = Fraction(rate / sample_rate).limit_denominator(1000)
     resampled = resample_poly(adc.astype(np.float32), ratio.numerator, ratio.denominator, padtype="line")
     peak = np.rint(annotations[beats] * float(ratio)).astype(np.int64)
-    windows = resampled[np.clip(peak[:, None] + offsets, 0, len(resampled) - 1)]
+    place = np.clip(peak[:, None] + offsets, 0, len(resampled) - 1)
+    windows = resampled[place]
     _scale(windows, windows.min(axis=1, keepdims=True), windows.max(axis=1, keepdims=True))
-    return windows
+    # Half the length of the filter that resample_poly designs, in samples of the record; it copies at the same rate.
+    reach = 0 if ratio == 1 else math.ceil(10 * max(ratio.as_integer_ratio()) / ratio.numerator)
+    source = np.column_stack([place[:, 0], place[:, -1]]) / float(ratio)
+    span = np.column_stack([np.floor(source[:, 0]) - reach, np.ceil(source[:, 1]) + reach + 1]).astype(np.int64)
+    return windows, np.clip(span, 0, len(adc))
 
 
 def _scale(windows: Array, low: Array, high: Array) -> None:
@@ -143,9 +153,46 @@ def _scale(windows: Array, low: Array, high: Array) -> None:
     windows /= np.where(high > low, high - low, np.float32(1))
 
 
-def beat_rate(rule: str, options: Mapping[str, Any], sample_rate: float) -> float:
-    """Samples per second (Hz) of the beats that a rule cuts from a record of a given rate."""
-    return float(options["rate"]) if rule == "window" else sample_rate / options["keep_every"]
+def beat_shape(rule: str, options: Mapping[str, Any], sample_rate: float) -> tuple[float, int]:
+    """Rate (Hz) and number of samples of the beats that a rule cuts from a record of a given rate."""
+    if rule == "window":
+        rate = float(options["rate"])
+        return rate, round(options["before"] * rate) + round(options["after"] * rate)
+    return sample_rate / options["keep_every"], options["n_samples"]
+
+
+def check_beat_shape(
+    record: Record, rule: str, options: Mapping[str, Any], sample_rate: float, beat_length: int
+) -> None:
+    """Refuse a record from which a rule cuts beats of another rate or length than the source is said to have.
+
+    Args:
+        record: The record.
+        rule: Name of a segmentation rule.
+        options: Options of the rule, already checked.
+        sample_rate: Samples per second (Hz) that the beats are to have.
+        beat_length: Samples that a beat is to have.
+
+    Raises:
+        BeatwiseError: With the values of the keys that would agree.
+    """
+    rate, length = beat_shape(rule, options, record.sample_rate)
+    if abs(rate - sample_rate) <= SAME_RATE_HZ and length == beat_length:
+        return
+    window = options if rule == "window" else RULES.options("window", {"rate": sample_rate})
+    window_rate, window_length = beat_shape("window", window, record.sample_rate)
+    kaggle = options if rule == "kaggle" else RULES.options("kaggle", {"n_samples": beat_length})
+    keep_every = max(1, round(record.sample_rate / sample_rate))
+    raise BeatwiseError(
+        f"Record {record.name} has {record.sample_rate:g} Hz, so that the rule {rule!r} cuts beats of {length} samples "
+        f"at {rate:g} Hz from it; globals.yml says beat_length: {beat_length} and sample_rate: {sample_rate:g}. Make "
+        "them agree in one of two ways:\n"
+        f"- resample the records: segment.rule.use: window in parameters.yml; sample_rate: {window_rate:g} and "
+        f"beat_length: {window_length} in globals.yml;\n"
+        f"- keep one sample in {keep_every}: segment.rule.use: kaggle and segment.rule.kaggle.keep_every: {keep_every} "
+        f"in parameters.yml; sample_rate: {record.sample_rate / keep_every:.10g} and beat_length: "
+        f"{kaggle['n_samples']} in globals.yml."
+    )
 
 
 def segment_records(
@@ -155,11 +202,13 @@ def segment_records(
     options: Mapping[str, Any],
     classes: Sequence[str],
     aami: Mapping[str, Sequence[str]],
-    lead: int | str = 0,
-) -> pd.DataFrame:
+    lead: int | str | Sequence[int | str] = 0,
+    same_sample: SameSample = "refuse",
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cut records into one beats table, record after record.
 
-    Every annotated beat of a known class is cut, except the last of each record, whose end is not known.
+    Every annotated beat of a known class is cut, except the last of each record, whose end is not known, and those that
+    touch a stretch without samples. RR intervals count all annotated beats, whether they are cut or not.
 
     Args:
         records: The records.
@@ -167,74 +216,147 @@ def segment_records(
         options: Options of the rule, already checked.
         classes: Class names in the order of their indices.
         aami: Annotation codes of each class; a code in no class of ``classes`` is not cut.
-        lead: Column or name of the lead to cut.
+        lead: Column or name of the lead to cut; of several, the first that a record has.
+        same_sample: Where two beats are annotated on one sample: ``"refuse"`` the record, or keep the ``"first"`` or
+            the ``"last"`` of them in the file.
 
     Returns:
-        Beats table with ``record``, ``sample`` (of the R peak), ``lead`` and the RR columns (s).
+        Beats table with ``record``, ``sample`` (of the R peak), ``lead`` and the RR columns (s); and what became of the
+        annotated beats, one row a record: ``record``, ``lead``, ``annotated``, ``cut``, ``no_samples`` (dropped,
+        because they touch a stretch without samples), ``no_class`` (their code is in no class), ``last`` (1 if the
+        record's last beat has a class), ``same_sample`` (left out beside another beat on their sample).
 
     Raises:
-        BeatwiseError: If there is no record, or one has no such lead, fewer than two beats, or an annotation beyond its
-            end.
+        BeatwiseError: If there is no record, or one has no such lead, fewer than two beats, annotations in disorder or
+            beyond its end, or two beats on one sample.
     """
-    class_of = np.full(UNICODE_LATIN, -1)
-    for index, name in enumerate(classes):
-        class_of[[ord(code) for code in aami.get(name, [])]] = index
+    class_of = {code: index for index, name in enumerate(classes) for code in aami.get(name, [])}
     parts: list[dict[str, npt.NDArray[Any]]] = []
-    names: list[tuple[str, str]] = []
+    rows: list[dict[str, Any]] = []
     for record in records:
         column = _lead_column(record, lead)
-        names.append((record.name, record.leads[column]))
-        part = _cut_record(record, rule, options, class_of, column)
+        part, counts = _cut_record(record, rule, options, class_of, column, same_sample)
         parts.append(part)
+        rows.append({"record": record.name, "lead": record.leads[column], **counts})
     if not parts:
         raise BeatwiseError("There is no record to segment.")
+    summary = pd.DataFrame(rows)
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     values, target, sample = joined.pop("values"), joined.pop("target"), joined.pop("sample")
     if not len(target):
+        missing = summary["no_samples"].sum()
+        if missing:
+            raise BeatwiseError(
+                f"All {missing} beats of {len(parts)} records touch stretches where the lead has no samples. Set "
+                "segment.lead to another lead."
+            )
         raise BeatwiseError(
             f"No beat of {len(parts)} records has a code of the classes {', '.join(classes)}: segment.aami names codes "
             f"for {', '.join(aami)}. Map every class of globals.yml there."
         )
-    counts = [len(part["target"]) for part in parts]
-    record_name, lead_name = (pd.array(column, dtype="str").repeat(counts) for column in zip(*names, strict=True))
-    return beats_table(values, target, record=record_name, sample=sample, lead=lead_name, **joined)
+    record_name, lead_name = (
+        pd.array(summary[column].tolist(), dtype="str").repeat(summary["cut"]) for column in ("record", "lead")
+    )
+    return beats_table(values, target, record=record_name, sample=sample, lead=lead_name, **joined), summary
 
 
 def _cut_record(
-    record: Record, rule: str, options: Mapping[str, Any], class_of: npt.NDArray[np.int64], column: int
-) -> dict[str, npt.NDArray[Any]]:
-    """The numeric columns of a beats table, and ``values`` for the signals."""
-    samples = record.annotation_samples
+    record: Record,
+    rule: str,
+    options: Mapping[str, Any],
+    class_of: Mapping[str, int],
+    column: int,
+    same_sample: SameSample,
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, int]]:
+    """The numeric columns of a beats table and ``values`` for the signals; and the counts of the record."""
+    samples, symbols = record.annotation_samples, record.annotation_symbols
+    backwards = np.flatnonzero(np.diff(samples) < 0)
+    if len(backwards):
+        first, second = samples[backwards[0] : backwards[0] + 2]
+        raise BeatwiseError(
+            f"Record {record.name}: its annotations are not in the order of time: sample {second} comes after sample "
+            f"{first}. Sort the annotation file, or fetch it again."
+        )
     if len(samples) and (samples[-1] >= len(record.adc) or samples[0] < 0):
         raise BeatwiseError(
             f"Record {record.name}: its annotation file has an annotation at sample {samples[-1]}, but the signal ends "
             f"at sample {len(record.adc) - 1}. Fetch the record's .dat and .atr again; they do not belong together."
         )
-    # Annotation codes are single characters: their numbers look classes up without a comparison of texts.
-    codes = record.annotation_symbols.astype("<U1").view(np.uint32) % UNICODE_LATIN
-    is_beat, target = IS_BEAT[codes], class_of[codes]
+    is_beat = np.isin(symbols, [*BEAT_SYMBOLS, *class_of])
+    annotated = int(is_beat.sum())
+    kept = _one_a_sample(record, is_beat, same_sample)
+    samples, symbols, is_beat = samples[kept], symbols[kept], is_beat[kept]
     if is_beat.sum() < 2:
         raise BeatwiseError(
             f"Record {record.name}: {is_beat.sum()} annotated beats; at least two are needed. Fetch its .atr again, or "
-            "take the record out."
+            "take the record out, by segment.leave_out."
         )
-    beats = np.flatnonzero(is_beat & (target >= 0))[:-1]
+    codes, which = np.unique(symbols, return_inverse=True)
+    target = np.array([class_of.get(code, -1) for code in codes.tolist()])[which]
+    of_class = np.flatnonzero(is_beat & (target >= 0))
+    beats = of_class[:-1]
+    adc, missing = np.ma.getdata(record.adc)[:, column], np.ma.getmaskarray(record.adc)[:, column]
+    if missing.any():
+        adc = _bridged(adc, missing)
+    values, span = RULES[rule](adc, samples, beats, record.sample_rate, **options)
+    n_missing = np.concatenate([[0], np.cumsum(missing)])
+    whole = n_missing[span[:, 1]] == n_missing[span[:, 0]]
+    beats = beats[whole]
     rr = rr_intervals(samples[is_beat], record.sample_rate)
     place = np.cumsum(is_beat)[beats] - 1
-    return {
-        "values": RULES[rule](record.adc[:, column], samples, beats, record.sample_rate, **options),
+    columns = {
+        "values": values[whole],
         "target": target[beats],
         "sample": samples[beats],
         **{name: intervals[place] for name, intervals in rr.items()},
     }
+    return columns, {
+        "annotated": annotated,
+        "cut": len(beats),
+        "no_samples": int((~whole).sum()),
+        "no_class": int(is_beat.sum()) - len(of_class),
+        "last": min(len(of_class), 1),
+        "same_sample": int((~kept).sum()),
+    }
 
 
-def _lead_column(record: Record, lead: int | str) -> int:
+def _one_a_sample(record: Record, is_beat: npt.NDArray[np.bool_], same_sample: SameSample) -> npt.NDArray[np.bool_]:
+    """Which annotations to keep, so that no sample has two beats."""
+    beats, kept = np.flatnonzero(is_beat), np.ones(len(is_beat), dtype=bool)
+    samples, symbols = record.annotation_samples, record.annotation_symbols
+    twice = np.flatnonzero(np.diff(samples[beats]) == 0)
+    if len(twice) and same_sample == "refuse":
+        places = [f"{samples[beats[i]]} ({symbols[beats[i]]}, {symbols[beats[i + 1]]})" for i in twice[:5]]
+        raise BeatwiseError(
+            f"Record {record.name}: two beats are annotated on one sample, {len(twice)} times: sample "
+            f"{', '.join(places)}{', …' if len(twice) > 5 else ''}. Correct the annotation file, or keep one of them: "
+            "segment.same_sample: first (or last)."
+        )
+    kept[beats[twice + (same_sample == "first")]] = False
+    return kept
+
+
+def _bridged(adc: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """A signal with straight lines over the stretches without samples, which no beat is cut from."""
+    bridged = np.zeros_like(adc)
+    if not missing.all():
+        there = np.flatnonzero(~missing)
+        bridged[:] = np.interp(np.arange(len(adc)), there, adc[there])
+        bridged[there] = adc[there]
+    return bridged
+
+
+def _lead_column(record: Record, lead: int | str | Sequence[int | str]) -> int:
+    wanted = [lead] if isinstance(lead, int | str) else lead
+    for choice in wanted:
+        if isinstance(choice, str) and record.leads.count(choice) == 1:
+            return record.leads.index(choice)
+        if isinstance(choice, int) and 0 <= choice < len(record.leads):
+            return choice
     known = f"it has {', '.join(f'{i} ({name})' for i, name in enumerate(record.leads))}"
-    if isinstance(lead, str):
-        if lead not in record.leads:
-            raise BeatwiseError(f"Record {record.name} has no lead {lead!r}: {known}. Set segment.lead.")
-        return record.leads.index(lead)
-    if not 0 <= lead < len(record.leads):
-        raise BeatwiseError(f"Record {record.name} has no lead number {lead}: {known}. Set segment.lead.")
-    return lead
+    kind = " number" if isinstance(lead, int) else ""
+    lacks = "several leads" if lead in record.leads else f"no lead{kind}"
+    raise BeatwiseError(
+        f"Record {record.name} has {lacks} {' or '.join(map(repr, wanted))}: {known}. Set segment.lead. It may be a "
+        "list, such as [MLII, II, 0], of which the first that there is counts; segment.leave_out leaves records out."
+    )

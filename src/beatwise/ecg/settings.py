@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Block, Choice
-from beatwise.ecg.segmentation import BEAT_SYMBOLS
+from beatwise.ecg.segmentation import BEAT_SYMBOLS, OPTIONAL_BEAT_SYMBOLS, SameSample
+
+
+def _split(names: Any) -> Any:
+    # `--params` splits at commas, so that a list cannot be given there; and it reads the name 100 as a number.
+    return names.split("+") if isinstance(names, str) else [names] if isinstance(names, int) else names
+
+
+RecordNames = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(_split)]
 
 
 class SegmentRule(Choice):
@@ -19,18 +29,37 @@ class Segment(Block):
     """Segmentation of records into beats."""
 
     rule: SegmentRule = Field(description="How a beat is cut.")
-    lead: int | str = Field(0, description="Lead to cut, by column or by name.")
+    lead: int | str | Annotated[list[int | str], Field(min_length=1)] = Field(
+        0, description="Lead to cut, by column or by name; of a list, the first that a record has."
+    )
+    annotator: str = Field(
+        "atr",
+        pattern=r"^\w+$",
+        description="Annotations that name the beats: the ending of their files (atr, qrs, ari …).",
+    )
+    records: RecordNames = Field(
+        [], description="Names of the records to cut; empty means all. Behind `--params` joined by `+`."
+    )
+    leave_out: RecordNames = Field([], description="Names of records to leave out. Behind `--params` joined by `+`.")
+    group: Literal["record", "folder"] = Field(
+        "record", description="What a patient is, for splits: a record, or a folder of records."
+    )
+    same_sample: SameSample = Field(
+        "refuse",
+        description="Two beats annotated on one sample: `refuse` the record, or keep the `first` or the `last`.",
+    )
     aami: dict[str, list[str]] = Field(description="Annotation codes of each class.")
 
     @field_validator("aami")
     @classmethod
     def _check_codes(cls, aami: dict[str, list[str]]) -> dict[str, list[str]]:
+        allowed = (*BEAT_SYMBOLS, *OPTIONAL_BEAT_SYMBOLS)
         codes = [code for named in aami.values() for code in named]
-        wrong = sorted({code for code in codes if code not in BEAT_SYMBOLS or codes.count(code) > 1})
+        wrong = sorted({code for code in codes if code not in allowed or codes.count(code) > 1})
         if wrong:
             raise BeatwiseError(
                 f"{', '.join(map(repr, wrong))} is no annotation code of a beat, or stands in two classes. Allowed, "
-                f"once each: {' '.join(BEAT_SYMBOLS)}."
+                f"once each: {' '.join(allowed)}."
             )
         return aami
 
@@ -40,4 +69,4 @@ class Download(Block):
 
     address: str = Field(description="Address above the databases.")
     database: str = Field(description="Database and version.")
-    records: list[str] = Field([], description="Names of the records; empty means all.")
+    records: RecordNames = Field([], description="Names of the records; empty means all.")

@@ -11,8 +11,8 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 nodes.cut_records,
-                inputs=["records", "params:segment", "params:classes", "params:sample_rate"],
-                outputs="beats",
+                inputs=["records", "params:segment", "params:classes", "params:sample_rate", "params:beat_length"],
+                outputs=["beats", "segment_summary"],
                 name="segment_records",
                 tags="segment",
             )
