@@ -102,6 +102,23 @@ def repeat(card: str) -> None:
     sys.exit(0 if repeat_run(card, _project()) else 1)
 
 
+@cli.group()
+def mlflow() -> None:
+    """The runs that MLflow has tracked."""
+
+
+@mlflow.command()
+@click.option("--env", "-e", help="The environment whose mlflow.yml says where the runs are.")
+@click.option("--host", "-h", help="Address to serve at; by default that of mlflow.yml.")
+@click.option("--port", "-p", help="Port to serve at; by default that of mlflow.yml.")
+@_readable()
+def ui(env: str | None, host: str | None, port: str | None) -> None:
+    """Show all runs in the browser."""
+    from beatwise.hooks.ui import serve_runs
+
+    serve_runs(_project(), env, host, port)
+
+
 def _project() -> Path:
     return find_kedro_project(Path.cwd()) or Path.cwd()
 

@@ -291,11 +291,12 @@ def compared_in_mlflow(address: str, runs: pd.DataFrame) -> str:
 
 def test_mlflow_shows_which_parameter_differed_between_two_runs(browser: Any, project_with_runs: Path) -> None:
     runs = tracked_runs(project_with_runs)
+    runs = runs[runs["tags.fitted"] == "baseline"]
     with serving(project_with_runs, *MLFLOW) as address:
         browser.get(compared_in_mlflow(address, runs))
         wait_for(lambda: "Show diff only" in text_of(browser))
         browser.execute_script("document.querySelector('[role=switch], #diff-switch').click()")
-        wait_for(lambda: "evaluate.bootstrap_draws" not in text_of(browser))
+        wait_for(lambda: "train.batch_size" not in text_of(browser))
         assert "train.learning_rate" in text_of(browser)
 
 
@@ -303,7 +304,7 @@ def test_mlflow_draws_the_parallel_coordinates_of_the_trials_of_a_search(
     browser: Any, project_with_search: Path
 ) -> None:
     runs = tracked_runs(project_with_search)
-    trials = runs[runs["tags.mlflow.runName"].str.startswith("trial ")]
+    trials = runs[runs["tags.fitted"] == "trial"]
     assert len(trials) == 6
     with serving(project_with_search, *MLFLOW) as address:
         browser.get(compared_in_mlflow(address, trials))

@@ -81,8 +81,12 @@ class Compared:
 
     def rows_of(self, parent: int) -> pd.DataFrame:
         """The nested runs of the first or second command."""
-        (first, second) = self.runs[self.runs["tags.mlflow.runName"] == "compare"]["run_id"]
-        return self.runs[self.runs["tags.mlflow.parentRunId"] == (first, second)[parent]]
+        return self.runs[self.runs["tags.mlflow.parentRunId"] == self.commands["run_id"].iloc[parent]]
+
+    @property
+    def commands(self) -> pd.DataFrame:
+        """The runs of the two commands."""
+        return self.runs[self.runs["tags.mlflow.parentRunId"].isna()]
 
 
 def finished_rows(folder: Path) -> dict[Path, float]:
@@ -173,36 +177,43 @@ def test_every_row_is_an_mlflow_run_below_that_of_the_command(compared: Compared
     rows = compared.rows_of(0)
     names = {f"{m} · {s} · seed {seed}" for m in (*MODELS, "wild") for s in STRATEGIES for seed in (1, 2)}
     names |= {f"both · {s}" for s in STRATEGIES}
-    assert set(rows["tags.mlflow.runName"]) == names
+    measured = rows[rows["status"] == "FINISHED"]
+    scores = [f" · macro recall {f'{v:.3f}'.lstrip('0')}" for v in measured["metrics.test.macro_recall"]]
+    assert all(name.endswith(s) for name, s in zip(measured["tags.mlflow.runName"], scores, strict=True))
+    assert {name.partition(" · macro")[0] for name in rows["tags.mlflow.runName"]} == names
     assert len(rows) == len(names)
     assert set(rows[rows["tags.model"] == "both"]["params.ensemble"]) == {" + ".join(ENSEMBLES["both"])}
     failed = rows["tags.model"] == "wild"
     assert set(rows[~failed]["status"]) == {"FINISHED"}
     assert set(rows[failed]["status"]) == {"FAILED"}
     assert rows[failed]["tags.failure"].str.contains("diverged").all()
-    assert compared.runs[compared.runs["tags.mlflow.runName"] == "compare"]["status"].tolist() == ["FINISHED"] * 2
+    assert compared.commands["status"].tolist() == ["FINISHED"] * 2
+    first = compared.leaderboard().iloc[0]
+    score = f"{first['macro_f1']:.3f}".lstrip("0")
+    name = f"compare · {first['model']} · {first['strategy']} · macro F1 {score}"
+    assert compared.commands["tags.mlflow.runName"].tolist() == [name, name]
 
 
 def test_the_run_of_a_row_has_its_parameters_its_scores_and_its_history(compared: Compared) -> None:
-    rows = compared.rows_of(0).set_index("tags.mlflow.runName")
-    run = rows.loc["small mlp · oversampled · seed 2"]
+    rows = compared.rows_of(0)
+    named = rows["tags.mlflow.runName"].str.startswith("small mlp · oversampled · seed 2 · ")
+    (run,) = rows[named].to_dict("records")
     expected = {"model.use": "mlp", "model.mlp.width": "16", "resample.use": "full_oversampling", "seed": "2"}
     assert {name: run[f"params.{name}"] for name in expected} == expected
     assert run["params.train.steps_per_epoch"] == "4"
-    assert (run["tags.model"], run["tags.strategy"]) == ("small mlp", "oversampled")
 
     scores = json.loads((compared.folder / "data/07_model_output/test/comparison/scores.json").read_text("utf-8"))
     (stored,) = (s for s in scores if (s["model"], s["strategy"], s["seed"]) == ("small mlp", "oversampled", 2))
     assert run["metrics.test.macro_f1"] == stored["metrics"]["test"]["overall"]["macro_f1"]["value"]
     assert run["metrics.n_parameters"] == stored["metadata"]["n_parameters"]
-    history = mlflow.MlflowClient().get_metric_history(run["run_id"], "fit.epoch.val_macro_f1")
+    history = mlflow.MlflowClient().get_metric_history(run["run_id"], "val_macro_f1")
     assert [(point.step, point.value) for point in history] == [
         (epoch["epoch"], epoch["val_macro_f1"]) for epoch in stored["metadata"]["history"]
     ]
 
 
 def test_the_plan_and_the_results_are_artifacts_of_the_run_of_the_command(compared: Compared) -> None:
-    (run_id, _) = compared.runs[compared.runs["tags.mlflow.runName"] == "compare"]["run_id"]
+    (run_id, _) = compared.commands["run_id"]
     files = {Path(f.path).name for f in mlflow.MlflowClient().list_artifacts(run_id, "comparison")}
     assert files >= {"plan.json", "leaderboard.parquet", "figures", "report.html"}
 
@@ -412,4 +423,4 @@ def test_a_comparison_that_was_stopped_goes_on_where_it_was(how: signal.Signals,
     pd.testing.assert_frame_equal(board_of(folder), undisturbed, check_exact=True)
     if how == signal.SIGINT:
         runs = tracked_runs(folder)
-        assert runs[runs["tags.mlflow.runName"] == "compare"]["status"].tolist() == ["KILLED", "FINISHED"]
+        assert runs[runs["tags.mlflow.parentRunId"].isna()]["status"].tolist() == ["KILLED", "FINISHED"]

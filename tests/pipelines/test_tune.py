@@ -129,17 +129,21 @@ def test_the_run_card_names_the_best_trial_and_has_the_scores_of_both_models(tun
 
 def test_every_trial_is_a_run_below_that_of_the_command_with_its_values_history_and_status(tuned: Tuned) -> None:
     (parent,) = tuned.runs[tuned.runs["tags.mlflow.parentRunId"].isna()]["run_id"]
-    runs = tuned.runs[tuned.runs["tags.mlflow.parentRunId"] == parent].set_index("tags.mlflow.runName")
-    trials = tuned.table("trials")
-    assert sorted(runs.index) == [f"trial {n}" for n in trials["trial"]]
+    runs = tuned.runs[tuned.runs["tags.mlflow.parentRunId"] == parent].set_index("tags.fitted")
+    assert {"baseline", "tuned"} < set(runs.index)
+    runs, trials = runs.loc["trial"].set_index("tags.trial"), tuned.table("trials")
+    assert sorted(runs.index) == [str(n) for n in trials["trial"]]
     for trial in trials.to_dict("records"):
-        run = runs.loc[f"trial {trial['trial']}"]
+        run = runs.loc[str(trial["trial"])]
         assert run["status"] == {"finished": "FINISHED", "failed": "FAILED"}[trial["status"]]
         assert float(run["params.train.learning_rate"]) == trial["train.learning_rate"]
         if trial["status"] == "finished":
             epochs = mlflow.MlflowClient().get_metric_history(run["run_id"], "val_macro_recall")
             assert [epoch.step for epoch in epochs] == [1, 2]
             assert run["metrics.score"] == pytest.approx(trial["score"])
+            score = f"{trial['score']:.3f}".lstrip("0")
+            named = f"trial {trial['trial']} · {run['tags.model']} · {run['tags.strategy']} · macro recall {score}"
+            assert run["tags.mlflow.runName"] == named
 
 
 def test_the_report_of_the_search_holds_its_tables_and_figures_and_needs_nothing_else(tuned: Tuned) -> None:
@@ -234,6 +238,6 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(how: signal.Signals, tmp
     parents = runs[runs["tags.mlflow.parentRunId"].isna()]
     assert parents["status"].tolist() == ["KILLED", "FINISHED"]
     below = runs[runs["tags.mlflow.parentRunId"] == parents["run_id"].iloc[1]]
-    assert len(below) == N_TRIALS
+    assert (below["tags.fitted"] == "trial").sum() == N_TRIALS
     assert set(runs["status"]) == {"KILLED", "FINISHED"}
     assert not list((folder / "data/06_models/test/checkpoints").glob("*"))

@@ -79,7 +79,7 @@ class Recorder:
         from beatwise.params import check_parameters
         from beatwise.runs.card import earlier_scores
         from beatwise.runs.journal import HOW_TO_PROPOSE, Journal, Run
-        from beatwise.runs.metadata import run_metadata
+        from beatwise.runs.metadata import RunMetadata, run_metadata
 
         # Kedro does not report a run that was interrupted in a notebook.
         self._stop()
@@ -100,7 +100,8 @@ class Recorder:
                 "hypothesis to a run that does: train, or compare."
             )
         metadata = run_metadata(run_params, parameters.source)
-        if self._mlflow.open(metadata["command"], run_params, pipeline, catalog):
+        command = RunMetadata(**metadata).equal_command
+        if self._mlflow.open(command, run_params, pipeline, catalog):
             self._tracked = self._mlflow
             metadata["mlflow_run"] = self._tracked.run_id
             if (repeated := repeated_card()) is not None and repeated.mlflow_run is not None:
@@ -141,10 +142,13 @@ class Recorder:
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """Note which examples the run read, and from which version of a stored dataset it began."""
+        kind = record_metadata(self._catalog, dataset_name).get("record")
         if self._card is not None:
-            if record_metadata(self._catalog, dataset_name).get("record") == "examples":
+            if kind == "examples":
                 self._card.note_examples(dataset_name, data)
             self._card.note_version(dataset_name)
+        if self._tracked is not None and kind == "model":
+            self._tracked.note_model(dataset_name.rpartition(".")[0], data)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -170,7 +174,8 @@ class Recorder:
                 self._tracked.record(saved)
             show_path("Run card:", saved.path)
         if self._tracked is not None:
-            self._tracked.end()
+            self._tracked.end(self._card.data if self._card is not None else {})
+            print_text(self._tracked.where_to_look)
         if (attempt := self._taken()) is not None:
             entry = attempt.finish()
             if entry.state == "failed":
@@ -188,7 +193,7 @@ class Recorder:
             message = in_own_words(error) or f"{type(error).__name__}: {error}"
             attempt.fail(without_paths(message.splitlines()[0], Path(self._run_params["project_path"])))
         if self._tracked is not None:
-            self._tracked.end(error)
+            self._tracked.end({}, error)
 
     def _stop(self) -> None:
         if (attempt := self._taken()) is not None:

@@ -108,7 +108,7 @@ def _check_repeatable(card: RunCard, project: Path) -> None:
     if not card.measured:
         raise BeatwiseError(
             "The run of this card measured nothing, so that there is nothing to compare. To do the same again: "
-            f"{card.command or f'kedro run --pipeline={card.pipeline} --env={card.environment}'}"
+            f"{card.equal_command}"
         )
     environments = [folder.name for folder in (project / settings.CONF_SOURCE).iterdir() if folder.is_dir()]
     if card.environment not in environments:

@@ -65,6 +65,11 @@ class RunCardRecord:
         # Nodes of this run load the card as far as it is known.
         catalog[CARD].pending = self._card
 
+    @property
+    def data(self) -> dict[str, str]:
+        """Fingerprints of the examples that the run has read or made, by dataset."""
+        return self._card.data
+
     def start_node(self, name: str) -> None:
         """Look at the clock."""
         self._nodes_started[name] = time.perf_counter()

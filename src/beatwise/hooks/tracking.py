@@ -1,47 +1,105 @@
-"""The MLflow run of a run. Importing this module imports MLflow, which takes more than a second."""
+"""The MLflow run of a run, and one run below it for each fitted model.
+
+Importing this module imports MLflow, which takes more than a second.
+"""
 
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import math
 import os
 import socket
-from collections.abc import Callable, Mapping
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import datetime
-from itertools import accumulate
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from itertools import accumulate, repeat
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
 
 import mlflow
-import pandas as pd
 from filelock import FileLock
+from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
-from mlflow.entities import Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
-from beatwise.core.errors import BeatwiseError
+from beatwise.core.errors import BeatwiseError, led_to
 from beatwise.core.files import is_alive
 from beatwise.core.nested import flatten
 from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block
+from beatwise.hooks.catalog import saved_path
+from beatwise.runs.card import short_fingerprint
 from beatwise.runs.saved import Saved
 
 if TYPE_CHECKING:
     from beatwise.comparison.documents import Row
+    from beatwise.search.plan import SearchPlan
+    from beatwise.search.trials import TrialRecord
+    from beatwise.training.trained_model import TrainedModel
 
-LOCK = Path("data/09_tracking/mlflow.lock")
+LOCK: Final = Path("data/09_tracking/mlflow.lock")
 # The tag of a run that names its process and the machine of that.
-PROCESS = "beatwise.process"
+PROCESS: Final = "beatwise.process"
 # A trial that was stopped early has done what it was to do.
-MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "running": "KILLED", "failed": "FAILED"}
+MLFLOW_STATUS: Final = {"finished": "FINISHED", "stopped": "FINISHED", "running": "KILLED", "failed": "FAILED"}
 # Kinds of datasets of which no file is logged.
-WITHOUT_FILE = ("examples", "failed_rows", "history", "model", "row_scores", "trials")
+WITHOUT_FILE: Final = ("examples", "failed_rows", "history", "model", "row_scores", "trials")
+# Blocks of parameters that are logged with the model that is fitted with them.
+OF_MODELS: Final = ("params:task", "params:resample", "params:tensors", "params:model", "params:train")
+# Counts of a fit that are logged beside its scores.
+COUNTS: Final = ("n_parameters", "best_epoch", "seconds")
+# Where MLflow's database keeps addresses of artifacts.
+SQLITE: Final = "sqlite:///"
+ADDRESSES: Final = (
+    *(("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")),
+    *(("model_versions", "source"), ("model_versions", "storage_location")),
+)
+# What MLflow takes of one parameter, and in one request.
+LONGEST_PARAM, METRICS_AT_ONCE = 6000, 1000
+# How often a request to a server is tried again, and how long one may take (s): MLflow's own 7 and 120 are minutes.
+PATIENCE: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+IMPATIENCE: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+
+Method = Callable[Concatenate["TrackedRun", P], None]
+
+
+def _unless_lost(method: Method[P]) -> Method[P]:
+    """Let a run go on without MLflow where its server has gone: hours of training are not to be lost with it."""
+
+    @wraps(method)
+    def call(self: TrackedRun, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            if not self.is_lost:
+                method(self, *args, **kwargs)
+        except (MlflowException, OSError) as error:
+            if not self.is_remote:
+                raise
+            self.is_lost = True
+            log.warning(
+                "%s does not answer any more (%s). The rest of this run is not tracked.", self.uri, _line(error)
+            )
+            # MLflow would ask it again when the process ends.
+            os.environ |= IMPATIENCE
+            with suppress(MlflowException, OSError):
+                mlflow.end_run()
+
+    return call
 
 
 class TrackedRun(MlflowHook):
@@ -49,6 +107,9 @@ class TrackedRun(MlflowHook):
 
     Attributes:
         run_id: Its ID; None before it is open.
+        uri: Where MLflow keeps the runs.
+        is_remote: Whether a server does.
+        is_lost: Whether that has stopped to answer.
     """
 
     run_id: str | None
@@ -63,80 +124,153 @@ class TrackedRun(MlflowHook):
         # MLflow sets these up when it is imported, long after logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        patience = {name: os.environ.get(name, value) for name, value in PATIENCE.items()}
+        self.is_lost, self._problem = False, None
+        self._logged, self._models, self._fitted = set[str](), dict[str, str](), list[str]()
+        self._best = ""
         lock = Path(context.project_path) / LOCK
         lock.parent.mkdir(parents=True, exist_ok=True)
+        os.environ |= IMPATIENCE
         try:
+            self.uri = _where(context)
+            self.is_remote = self.uri.startswith("http")
             # First runs of a new project would make the tables of one SQLite database at once.
             with FileLock(lock):
                 self.after_context_created(context)
         except ValidationError as error:
             described = describe_validation(error, "", KedroMlflowConfig, "key")
             raise BeatwiseError(f"mlflow.yml cannot be used:\n{described}") from error
+        except (MlflowException, OSError) as error:
+            if not self.is_remote:
+                raise
+            # Only a run that is tracked needs the server.
+            self._problem = "" if any(isinstance(e, OSError) for e in led_to(error)) else f" ({_line(error)})"
+            return
+        finally:
+            os.environ |= patience
+        # A script that has opened a run decides where.
+        self.uri = str(mlflow.get_tracking_uri())
         # For every node kedro-mlflow makes the run the active one of the thread. Where it is that already, kedro-mlflow
         # would open it once more and never close it.
         self.mlflow_config.tracking.run.nested = False
-        self._logged = set[str]()
 
-    def open(self, command: str | None, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> bool:
+    def check(self) -> None:
+        """Refuse a server that does not answer.
+
+        Raises:
+            BeatwiseError: If it does not.
+        """
+        if self._problem is not None:
+            raise BeatwiseError(
+                f"No MLflow server answers at {self.uri}{self._problem}. Start it, or change BEATWISE_MLFLOW or "
+                "server.mlflow_tracking_uri of mlflow.yml, where this address comes from."
+            )
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds the table of runs."""
+        ui, experiment = self.mlflow_config.ui, self.mlflow_config.tracking.experiment._experiment
+        server = self.uri.rstrip("/") if self.is_remote else f"http://{ui.host}:{ui.port}"
+        return f"{server}/#/experiments/{experiment.experiment_id}/runs"
+
+    @property
+    def where_to_look(self) -> str:
+        """The address of the table of runs, and how to make it answer."""
+        if self.is_lost:
+            return f"This run is tracked only in part: {self.uri} did not answer any more."
+        return f"All runs: {self.address}" + ("" if self.is_remote else "\nIt answers while `kedro mlflow ui` runs.")
+
+    def open(self, command: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> bool:
         """Open the MLflow run, or take the one that a script or a notebook has opened.
 
         Args:
-            command: The command as it was typed; None where nobody typed one.
+            command: The command as it was typed, or one that does the same.
             run_params: What Kedro reports to hooks of the run.
             pipeline: The pipeline that runs.
             catalog: Its catalog.
 
         Returns:
             Whether ``mlflow.yml`` lets the run be tracked.
+
+        Raises:
+            BeatwiseError: If the server does not answer.
         """
         self._run = run_params, pipeline, catalog
+        self.check()
         self.before_pipeline_run(*self._run)
         if not self._is_mlflow_enabled:
             return False
+        active = mlflow.active_run().info
+        self._experiment, self._name = active.experiment_id, active.run_name
+        self._client, self._process = mlflow.MlflowClient(), {PROCESS: f"{socket.gethostname()}:{os.getpid()}"}
         if not self._already_active_mlflow:
-            _end_dead_runs()
+            self._end_dead_runs()
             # MLflow itself would call a run finished that was stopped by Ctrl-C, which Kedro does not report.
             atexit.register(self._end_as_killed)
-        process = {PROCESS: f"{socket.gethostname()}:{os.getpid()}"}
         # kedro-mlflow leaves out environment and parameters.
-        self.tag({**process, **({"kedro_command": command} if command else {})})
+        self.tag({**self._process, "kedro_command": command})
         return True
 
+    @_unless_lost
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
         mlflow.set_tags(dict(tags))
 
+    @_unless_lost
     def log_parameters(self, node: Node, inputs: dict[str, Any]) -> None:
         """Log the parameters among the inputs of a node one by one; of a choice, only what was chosen."""
-        new = {name: value for name, value in inputs.items() if name not in self._logged}
+        new = {name: value for name, value in inputs.items() if name not in (*OF_MODELS, *self._logged)}
         self._logged |= new.keys()
         # kedro-mlflow would log a block as one text.
         plain = {name: value.chosen_values() if isinstance(value, Block) else value for name, value in new.items()}
         self.before_node_run(node, self._run[2], plain, is_async=False)
 
+    @_unless_lost
     def record(self, saved: Saved) -> None:
-        """Log a dataset as its kind asks for."""
-        if mlflow.active_run() is None:
-            # A thread that only saves: for those of nodes kedro-mlflow has done this.
-            mlflow.start_run(run_id=self.run_id)
+        """Log a dataset as its kind asks for: what is of one model with that, the rest with the run itself."""
+        if saved.kind == "model":
+            self._log_model(saved)
+            return
+        run_id = self._models.get(saved.namespace)
         for file in (saved.path, *saved.beside) if saved.kind not in WITHOUT_FILE else ():
-            mlflow.log_artifact(str(file), artifact_path=saved.namespace or None)
-        if saved.kind == "scores":
-            mlflow.log_metrics(_prefixed(saved.namespace, saved.scores[saved.namespace]))
-        elif saved.kind == "model":
-            from beatwise.mlflow_model import log_model
+            self._client.log_artifact(run_id or self.run_id, str(file), None if run_id else saved.namespace or None)
+        if saved.kind == "history" and run_id:
+            self._log_batch(run_id, _epochs(saved.data.to_dict("records")))
+        elif saved.kind == "scores" and run_id:
+            self._log_scores(run_id, saved.data, saved.scores[saved.namespace])
+        elif saved.kind == "row_scores":
+            self._log_rows(saved)
+        elif saved.kind == "failed_rows":
+            self._log_failed_rows(saved)
+        elif saved.kind == "trials":
+            self._log_trials(saved)
+        elif saved.kind == "leaderboard":
+            from beatwise.comparison.leaderboard import ranked_metrics
 
-            model = saved.data
-            if self.mlflow_config.tracking.run.name is None:
-                mlflow.set_tag(
-                    "mlflow.runName", f"{model.name}, {model.config['resample']['use']}, {model.representation.name}"
-                )
-            log_model(saved.name.replace(".", "-"), saved.path, model)
-        elif (log_kind := LOG.get(saved.kind or "")) is not None:
-            log_kind(saved)
+            first, metric = saved.data.iloc[0], ranked_metrics(saved.data)[0]
+            self._best = _named(first, metric, first[metric])
 
-    def end(self, error: Exception | None = None) -> None:
-        """Close the run, and those below it that an error has left open."""
+    @_unless_lost
+    def note_model(self, namespace: str, model: TrainedModel) -> None:
+        """Open the run of a stored model that this run measures or explains."""
+        self._model_run(namespace, model)
+
+    @_unless_lost
+    def end(self, examples: Mapping[str, str], error: Exception | None = None) -> None:
+        """Close the run, and those below it.
+
+        Args:
+            examples: Fingerprints of the examples that the run read or made, by dataset.
+            error: What ended it; None where it came to its end.
+        """
+        if not error:
+            inputs = [self._dataset_input(name, fingerprint) for name, fingerprint in examples.items()]
+            for run_id in [self.run_id, *self._fitted] if inputs else []:
+                self._client.log_inputs(run_id, inputs)
+            if self._best and self.mlflow_config.tracking.run.name is None:
+                self._client.update_run(self.run_id, name=f"{self._name} · {self._best}")
+        for run_id in self._models.values():
+            self._client.set_terminated(run_id, "FAILED" if error else "FINISHED")
         if error is None:
             self.after_pipeline_run(*self._run)
         else:
@@ -146,94 +280,207 @@ class TrackedRun(MlflowHook):
     def _end_as_killed(self) -> None:
         while mlflow.active_run():
             mlflow.end_run("KILLED")
+        for run_id in self._models.values():
+            self._client.set_terminated(run_id, "KILLED")
+
+    def _end_dead_runs(self) -> None:
+        """Mark runs as killed whose process on this machine is gone: a process that is killed cannot do so itself."""
+        for run in self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'"):
+            host, _, process = run.data.tags.get(PROCESS, "").rpartition(":")
+            if host == socket.gethostname() and not is_alive(int(process)):
+                self._client.set_terminated(run.info.run_id, "KILLED")
+
+    def _dataset_input(self, name: str, fingerprint: str) -> DatasetInput:
+        """A table of examples as MLflow names what a run has read."""
+        file = saved_path(self._run[2][name])
+        source = json.dumps({"uri": os.path.relpath(file, self._run[0]["project_path"])})
+        dataset = Dataset(name, short_fingerprint(fingerprint), "local", source)
+        return DatasetInput(dataset, [InputTag("mlflow.data.context", name.partition("_")[0])])
+
+    # --- runs of models
+
+    def _start(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], started: int | None = None) -> str:
+        """Open a run below that of the command, with its own parameters."""
+        parent = {"mlflow.parentRunId": self.run_id, **self._process}
+        run: Run = self._client.create_run(self._experiment, started, {**parent, **tags}, name)
+        self._log_batch(run.info.run_id, [], params)
+        self._fitted.append(run.info.run_id)
+        return str(run.info.run_id)
+
+    def _log_batch(self, run_id: str, metrics: Sequence[Metric], params: Mapping[str, Any] | None = None) -> None:
+        if params:
+            listed = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in params.items()]
+            self._client.log_batch(run_id, params=listed)
+        for first in range(0, len(metrics), METRICS_AT_ONCE):
+            self._client.log_batch(run_id, metrics=metrics[first : first + METRICS_AT_ONCE])
+
+    def _model_run(self, namespace: str, model: TrainedModel) -> str:
+        """The run of the model of a namespace."""
+        if namespace not in self._models:
+            tags = {"fitted": namespace, "model": model.name, "strategy": model.config["resample"]["use"]}
+            run_id = self._start(_named(tags), tags, flatten(model.config))
+            self._log_batch(run_id, _metrics({name: model.metadata.get(name) for name in COUNTS}))
+            self._models[namespace] = run_id
+        return self._models[namespace]
+
+    def _log_model(self, saved: Saved) -> None:
+        from beatwise.mlflow_model import log_model
+
+        run_id = self._model_run(saved.namespace, saved.data)
+        with mlflow.start_run(run_id=run_id, nested=True):
+            log_model(saved.name.replace(".", "-"), saved.path, saved.data)
+        self._client.update_run(run_id, "RUNNING")
+
+    def _log_scores(self, run_id: str, measured: Mapping[str, Any], scores: Mapping[str, float]) -> None:
+        """Log a dozen metrics, a table of all with their intervals, and the first of them in the name of the run."""
+        headline = _headline(scores)
+        self._log_batch(run_id, _metrics(headline))
+        self._client.log_table(run_id, _score_table(measured), "scores.json")
+        self._best = _named(self._client.get_run(run_id).data.tags, *next(iter(headline.items()), ()))
+        self._client.update_run(run_id, name=self._best)
+
+    def _log_rows(self, saved: Saved) -> None:
+        """Log every row of a comparison."""
+        rows: list[Row] = saved.data
+        for row in rows:
+            run_id = self._start_row(row)
+            counts = _metrics({name: getattr(row.fitted, name) for name in COUNTS})
+            self._log_batch(run_id, [*counts, *_epochs(row.fitted.history)])
+            self._log_scores(run_id, row.metrics, saved.scores[row.name])
+            self._client.set_terminated(run_id)
+
+    def _log_failed_rows(self, saved: Saved) -> None:
+        """Log every row of a comparison that failed."""
+        rows: list[Row] = saved.data
+        for row in rows:
+            if row.failure:
+                self._client.set_terminated(self._start_row(row, failure=row.failure), "FAILED")
+
+    def _start_row(self, row: Row, **tags: str) -> str:
+        """Open the run of a row with what it is fitted with, or the rows that an ensemble averages."""
+        tags |= {"fitted": "row", "model": row.model, "strategy": row.strategy}
+        if row.config is None:
+            return self._start(_named(tags), tags, row.changes)
+        tags["seed"] = str(row.seed)
+        return self._start(_named(tags), tags, flatten(row.config.model_dump(mode="json")))
+
+    def _log_trials(self, saved: Saved) -> None:
+        """Log every trial of a search with its own times."""
+        plan: SearchPlan = self._run[2].load(f"{saved.namespace}.plan")
+        trials: list[TrialRecord] = saved.data
+        for trial in trials:
+            started = int(datetime.fromisoformat(str(trial.started)).timestamp() * 1000)
+            times = [started + round(1000 * s) for s in accumulate(epoch["seconds"] for epoch in trial.epochs)]
+            tags = {"fitted": "trial", "trial": str(trial.number), "status": trial.status}
+            for tag, block in (("model", "model"), ("strategy", "resample")):
+                tags[tag] = str(trial.values.get(f"{block}.use", plan.base[block]["use"]))
+            if trial.failure:
+                tags["failure"] = trial.failure
+            score = (plan.search.metric, trial.scores[-1]) if trial.epochs else ()
+            run_id = self._start(_named(tags, *score), tags, trial.values, started)
+            counts = {"n_parameters": trial.n_parameters, "seconds": trial.seconds}
+            self._log_batch(run_id, [*_metrics(counts), *_epochs(trial.epochs, times)])
+            self._client.set_terminated(run_id, MLFLOW_STATUS[trial.status], [started, *times][-1])
 
 
-def _end_dead_runs() -> None:
-    """Mark runs as killed whose process on this machine is gone: a process that is killed cannot do so itself."""
-    client, experiment = mlflow.MlflowClient(), mlflow.active_run().info.experiment_id
-    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-        host, _, process = run.data.tags.get(PROCESS, "").rpartition(":")
-        if host == socket.gethostname() and not is_alive(int(process)):
-            client.set_terminated(run.info.run_id, "KILLED")
+def _named(tags: Mapping[str, str], metric: str = "", score: float = math.nan) -> str:
+    """The name of a run: what was fitted, and how good it is."""
+    from beatwise.report.tables import short
+    from beatwise.tasks.registry import METRICS
+
+    parts = [f"trial {tags['trial']}"] if "trial" in tags else []
+    parts += [tags["model"], tags["strategy"]]
+    parts += [f"seed {tags['seed']}"] if "seed" in tags else []
+    parts += [f"{METRICS[metric.rpartition('.')[2]].label} {short(score)}"] if metric else []
+    return " · ".join(parts)
 
 
-def _prefixed(namespace: str, scores: Mapping[str, float]) -> dict[str, float]:
-    return {f"{namespace}.{name}": value for name, value in scores.items()}
+def _headline(scores: Mapping[str, float]) -> dict[str, float]:
+    """The dozen metrics that runs are compared by; of a task without these, all that are not of one class."""
+    from beatwise.report.tables import HEADLINE
+
+    names = [f"{part}.{name}" for part in ("test", "val") for name in HEADLINE]
+    names += ["recall_first.macro_recall", "recall_first.accuracy"]
+    known = {name: scores[name] for name in names if name in scores}
+    return known or {name: value for name, value in scores.items() if name.count(".") == 1}
 
 
-def _log_rows(saved: Saved) -> None:
-    """Log every row of a comparison as a run below the current one."""
-    for row, scores in zip(saved.data, saved.scores.values(), strict=True):
-        with _start_row(row):
-            metadata = row.fitted.model_dump(include={"n_parameters", "best_epoch", "seconds"}, exclude_none=True)
-            mlflow.log_metrics(metadata)
-            mlflow.log_metrics(scores)
-            _log_epochs("fit", pd.DataFrame(row.fitted.history))
+def _score_table(measured: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Every metric with its interval, one a row."""
+    rows = []
+    for part in (name for name in ("test", "val", "recall_first") if name in measured):
+        of = {"all": measured[part]["overall"], **measured[part].get("per_class", {})}
+        for label, scores in of.items():
+            for name, score in scores.items():
+                score = score if isinstance(score, Mapping) else {"value": score}
+                rows.append((part, label, name, *(score.get(end) for end in ("value", "low", "high"))))
+    columns = ("part", "class", "metric", "value", "low", "high")
+    return dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def _log_failed_rows(saved: Saved) -> None:
-    """Log every row of a comparison that failed as a run below the current one, which failed too."""
-    for row in saved.data:
-        if row.failure:
-            _start_row(row)
-            mlflow.set_tag("failure", row.failure)
-            mlflow.end_run("FAILED")
+def _metrics(values: Mapping[str, Any], step: int = 0, at: int | None = None) -> list[Metric]:
+    """Metrics as MLflow takes them, without those that are not defined."""
+    at = at or round(1000 * time.time())
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return [Metric(name, float(value), at, step) for name, value in numbers.items() if math.isfinite(value)]
 
 
-def _start_row(row: Row) -> mlflow.ActiveRun:
-    """Open the run of a row, and log what the row is fitted with, or the rows that an ensemble averages."""
-    run = mlflow.start_run(run_name=row.name, nested=True)
-    mlflow.set_tags({"model": row.model, "strategy": row.strategy})
-    mlflow.log_params(row.changes if row.config is None else flatten(row.config.model_dump(mode="json")))
-    return run
+def _epochs(history: Sequence[Mapping[str, Any]], times: Sequence[int] | None = None) -> list[Metric]:
+    """The metrics of a training, the epoch being the step."""
+    metrics = []
+    for row, at in zip(history, times or repeat(None, len(history)), strict=True):
+        scores = {name: value for name, value in row.items() if name not in ("epoch", "seconds", "val_seconds")}
+        metrics += _metrics(scores, int(row["epoch"]), at)
+    return metrics
 
 
-def _log_trials(saved: Saved) -> None:
-    """Log every trial of a search as a run below the current one, with its own times."""
-    client, parent = mlflow.MlflowClient(), mlflow.active_run().info
-    for record in saved.data:
-        started = int(datetime.fromisoformat(record.started).timestamp() * 1000)
-        times = [started + round(1000 * s) for s in accumulate(epoch["seconds"] for epoch in record.epochs)]
-        run_id = client.create_run(
-            parent.experiment_id,
-            start_time=started,
-            tags={
-                "mlflow.parentRunId": parent.run_id,
-                "status": record.status,
-                **({"failure": record.failure} if record.failure else {}),
-            },
-            run_name=f"trial {record.number}",
-        ).info.run_id
-        metrics = [
-            Metric(name, value, time, epoch["epoch"])
-            for time, epoch in zip(times, record.epochs, strict=True)
-            for name, value in epoch.items()
-            if name != "epoch"
-        ]
-        params = [Param(name, str(value)) for name, value in record.values.items()]
-        for first in range(0, max(len(metrics), 1), 1000):
-            client.log_batch(run_id, metrics=metrics[first : first + 1000], params=params if first == 0 else [])
-        client.set_terminated(run_id, MLFLOW_STATUS[record.status], [started, *times][-1])
+# --- where MLflow keeps the runs
 
 
-def _log_history(saved: Saved) -> None:
-    _log_epochs(saved.namespace, saved.data)
+def _where(context: KedroContext) -> str:
+    """Where ``mlflow.yml`` says that the runs are kept; artifacts are made to follow.
+
+    A server keeps the artifacts where it wants. In a database of this project artifacts have absolute addresses, which
+    are made to name its new place after the project was moved or copied.
+    """
+    loader = context.config_loader
+    loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
+    try:
+        config = KedroMlflowConfig.model_validate(loader["mlflow"])
+    except MissingConfigException:
+        return ""
+    uri, creation = config.server.mlflow_tracking_uri or "", config.tracking.experiment.create_experiment_kwargs
+    artifacts = PurePath(creation.artifact_location or "")
+    if uri.startswith("http") and artifacts.is_absolute():
+        creation.artifact_location = None
+        loader["mlflow"] = config.model_dump(exclude_unset=True)
+    elif uri.startswith(SQLITE) and artifacts.is_absolute():
+        _follow_moved_project(Path(uri.removeprefix(SQLITE)), artifacts)
+    return uri
 
 
-def _log_epochs(namespace: str, history: pd.DataFrame) -> None:
-    for row in history.to_dict("records"):
-        scores = {
-            f"{namespace}.epoch.{name}": value
-            for name, value in row.items()
-            if name not in ("epoch", "seconds", "val_seconds") and value is not None and math.isfinite(value)
-        }
-        mlflow.log_metrics(scores, step=int(row["epoch"]))
+def _follow_moved_project(database: Path, artifacts: PurePath) -> None:
+    """Change the addresses of artifacts that lay beside a database before the project was moved.
+
+    Args:
+        database: MLflow's database.
+        artifacts: The folder beside it that holds the artifacts.
+    """
+    if not database.is_file() or artifacts.parent != database.parent:
+        return
+    now = artifacts.as_uri()
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        given = "SELECT DISTINCT artifact_location FROM experiments" if "experiments" in tables else "SELECT '' LIMIT 0"
+        for (then,) in connection.execute(given).fetchall():
+            if then != now and PurePath(then).parts[-3:] == artifacts.parts[-3:]:
+                for table, column in ADDRESSES:
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                        (now, len(then) + 1, len(then), then),
+                    )
 
 
-# How the kinds that are runs or curves of their own are logged.
-LOG: dict[str, Callable[[Saved], None]] = {
-    "row_scores": _log_rows,
-    "failed_rows": _log_failed_rows,
-    "trials": _log_trials,
-    "history": _log_history,
-}
+def _line(error: Exception) -> str:
+    """The first line of a message, which may quote a whole page."""
+    return str(error).partition("\n")[0][:200]

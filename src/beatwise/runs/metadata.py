@@ -52,6 +52,13 @@ class RunMetadata(Block):
     params: dict[str, Any] = Field(default_factory=dict)
     mlflow_run: str | None = None
 
+    @property
+    def equal_command(self) -> str:
+        """The command as it was typed, or one that does the same."""
+        params = ",".join(f"{name}={value}" for name, value in self.params.items())
+        options = {"pipeline": self.pipeline, "env": self.environment, **({"params": params} if params else {})}
+        return self.command or shlex.join(["kedro", "run", *(f"--{name}={value}" for name, value in options.items())])
+
 
 def run_metadata(run_params: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The metadata of a run when it begins.
