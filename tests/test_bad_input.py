@@ -177,7 +177,7 @@ BEATS: dict[str, tuple[Damage, list[str]]] = {
         both(without(3)),
         ["'raw_beats'", "No beat of class F", "{train}", "{test}", "`classes` in globals.yml"],
     ),
-    "class without training beats": (table(TRAIN, without(3)), ["'train_beats'", "No beat of class F"]),
+    "class without training beats": (table(TRAIN, without(3)), ["'train_beats'", "No example of class F"]),
     "class too small to split": (
         table(TRAIN, without(3, but=1)),
         ["Cannot draw a val part", "class index 3 has 1", "Add examples"],

@@ -402,7 +402,7 @@ def names(parameters: dict[str, Any]) -> set[str]:
     known |= set(re.findall(r"^\| `([\w.<>]+)` \|", page, re.MULTILINE))
     known |= {key.removesuffix(".use") for key in known}
     known |= {name for registry in registries().values() for name in registry.names()}
-    known |= {*METRICS, "BeatsContract", "NoSharedBeats"}
+    known |= {*METRICS, "BeatsContract", "ExamplesContract", "NoSharedBeats"}
     return known | {d for pipeline in dict(registered).values() for d in pipeline.datasets()}
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import CHUNK, GROUP, IDENTITY_COLUMNS, PART, TARGET, TIME, Array, Examples
+from beatwise.data.examples import CHUNK, GROUP, IDENTITY_COLUMNS, PART, RESERVED, TARGET, TIME, Array, Examples
 from beatwise.data.features import RR_COLUMNS
 from beatwise.data.splits import PARTS
 
@@ -21,99 +21,102 @@ log = logging.getLogger(__name__)
 OPTIONAL_COLUMNS: Final = (*IDENTITY_COLUMNS, *RR_COLUMNS, PART, GROUP, TIME)
 
 
-class BeatsContract:
-    """Beats of one length, values in [0, 1], labels of known classes, beats of every class, known columns."""
+Rule = tuple[Callable[[Array], npt.NDArray[np.bool_]], str]
+
+
+class ExamplesContract:
+    """Examples of one shape, finite values and features, and labels, where there are some, that the task can encode."""
+
+    noun = "example"
 
     def __init__(
         self,
         *,
-        classes: Sequence[str],
-        beat_length: int | None = None,
+        classes: Sequence[str] = (),
+        shape: Sequence[int] | None = None,
         labels: Mapping[str | int, str] | None = None,
         empty_class: str = "error",
     ) -> None:
         """State the contract.
 
         Args:
-            classes: Class names in the order of their indices.
-            beat_length: Number of samples; None allows any number from 2 on.
+            classes: Class names in the order of their indices; empty where the target is a number.
+            shape: Shape of one example; None allows any.
             labels: Class names by the labels of the table; where it is empty, a label is the index or the name of a
                 class, and None says that it is an index without doubt.
-            empty_class: What a class without beats is: ``"error"``, or ``"warn"`` where a split by group may leave one.
+            empty_class: What a class without examples is: ``"error"``, or ``"warn"`` where a split by group may leave
+                one.
         """
         self._classes = list(classes)
-        self._beat_length = beat_length
+        self._shape = None if shape is None else tuple(shape)
         self._labels = None if labels is None else {_label(label): name for label, name in labels.items()}
         self._empty_class = empty_class
 
     def validate(self, data: Examples) -> Examples:
-        """Check beats.
+        """Check examples.
 
         Args:
-            data: Beats ``[n, t]``; ``table.attrs["files"]``, where there is one, names the files of each part for the
-                messages.
+            data: Examples, labelled or not; ``table.attrs["files"]``, where there is one, names the files of each part
+                for the messages.
 
         Returns:
-            The beats, with class indices as labels, int64.
+            The examples; their labels as class indices, int64, or as numbers, float64.
 
         Raises:
             BeatwiseError: If a rule is broken; a line for each: what, in which file, column and row (from 0), what is
                 allowed.
         """
         table = data.table
-        problems = list(self._columns_problems(data))
+        labelled = TARGET in table.columns
+        target: npt.NDArray[Any] | None = None
+        problems = list(self._columns_problems(data)) or list(self._rows_problems(table))
         if not problems:
-            target, problem = self._target(table)
-            problems = [*self._value_problems(data), *_other_problems(table), *filter(None, [problem])]
+            target, problem = self._target(table) if labelled and self._classes else _numbers(table)
+            problems = [*self._value_problems(data), *self._other_problems(table), *filter(None, [problem])]
         if problems:
             raise BeatwiseError("\n".join(problems))
+        if not labelled:
+            return data
         checked = table.assign(**{TARGET: target})
         checked.attrs = table.attrs
         return Examples(data.x, checked)
 
     def _columns_problems(self, data: Examples) -> Iterator[str]:
-        table = data.table
-        n_samples = data.shape[0]
-        length = self._beat_length or max(n_samples, 2)
-        names = [*map(str, range(n_samples)), *map(str, table.columns)]
-        wanted = [*map(str, range(length)), TARGET]
-        missing = [name for name in wanted if name not in names]
-        extra = [name for name in names if name not in wanted and name not in OPTIONAL_COLUMNS]
-        allowed = f'Allowed: "0" to "{length - 1}", "{TARGET}", and optionally {", ".join(OPTIONAL_COLUMNS)}.'
-        if n_samples != length and TARGET not in missing:
-            allowed += f" The beats have {n_samples} samples, and globals.yml says beat_length: {length}."
-        if missing:
-            yield f"Missing column {listed(missing)}.{_files(table)} {allowed}"
-        if extra:
-            remedy = f'To leave a column out: beats_columns: {{{extra[0]}: ""}} in globals.yml.'
-            yield f"Unknown column {listed(extra)}.{_files(table)} {allowed} {remedy}"
-        if table.empty and not missing:
+        if self._shape is not None and data.shape != self._shape:
+            yield f"The examples have the shape {list(data.shape)}.{_files(data.table)} Allowed: {list(self._shape)}."
+
+    def _rows_problems(self, table: pd.DataFrame) -> Iterator[str]:
+        if table.empty:
             yield f"The table has no rows.{_files(table)}"
         for part in table.attrs.get("files", {}) if PART in table.columns and not table.empty else ():
             if part != "all" and not (table[PART] == part).any():
-                yield f"Part {part!r} has no rows.{_files(table, part)} Bring beats, or fetch it again."
+                yield f"Part {part!r} has no rows.{_files(table, part)} Bring {self.noun}s, or fetch it again."
+
+    def _value_rules(self) -> dict[str, Rule]:
+        """What is wrong with a value, when it is, and what to do."""
+        return {"is not a finite number": (lambda x: ~np.isfinite(x), "Fill gaps before you bring it.")}
 
     def _value_problems(self, data: Examples) -> Iterator[str]:
-        rules: dict[str, tuple[Callable[[Array], npt.NDArray[np.bool_]], str]] = {
-            "is not a finite number": (
-                lambda x: ~np.isfinite(x),
-                "Fill gaps; NaN is padding only from there to the end of a beat.",
-            ),
-            "lies outside [0, 1]": (
-                lambda x: (x < 0) | (x > 1),
-                "Scale every beat to [0, 1] before you bring it, or set beats_scale: per_example in globals.yml.",
-            ),
-        }
-        for what, (is_bad, remedy) in rules.items():
+        for what, (is_bad, remedy) in self._value_rules().items():
             counts = [int(is_bad(x).sum()) for x in data.chunks()]
             if not any(counts):
                 continue
             start = next(i for i, count in enumerate(counts) if count) * CHUNK
-            row, column = np.argwhere(is_bad(data.x[start : start + CHUNK]))[0] + (start, 0)
+            row, *within = np.argwhere(is_bad(data.x[start : start + CHUNK]))[0] + (start, *(0 for _ in data.shape))
+            column = str(within[0]) if len(within) == 1 else f"x[{', '.join(map(str, within))}]"
             yield (
-                f"{place(data.table, row, str(column))} {what}: {data.x[row, column]}. {sum(counts)} such values in "
+                f"{place(data.table, row, column)} {what}: {data.x[(row, *within)]}. {sum(counts)} such values in "
                 f"all. {remedy}"
             )
+
+    def _other_problems(self, table: pd.DataFrame) -> Iterator[str]:
+        """What is wrong with the other columns: parts, groups, and features, which have to be finite numbers."""
+        features = [name for name in map(str, table.columns) if name not in RESERVED]
+        yield from _numbers_problems(table, dict.fromkeys(features, (np.isfinite, "feature", "finite numbers")))
+        if GROUP in table.columns and (bad := table[GROUP].isna().to_numpy()).any():
+            yield f"{place(table, int(bad.argmax()), GROUP)} is missing. {int(bad.sum())} such rows."
+        if PART in table.columns and (unknown := sorted(map(str, set(table[PART].unique()) - set(PARTS)))):
+            yield f"Unknown part {listed(unknown)} in column {PART!r}.{_files(table)} Allowed: {', '.join(PARTS)}."
 
     def _target(self, table: pd.DataFrame) -> tuple[npt.NDArray[np.int64], str]:
         """Class index of each row, and what is wrong with the labels."""
@@ -148,7 +151,7 @@ class BeatsContract:
                 f"Allowed: {allowed}. Other labels are named by beats_labels in globals.yml: {{{named}}}."
             )
         if absent := [name for i, name in enumerate(self._classes) if not (target == i).any()]:
-            message = f"No beat of class {', '.join(absent)} among {len(table)} rows.{_files(table)}"
+            message = f"No {self.noun} of class {', '.join(absent)} among {len(table)} rows.{_files(table)}"
             if self._empty_class == "error":
                 is_shifted = numbered and not self._labels and absent[0] == self._classes[0]
                 hint = f" If labels count from 1: beats_labels: {{{from_one}}}." if is_shifted else ""
@@ -157,23 +160,73 @@ class BeatsContract:
         return target, ""
 
 
-def _other_problems(table: pd.DataFrame) -> Iterator[str]:
-    """What is wrong with the optional columns."""
-    if (there := [name for name in RR_COLUMNS if name in table.columns]) and len(there) < len(RR_COLUMNS):
-        without = listed([name for name in RR_COLUMNS if name not in there])
-        yield f"Column {listed(there)} without {without}.{_files(table)} Bring all of them, or none."
-    if "sample" in table.columns and "record" not in table.columns:
-        yield f"Column 'sample' without 'record'.{_files(table)} Bring both, or the record alone."
-    for name in ("record", GROUP):
-        if name in table.columns and (bad := table[name].isna().to_numpy()).any():
-            yield f"{place(table, int(bad.argmax()), name)} is missing. {int(bad.sum())} such rows."
-    numbers: dict[str, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]], str, str]] = {
-        "sample": (lambda v: (v >= 0) & (v == np.floor(v)), "sample number", "whole numbers from 0 on"),
-        **dict.fromkeys(RR_COLUMNS, (lambda v: np.isfinite(v) & (v > 0), "RR interval", "seconds above 0")),
-    }
-    for name, (is_good, what, allowed) in numbers.items():
-        if name not in table.columns:
-            continue
+class BeatsContract(ExamplesContract):
+    """Labelled beats of one length, values in [0, 1], known columns."""
+
+    noun = "beat"
+
+    def __init__(self, *, classes: Sequence[str], beat_length: int | None = None, **options: Any) -> None:
+        """State the contract.
+
+        Args:
+            classes: Class names in the order of their indices.
+            beat_length: Number of samples; None allows any number from 2 on.
+            **options: ``labels`` and ``empty_class``, as for all examples.
+        """
+        super().__init__(classes=classes, **options)
+        self._beat_length = beat_length
+
+    def _columns_problems(self, data: Examples) -> Iterator[str]:
+        table = data.table
+        n_samples = data.shape[0]
+        length = self._beat_length or max(n_samples, 2)
+        names = [*map(str, range(n_samples)), *map(str, table.columns)]
+        wanted = [*map(str, range(length)), TARGET]
+        missing = [name for name in wanted if name not in names]
+        extra = [name for name in names if name not in wanted and name not in OPTIONAL_COLUMNS]
+        allowed = f'Allowed: "0" to "{length - 1}", "{TARGET}", and optionally {", ".join(OPTIONAL_COLUMNS)}.'
+        if n_samples != length and TARGET not in missing:
+            allowed += f" The beats have {n_samples} samples, and globals.yml says beat_length: {length}."
+        if missing:
+            yield f"Missing column {listed(missing)}.{_files(table)} {allowed}"
+        if extra:
+            remedy = f'To leave a column out: beats_columns: {{{extra[0]}: ""}} in globals.yml.'
+            yield f"Unknown column {listed(extra)}.{_files(table)} {allowed} {remedy}"
+
+    def _value_rules(self) -> dict[str, Rule]:
+        return {
+            "is not a finite number": (
+                lambda x: ~np.isfinite(x),
+                "Fill gaps; NaN is padding only from there to the end of a beat.",
+            ),
+            "lies outside [0, 1]": (
+                lambda x: (x < 0) | (x > 1),
+                "Scale every beat to [0, 1] before you bring it, or set beats_scale: per_example in globals.yml.",
+            ),
+        }
+
+    def _other_problems(self, table: pd.DataFrame) -> Iterator[str]:
+        if (there := [name for name in RR_COLUMNS if name in table.columns]) and len(there) < len(RR_COLUMNS):
+            without = listed([name for name in RR_COLUMNS if name not in there])
+            yield f"Column {listed(there)} without {without}.{_files(table)} Bring all of them, or none."
+        if "sample" in table.columns and "record" not in table.columns:
+            yield f"Column 'sample' without 'record'.{_files(table)} Bring both, or the record alone."
+        if "record" in table.columns and (bad := table["record"].isna().to_numpy()).any():
+            yield f"{place(table, int(bad.argmax()), 'record')} is missing. {int(bad.sum())} such rows."
+        numbers: dict[str, Numbers] = {
+            "sample": (lambda v: (v >= 0) & (v == np.floor(v)), "sample number", "whole numbers from 0 on"),
+            **dict.fromkeys(RR_COLUMNS, (lambda v: np.isfinite(v) & (v > 0), "RR interval", "seconds above 0")),
+        }
+        yield from _numbers_problems(table, {name: rule for name, rule in numbers.items() if name in table.columns})
+        yield from super()._other_problems(table.drop(columns=[name for name in RR_COLUMNS if name in table]))
+
+
+Numbers = tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]], str, str]
+
+
+def _numbers_problems(table: pd.DataFrame, rules: Mapping[str, Numbers]) -> Iterator[str]:
+    """What is wrong with columns of numbers; a rule says which are good, what one is called, and what is allowed."""
+    for name, (is_good, what, allowed) in rules.items():
         if problem := _not_numeric(table, name):
             yield problem
         elif (bad := ~is_good(table[name].to_numpy(dtype=np.float64, na_value=np.nan))).any():
@@ -182,8 +235,16 @@ def _other_problems(table: pd.DataFrame) -> Iterator[str]:
                 f"{place(table, row, name)} is no {what}: {table[name].iloc[row]}. {int(bad.sum())} such rows in all. "
                 f"Allowed: {allowed}."
             )
-    if PART in table.columns and (unknown := sorted(map(str, set(table[PART].unique()) - set(PARTS)))):
-        yield f"Unknown part {listed(unknown)} in column {PART!r}.{_files(table)} Allowed: {', '.join(PARTS)}."
+
+
+def _numbers(table: pd.DataFrame) -> tuple[npt.NDArray[np.float64] | None, str]:
+    """The target as numbers, and what is wrong with it; None without a target."""
+    if TARGET not in table.columns:
+        return None, ""
+    rule: Numbers = (np.isfinite, "target of a regression", "finite numbers")
+    if problem := next(_numbers_problems(table, {TARGET: rule}), ""):
+        return None, problem
+    return table[TARGET].to_numpy(dtype=np.float64), ""
 
 
 class NoSharedBeats:

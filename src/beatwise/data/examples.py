@@ -68,11 +68,14 @@ class Examples:
         """Class indices, ``int64 [n]``, a copy.
 
         Raises:
-            BeatwiseError: If the examples have no labels.
+            BeatwiseError: If the examples have no labels, or numbers to predict that are no class indices.
         """
         if not self.has(TARGET):
             raise BeatwiseError(f"These {len(self):,} examples have no labels: the column {TARGET!r} is missing.")
-        return self.table[TARGET].to_numpy(dtype=np.int64, copy=True)
+        indices = self.table[TARGET].to_numpy(dtype=np.int64, copy=True)
+        if (indices != self.table[TARGET]).any():
+            raise BeatwiseError(f"These {len(self):,} examples have numbers to predict in {TARGET!r}, and no classes.")
+        return indices
 
     @property
     def group(self) -> npt.NDArray[Any] | None:

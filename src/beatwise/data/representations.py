@@ -22,6 +22,8 @@ from beatwise.data.examples import CHUNK, Array, Examples
 from beatwise.data.features import mean_and_sd, with_ratios
 
 Layout = Literal["series", "image"]
+# Shapes of an example, by their number of axes.
+AXES = {1: "[t]", 2: "[c, t]", 3: "[c, h, w]"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Representation(ABC):
         name: Name in the registry.
         layout: ``series`` for ``[c, t]``, ``image`` for ``[c, height, width]``.
         masks_padding: Whether a channel marks the padding behind the last sample.
+        axes: Numbers of axes of the examples that it takes: 1 for beats, 2 for channels of a series, 3 for pictures.
         options: Its options.
         fitted: What was fitted on train.
     """
@@ -61,6 +64,7 @@ class Representation(ABC):
     name: ClassVar[str]
     layout: Layout = "series"
     masks_padding: ClassVar[bool] = False
+    axes: ClassVar[tuple[int, ...]] = (1,)
     fitted: Fitted
 
     def __init__(self, **options: Any) -> None:
@@ -83,7 +87,16 @@ class Representation(ABC):
         Args:
             train: The training part before resampling.
             features: Whether to use the features that the examples have.
+
+        Raises:
+            BeatwiseError: If it does not take examples of this shape.
         """
+        if (axes := len(train.shape)) not in self.axes:
+            others = [name for name in REPRESENTATIONS.names() if axes in REPRESENTATIONS[name].axes]
+            raise BeatwiseError(
+                f"The representation {self.name!r} takes {' or '.join(AXES[axes] for axes in self.axes)}, and the "
+                f"examples are {list(train.shape)}: use tensors.use={' or '.join(others)}."
+            )
         names = tuple(train.feature_names) if features else ()
         fitted = Fitted(train.shape, names)
         if names:
@@ -185,6 +198,8 @@ def representation(use: str, options: Mapping[str, Any]) -> Representation:
 class Signal(Representation):
     """The signal of one lead as one channel, ``[n, 1, t]``; channels ``[n, c, t]`` as they are."""
 
+    axes = (1, 2)
+
     def __init__(self) -> None:
         super().__init__()
 
@@ -265,6 +280,8 @@ class Identity(Representation):
 
     Examples ``[n, t]`` have one channel.
     """
+
+    axes = (1, 2, 3)
 
     def __init__(self, *, normalise: bool = False) -> None:
         super().__init__(normalise=normalise)
