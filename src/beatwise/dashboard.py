@@ -72,7 +72,7 @@ def show(project: Path) -> None:
         st.info("No trial has ended an epoch yet.")
         return
     metrics = [name for name in METRICS if f"val_{name}" in trials]
-    searched_for = searches[chosen[0]][0].search.metric
+    searched_for = searches[chosen[0]][0].metric
     metric = st.sidebar.selectbox(
         "Metric", metrics, index=metrics.index(searched_for), format_func=lambda name: METRICS[name].label
     )

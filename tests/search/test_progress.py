@@ -133,8 +133,8 @@ def test_the_best_trial_and_how_many_have_ended_are_shown(bar: list[dict[str, An
     assert [state["completed"] for state in bar] == [0, 0, 1, 2]
     assert [state["best"] for state in bar] == [
         "",
-        *["best macro recall 0.500, trial 0"],
-        *["best macro recall 0.600, trial 0"] * 2,
+        *["best recall-first score 0.500, trial 0"],
+        *["best recall-first score 0.600, trial 0"] * 2,
     ]
 
 
@@ -153,8 +153,8 @@ def test_a_search_that_goes_on_begins_with_what_there_is(
             record(2, RATE, 0.8),
         )
     assert "1 of 5 trials have ended before" in caplog.text
-    assert bar[0] == {"total": 5, "completed": 1, "best": "best macro recall 0.900, trial 1"}
-    assert bar[-1] == {"completed": 3, "best": "best macro recall 0.900, trial 1"}
+    assert bar[0] == {"total": 5, "completed": 1, "best": "best recall-first score 0.900, trial 1"}
+    assert bar[-1] == {"completed": 3, "best": "best recall-first score 0.900, trial 1"}
 
 
 def test_a_trial_that_fails_is_no_longer_the_best(bar: list[dict[str, Any]]) -> None:
@@ -163,7 +163,7 @@ def test_a_trial_that_fails_is_no_longer_the_best(bar: list[dict[str, Any]]) -> 
         record(1, RATE, 0.9, status="running"),
         record(1, RATE, 0.9, status="failed", failure="x"),
     )
-    assert bar[-1]["best"] == "best macro recall 0.500, trial 0"
+    assert bar[-1]["best"] == "best recall-first score 0.500, trial 0"
 
 
 def test_each_trial_that_ends_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -178,8 +178,8 @@ def test_each_trial_that_ends_is_told_once(caplog: pytest.LogCaptureFixture) -> 
             record(3, RATE, status="stopped"),
         )
     assert caplog.messages == [
-        "trial 0: macro recall 0.600, finished after 2 epochs, 3 s",
-        "trial 1: macro recall 0.400, stopped after 1 epoch, 2 s",
+        "trial 0: recall-first score 0.600, finished after 2 epochs, 3 s",
+        "trial 1: recall-first score 0.400, stopped after 1 epoch, 2 s",
         "trial 2 failed: too wide",
         "trial 3: stopped before its first epoch",
     ]

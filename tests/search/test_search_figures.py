@@ -156,7 +156,7 @@ def tables(records: list[TrialRecord], plan: SearchPlan) -> Tables:
     shares = {name: 2.0 ** -(place + 1) for place, name in enumerate(names)} if len(records) > 7 else {}
     with patch("beatwise.search.results.importances", lambda *_: shares):
         space = space_table(records, plan)
-    return trials_table(records, plan), histories_table(records), space, plan.search.metric
+    return trials_table(records, plan), histories_table(records), space, plan.metric
 
 
 @cache

@@ -143,7 +143,7 @@ def _best(records: list[TrialRecord], plan: SearchPlan) -> SearchBest:
     best = best_trial(records, plan)
     return SearchBest(
         search=plan.name,
-        metric=plan.search.metric,
+        metric=plan.metric,
         trial=best.number,
         score=best.scores[-1],
         values=best.values,

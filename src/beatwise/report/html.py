@@ -49,7 +49,7 @@ def summarise_search(plan: SearchPlan, trials: pd.DataFrame, space: pd.DataFrame
             + ", ".join(f"{n} {status}" for status, n in counts.items())
             + f"), {trials['epochs'].sum():,} epochs, {trials['seconds'].sum() / 60:.1f} minutes of training"
         ),
-        "best": asdict(best_trials_table(trials, space, search.metric)),
+        "best": asdict(best_trials_table(trials, space, plan.metric)),
         "space": asdict(searched_table(space)),
         "importance": importance.where(importance.notna(), None).to_dict("records"),
     }

@@ -160,7 +160,7 @@ def draw_search(plan: SearchPlan, trials: pd.DataFrame, histories: pd.DataFrame,
     from beatwise.figures.table import draw_all
     from beatwise.report.figures import SEARCH
 
-    return draw_all(SEARCH, SearchResults(plan.search.metric, trials, histories, space))
+    return draw_all(SEARCH, SearchResults(plan.metric, trials, histories, space))
 
 
 def draw_leaderboard(leaderboard: pd.DataFrame) -> dict[str, Any]:

@@ -56,9 +56,14 @@ class SearchPlan(Block):
         return min(self.search.trials, len(self.grid)) if self.grid else self.search.trials
 
     @property
+    def metric(self) -> str:
+        """The validation metric that is searched for."""
+        return self.search.metric or self.task.build().default_objective
+
+    @property
     def larger_is_better(self) -> bool:
         """Whether a larger score is better."""
-        return METRICS[self.search.metric].higher_is_better
+        return METRICS[self.metric].higher_is_better
 
     def configs(self, values: Mapping[str, Any]) -> list[FitSettings]:
         """The configuration of a trial, once a seed.
@@ -127,7 +132,9 @@ def plan_search(
     search, key = tune.search, f"tune.{tune.use}"
     space = with_model_spaces(search.space, model.use, tune.models, key)
     base = fit_blocks(resample, tensors, model, train)
-    search = search.model_copy(update={"space": space})
+    # What null stands for is written down, so that a stored search says what it was for.
+    metric = search.metric or task.build().default_objective
+    search = search.model_copy(update={"space": space, "metric": metric})
     plan = SearchPlan(name=tune.use, task=task, seed=seed, base=base, search=search)
     if not plan.space.ranges:
         raise BeatwiseError(f"{key}.space: there is nothing to search. Give at least one value a range.")

@@ -134,7 +134,7 @@ def shown(plan: SearchPlan, begun: Sequence[TrialRecord]) -> Iterator[Callable[[
     ended = {record.number for record in begun if record.status != "running"}
     if ended:
         log.info("%d of %d trials have ended before", len(ended), plan.n_trials)
-    metric = METRICS[plan.search.metric].label
+    metric = METRICS[plan.metric].label
     known = {record.number: record for record in begun}
 
     def best() -> str:

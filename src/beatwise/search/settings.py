@@ -41,8 +41,10 @@ class Search(Block):
     space: dict[str, Any] = Field(description="Search space (`beatwise.search.space`).")
     algorithm: Algorithm = Field(Algorithm(use="tpe"), description="Algorithm that proposes the next trial.")
     scheduler: TrialScheduler = Field(TrialScheduler(use="asha"), description="Scheduler that stops trials early.")
-    metric: MetricName = Field(
-        "macro_recall", description="Overall validation metric to search for; it picks the best epoch of a trial too."
+    metric: MetricName | None = Field(
+        None,
+        description="Validation metric to search for, which picks the best epoch of a trial too; null is the task's: "
+        "`recall_first` of a classification, `rmse` of a regression.",
     )
     trials: int = Field(ge=1, description="Number of trials.")
     epochs: int = Field(ge=1, description="Most epochs of a trial.")

@@ -78,6 +78,7 @@ class Task(ABC):
     Attributes:
         name: Name of the task in the registry.
         default_monitor: Validation metric that picks the best epoch where none is chosen.
+        default_objective: Validation metric that a search is for where none is chosen.
         tracked: Validation metrics that every history holds.
         shown: Those of them that stand in the log after each epoch.
         compared: Metrics in which the rows of a comparison are set side by side, the first ones on the screen.
@@ -87,6 +88,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     default_monitor: ClassVar[str]
+    default_objective: ClassVar[str]
     tracked: ClassVar[tuple[str, ...]]
     shown: ClassVar[tuple[str, ...]]
     compared: ClassVar[tuple[str, ...]]
@@ -178,7 +180,7 @@ class Task(ABC):
         if METRICS[settings.monitor].task != self.name:
             raise BeatwiseError(
                 f"train.monitor: {settings.monitor} is no metric of a {self.name}; allowed: "
-                f"{', '.join(METRICS.overall(self.name))}."
+                f"{', '.join(METRICS.choosing(self.name))}."
             )
         return settings.monitor
 

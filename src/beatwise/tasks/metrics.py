@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.nested import as_key
 from beatwise.core.registry import unknown_name
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -54,6 +53,8 @@ class Metric:
         low: Its smallest possible value; None without a bound.
         high: Its largest possible value; None without a bound.
         per_class: Whether it has one value for each class rather than one overall.
+        chooses: Whether it only chooses, on validation: it is the best that something could reach on the part that it
+            is computed on, and so too high to measure with.
         compute: The function from a :class:`Sample` to its values.
     """
 
@@ -64,6 +65,7 @@ class Metric:
     low: float | None
     high: float | None
     per_class: bool
+    chooses: bool
     compute: Compute
 
     @property
@@ -93,14 +95,15 @@ class Metrics(Mapping[str, Metric]):
         low: float | None = 0.0,
         high: float | None = 1.0,
         per_class: bool = False,
+        chooses: bool = False,
     ) -> Callable[[F], F]:
         """Decorate a function to make it a metric; the arguments are the attributes of :class:`Metric`."""
 
         def add(compute: F) -> F:
             if name in self._entries:
                 raise BeatwiseError(f"The metric {name!r} is registered twice.")
-            entry = Metric(name, label or name.replace("_", " "), task, higher_is_better, low, high, per_class, compute)
-            self._entries[name] = entry
+            shown = label or name.replace("_", " ")
+            self._entries[name] = Metric(name, shown, task, higher_is_better, low, high, per_class, chooses, compute)
             return compute
 
         return add
@@ -121,19 +124,27 @@ class Metrics(Mapping[str, Metric]):
 
     def overall(self, task: str | None = None) -> list[str]:
         """Names of the metrics that have one value for all classes, of one task or of all."""
+        return [name for name in self.choosing(task) if not self[name].chooses]
+
+    def choosing(self, task: str | None = None) -> list[str]:
+        """Names of the metrics that may choose on validation: the overall ones, and those that only choose."""
         return [name for name, metric in self.items() if not metric.per_class and task in (None, metric.task)]
 
     def per_class(self, task: str) -> list[str]:
         """Names of the metrics that have one value for each class."""
         return [name for name, metric in self.items() if metric.per_class and metric.task == task]
 
-    def check_overall(self, name: str) -> str:
+    def check_overall(self, name: str, *, chooses: bool = False) -> str:
         """Refuse what is no overall metric of any task.
+
+        Args:
+            name: The name.
+            chooses: Whether those that only choose are allowed too.
 
         Raises:
             BeatwiseError: If the name is unknown, or that of a metric for each class.
         """
-        if name not in (known := self.overall()):
+        if name not in (known := self.choosing() if chooses else self.overall()):
             raise BeatwiseError(unknown_name("metric", name, known))
         return name
 
@@ -165,5 +176,5 @@ def flatten_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
         flat |= {f"{part}.{name}": metric["value"] for name, metric in scores["overall"].items()}
         for label, by_name in scores.get("per_class", {}).items():
             named = {name: metric for name, metric in by_name.items() if name != "support"}
-            flat |= {f"{part}.{name}.{as_key(label)}": metric["value"] for name, metric in named.items()}
+            flat |= {f"{part}.{name}.{label}": metric["value"] for name, metric in named.items()}
     return {key: value for key, value in flat.items() if value is not None}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _known_metric(name: str) -> str:
     from beatwise.tasks.registry import METRICS
 
-    return METRICS.check_overall(name)
+    return METRICS.check_overall(name, chooses=True)
 
 
 # An overall metric of any task; whether it belongs to the task at hand is checked where the task is known.

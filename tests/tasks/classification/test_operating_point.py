@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from beatwise.core.errors import BeatwiseError
 from beatwise.tasks.classification.metrics import point_scores
 from beatwise.tasks.classification.operating_point import (
     apply_factors,
@@ -15,6 +16,8 @@ from beatwise.tasks.classification.operating_point import (
     recall_first_point,
     recall_thresholds,
 )
+from beatwise.tasks.classification.task import Classification
+from beatwise.tasks.registry import METRICS
 from tests.tasks.classification import cases
 
 SHARES = {2: [0.8, 0.2], 3: [0.8, 0.15, 0.05], 5: [0.03, 0.8, 0.07, 0.02, 0.08]}
@@ -62,6 +65,40 @@ def test_where_no_factors_reach_the_floor_argmax_is_kept_and_the_best_accuracy_i
     assert plain["accuracy"] <= found.accuracy < 0.99
     assert found.macro_recall == pytest.approx(plain["macro_recall"])
     assert found.score == pytest.approx(found.accuracy - 0.99)
+
+
+def test_the_recall_first_score_ranks_what_holds_the_floor_above_what_does_not():
+    """By hand, 90 N and 10 S at a floor of .9: argmax of each model, and what factors can make of it.
+
+    All N: accuracy .9 and macro recall .5. Eager: every S found, 20 N called S, no factor separates them, so that
+    calling all N is the best that holds. Ranked: 5 S above every N, 5 below half of them: 5 of 10 found at no alarm,
+    and all 10 at 45 alarms, which is too many. Wrong: half of the N are surely S, so no factors reach .9.
+    """
+    target = np.repeat([0, 1], [90, 10])
+
+    def score(p_of_s: Any, floor: float = 0.9) -> float:
+        p = np.asarray(p_of_s, dtype=np.float32)
+        task = Classification(classes=("N", "S"), accuracy_floor=floor)
+        return task.scores(target, np.column_stack([1 - p, p]), ["recall_first"])["recall_first"]
+
+    all_n = np.full(100, 0.01)
+    eager = np.where(np.arange(100) >= 70, 0.7, 0.01)
+    ranked = np.concatenate([np.full(45, 0.1), np.full(45, 0.3), np.full(5, 0.4), np.full(5, 0.2)])
+    wrong = np.where((np.arange(100) < 45) | (target == 1), 1.0, 0.0)
+    assert score(all_n) == pytest.approx(0.5)
+    assert score(eager) == pytest.approx(0.5)
+    assert score(ranked) == pytest.approx(0.75)
+    assert score(wrong) == pytest.approx(0.55 - 0.9)
+    # Macro recall at argmax would rank them the other way round.
+    assert point_scores(target, np.column_stack([1 - eager, eager]))["macro_recall"] > 0.85
+
+
+def test_it_only_chooses_and_is_the_default_of_a_search_alone():
+    assert "recall_first" in METRICS.choosing("classification")
+    assert "recall_first" not in METRICS.overall()
+    assert Classification.default_objective == "recall_first"
+    with pytest.raises(BeatwiseError, match="Unknown metric 'recall_first'"):
+        METRICS.check_overall("recall_first")
 
 
 def test_factors_below_1_reach_a_floor_that_argmax_misses():

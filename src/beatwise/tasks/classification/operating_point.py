@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from beatwise.tasks.classification.metrics import ROUNDING, Counts
+from beatwise.tasks.classification.metrics import ROUNDING, Counts, WeightedPredictions, metric
 from beatwise.tasks.intervals import bootstrap, interval, interval_ends
 from beatwise.tasks.metrics import Floats, plain
 
@@ -101,6 +101,19 @@ def recall_first_point(target: npt.NDArray[np.int64], probability: Floats, accur
     reached = best_gain[0] >= 0
     kept, recall = (np.exp(best), best_gain[2]) if reached else (np.ones(n_classes), argmax_gain[2])
     return OperatingPoint(kept, best_gain[1], recall, reached, accuracy_floor)
+
+
+@metric("recall_first", label="recall-first score", low=-1.0, chooses=True)
+def recall_first(sample: WeightedPredictions) -> Floats:
+    """The highest macro recall of an operating point whose accuracy reaches the floor; below 0, how far all fall short.
+
+    The operating points are per-class factors (:func:`recall_first_point`). Macro recall alone buys recall with false
+    alarms; this score pays for it only as far as accuracy holds.
+    """
+    given = sample.given
+    counts = [weights.round().astype(np.intp) for weights in sample.weights]
+    parts = [(given.target.repeat(n), given.probability.repeat(n, axis=0)) for n in counts]
+    return np.array([recall_first_point(*part, given.accuracy_floor).score for part in parts])
 
 
 def apply_factors(probability: Floats, factors: Floats) -> Floats:

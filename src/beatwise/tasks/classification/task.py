@@ -15,7 +15,7 @@ from beatwise.core.settings import Choice
 from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_numbers
 from beatwise.tasks.classification.forgetting import ClassHistory
 from beatwise.tasks.classification.intervals import draw_scores
-from beatwise.tasks.classification.metrics import point_scores
+from beatwise.tasks.classification.metrics import ACCURACY_FLOOR, point_scores
 from beatwise.tasks.classification.predictions import (
     average_predictions,
     measure_predictions,
@@ -39,10 +39,12 @@ class Classification(Task):
 
     Args:
         classes: Class names in the order of their indices.
+        accuracy_floor: Accuracy on validation that the recall-first score must keep (``evaluate.accuracy_floor``).
     """
 
     name: ClassVar[str] = "classification"
     default_monitor: ClassVar[str] = "macro_recall"
+    default_objective: ClassVar[str] = "recall_first"
     tracked: ClassVar[tuple[str, ...]] = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc")
     shown: ClassVar[tuple[str, ...]] = ("macro_recall", "macro_f1")
     compared: ClassVar[tuple[str, ...]] = ("macro_f1", "macro_recall", "accuracy", "macro_auroc")
@@ -50,6 +52,7 @@ class Classification(Task):
     listed: ClassVar[tuple[tuple[str, str], ...]] = (("recall_first", "macro_recall"), ("recall_first", "accuracy"))
 
     classes: tuple[str, ...] = field(default=(), kw_only=True)
+    accuracy_floor: float = field(default=ACCURACY_FLOOR, kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -110,7 +113,7 @@ class Classification(Task):
 
     def scores(self, y: npt.NDArray[Any], decoded: Array, names: Iterable[str]) -> dict[str, float]:
         """Overall metrics of probabilities."""
-        return point_scores(y, decoded, names)
+        return point_scores(y, decoded, names, accuracy_floor=self.accuracy_floor)
 
     def val_history(self, y: npt.NDArray[Any]) -> ClassHistory:
         """Predicted class and probability of the true class after each epoch."""

@@ -36,6 +36,7 @@ class Regression(Task):
 
     name: ClassVar[str] = "regression"
     default_monitor: ClassVar[str] = "rmse"
+    default_objective: ClassVar[str] = "rmse"
     tracked: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     shown: ClassVar[tuple[str, ...]] = ("rmse", "r2")
     compared: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
