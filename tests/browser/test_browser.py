@@ -234,7 +234,7 @@ def test_kedro_viz_shows_the_dag_from_left_to_right_with_layers(browser: Any, pr
 def test_kedro_viz_previews_figures_tables_waveforms_facts_and_reports(browser: Any, project_with_runs: Path) -> None:
     with serving(project_with_runs, *VIZ) as address:
         for name, tag in (
-            ("baseline.figures", ".pipeline-metadata__preview-html img"),
+            ("baseline.figures", ".js-plotly-plot .points path"),
             ("train_beats", "table"),
             ("baseline.train_tensors", "img"),
             ("baseline.metrics", ".pipeline-metadata__preview-json"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import HTMLPreview
+from kedro_datasets._typing import PlotlyPreview
 
 from beatwise.core.files import written_whole
 
@@ -47,16 +47,17 @@ class FiguresDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
                 else:
                     (folder / f"{name}.json").write_text(drawn.to_json(), encoding="utf-8")
 
-    def preview(self, shown: Sequence[str]) -> HTMLPreview:
-        """The main pictures, for kedro-viz.
+    def preview(self, shown: Sequence[str]) -> PlotlyPreview:
+        """The main figures, one at a time, for kedro-viz.
 
         Args:
-            shown: Their names.
+            shown: Their names, the first one first; those that are not drawn are left out.
         """
-        pictures = [self._filepath / f"{name}.png" for name in shown]
-        sources = [base64.b64encode(path.read_bytes()).decode("ascii") for path in pictures if path.is_file()]
-        tags = [f'<p><img src="data:image/png;base64,{source}" width="100%"></p>' for source in sources]
-        return HTMLPreview("".join(tags))
+        from beatwise.figures.gallery import gallery
+
+        drawn = self.load()
+        figures = {name: drawn[name] for name in shown if not isinstance(drawn.get(name, ""), str)}
+        return PlotlyPreview(json.loads(gallery(figures).to_json()))
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
