@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,14 @@ session._create_hook_manager = with_barrier
 sys.argv[0] = "kedro"
 main()
 """
-LONG = "model.use=cnn1d,train.epochs=2,train.steps_per_epoch=10"
-SHORT = "model.use=mlp,tensors.use=image,train.epochs=1,train.steps_per_epoch=5"
+TRAIN = "--pipeline=train"
+LONG = "--params=model.use=cnn1d,train.epochs=2,train.steps_per_epoch=10"
+SHORT = "--params=model.use=mlp,tensors.use=image,train.epochs=1,train.steps_per_epoch=5"
 
 
-def start(folder: Path, parameters: str, *program: str) -> subprocess.Popen[str]:
+def start(folder: Path, *options: str, program: Sequence[str] = ("-m", "kedro")) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, *program, "run", "--env=test", "--pipeline=train", f"--params={parameters}"],
+        [sys.executable, *program, "run", "--env=test", *options],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"},
         stdout=subprocess.PIPE,
@@ -78,27 +80,27 @@ def cards(folder: Path) -> list[RunCard]:
 
 def test_a_long_run_ends_with_its_own_scores_though_a_short_one_was_saved_first(tmp_path: Path) -> None:
     folder = copy_project(tmp_path)
-    long = start(folder, LONG, "-c", WAITING)
+    long = start(folder, TRAIN, LONG, program=("-c", WAITING))
     deadline = time.monotonic() + SECONDS
     while not (folder / "waiting").exists():
         assert long.poll() is None, long.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    ended(start(folder, SHORT, "-m", "kedro"))
+    ended(start(folder, TRAIN, SHORT, "--to-outputs=baseline.metrics,baseline.assessment"))
     (folder / "go").touch()
     (shown,) = ended(long)
-    ended(start(folder, LONG, "-m", "kedro"))
+    ended(start(folder, TRAIN, LONG))
 
     first, beside, alone = cards(folder)
     assert [card.parameters["model"]["use"] for card in (first, beside, alone)] == ["mlp", "cnn1d", "cnn1d"]
     assert beside.scores == alone.scores != first.scores
     assert f"{alone.scores['baseline']['test.macro_recall']:.3f}"[1:] in shown
-    assert tracked(folder, beside) == tracked(folder, alone) != tracked(folder, first)
+    assert tracked(folder, beside) == tracked(folder, alone)
     of_runs = [version(folder, path) for path in ("metrics.json", "assessment.json")]
     for first_stored, beside_stored, alone_stored in of_runs:
         assert beside_stored == alone_stored != first_stored
     reports = sorted(folder.glob("data/08_reporting/test/baseline/report.html/*/report.html"))
-    assert ["cnn1d" in path.read_text("utf-8") for path in reports] == [True, False, True]
+    assert ["cnn1d" in path.read_text("utf-8") for path in reports] == [True, True]
 
 
 def mlflow_run(folder: Path, card: RunCard) -> mlflow.entities.Run:
@@ -125,10 +127,10 @@ def version(folder: Path, name: str) -> list[Any]:
 
 def test_three_first_runs_of_a_fresh_clone_end_well(tmp_path: Path) -> None:
     folder = copy_project(tmp_path)
-    ended(*[start(folder, f"{SHORT},seed={seed}", "-m", "kedro") for seed in (1, 2, 3)])
+    ended(*[start(folder, "--pipelines=ingest,fit", f"{SHORT},seed={seed}") for seed in (1, 2, 3)])
     made = cards(folder)
     assert sorted(card.parameters["seed"] for card in made) == [1, 2, 3]
+    assert len({card.mlflow_run for card in made}) == 3
     for card in made:
         assert mlflow_run(folder, card).info.status == "FINISHED"
-        recall = card.scores["baseline"]["test.macro_recall"]
-        assert recall in [pytest.approx(value) for _, value in tracked(folder, card)]
+        assert tracked(folder, card)

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from beatwise.search.algorithms import ALGORITHMS
-from beatwise.search.searcher import SpaceSearcher
+from beatwise.search.searcher import SpaceSearcher, draws
 from beatwise.search.trials import TrialRecord
 from tests.search.conftest import record, space_of
 
@@ -50,7 +50,7 @@ class Search:
         self.searcher = SpaceSearcher(
             self.space,
             sampler=None if grid else ALGORITHMS[algorithm](seed=seed, **options),
-            grid=grid,
+            known=grid,
             records=copy.deepcopy(list(records)),
             n_trials=n_trials,
             larger_is_better=larger_is_better,
@@ -66,7 +66,7 @@ class Search:
         if isinstance(told, str):
             assert told == FINISHED
             return None
-        assert set(told) == {"values", "resume"}
+        assert set(told) == {"values", "resume"} | ({"until"} & set(told))
         return name, json.loads(json.dumps(told))
 
     def result(self, config: Mapping[str, Any], epoch: int, score: float, *, over: bool = False) -> dict[str, Any]:
@@ -346,3 +346,26 @@ def test_trials_that_run_side_by_side_are_not_drawn_from_one_place() -> None:
     rates = [np.log10(trial[1]["values"]["train.learning_rate"]) for trial in asked if trial is not None]
     assert len(rates) == 8
     assert len({round(rate, 6) for rate in rates}) == 8
+
+
+def test_a_random_draw_depends_on_seed_and_number_alone() -> None:
+    values = draws(space_of(SPACE), ALGORITHMS["random"](seed=3), 20)
+    assert draws(space_of(SPACE), ALGORITHMS["random"](seed=3), 7) == values[:7]
+    assert draws(space_of(SPACE), ALGORITHMS["random"](seed=4), 7) != values[:7]
+    # As they are drawn one by one between the ends of other trials.
+    assert Search(seed=3, n_trials=20).run() == values
+    cut_off = Search(grid=values, n_trials=20, records=[record(n, values[n], 0.5) for n in range(12)])
+    assert cut_off.run() == values[12:]
+
+
+def test_a_trial_knows_in_which_call_of_the_search_it_was_trained() -> None:
+    first = Search(n_trials=2)
+    first.run()
+    assert {trial.call for trial in first.saved} == {0}
+    again = Search(n_trials=4, records=[*first.saved[-1:], record(1, first.saved[-1].values, status="running")])
+    again.run()
+    assert {trial.call for trial in again.saved} == {1}
+    repeated = Search(n_trials=1, records=[record(0, first.saved[-1].values, status="running", until=2)])
+    _, config = repeated.next() or ("", {})
+    assert config["until"] == 2
+    assert repeated.saved[-1].call == 0

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -281,3 +283,23 @@ def test_a_disk_that_is_full_leaves_the_trial_as_it_was(searches: Searches, monk
         with pytest.raises(BeatwiseError, match=r"trial-0000\.json cannot be written: No space left on device"):
             searches.save("k", record(0, {}, 0.1, 0.2))
     assert searches.begin("k", PLAN) == [record(0, {}, 0.1)]
+
+
+def test_of_two_runs_of_one_search_the_second_waits(searches: Searches, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    order = []
+
+    def second() -> None:
+        with searches.alone("k"):
+            order.append("second")
+
+    with searches.alone("k"):
+        (searches.folder / "k/ray").mkdir(parents=True)
+        other = threading.Thread(target=second)
+        other.start()
+        while "waits for its trials" not in caplog.text:
+            time.sleep(0.01)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    assert not (searches.folder / "k/ray").exists()

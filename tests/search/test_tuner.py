@@ -120,6 +120,35 @@ def test_a_search_is_run_and_gone_on_with(ray: Any, folders: Folders) -> None:
     assert statuses(more[4:]) == ["finished"] * 2
     assert {number for number, *_ in folders.reported} == {4, 5}
     assert len({trial.values["train.learning_rate"] for trial in more}) == 6
+    assert [trial.call for trial in more] == [0] * 4 + [1] * 2
+
+
+@pytest.mark.slow
+def test_recorded_trials_are_trained_again_to_the_same_numbers(ray: Any, folders: Folders, tmp_path: Path) -> None:
+    cut_off = plan(trials=3, epochs=4, total_epochs=10, scheduler={"use": "asha", "asha": {"reduction_factor": 2}})
+    records = folders.run(cut_off)
+    again = Folders(tmp_path / "again", folders.beats)
+    again.searches.replay(
+        TrialRecord(number=trial.number, key=f"repeated-{trial.number}", values=trial.values, until=len(trial.epochs))
+        for trial in records
+    )
+    begun = again.searches.begin("k", cut_off)
+    repeated = run_search(cut_off, "k", begun, again.beats, again.searches, again.checkpoints, HERE)
+    assert [(trial.values, trial.scores) for trial in repeated] == [(trial.values, trial.scores) for trial in records]
+    assert "running" not in statuses(repeated)
+
+
+@pytest.mark.slow
+def test_a_random_search_is_the_same_however_often_it_was_cut_off(ray: Any, folders: Folders, tmp_path: Path) -> None:
+    def searched(n: int, budget: int | None = None) -> SearchPlan:
+        return plan(trials=n, epochs=2, algorithm={"use": "random"}, total_epochs=budget)
+
+    folders.run(searched(6, 3))
+    folders.run(searched(6, 8))
+    in_parts = folders.run(searched(6))
+    at_once = Folders(tmp_path / "at_once", folders.beats).run(searched(6))
+    assert [(trial.values, trial.scores) for trial in in_parts] == [(trial.values, trial.scores) for trial in at_once]
+    assert max(trial.call for trial in in_parts) == 2
 
 
 WRONG: dict[str, Any] = {
@@ -406,7 +435,9 @@ def process(folders: Folders) -> Made:
         folders.checkpoints.folder.mkdir(exist_ok=True)
         made = TrialTrainable.__new__(TrialTrainable)
         made._trial_info = SimpleNamespace(trial_id=name)
-        made.setup({"values": dict(values), "resume": resume}, searched, folders.beats, folders.checkpoints)
+        made.setup(
+            {"values": dict(values), "resume": resume, "until": None}, searched, folders.beats, folders.checkpoints
+        )
         return made
 
     return make
@@ -440,7 +471,7 @@ def test_a_process_runs_one_trial_after_the_other_and_keeps_the_tensors(process:
     steps(first)
     tensors = first.tensors
     first._trial_info = SimpleNamespace(trial_id="b")
-    assert first.reset_config({"values": {"train.learning_rate": 0.05}, "resume": None})
+    assert first.reset_config({"values": {"train.learning_rate": 0.05}, "resume": None, "until": None})
     assert first.tensors is tensors
     second = process(searched, {"train.learning_rate": 0.05}, "c")
     assert steps(first) == steps(second)
@@ -453,7 +484,9 @@ def test_a_trial_that_cannot_begin_says_why_and_is_over(process: Made) -> None:
     assert np.isnan(result.pop("score"))
     assert result == {"done": True}
     # The process itself is well.
-    assert made.reset_config({"values": {"model.transformer1d.heads": 2, "train.augment.use": []}, "resume": None})
+    assert made.reset_config(
+        {"values": {"model.transformer1d.heads": 2, "train.augment.use": []}, "resume": None, "until": None}
+    )
     assert "failure" not in steps(made)[-1]
 
 
@@ -496,7 +529,7 @@ def test_a_machine_without_the_project_s_folder_keeps_no_checkpoints(folders: Fo
     elsewhere = Checkpoints(tmp_path / "not" / "here" / "checkpoints")
     made = TrialTrainable.__new__(TrialTrainable)
     made._trial_info = SimpleNamespace(trial_id="a")
-    made.setup({"values": RATE, "resume": None}, plan(epochs=2), folders.beats, elsewhere)
+    made.setup({"values": RATE, "resume": None, "until": None}, plan(epochs=2), folders.beats, elsewhere)
     assert len(steps(made)) == 2
     assert not (tmp_path / "not").exists()
 
@@ -509,9 +542,9 @@ def test_a_trial_that_is_set_aside_goes_on_to_the_same_numbers(process: Made, tm
     results = steps(first, 2)
     first.save_checkpoint(str(tmp_path))
     first._trial_info = SimpleNamespace(trial_id="b")
-    first.reset_config({"values": {"train.learning_rate": 0.05}, "resume": None})
+    first.reset_config({"values": {"train.learning_rate": 0.05}, "resume": None, "until": None})
     steps(first, 1)
     first._trial_info = SimpleNamespace(trial_id="a")
-    first.reset_config({"values": RATE, "resume": None})
+    first.reset_config({"values": RATE, "resume": None, "until": None})
     first.load_checkpoint(str(tmp_path))
     assert [*results, *steps(first)] == expected

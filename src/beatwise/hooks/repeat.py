@@ -20,9 +20,9 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
 from beatwise.hooks.repetition import repeating
 from beatwise.pipelines import check_pipelines
-from beatwise.report.run_card import repetition_table, verdict
+from beatwise.report.run_card import repetition_table, search_run, verdict
 from beatwise.report.terminal import as_rich
-from beatwise.runs.card import Difference, RunCard, changed_beats, compare_scores, differences, read_card
+from beatwise.runs.card import Difference, RunCard, SearchBest, changed_beats, compare_scores, differences, read_card
 from beatwise.runs.metadata import git_state, hardware, package_versions
 
 
@@ -52,6 +52,8 @@ def repeat_run(card: str, project: Path) -> bool:
         beats = {name: catalog.load(name).fingerprint for name in given}
         changed = differences(then, git_state(project), package_versions(), hardware(), beats)
         click.echo(_listed(changed) or "Nothing that the card knows of has changed.")
+        if then.search is not None:
+            click.echo(searched_again(then.search))
         session.run(
             runner=SequentialRunner(),
             pipeline_names=then.pipeline.split("+"),
@@ -68,6 +70,16 @@ def repeat_run(card: str, project: Path) -> bool:
     all_agree = all(score.agrees for score in scores.values())
     click.secho(verdict(scores), fg=None if all_agree else "red", err=not all_agree)
     return all_agree
+
+
+def searched_again(search: SearchBest) -> str:
+    """What a repetition does in place of a search."""
+    if not search.trials:
+        return "The card does not list the trials of its search: this run proposes its own, and numbers may differ."
+    return (
+        f"The {len(search.trials)} trials of the search ({search_run(search)}) are trained again, each for as many "
+        "epochs as then; none is proposed anew."
+    )
 
 
 def _find_card(asked: str, project: Path) -> RunCard:

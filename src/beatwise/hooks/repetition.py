@@ -91,6 +91,7 @@ class RepetitionHooks:
         if active is None:
             return
         from beatwise.datasets.folder import FolderDataset
+        from beatwise.search.trials import TrialRecord
 
         card = active.card
         folders = [dataset for name in catalog if isinstance(dataset := catalog[name], FolderDataset)]
@@ -102,6 +103,11 @@ class RepetitionHooks:
         active.scratch.callback(shutil.rmtree, empty, ignore_errors=True)
         for dataset in folders:
             dataset.folder = empty / dataset.folder.name
+        if card.search is not None:
+            catalog.load("searches").replay(
+                TrialRecord(number=number, key=f"repeated-{number}", values=trial.values, until=trial.epochs or None)
+                for number, trial in enumerate(card.search.trials)
+            )
         _keep_refined(earlier, catalog.load("searches"), card.parameters["tune"].get("refine"))
 
 

@@ -13,7 +13,7 @@ from kedro.pipeline import Pipeline
 
 from beatwise.hooks.own_files import pin_own_version
 from beatwise.params import Parameters
-from beatwise.runs.card import RunCard, SearchBest
+from beatwise.runs.card import RunCard, SearchBest, SearchedTrial
 from beatwise.runs.metadata import hardware, now, package_versions, without_paths
 from beatwise.runs.saved import Saved
 
@@ -147,6 +147,12 @@ def _best(records: list[TrialRecord], plan: SearchPlan) -> SearchBest:
         trial=best.number,
         score=best.scores[-1],
         values=best.values,
+        resumed=max(trial.call for trial in records),
+        trials=[
+            SearchedTrial(values=trial.values, epochs=len(trial.epochs))
+            for trial in records
+            if trial.epochs or trial.failure is not None
+        ],
     )
 
 

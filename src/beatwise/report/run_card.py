@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from beatwise.report.tables import Table
-from beatwise.runs.card import SHORT, Repeated, RunCard, short_fingerprint
+from beatwise.runs.card import SHORT, Repeated, RunCard, SearchBest, short_fingerprint
 from beatwise.runs.metadata import RunMetadata
 
 # The packages of a card that the numbers depend on most.
@@ -41,6 +41,7 @@ def card_metadata(card: RunCard) -> dict[str, str]:
         **shown_metadata(card),
         "began from": _listed(card.load_versions),
         "seeds": ", ".join(map(str, card.seeds)),
+        "search": "" if card.search is None else search_run(card.search),
         **{f"fingerprint of {name}": short_fingerprint(fingerprint) for name, fingerprint in card.data.items()},
         "packages": _listed({name: card.versions[name] for name in PACKAGES if name in card.versions}),
         "processor": f"{machine.cpu or 'not known'}; cores: {machine.cores}; threads of PyTorch: {machine.threads}",
@@ -49,6 +50,12 @@ def card_metadata(card: RunCard) -> dict[str, str]:
         "system": machine.system,
     }
     return {name: fact for name, fact in known.items() if fact}
+
+
+def search_run(search: SearchBest) -> str:
+    """Which search was run, and whether that was in one piece: one that was resumed may have proposed other trials."""
+    times = {0: "in one piece", 1: "resumed once"}
+    return f"{search.search}, {times.get(search.resumed, f'resumed {search.resumed} times')}"
 
 
 def cover_metadata(card: RunCard, author: str, repository: str) -> dict[str, str]:

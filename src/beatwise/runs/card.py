@@ -22,8 +22,20 @@ SHORT: Final = 10
 SHA256: Final = 64
 
 
+class SearchedTrial(Block):
+    """A trial of a search, as far as it is needed to train it again.
+
+    Attributes:
+        values: Its hyper-parameters by full name.
+        epochs: How many epochs it was trained; 0 for one that failed before the first.
+    """
+
+    values: dict[str, Any]
+    epochs: int
+
+
 class SearchBest(Block):
-    """The best trial of a search.
+    """The best trial of a search, and what it was found among.
 
     Attributes:
         search: Name of the search.
@@ -31,6 +43,8 @@ class SearchBest(Block):
         trial: Its number.
         score: Its score.
         values: Its hyper-parameters by full name.
+        resumed: How often the search was resumed after an interruption, or to make more trials of it.
+        trials: All that trained an epoch or failed, by number.
     """
 
     search: str
@@ -38,6 +52,8 @@ class SearchBest(Block):
     trial: int
     score: float
     values: dict[str, Any]
+    resumed: int = 0
+    trials: list[SearchedTrial] = Field(default_factory=list)
 
 
 class RunCard(RunMetadata):

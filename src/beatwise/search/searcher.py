@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import optuna
@@ -25,7 +25,7 @@ class SpaceSearcher(Searcher):
         self,
         space: Space,
         sampler: optuna.samplers.BaseSampler | None,
-        grid: Sequence[dict[str, Any]],
+        known: Sequence[dict[str, Any]],
         records: Sequence[TrialRecord],
         n_trials: int,
         larger_is_better: bool,
@@ -35,18 +35,19 @@ class SpaceSearcher(Searcher):
 
         Args:
             space: The search space.
-            sampler: Draws values; None for a grid.
-            grid: The values of all trials; empty with a sampler.
+            sampler: Draws values; None where they are known.
+            known: The values of all trials by number; empty where they are drawn one by one.
             records: Trials of earlier calls.
             n_trials: Number of trials of the search.
             larger_is_better: Whether a larger score is better.
             save: Called with each changed trial.
         """
         super().__init__(metric="score", mode="max" if larger_is_better else "min")
-        self._space, self._grid, self._n_trials = space, grid, n_trials
+        self._space, self._known, self._n_trials = space, known, n_trials
         self._study = optuna.create_study(sampler=sampler, direction="maximize" if larger_is_better else "minimize")
         self._open = [record for record in records if record.status == "running"]
         self._begun, self._save = len(records), save
+        self._call = 1 + max(record.call for record in records) if records and not is_replay(records) else 0
         self._ended = [record for record in records if record.status != "running"]
         for record in self._ended:
             self._add_trial(record)
@@ -61,20 +62,22 @@ class SpaceSearcher(Searcher):
             return self._start(trial_id, record, resume=record.key)
         if self._begun >= self._n_trials:
             return self.FINISHED
-        if self._grid:
-            values = self._grid[self._begun]
+        if self._known:
+            values = self._known[self._begun]
         else:
             trial = self._asked[trial_id] = self._study.ask()
-            values = self._space.draw(lambda name, range: _suggest(trial, name, range))
+            values = _draw(self._space, trial)
         self._begun += 1
         record = TrialRecord(number=self._begun - 1, key=trial_id, values=values)
         return self._start(trial_id, record, resume=None)
 
     def _start(self, trial_id: str, record: TrialRecord, resume: str | None) -> dict[str, Any]:
         record.begin()
+        record.call = self._call
         self.records[trial_id] = record
         self._save(record)
-        return {"values": record.values, "resume": resume}
+        told = {"values": record.values, "resume": resume}
+        return told if record.until is None else {**told, "until": record.until}
 
     def all_records(self) -> list[TrialRecord]:
         """All trials of the search, by number."""
@@ -106,7 +109,7 @@ class SpaceSearcher(Searcher):
 
     def _add_trial(self, record: TrialRecord) -> None:
         """Report a trial to a sampler that did not draw it."""
-        if self._grid:
+        if self._known:
             return
         scores = record.scores
         state = STATES[record.status] if scores else TrialState.FAIL
@@ -125,6 +128,27 @@ class SpaceSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing, see :meth:`save`."""
+
+
+def is_replay(records: Iterable[TrialRecord]) -> bool:
+    """Whether trials repeat recorded ones."""
+    return any(record.until is not None for record in records)
+
+
+def draws(space: Space, sampler: optuna.samplers.BaseSampler, n: int) -> list[dict[str, Any]]:
+    """The first values of a sampler that does not learn from trials; a longer list begins with a shorter one.
+
+    Args:
+        space: The search space.
+        sampler: The sampler, unused before.
+        n: How many.
+    """
+    study = optuna.create_study(sampler=sampler)
+    return [_draw(space, study.ask()) for _ in range(n)]
+
+
+def _draw(space: Space, trial: optuna.Trial) -> dict[str, Any]:
+    return space.draw(lambda name, range: _suggest(trial, name, range))
 
 
 def distribution(range: Range) -> BaseDistribution:

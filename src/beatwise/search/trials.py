@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
@@ -22,6 +24,10 @@ from beatwise.search.plan import SearchPlan
 from beatwise.training.checkpoint import Checkpoints
 
 OF_AN_EPOCH: Final = ("epoch", "learning_rate", "train_loss", "seconds", "score", "score_sd")
+
+# What Ray needs while a search runs, in the folder of the search.
+RAY: Final = "ray"
+REPLAY: Final = "replay.json"
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +46,12 @@ class TrialRecord(BaseModel):
     )
     failure: str | None = Field(None, description="Why it failed.")
     started: str | None = Field(None, description="When it began, ISO 8601 in UTC.")
+    call: int = Field(
+        0, description="Number of the call of the search that trained it last; above 0 the search was resumed."
+    )
+    until: int | None = Field(
+        None, description="Last epoch of a trial that repeats a recorded one; null: scheduler and settings decide."
+    )
     n_parameters: int | None = Field(None, description="Number of parameters of its network.")
     epochs: list[dict[str, Any]] = Field([], description="Its history: one mapping for each epoch, see `Trial.step`.")
 
@@ -82,6 +94,9 @@ class TrialRecord(BaseModel):
             self.status = "finished" if result.get("over") else "stopped"
 
 
+RECORDS: Final = TypeAdapter(list[TrialRecord])
+
+
 @dataclass(frozen=True)
 class StoredSearch:
     """A search and its trials.
@@ -121,6 +136,36 @@ class Searches:
         """The folder beside that of the checkpoints from which its trials resume."""
         return cls(checkpoints.folder.with_name("searches"))
 
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Wait until no other run makes this search, and keep it from all others in this block.
+
+        Raises:
+            BeatwiseError: If the folder cannot be written.
+        """
+        lock = FileLock(self.folder / f"{key}.lock")
+        try:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                log.info("Another run makes the same search now. This one waits for its trials; Ctrl-C stops waiting.")
+                lock.acquire()
+        except OSError as error:
+            raise _not_stored(self.folder / key, error) from error
+        scratch = self.folder / key / RAY
+        try:
+            # A killed run has left its own.
+            shutil.rmtree(scratch, ignore_errors=True)
+            yield
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            lock.release()
+
+    def replay(self, trials: Iterable[TrialRecord]) -> None:
+        """Let the next search that begins here train these trials again, and no others."""
+        self.folder.mkdir(parents=True)
+        (self.folder / REPLAY).write_bytes(RECORDS.dump_json(list(trials)))
+
     def begin(self, key: str, plan: SearchPlan) -> list[TrialRecord]:
         """Make the folder of a search, or read its trials.
 
@@ -141,10 +186,9 @@ class Searches:
                     json.dumps({"format": FORMAT, **plan.model_dump(mode="json")}, indent=1), encoding="utf-8"
                 )
         except OSError as error:
-            raise BeatwiseError(
-                f"The search cannot be stored in {folder}: {error.strerror or error}. Check its permissions and the "
-                "free space."
-            ) from error
+            raise _not_stored(folder, error) from error
+        if (replay := self.folder / REPLAY).is_file():
+            return RECORDS.validate_json(replay.read_bytes())
         return _read_trials(folder)
 
     def all(self) -> list[StoredSearch]:
@@ -169,6 +213,12 @@ class Searches:
                 scratch.write_text(json.dumps(record.model_dump(), allow_nan=False), encoding="utf-8")
         except OSError as error:
             raise BeatwiseError(f"{path} cannot be written: {error.strerror or error}. Is there free space?") from error
+
+
+def _not_stored(folder: Path, error: OSError) -> BeatwiseError:
+    return BeatwiseError(
+        f"The search cannot be stored in {folder}: {error.strerror or error}. Check its permissions and the free space."
+    )
 
 
 def _read_search(path: Path) -> StoredSearch | None:

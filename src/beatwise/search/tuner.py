@@ -23,10 +23,10 @@ from beatwise.data.examples import Examples
 from beatwise.search.algorithms import ALGORITHMS, SCHEDULERS
 from beatwise.search.engine import one_line, one_thread, started_ray
 from beatwise.search.plan import SearchPlan
-from beatwise.search.searcher import SpaceSearcher
+from beatwise.search.searcher import SpaceSearcher, draws, is_replay
 from beatwise.search.settings import RaySettings
 from beatwise.search.trial import TensorCache, Trial
-from beatwise.search.trials import Searches, TrialRecord
+from beatwise.search.trials import RAY, Searches, TrialRecord
 from beatwise.training.checkpoint import Checkpoints
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ class TrialTrainable(tune.Trainable):
         """Begin the first trial of this process.
 
         Args:
-            config: ``values``, and under ``resume`` the key of the checkpoint to resume from, or None.
+            config: ``values``; ``resume``, the key of the checkpoint to resume from, or None; and for a trial that
+                repeats a recorded one ``until``, its last epoch.
             plan: The search.
             beats: Training and validation part.
             checkpoints: The store for the state of each trial after each epoch.
@@ -60,7 +61,7 @@ class TrialTrainable(tune.Trainable):
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._trial, self._failure = None, None
+        self._trial, self._failure, self._until = None, None, config.get("until")
         try:
             self._trial = Trial(self._plan.configs(config["values"]), self.tensors)
             for key in (self.trial_id, config["resume"]):
@@ -78,7 +79,8 @@ class TrialTrainable(tune.Trainable):
                 result = self._trial.step()
                 if self._checkpoints:
                     self._checkpoints.save(self.trial_id, self._trial.state())
-                return {**result, "n_parameters": self._trial.n_parameters, "done": result["over"]}
+                done = result["over"] or result["epoch"] == self._until
+                return {**result, "n_parameters": self._trial.n_parameters, "done": done}
             except Exception as error:
                 log.exception("A trial failed")
                 self._failure = one_line(error)
@@ -177,28 +179,35 @@ def run_search(
     keys = {record.key for record in records}
     search = plan.search
     begun, epochs = len(records), sum(len(record.epochs) for record in records)
-    n_trials = plan.n_trials
+    is_repeated = is_replay(records)
+    n_trials = begun if is_repeated else plan.n_trials
     is_open = begun < n_trials or any(record.status == "running" for record in records)
-    epochs_left = float("inf") if search.total_epochs is None else search.total_epochs - epochs
+    total = None if is_repeated else search.total_epochs
+    epochs_left = float("inf") if total is None else total - epochs
     if not is_open or epochs_left <= 0:
         return records
     if search.algorithm.use == "none":
         return [_run_here(plan, beats, functools.partial(searches.save, key), report)]
-    # A resumed search does not repeat its draws.
-    seed = plan.seed + begun
+    # A sampler that learns from trials does not repeat its draws when a search is resumed. Random draws depend on the
+    # number of a trial alone.
+    is_random = search.algorithm.use == "random"
+    seed = plan.seed if is_random else plan.seed + begun
+    sampler = ALGORITHMS[search.algorithm.use](seed=seed, **search.algorithm.options)
     searcher = SpaceSearcher(
         plan.space,
-        sampler=ALGORITHMS[search.algorithm.use](seed=seed, **search.algorithm.options),
-        grid=plan.grid,
+        sampler=None if is_random else sampler,
+        known=draws(plan.space, sampler, n_trials) if is_random else plan.grid,
         records=records,
         n_trials=n_trials,
         larger_is_better=plan.larger_is_better,
         save=functools.partial(searches.save, key),
     )
     scheduler = SCHEDULERS[search.scheduler.use](epochs=search.epochs, **search.scheduler.options)
+    if is_repeated:
+        scheduler = SCHEDULERS["none"](epochs=search.epochs)
     scheduler.set_search_properties(searcher.metric, searcher.mode)
     replay(scheduler, records)
-    budget = EpochBudget(epochs_left)
+    budget, minutes = EpochBudget(epochs_left), None if is_repeated else search.max_minutes
     # The project prints its own summary of a search.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     with started_ray(settings) as ray, warnings.catch_warnings():
@@ -216,12 +225,12 @@ def run_search(
                 scheduler=scheduler,
                 # The searcher ends the search.
                 num_samples=-1,
-                time_budget_s=None if search.max_minutes is None else search.max_minutes * 60,
+                time_budget_s=None if minutes is None else minutes * 60,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name=datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
-                storage_path=str((searches.folder / key / "ray").absolute()),
+                storage_path=str((searches.folder / key / RAY).absolute()),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 callbacks=[Reporter(report, searcher)],
                 stop=budget,
@@ -230,7 +239,7 @@ def run_search(
         )
         started = time.monotonic()
         tuner.fit()
-        out_of_time = search.max_minutes is not None and time.monotonic() - started >= search.max_minutes * 60
+        out_of_time = minutes is not None and time.monotonic() - started >= minutes * 60
     records = searcher.all_records()
     needed = {record.key for record in records if record.status == "running"}
     for over in (keys | {record.key for record in records}) - needed:

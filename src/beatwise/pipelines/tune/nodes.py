@@ -81,9 +81,10 @@ def search(
 
     key, searches = plan.key([train_beats.fingerprint, val_beats.fingerprint]), Searches.beside(checkpoints)
     announce(plan, train_beats, ray)
-    begun = searches.begin(key, plan)
-    with shown(plan, begun) as report:
-        records = run_search(plan, key, begun, (train_beats, val_beats), searches, checkpoints, ray, report)
+    with searches.alone(key):
+        begun = searches.begin(key, plan)
+        with shown(plan, begun) as report:
+            records = run_search(plan, key, begun, (train_beats, val_beats), searches, checkpoints, ray, report)
     best_trial(records, plan)
     return records
 
