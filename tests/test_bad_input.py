@@ -11,14 +11,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import wfdb
 import yaml
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
@@ -363,40 +361,12 @@ def flip_a_bit(folder: Path) -> None:
     (folder / "s02.dat").write_bytes(content)
 
 
-def annotate(folder: Path, samples: list[int]) -> None:
-    wfdb.wrann("s02", "atr", sample=np.array(samples), symbol=["N"] * len(samples), write_dir=str(folder))
-
-
 RECORD: dict[str, tuple[Damage, list[str]]] = {
     "corrupt .dat": (flip_a_bit, ["Record s02", "{folder}/s02.dat is damaged", "checksum", "Fetch the file again"]),
-    "truncated .dat": (
-        truncated(Path("s02.dat")),
-        ["Record s02", "{folder}/s02", "cannot be read", "Fetch them again"],
-    ),
-    **{
-        f"missing {suffix}": (
-            partial(lambda suffix, folder: (folder / f"s02{suffix}").unlink(), suffix),
-            ["Record s02", f"{{folder}}/s02{suffix} is missing", "python -m tools.synthesise"],
-        )
-        for suffix in (".hea", ".dat", ".atr")
-    },
-    "truncated .atr": (
-        truncated(Path("s02.atr")),
-        ["Record s02", "{folder}/s02.atr is truncated", "end mark", "Fetch the file again"],
-    ),
-    "garbled .hea": (
-        lambda folder: (folder / "s02.hea").write_text("<html>404</html>\n"),
-        ["Record s02", "{folder}/s02.hea", "cannot be read", "Fetch the file again"],
-    ),
     "no records": (
         lambda folder: shutil.rmtree(folder),
         ["records", "No WFDB record (*.hea, *.dat, *.atr) in {folder}", "python -m tools.synthesise"],
     ),
-    "annotation beyond the end": (
-        lambda folder: annotate(folder, [100, 400, 10**6]),
-        ["Record s02", "annotation at sample 1000000", "the signal ends at sample", ".dat and .atr again"],
-    ),
-    "no beats": (lambda folder: annotate(folder, [100]), ["Record s02", "1 annotated beats; at least two are needed"]),
 }
 
 
@@ -407,28 +377,13 @@ def test_a_bad_record_stops_segmentation_by_name_before_a_beat_is_written(projec
     for words in named:
         assert words.format(folder=records) in message
     assert not written(project)
-
-
-def test_a_segmentation_that_fails_leaves_no_progress_bar_running(project, records):
-    annotate(records, [100])
-    result = kedro_run(pipeline="segment")
-    assert "1 annotated beats" in message_of(result)
+    # No bar is left running.
     assert not [thread for thread in threading.enumerate() if type(thread).__module__.startswith("rich.")]
 
 
 def test_good_records_are_cut_into_beats(project, records):
     assert kedro_run(pipeline="segment").exit_code == 0
     assert written(project) == {"02_intermediate/test/beats.parquet", "02_intermediate/test/segment_summary.json"}
-
-
-@pytest.mark.parametrize(
-    ("lead", "known"), [("7", "no lead number 7: it has 0 (MLII), 1 (V1)"), ("V9", "no lead 'V9': it has 0 (MLII)")]
-)
-def test_an_unknown_lead_names_the_record_the_leads_and_the_parameter(project, records, lead, known):
-    message = message_of(kedro_run(f"--params=segment.lead={lead}", pipeline="segment"))
-    assert f"Record s01 has {known}" in message
-    assert "Set segment.lead." in message
-    assert not written(project)
 
 
 # Where a file stands in the way of an output folder, and what may be written before that folder is needed.

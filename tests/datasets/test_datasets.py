@@ -20,11 +20,9 @@ from beatwise.core.files import written_whole
 from beatwise.data.representations import REPRESENTATIONS, representation
 from beatwise.datasets.figures import FiguresDataset
 from beatwise.datasets.model import ModelDataset
-from beatwise.datasets.records import RecordsDataset
 from beatwise.datasets.tables import TablesDataset
 from beatwise.datasets.tensors import TensorsDataset
 from beatwise.datasets.whole import WholeHTMLDataset
-from beatwise.ecg.records import Record
 from beatwise.networks.zoo import MODELS, build_model, list_models
 from beatwise.tasks.classification.task import Classification
 from beatwise.tasks.tensors import TensorSet, build_tensors
@@ -33,121 +31,6 @@ from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_
 CLASSES = ["N", "S", "V", "F", "Q"]
 TASK = Classification(classes=("N", "S", "V", "F", "Q"))
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def make_record(name: str = "100", *, n: int = 5000, seed: int = 0) -> Record:
-    rng = np.random.default_rng(seed)
-    return Record(
-        name=name,
-        adc=rng.integers(-2000, 2047, size=(n, 2)).astype(np.int64),
-        sample_rate=360.0,
-        leads=("MLII", "V1"),
-        adc_gain=(200.0, 100.0),
-        adc_baseline=(1024, 0),
-        annotation_samples=np.sort(rng.choice(n, 30, replace=False)).astype(np.int64),
-        annotation_symbols=rng.choice(list("NVA+/~"), 30),
-        comments=("69 M 1085 1629 x1", "Aldomet, Inderal"),
-    )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with two WFDB records."""
-    records = RecordsDataset(filepath=str(tmp_path / "records"))
-    records.save([make_record("101", seed=1), make_record("100")])
-    return tmp_path / "records"
-
-
-def load(folder: Path, name: str = "100") -> Record:
-    return RecordsDataset(filepath=str(folder), how_to_get="Fetch them.").load()[name]()
-
-
-# --- records
-
-
-def test_records_come_back_as_they_were_saved(folder):
-    for name, seed in (("100", 0), ("101", 1)):
-        saved, loaded = make_record(name, seed=seed), load(folder, name)
-        np.testing.assert_array_equal(loaded.adc, saved.adc)
-        np.testing.assert_array_equal(loaded.annotation_samples, saved.annotation_samples)
-        assert loaded.annotation_symbols.tolist() == saved.annotation_symbols.tolist()
-        for field in ("name", "sample_rate", "leads", "adc_gain", "adc_baseline", "comments"):
-            assert getattr(loaded, field) == getattr(saved, field)
-        np.testing.assert_allclose(loaded.millivolts()[:, 0], (saved.adc[:, 0] - 1024) / 200)
-
-
-def test_records_are_listed_by_name_and_read_one_at_a_time(folder):
-    (folder / "101.dat").unlink()
-    records = RecordsDataset(filepath=str(folder)).load()
-    assert list(records) == ["100", "101"]
-    assert records["100"]().name == "100"
-
-
-@pytest.mark.parametrize("suffix", [".hea", ".dat", ".atr"])
-def test_a_missing_file_is_named(folder, suffix):
-    (folder / f"100{suffix}").unlink()
-    with pytest.raises(BeatwiseError, match=rf"Record 100: {folder}/100\{suffix} is missing\. Fetch them\."):
-        load(folder)
-
-
-@pytest.mark.parametrize("place", [0, 3000, -1])
-def test_a_flipped_byte_is_found_and_the_file_named(folder, place):
-    content = bytearray((folder / "100.dat").read_bytes())
-    content[place] ^= 0x55
-    (folder / "100.dat").write_bytes(content)
-    with pytest.raises(BeatwiseError, match=rf"Record 100: {folder}/100\.dat is damaged.*checksum of lead"):
-        load(folder)
-    assert load(folder, "101").name == "101"
-
-
-@pytest.mark.parametrize("kept", [0, 1, 7000, -3])
-def test_a_truncated_signal_is_refused(folder, kept):
-    content = (folder / "100.dat").read_bytes()
-    (folder / "100.dat").write_bytes(content[:kept])
-    with pytest.raises(BeatwiseError, match=rf"Record 100: {folder}/100"):
-        load(folder)
-
-
-@pytest.mark.parametrize("kept", [0, 1, -1, -2, -40])
-def test_truncated_annotations_are_refused(folder, kept):
-    content = (folder / "100.atr").read_bytes()
-    assert len(content) > 40
-    (folder / "100.atr").write_bytes(content[:kept])
-    with pytest.raises(BeatwiseError, match=rf"Record 100: {folder}/100\.atr is truncated.* Fetch the file again\."):
-        load(folder)
-    assert load(folder, "101").name == "101"
-
-
-@pytest.mark.parametrize("content", ["", "rubbish\n", "100 2 360 5000\n"])
-def test_a_damaged_header_is_refused(folder, content):
-    (folder / "100.hea").write_text(content)
-    with pytest.raises(BeatwiseError, match=r"Record 100: .*/100\.hea (cannot be read|says)"):
-        load(folder)
-
-
-def test_a_header_without_checksums_is_refused_or_read_but_no_riddle(folder):
-    lines = (folder / "100.hea").read_text().splitlines()
-    lines[1:3] = [" ".join(line.split()[:4]) for line in lines[1:3]]
-    (folder / "100.hea").write_text("\n".join(lines) + "\n")
-    try:
-        np.testing.assert_array_equal(load(folder).adc, make_record().adc)
-    except BeatwiseError as error:
-        assert "100" in str(error)  # noqa: PT017 - either outcome will do
-
-
-@pytest.mark.parametrize("name", ["empty", "absent"])
-def test_a_folder_without_records_says_how_to_get_them(tmp_path, name):
-    (tmp_path / "empty").mkdir()
-    records = RecordsDataset(filepath=str(tmp_path / name), how_to_get="Fetch them.")
-    assert not records.exists()
-    with pytest.raises(
-        DatasetError, match=rf"No WFDB record \(\*\.hea, \*\.dat, \*\.atr\) in {tmp_path / name}\. Fetch them\."
-    ):
-        records.load()
-
-
-def test_a_folder_with_records_exists(folder):
-    assert RecordsDataset(filepath=str(folder)).exists()
 
 
 # --- tensors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import wfdb
+from kedro.io import DatasetError
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.datasets.records import RecordsDataset
@@ -209,7 +211,25 @@ def header(old: str, new: str) -> Callable[[Path], None]:
     return lambda folder: edit_header(folder, old, new)
 
 
-FAULTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+def flip(folder: Path) -> None:
+    content = bytearray((folder / "r.dat").read_bytes())
+    content[3000] ^= 0x04
+    (folder / "r.dat").write_bytes(content)
+
+
+def kept(file: str, size: int) -> Callable[[Path], object]:
+    return lambda folder: (folder / file).write_bytes((folder / file).read_bytes()[:size])
+
+
+def without(file: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / file).unlink()
+
+
+def becomes(file: str, content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / file).write_bytes(content)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     **{
         f"rate {text}": (header("r 2 360", f"r 2 {text}"), ["r.hea", repr(text)[1:-1], "first line", "fetch it again"])
         for text in ("abc", "nan", "360,5", "3.6e2", "36O")
@@ -222,12 +242,20 @@ FAULTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         f"gain {text}": (header("16 200.0", f"16 {text}"), ["r.hea states the gain", text, "a number other than 0"])
         for text in ("0", "nan", "NaN", "inf", "abc", "200,5", "1e400")
     },
+    "a flipped bit": (flip, ["r.dat is damaged: the checksum of lead MLII", "Fetch the file again"]),
+    **{
+        f"{file} missing": (without(file), [f"{file} is missing. Ask the lab."]) for file in ("r.hea", "r.dat", "r.atr")
+    },
+    **{f"r.dat to {size}": (kept("r.dat", size), ["r.hea and its signal files", "Fetch"]) for size in (0, 7000, -3)},
+    **{f"r.atr to {size}": (kept("r.atr", size), ["r.atr is truncated: it has no end mark"]) for size in (0, -1, -2)},
+    "an empty header": (becomes("r.hea", b""), ["r.hea cannot be read as a WFDB header"]),
+    "a page for a header": (becomes("r.hea", b"<html>404</html>"), ["r.hea cannot be read as a WFDB header"]),
+    "no signal lines": (becomes("r.hea", b"r 2 360"), ["r.hea says that there are 2 signals, and describes 0"]),
     "no signals": (header("r 2", "r 0"), ["r.hea says that the record has no signals"]),
     "too many signals": (header("r 2", "r 3"), ["says that there are 3 signals, and describes 2"]),
     "a pipe": (a_pipe, ["pipe.dat is no file, but a pipe"]),
     "no beats": (rhythm_only, ["r.atr annotates no beats (2 × '+')", "xqrs_detect", "segment.leave_out"]),
     "beats elsewhere": (rhythm_and_beats_elsewhere, ["no beats", "r.qrs", "--params=segment.annotator=qrs"]),
-    "no annotations": (lambda folder: (folder / "r.atr").unlink(), ["r.atr is missing. Ask the lab."]),
 }
 
 
@@ -277,3 +305,54 @@ def test_a_skewed_lead_is_checked_as_it_is_stored_and_read_in_time(tmp_path):
     (tmp_path / "r.dat").write_bytes(content)
     with pytest.raises(BeatwiseError, match="checksum"):
         load(tmp_path)
+
+
+def test_a_header_without_checksums_is_read(tmp_path):
+    plain(tmp_path)
+    annotate(tmp_path, "r")
+    path = tmp_path / "r.hea"
+    first, *signals = path.read_text().splitlines()
+    path.write_text("\n".join([first, *(" ".join(line.split()[:3]) for line in signals)]) + "\n")
+    record = load(tmp_path)
+    np.testing.assert_array_equal(record.adc, adc())
+    assert record.leads == ("signal 0", "signal 1")
+
+
+def test_records_come_back_as_they_were_saved_and_one_is_read_at_a_time(tmp_path):
+    rng = np.random.default_rng(0)
+    values, missing = rng.integers(-2000, 2047, size=(5000, 2)), np.zeros((5000, 2), dtype=bool)
+    missing[100:200, 1] = True
+    saved = Record(
+        name="100",
+        adc=np.ma.masked_array(values, missing),
+        sample_rate=360.0,
+        leads=("MLII", "V1"),
+        adc_gain=(200.0, 100.0),
+        adc_baseline=(1024, 0),
+        annotation_samples=np.sort(rng.choice(5000, 30, replace=False)).astype(np.int64),
+        annotation_symbols=rng.choice(list("NVA+/~"), 30),
+        comments=("69 M 1085 1629 x1", "Aldomet, Inderal"),
+    )
+    records = RecordsDataset(filepath=str(tmp_path / "records"))
+    records.save([replace(saved, name="101"), saved])
+    assert records.exists()
+    (tmp_path / "records/101.dat").unlink()
+    assert list(records.load()) == ["100", "101"]
+    loaded = records.load()["100"]()
+    np.testing.assert_array_equal(loaded.annotation_samples, saved.annotation_samples)
+    np.testing.assert_array_equal(loaded.annotation_symbols, saved.annotation_symbols)
+    np.testing.assert_array_equal(loaded.millivolts(), saved.millivolts())
+    assert np.isnan(loaded.millivolts()).sum() == 100
+    for field in ("name", "sample_rate", "leads", "adc_gain", "adc_baseline", "comments"):
+        assert getattr(loaded, field) == getattr(saved, field)
+
+
+@pytest.mark.parametrize("name", ["empty", "absent"])
+def test_a_folder_without_records_says_how_to_get_them(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    records = RecordsDataset(filepath=str(tmp_path / name), how_to_get="Fetch them.")
+    assert not records.exists()
+    with pytest.raises(
+        DatasetError, match=rf"No WFDB record \(\*\.hea, \*\.dat, \*\.atr\) in {tmp_path / name}\. Fetch them\."
+    ):
+        records.load()

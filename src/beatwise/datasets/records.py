@@ -266,7 +266,7 @@ def _check_header(header: Any, lines: list[str]) -> None:
             if not match or not _is_number(match["gain"]) or float(match["gain"]) != gain:
                 raise BeatwiseError(
                     f"states the gain {stated[0]!r} for the signal {line!r}; a number other than 0, of ADC units a "
-                    "physical unit, is needed."
+                    "physical unit, is needed (200 where it is not known)."
                 )
 
 
