@@ -161,8 +161,8 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
         from wfdb.io.header import parse_header_content
 
         file = self._file(path, ".hea")
-        lines, _ = parse_header_content(file.read_text(encoding="ascii", errors="ignore"))
         try:
+            lines, _ = parse_header_content(file.read_text(encoding="ascii", errors="ignore"))
             header = _wfdb().rdheader(str(path))
             _check_header(header, lines)
         except BeatwiseError as error:
@@ -245,13 +245,13 @@ def _check_header(header: Any, lines: list[str]) -> None:
 
     match = _header.rx_record.match(lines[0])
     rate, rest = match["fs"], lines[0][match.end() :].strip()
+    stated = lines[0].split()[2:3]
+    if not header.fs > 0 or (stated and re.split("[/(]", stated[0])[0] != rate):
+        raise BeatwiseError(f"states a rate that is no positive number of Hz: {lines[0]!r}.")
     if rest:
         raise BeatwiseError(
             f"has {rest!r} in its first line, where a number, a time or a date is expected: {lines[0]!r}."
         )
-    stated = lines[0].split()[2:3]
-    if not header.fs > 0 or (stated and re.split("[/(]", stated[0])[0] != rate):
-        raise BeatwiseError(f"states a rate that is no positive number of Hz: {lines[0]!r}.")
     if not header.n_sig:
         raise BeatwiseError("says that the record has no signals, so that no beat can be cut from it.")
     if hasattr(header, "seg_name"):
@@ -300,6 +300,14 @@ def _rdrecord(path: Path) -> Any:
                 )
     if is_single:
         return record
+    # wfdb joins the leads of a fixed layout by their place, and values by their number, whatever the unit.
+    orders = {tuple(part.sig_name) for part in parts}
+    units = {pair for part in parts for pair in zip(part.sig_name, part.units, strict=True)}
+    if (record.layout == "fixed" and len(orders) > 1) or len(units) > len({lead for lead, _ in units}):
+        raise BeatwiseError(
+            f"{path.absolute()}.hea joins segments whose leads or units differ: {sorted(orders)}, {sorted(units)}. "
+            "Correct the headers, or leave the record out, in segment.leave_out."
+        )
     scales = {
         (lead, *scale)
         for part in parts
