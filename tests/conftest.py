@@ -10,8 +10,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,13 +101,26 @@ def example_card(**metadata: Any) -> RunCard:
     return RunCard(**{**known, **metadata})
 
 
-def copy_project(folder: Path) -> Path:
-    """Copy configuration and sample into a folder that is a Kedro project of its own."""
+@cache
+def empty_database() -> bytes:
+    """MLflow's database without a run: making one takes MLflow a second."""
+    import mlflow
+
+    with TemporaryDirectory() as folder:
+        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+        return Path(folder, "mlflow.db").read_bytes()
+
+
+def copy_project(folder: Path, *, database: bool = True) -> Path:
+    """Copy configuration and sample into a folder that is a Kedro project of its own, with a database for its runs."""
     for name in ("conf", "data/01_raw/demo"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("records"))
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "src").mkdir()
+    if database:
+        (folder / "data/09_tracking").mkdir()
+        (folder / "data/09_tracking/mlflow.db").write_bytes(empty_database())
     return folder
 
 

@@ -19,6 +19,8 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from kedro.framework.context import KedroContext
+from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from safetensors import safe_open
 
@@ -29,7 +31,7 @@ from beatwise.data.examples import Examples
 from beatwise.data.resampling import STRATEGIES, resample_examples
 from beatwise.datasets.records import RecordsDataset
 from beatwise.networks.zoo import MODELS
-from tests.conftest import ROOT, leave_untracked
+from tests.conftest import ROOT, copy_project, leave_untracked
 from tools.synthetic_records import SyntheticSettings, synthesise_records
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -42,17 +44,53 @@ CONFIGURED = {"06_models/test/baseline/config.json", "06_models/test/search/plan
 PARTS = {f"03_primary/test/{part}_beats.parquet" for part in ("train", "val", "test")}
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the project, its runs untracked, set up for Kedro; afterwards the process is as it was before."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    leave_untracked(folder, "train", "ingest", "segment", "__default__")
+    shutil.copytree(folder / "conf/test", folder / "conf/as copied")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        patch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        patch.delenv("BEATWISE_DATA", raising=False)
+        patch.delenv("BEATWISE_TRACEBACK", raising=False)
+        read_configuration_once(patch)
+        bootstrap_project(folder)
+        yield folder
+
+
+def read_configuration_once(patch: pytest.MonkeyPatch) -> None:
+    """Let sessions share what they read of the same configuration, which takes most of the time of a run that stops."""
+    load, known = KedroSession.load_context, dict[object, KedroContext]()
+
+    def load_once(self: KedroSession) -> KedroContext:
+        files = tuple((path, path.read_bytes()) for path in sorted(Path("conf/test").iterdir()))
+        key = (files, repr(self.store.get("env")), repr(self.store.get("runtime_params")))
+        if key in known:
+            # The hooks look at it for every run.
+            self._hook_manager.hook.after_context_created(context=known[key])
+        else:
+            known[key] = load(self)
+        return known[key]
+
+    patch.setattr(KedroSession, "load_context", load_once)
+
+
 @pytest.fixture(autouse=True)
-def place(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The project's copy, its runs untracked, set up for Kedro; `sys.path` and PYTHONPATH as before afterwards."""
-    leave_untracked(project, "train", "ingest", "segment", "__default__")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    monkeypatch.delenv("BEATWISE_TRACEBACK", raising=False)
-    bootstrap_project(project)
-    yield project
+def project(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The copy as it was made, and the working directory in it."""
+    monkeypatch.chdir(copied)
+    for folder in (*copied.glob("data/0[1-8]_*"), copied / "conf/test"):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink()
+    shutil.copytree(copied / "conf/as copied", "conf/test")
+    shutil.copytree(ROOT / SAMPLE, SAMPLE, ignore=shutil.ignore_patterns("records"))
+    yield copied
     # Whatever happened, what stands in the output folders can be read.
-    for path in project.glob("data/0[2-8]_*/**/*"):
+    for path in copied.glob("data/0[2-8]_*/**/*"):
         if path.is_file() and path.read_bytes() != b"in the way":
             read(path)
 

@@ -126,7 +126,7 @@ def version(folder: Path, name: str) -> list[Any]:
 
 
 def test_three_first_runs_of_a_fresh_clone_end_well(tmp_path: Path) -> None:
-    folder = copy_project(tmp_path)
+    folder = copy_project(tmp_path, database=False)
     ended(*[start(folder, "--pipelines=ingest,fit", f"{SHORT},seed={seed}") for seed in (1, 2, 3)])
     made = cards(folder)
     assert sorted(card.parameters["seed"] for card in made) == [1, 2, 3]
