@@ -94,7 +94,7 @@ def with_beatwise(plan: SearchPlan, beats: Beats) -> int:
 
 
 def start_times(plan: SearchPlan, beats: Beats) -> list[float]:
-    """How long each trial's start takes in a process that has run one before (s)."""
+    """The time that each trial takes to start in a process that has run one before (s)."""
     with tempfile.TemporaryDirectory() as folder:
 
         class Timed(TrialTrainable):

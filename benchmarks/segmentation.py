@@ -25,7 +25,7 @@ AAMI = {"N": list("NLRej"), "S": list("AaJS"), "V": list("VE"), "F": ["F"], "Q":
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """How long a call takes (s)."""
+    """The time of a call (s)."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

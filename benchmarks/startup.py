@@ -1,4 +1,4 @@
-"""How long commands take to start: ``kedro --help``, and ``kedro run`` up to its first output and its first node.
+"""Start-up times of commands: ``kedro --help``, and ``kedro run`` up to its first output and its first node.
 
 Usage::
 

@@ -1,7 +1,7 @@
 """Seconds per epoch of training: `python -m benchmarks.training [--rounds 5]`, and `--levers` for what lowers them.
 
 Beatwise's loop and its peers train the same networks on the same beats, beside a bare loop without bookkeeping: the
-floor. Validation is in nobody's time. All are timed in turn, round by round, in one process and with the same number of
+floor. No time contains validation. All are timed in turn, round by round, in one process and with the same number of
 threads, so that whatever else the machine does befalls all; the ratio of the medians counts. The beats are made up: an
 epoch takes as long on them as on real ones.
 
@@ -61,7 +61,7 @@ Batch = tuple[Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-# What is trained
+# Data and models
 
 
 class SignalAlone(nn.Module):
@@ -92,7 +92,7 @@ class Beats:
 
 
 def make_beats(n: int) -> Beats:
-    """Made-up beats: an R peak, a T wave whose place tells the class, the next R peak, zeros; noise on all but these.
+    """Synthetic beats: an R peak, a T wave whose place depends on the class, the next R peak, zeros; and noise.
 
     Args:
         n: How many.
@@ -133,11 +133,11 @@ def make_dataset(beats: Beats) -> TensorDataset:
     return TensorDataset(beats.x, beats.y)
 
 
-# How time is taken
+# Timing
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """How long a call takes (s)."""
+    """The time of a call (s)."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
@@ -152,7 +152,7 @@ def interleave(jobs: dict[str, Epoch], rounds: int) -> dict[str, list[float]]:
     """One epoch of each job to warm up, then one epoch of each in every round.
 
     Args:
-        jobs: What to measure, by name.
+        jobs: Functions to measure, by name.
         rounds: How often.
 
     Returns:
@@ -189,8 +189,8 @@ def bare_loop(
 
     Args:
         model: Name of the network.
-        beats: What to train on.
-        wrap: What to do to the loss, a function of a batch, before it is used.
+        beats: Training beats.
+        wrap: Changes the loss, a function of a batch, before it is used.
         batches: The batches of one epoch.
     """
     network = make_network(model).train()
@@ -207,17 +207,17 @@ def bare_loop(
 
 
 def beatwise(model: str, beats: Beats, *, trim_padding: bool = False) -> Epoch | None:
-    """`fit_model` for one epoch; every fit starts anew, from the weights that everyone starts from.
+    """`fit_model` for one epoch; every fit starts from the same weights.
 
-    Clipping is off, as nobody else clips. The learning rate's schedule and the training loss are part of the loop.
+    Clipping is off, as in the others. The learning rate's schedule and the training loss are part of the loop.
 
     Args:
         model: Name of the network.
-        beats: What to train on.
-        trim_padding: Whether to cut batches to their longest beat, as Beatwise does unless it is told not to.
+        beats: Training beats.
+        trim_padding: Whether to cut batches to their longest beat, as Beatwise does by default.
 
     Returns:
-        The epoch; None where padding is to be cut and the network does not allow it.
+        The epoch; None if padding should be cut and the network does not allow it.
     """
     if trim_padding and not trimmable(model):
         return None
@@ -245,7 +245,7 @@ def beatwise(model: str, beats: Beats, *, trim_padding: bool = False) -> Epoch |
 
 
 def seconds_of_training(history: pd.DataFrame) -> float:
-    """What the last epoch of a fit took without validation (s)."""
+    """The time of the last epoch of a fit without validation (s)."""
     return float(history["seconds"].iloc[-1])
 
 
@@ -402,7 +402,7 @@ def compare(console: Console, models: list[str], beats: Beats, rounds: int) -> N
         console.print(table)
 
 
-# What lowers the floor
+# Settings that lower the floor
 
 
 def trimmed(beats: Beats) -> Iterator[Batch]:
@@ -497,12 +497,12 @@ def pull_levers(model: str, beats: Beats, threads: int, pair: Pair) -> tuple[dic
 
     Args:
         model: Name of the network.
-        beats: What to train on.
+        beats: Training beats.
         threads: Threads of the bare loop.
         pair: Two more processes.
 
     Returns:
-        What to measure by the name of the lever, and remarks by the name of the lever, also on those that cannot be
+        Functions to measure by the name of the lever, and remarks by that name, also on those that cannot be
         pulled for this network.
     """
     jobs, remarks = {FLOOR: bare_loop(model, beats)}, {}

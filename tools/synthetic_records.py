@@ -66,7 +66,7 @@ _T_EXPONENT: Final = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticSettings:
-    """What a set of synthetic records holds.
+    """Settings of a set of synthetic records.
 
     Attributes:
         n_records: Number of records (patients), at least 2.
@@ -112,7 +112,7 @@ def synthesise_records(settings: SyntheticSettings, seed: int) -> list[Record]:
     Equal settings and seed give equal records. Every record has a random stream of its own.
 
     Args:
-        settings: What the set holds.
+        settings: Settings of the set.
         seed: Seed, not negative.
 
     Returns:
@@ -480,7 +480,7 @@ def _centred(qrs: list[_Wave]) -> list[_Wave]:
 
 
 def _mixture(classes: Names, rng: np.random.Generator) -> Floats:
-    """How much of every source is in every beat, ``float64 [n_beats, n_sources]``."""
+    """The weight of every source in every beat, ``float64 [n_beats, n_sources]``."""
     n = len(classes)
     is_n, is_s, is_v, is_f, is_q = (classes == name for name in CLASS_SYMBOLS)
     mix = np.zeros((n, len(_Source)))
@@ -548,7 +548,7 @@ def _ecg(
     height = mix[beat, wave] * breathing[beat] * (1 + rng.normal(0, 0.08, n))
     sigma = width[wave] * scale * np.exp(rng.normal(0, 0.04, n))
     late = delay[wave] * scale + rng.normal(0, 0.004, n) * (exponent[wave] > 0)
-    # What makes the beat a fusion is a ventricular focus that fires before the sinus impulse is through.
+    # In a fusion beat a ventricular focus fires before the sinus impulse has passed.
     is_fused_p = (source[wave] == _Source.SINUS_P) & (rhythm.classes[beat] == "F")
     late += np.where(is_fused_p, rng.uniform(0.02, 0.05, n), 0.0)
 

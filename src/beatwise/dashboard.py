@@ -25,7 +25,7 @@ HOW = "Run one: `kedro run --pipeline=tune`. It appears here as soon as its firs
 def find_searches(project: Path) -> dict[str, tuple[SearchPlan, list[TrialRecord]]]:
     """Every search of every source that has a trial, by what it is called here; the one that ran last comes last.
 
-    What cannot be read is said on the page.
+    The page names files that cannot be read.
 
     Args:
         project: The project's folder.

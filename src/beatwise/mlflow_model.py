@@ -86,7 +86,7 @@ def log_model(name: str, folder: Path, model: TrainedModel) -> None:
         signature=signature,
         input_example=pd.DataFrame(np.full((1, len(columns)), 0.5, dtype=np.float32), columns=columns),
         pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-        # The package travels with the model: whoever serves it needs no clone of the project.
+        # The package is stored with the model, so that serving it needs no clone of the project.
         code_paths=[str(Path(__file__).parent)],
     )
 

@@ -23,7 +23,7 @@ SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class Globals(Block):
-    """What a source is: ``globals.yml``."""
+    """The description of a source: ``globals.yml``."""
 
     source: SourceName = Field(description="Name of the source; its outputs lie in folders of this name.")
     classes: list[str] = Field(

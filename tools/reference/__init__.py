@@ -1,1 +1,1 @@
-"""The documentation's reference pages, made from what the code says of itself."""
+"""The documentation's reference pages, generated from the code."""

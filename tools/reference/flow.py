@@ -52,7 +52,7 @@ def flow(nodes: Iterable[Any], detail: Detail) -> Flow:
     Args:
         nodes: Nodes of a pipeline as Kedro's snapshot has them (``name``, ``namespace``, ``tags``, ``inputs``,
             ``outputs``).
-        detail: What one box stands for: a node; the nodes of one stage of a namespace; or all nodes of a namespace,
+        detail: The meaning of a box: a node; the nodes of one stage of a namespace; or all nodes of a namespace,
             where a nested namespace that is no stage has its own box. Nodes without a namespace are grouped by tag.
     """
     boxes: dict[str, list[Any]] = {}

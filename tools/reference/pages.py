@@ -35,7 +35,7 @@ DRAWN: Final[dict[str, Detail]] = {
 }
 # Letters of a text that is shown; longer ones are sentences for people.
 LONGEST: Final = 60
-# What checks of values are called, by the function that checks.
+# Descriptions of checks by the function that checks.
 CHECKS: Final = {"_odd": "odd", "_rising": "the lower first"}
 
 
@@ -49,7 +49,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def allowed(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """What values a type and its checks allow, in words.
+    """The values that a type and its checks allow, in words.
 
     Args:
         annotation: A type of a parameter.
@@ -105,7 +105,7 @@ def _bounds(metadata: Iterable[Any]) -> str:
 
 
 def value(given: Any) -> str:
-    """A value as it stands in a YAML file."""
+    """A value in YAML."""
     if isinstance(given, str) and given:
         return f"`{given}`" if len(given) <= LONGEST else "a sentence"
     text = yaml.safe_dump(given, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
@@ -432,8 +432,8 @@ def all_pages(root: Path, snapshot: Any) -> Pages:
     """Every generated page by its path below the repository's root.
 
     Args:
-        root: Of the repository.
-        snapshot: What Kedro knows of the project.
+        root: Root of the repository.
+        snapshot: Kedro's snapshot of the project.
     """
     conf = root / "conf"
     readme = (root / "README.md").read_text(encoding="utf-8")

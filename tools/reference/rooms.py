@@ -18,7 +18,7 @@ def imported(root: Path) -> dict[str, set[str]]:
     """The rooms that each room imports, anywhere in its code.
 
     Args:
-        root: Of the repository.
+        root: Root of the repository.
     """
     package = root / "src" / PACKAGE
     found: dict[str, set[str]] = defaultdict(set)
@@ -36,7 +36,7 @@ def _room(parts: tuple[str, ...]) -> str:
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, ...]]:
-    """What a module imports from the package, without the package's name."""
+    """The imports of a module from the package, without the package's name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             for alias in node.names:

@@ -19,7 +19,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     """A path beside ``target`` to write a file or fill a folder at; it takes the target's place when all went well.
 
     Args:
-        target: Where the file or folder is to stand in the end.
+        target: Final place of the file or folder.
 
     Raises:
         BeatwiseError: If the place cannot be written to.

@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
-    """The message for a name that nobody knows: what was given, what it may have meant, what is known."""
+    """The message for an unknown name: the given name, a similar known one, and all known names."""
     options = sorted(known)
     close = difflib.get_close_matches(str(name), options, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -34,8 +34,8 @@ def describe_validation(error: ValidationError, prefix: str, schema: type[BaseMo
     Args:
         error: What Pydantic raised.
         prefix: The key above the validated block, e.g. ``"train"``.
-        schema: What was validated against; names the keys that a mistyped one may have meant.
-        kind: What a key is called.
+        schema: The model, whose keys are suggested for a mistyped one.
+        kind: Word for a key.
     """
     lines = []
     for problem in error.errors(include_url=False):
@@ -55,7 +55,7 @@ def describe_validation(error: ValidationError, prefix: str, schema: type[BaseMo
 def _fields(schema: Any, above: Iterable[int | str]) -> list[str]:
     """Names of the fields of the block that stands at a place within a schema."""
     for step in above:
-        # What lists and mappings hold stands last in their type.
+        # The type of the items of a list or mapping is its last argument.
         schema = schema.model_fields[step].annotation if hasattr(schema, "model_fields") else get_args(schema)[-1]
     return list(schema.model_fields)
 
@@ -67,7 +67,7 @@ class Registry(Generic[T]):
         """Start an empty registry.
 
         Args:
-            kind: What an entry is called in messages, e.g. ``"resampling strategy"``.
+            kind: Word for an entry in messages, e.g. ``"resampling strategy"``.
             supplied: Keyword-only parameters that the caller supplies, so they are not options.
         """
         self.kind = kind
@@ -126,7 +126,7 @@ class Registry(Generic[T]):
         Args:
             name: Name of the entry.
             given: Options by name.
-            key: Where the options stand in the configuration, for the message.
+            key: The key of the options in the configuration, for messages.
 
         Returns:
             Every option of the entry with its value.

@@ -189,7 +189,7 @@ def checked(model: type[B], given: dict[str, Any], heading: str, kind: str = "pa
         model: The model.
         given: The data.
         heading: First line of the message.
-        kind: What a key is called in the message.
+        kind: Word for a key in the message.
 
     Raises:
         BeatwiseError: One line a problem, each naming the full key.

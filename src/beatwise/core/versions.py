@@ -1,4 +1,4 @@
-"""Stored files carry the number of their format, so that those of another version are refused in plain words."""
+"""Stored files carry the number of their format, so that files of another version are refused clearly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_format(stored: Mapping[str, Any], path: Path, advice: str) -> None:
     Args:
         stored: Content of the file.
         path: The file.
-        advice: What the reader can do.
+        advice: Advice to the reader.
 
     Raises:
         BeatwiseError: Names the file.

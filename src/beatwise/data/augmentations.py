@@ -28,7 +28,7 @@ from beatwise.data.padding import beat_lengths
 OF_THE_SIGNAL = ("signal", "signal_with_mask", "image")
 # Augmentations that make sense of any series of numbers, wavelet coefficients among them.
 OF_ANY_SERIES = ("mixup", "masking")
-# Tells the last sample of a beat from padding; far below the resolution of 8 to 12 bits that signals are recorded with.
+# Distinguishes the last sample of a beat from padding; far below the resolution of recordings (8 to 12 bits).
 LEAST = 1e-6
 
 

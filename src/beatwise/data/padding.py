@@ -25,8 +25,8 @@ def without_common_padding(x: Tensor, multiple: int) -> Tensor:
 
     Args:
         x: Beats.
-        multiple: What is left is a multiple of this many samples, as far as t allows, so that few shapes occur: kernels
-            are prepared once a shape.
+        multiple: The remaining length is a multiple of this number of samples, as far as t allows: kernels are prepared
+            once for each shape, so that fewer shapes take less time.
     """
     longest = max(int(beat_lengths(x).amax()), 1)
     return x[..., : -(-longest // multiple) * multiple]

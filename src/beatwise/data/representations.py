@@ -28,7 +28,7 @@ AXES = {1: "[t]", 2: "[c, t]", 3: "[c, h, w]"}
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a representation takes from the training part, before it is resampled.
+    """The state of a representation that is fitted on the training part before resampling.
 
     Attributes:
         shape: Shape of one example.
@@ -58,7 +58,7 @@ class Representation(ABC):
         masks_padding: Whether a channel marks the padding behind the last sample.
         axes: Numbers of axes of the examples that it takes: 1 for beats, 2 for channels of a series, 3 for pictures.
         options: Its options.
-        fitted: What was fitted on train.
+        fitted: The state fitted on train.
     """
 
     name: ClassVar[str]

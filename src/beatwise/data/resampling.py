@@ -32,7 +32,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What a maker returns.
+    """The result of a strategy.
 
     Attributes:
         matrix: Signal and features, ``float32 [m, n_columns]``.

@@ -79,6 +79,6 @@ def _chunks(x: Array) -> list[Array]:
 
 
 def _tail(marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """What is marked from there to the end of its row, ``bool [n, t]``."""
+    """Samples from there to the end of the row, ``bool [n, t]``."""
     tail: npt.NDArray[np.bool_] = np.logical_and.accumulate(marked[:, ::-1], axis=1)[:, ::-1]
     return tail

@@ -1,4 +1,4 @@
-"""What the three parts hold and what they share: counts, lengths, duplicates, groups that are in two parts."""
+"""Contents of the three parts: counts, lengths, duplicates, and groups that are in two parts."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class DocumentDataset(WholeJSONDataset):
     A node returns and receives the model itself. The content of a file is checked when it is loaded.
 
     Attributes:
-        pending: What a run in progress will save when it ends; loaded in place of the file. None otherwise.
+        pending: The document that a run in progress will save at its end; loaded in place of the file.
     """
 
     pending: Any = None

@@ -59,7 +59,7 @@ class ExamplesDataset(AbstractDataset[Examples, Examples]):
         return Examples(x, table if others else pd.DataFrame(index=pd.RangeIndex(len(x))))
 
     def save(self, data: Examples) -> None:
-        """Write the file, some rows at a time, in whole or not at all."""
+        """Write the file, some rows at a time, completely or not at all."""
         kind = pa.fixed_shape_tensor(pa.float32(), data.shape)
         size = int(np.prod(data.shape))
         table = pa.Table.from_pandas(data.table, preserve_index=False)

@@ -34,7 +34,7 @@ class FiguresDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
         return {path.stem: _read(path) for path in sorted(self._filepath.iterdir())}
 
     def save(self, data: Mapping[str, Any]) -> None:
-        """Write all figures, in whole or not at all."""
+        """Write all figures, completely or not at all."""
         from beatwise.figures.style import to_png
 
         with written_whole(self._filepath) as folder:

@@ -34,7 +34,7 @@ class ModelDataset(VersionedFolderDataset[TrainedModel, TrainedModel]):
         return read_model(folder)
 
     def save(self, data: TrainedModel) -> None:
-        """Write a version, in whole or not at all."""
+        """Write a version, completely or not at all."""
         from safetensors.torch import save_file
 
         with written_whole(Path(str(self._get_save_path()))) as folder:
@@ -45,7 +45,7 @@ class ModelDataset(VersionedFolderDataset[TrainedModel, TrainedModel]):
             (folder / CONFIG).write_text(json.dumps(data.to_dict(), indent=2), encoding="utf-8")
 
     def preview(self) -> JSONPreview:
-        """What it is and how it was made, without its history, for kedro-viz."""
+        """The description of the model without its history, for kedro-viz."""
         stored = json.loads((Path(str(self._get_load_path())) / CONFIG).read_text(encoding="utf-8"))
         return JSONPreview(json.dumps({name: value for name, value in stored.items() if name != "history"}))
 
@@ -60,7 +60,7 @@ class ModelDataset(VersionedFolderDataset[TrainedModel, TrainedModel]):
             raise BeatwiseError(f"There is no version of {self._filepath} yet{others}, so none is the best.")
         if len(recalls) < len(paths):
             log.warning("%d models of another version of Beatwise are left out.", len(paths) - len(recalls))
-        # Of equals, the latest.
+        # The latest of equals.
         return max(recalls, key=lambda version: (recalls[version], version))
 
     def _is_saved(self, folder: Path) -> bool:

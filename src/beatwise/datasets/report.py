@@ -29,6 +29,6 @@ class ReportDataset(WholeHTMLDataset):
                 path.write_bytes(printed)
 
     def files_beside(self, path: Path) -> list[Path]:
-        """What belongs to a saved version beside its own file, for trackers."""
+        """Files of a saved version beside its own file, for trackers."""
         pdf = path.with_suffix(".pdf")
         return [pdf] if pdf.is_file() else []

@@ -48,7 +48,7 @@ class TablesDataset(VersionedFolderDataset[Any, Any]):
         return of(**{field.name: _read(folder, field.name) for field in fields(of)})
 
     def save(self, data: Any) -> None:
-        """Write a version, in whole or not at all."""
+        """Write a version, completely or not at all."""
         with written_whole(Path(str(self._get_save_path()))) as folder:
             folder.mkdir()
             for field in fields(data):

@@ -52,7 +52,7 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
         )
 
     def save(self, data: TensorSet) -> None:
-        """Write the folder, in whole or not at all."""
+        """Write the folder, completely or not at all."""
         stored = {
             "representation": data.representation.to_dict(),
             "task": data.task.to_dict(),

@@ -1,4 +1,4 @@
-"""kedro-datasets' parquet, JSON and text files, written in whole or not at all.
+"""kedro-datasets' parquet, JSON and text files, written completely or not at all.
 
 The library's own write into the file itself: a disk that fills up leaves half a table where a good one was.
 """

@@ -1,1 +1,1 @@
-"""What a network learned: saliency on the trace, and the space in which it tells classes apart."""
+"""Explanation of a network: saliency on the trace, and the space in which it separates the classes."""

@@ -179,8 +179,8 @@ def saliency_table(chosen: pd.DataFrame, values: Array, trace: Array, cam: Array
         metadata = {name: chosen[name].iloc[place] for name in ("of", "target", "explained", "beat")}
         parts.append(_rows(metadata, kept, np.ones_like(kept), *(part[place, kept] for part in (values, trace, cam))))
     if not parts:
-        nobody, nothing = np.zeros(0, np.int64), np.zeros(0)
-        parts.append(_rows({"of": MEAN, "target": 0, "explained": 0, "beat": -1}, nobody, nobody, *[nothing] * 3))
+        no_beats, no_values = np.zeros(0, np.int64), np.zeros(0)
+        parts.append(_rows({"of": MEAN, "target": 0, "explained": 0, "beat": -1}, no_beats, no_beats, *[no_values] * 3))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -96,7 +96,7 @@ def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]
 
 
 def penultimate_features(model: TrainedModel, tensors: TensorSet, rows: npt.NDArray[np.int64]) -> Array:
-    """What the last linear map is given, ``float32 [n, n_features]``.
+    """The input of the last linear map, ``float32 [n, n_features]``.
 
     Args:
         model: A trained model.

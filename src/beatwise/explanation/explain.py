@@ -15,7 +15,7 @@ from beatwise.training.trained_model import TrainedModel
 
 @dataclass(frozen=True)
 class Explanation:
-    """What explains a model.
+    """The explanation of a model.
 
     Attributes:
         saliency: One row a sample: of the mean beat of a class, of its most confident hit and of its most confident

@@ -28,7 +28,7 @@ def plot_architecture(blocks: Sequence[OutlineBlock], input_shape: Sequence[int]
     """A box for every block, the shape of one beat between them, and where the parameters are.
 
     Args:
-        blocks: What ``outline_network`` returned.
+        blocks: Result of ``outline_network``.
         input_shape: Shape of one beat of the input, channels first.
     """
     total = sum(block.n_parameters for block in blocks)

@@ -60,7 +60,7 @@ def plot_average_beats(averages: pd.DataFrame, classes: Sequence[str]) -> Figure
     """The mean beat of each class and the band that holds nine of ten beats.
 
     Args:
-        averages: What ``average_beats`` returned.
+        averages: Result of ``average_beats``.
         classes: Class names in the order of their indices.
     """
     figure, axes = new_figure(2.1 * len(classes) + 0.6, 2.6, 1, len(classes), sharex=True, sharey=True, squeeze=False)

@@ -19,7 +19,7 @@ def plot_reliability(calibration: Mapping[str, Any]) -> Figure:
     """How often the model is right over how sure it is, and how many beats there are, before and after.
 
     Args:
-        calibration: What ``measure_calibration`` returned.
+        calibration: Result of ``measure_calibration``.
     """
     figure, axes = new_figure(7.6, 4.6, 2, 2, sharex=True, sharey="row", height_ratios=[3, 1])
     titles = {"before": "before", "after": f"after, temperature {calibration['temperature']:.2f}"}
@@ -40,7 +40,7 @@ def plot_reliability_by_class(calibration: Mapping[str, Any]) -> Figure:
     """How often a beat is of a class over the probability of it, for each class, before and after.
 
     Args:
-        calibration: What ``measure_calibration`` returned.
+        calibration: Result of ``measure_calibration``.
     """
     classes = list(calibration["before"]["per_class"])
     columns = min(3, len(classes))

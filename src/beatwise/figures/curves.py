@@ -15,7 +15,7 @@ def plot_roc_curves(curves: Mapping[str, Any]) -> Figure:
     """ROC curve of each class against the rest, over the false positive rate and over its logarithm.
 
     Args:
-        curves: What ``measure_curves`` returned.
+        curves: Result of ``measure_curves``.
     """
     figure, axes = new_figure(8.0, 4.1, 1, 2, sharey=True)
     for ax in axes:
@@ -33,7 +33,7 @@ def plot_precision_recall_curves(curves: Mapping[str, Any]) -> Figure:
     """Precision–recall curve of each class against the rest; a dotted line is the share of the class.
 
     Args:
-        curves: What ``measure_curves`` returned.
+        curves: Result of ``measure_curves``.
     """
     figure, ax = new_figure(7.0, 4.4)
     _draw_curves(ax, curves, "recall", "precision_recall", "average_precision", "average precision")

@@ -15,7 +15,7 @@ def plot_data_summary(summary: Mapping[str, Any]) -> Figure:
     """Beats of each class in each part, and how long they are.
 
     Args:
-        summary: What ``summarise_data`` returned.
+        summary: Result of ``summarise_data``.
     """
     classes, parts = summary["classes"], summary["parts"]
     figure, (counts, lengths) = new_figure(8.0, 3.4, 1, 2, width_ratios=[3, 2])

@@ -1,4 +1,4 @@
-"""The figure of the space in which a network tells classes apart."""
+"""The figure of the space in which a network separates the classes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def plot_embedding(embedding: pd.DataFrame, projections: Sequence[Mapping[str, A
     """Every projection twice: by class, and by right and wrong.
 
     Args:
-        embedding: What ``embed_beats`` returned first.
-        projections: What it returned second.
+        embedding: Result of ``embed_beats`` first.
+        projections: Its second result.
         classes: Class names in the order of their indices.
     """
     n_rows = len(projections)

@@ -18,7 +18,7 @@ from beatwise.figures.style import STEPS, class_colors, light_grid, new_figure
 
 STILL_WRONG: Final = "#B0B0B0"
 FORGOTTEN: Final = "#000000"
-# How pale a class's colour is where nothing happens.
+# Opacity of a class's colour where nothing changes.
 PALE: Final = 0.18
 # Beats that were forgotten more often than this are taken together.
 MOST: Final = 4
@@ -35,7 +35,7 @@ def shares_of_moves(moves: Mapping[str, Any]) -> dict[str, dict[str, npt.NDArray
     """The moves of each class as shares of its beats; a class without beats is left out.
 
     Args:
-        moves: What ``count_moves`` returned.
+        moves: Result of ``count_moves``.
     """
     beats = {label: sum(counts[0] for counts in of_class.values()) for label, of_class in moves["moves"].items()}
     return {
@@ -49,7 +49,7 @@ def shares_of_times(moves: Mapping[str, Any]) -> dict[str, list[float]]:
     """The shares of a class's beats that were never learnt, or forgotten so many times, in the order of :data:`OFTEN`.
 
     Args:
-        moves: What ``count_moves`` returned.
+        moves: Result of ``count_moves``.
     """
     shares = {}
     for label, times in moves["forgotten"].items():
@@ -61,7 +61,7 @@ def shares_of_times(moves: Mapping[str, Any]) -> dict[str, list[float]]:
 
 
 def top_of(shares: Mapping[str, npt.NDArray[np.float64]]) -> float:
-    """How far up the axis of a class reaches: over all that is wrong or moves, though never beyond 1."""
+    """The upper end of the axis of a class: above everything wrong or changing, and at most 1."""
     moved = shares["wrong"] + shares["forgotten"] + shares["learnt"]
     return float(min(max(1.12 * moved.max(), 0.01), 1.0))
 
@@ -79,7 +79,7 @@ def plot_forgetting(moves: Mapping[str, Any], best_epoch: int) -> Figure:
     """The share of beats that are wrong, forgotten and learnt in each epoch, and how often beats were forgotten.
 
     Args:
-        moves: What ``count_moves`` returned.
+        moves: Result of ``count_moves``.
         best_epoch: The epoch whose weights were kept.
     """
     shares, colors = shares_of_moves(moves), class_colors(list(moves["moves"]))

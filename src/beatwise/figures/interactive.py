@@ -24,9 +24,9 @@ def parallel_coordinates(trials: pd.DataFrame, space: pd.DataFrame, metric: str)
     """Every trial with a score over its hyper-parameters; drag along an axis to choose trials.
 
     Args:
-        trials: What ``trials_table`` returned.
-        space: What ``space_table`` returned.
-        metric: What was searched for.
+        trials: Result of ``trials_table``.
+        space: Result of ``space_table``.
+        metric: The metric of the search.
     """
     scored = trials[trials["score"].notna()]
     axes = [_axis(name, scored[name], prior) for name, prior in zip(space["name"], space["prior"], strict=True)]
@@ -64,8 +64,8 @@ def history(trials: pd.DataFrame, metric: str) -> go.Figure:
     """The score of every trial and the best so far.
 
     Args:
-        trials: What ``trials_table`` returned.
-        metric: What was searched for.
+        trials: Result of ``trials_table``.
+        metric: The metric of the search.
     """
     scored = trials[trials["score"].notna()]
     figure = go.Figure()
@@ -84,9 +84,9 @@ def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Fig
     """The metric of every trial, epoch by epoch.
 
     Args:
-        histories: What ``histories_table`` returned.
-        trials: What ``trials_table`` returned.
-        metric: What was searched for.
+        histories: Result of ``histories_table``.
+        trials: Result of ``trials_table``.
+        metric: The metric of the search.
     """
     figure = go.Figure()
     statuses = trials.set_index("trial")["status"]
@@ -108,8 +108,8 @@ def embedding(table: pd.DataFrame, projections: Sequence[Mapping[str, Any]], cla
     """The projections of the beats, of which buttons choose one; a point says which beat it is, and errors are marked.
 
     Args:
-        table: What ``embed_beats`` returned first.
-        projections: What it returned second.
+        table: Result of ``embed_beats`` first.
+        projections: Its second result.
         classes: Class names in the order of their indices.
     """
     names = [metadata["name"] for metadata in projections]

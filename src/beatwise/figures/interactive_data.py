@@ -26,7 +26,7 @@ def class_shares(summary: Mapping[str, Any]) -> go.Figure:
     """Beats of each class in each part; buttons change between beats, on a logarithmic scale, and shares.
 
     Args:
-        summary: What ``summarise_data`` returned.
+        summary: Result of ``summarise_data``.
     """
     classes, parts = summary["classes"], summary["parts"]
     figure = make_subplots(

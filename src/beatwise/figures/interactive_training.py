@@ -34,7 +34,7 @@ def forgetting(moves: Mapping[str, Any], best_epoch: int) -> go.Figure:
     """How beats moved between right and wrong in each epoch, and how often they were forgotten, by class.
 
     Args:
-        moves: What ``count_moves`` returned.
+        moves: Result of ``count_moves``.
         best_epoch: The epoch whose weights were kept.
     """
     shares, times, colors = shares_of_moves(moves), shares_of_times(moves), class_colors(list(moves["moves"]))

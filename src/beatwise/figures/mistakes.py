@@ -28,7 +28,7 @@ def plot_errors_by_record(errors: pd.DataFrame) -> Figure:
     """Errors of each record by true class, and the share of its beats that they are; most errors first.
 
     Args:
-        errors: What ``errors_by_record`` returned.
+        errors: Result of ``errors_by_record``.
     """
     shown = errors.head(RECORDS_AT_MOST)
     place = np.arange(len(shown))
@@ -63,7 +63,7 @@ def plot_errors_by_length(errors: pd.DataFrame) -> Figure:
     """Errors by true class, and the share of beats that they are, over the beats' length.
 
     Args:
-        errors: What ``errors_by_length`` returned.
+        errors: Result of ``errors_by_length``.
     """
     return _plot_errors(errors, "beat length without padding (ms)")
 
@@ -72,7 +72,7 @@ def plot_errors_by_rr(errors: pd.DataFrame) -> Figure:
     """Errors by true class, and the share of beats that they are, over the RR interval before the beat.
 
     Args:
-        errors: What ``errors_by_rr`` returned.
+        errors: Result of ``errors_by_rr``.
     """
     return _plot_errors(errors, "RR interval before the beat / local mean (below 1: early)")
 
@@ -83,7 +83,7 @@ def plot_most_confident_mistakes(
     """The most confident mistakes of each true class, over the means of the true and of the predicted class.
 
     Args:
-        mistakes: What ``most_confident_mistakes`` returned.
+        mistakes: Result of ``most_confident_mistakes``.
         beats: The beats that were predicted.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
@@ -169,7 +169,7 @@ def _class_colors(errors: pd.DataFrame) -> dict[str, str]:
 
 
 def _spread(errors: pd.DataFrame) -> Any:
-    """How far the ends of the intervals are from the shares."""
+    """The distances of the ends of the intervals from the shares."""
     return [(errors["error"] - errors["low"]).clip(0), (errors["high"] - errors["error"]).clip(0)]
 
 

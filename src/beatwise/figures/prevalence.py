@@ -15,7 +15,7 @@ def plot_predictive_value(values: Mapping[str, Any]) -> Figure:
     """Positive predictive value of each class over its prevalence; a dot is the test part.
 
     Args:
-        values: What ``measure_predictive_value`` returned.
+        values: Result of ``measure_predictive_value``.
     """
     figure, ax = new_figure(7.0, 4.2)
     for label, color in class_colors(list(values["per_class"])).items():

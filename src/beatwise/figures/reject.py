@@ -16,8 +16,8 @@ def plot_risk_coverage(risk_coverage: Mapping[str, Any], rejections: Sequence[Ma
     """Errors among the accepted beats, macro recall, and who is accepted, over the share that is.
 
     Args:
-        risk_coverage: What ``measure_risk_coverage`` returned.
-        rejections: What ``measure_rejection`` returned for thresholds of validation.
+        risk_coverage: Result of ``measure_risk_coverage``.
+        rejections: Result of ``measure_rejection`` for thresholds of validation.
     """
     figure, (errors, recalls, accepted) = new_figure(8.6, 3.6, 1, 3)
     aurc, confidence = risk_coverage["aurc"], risk_coverage["confidence"]

@@ -23,7 +23,7 @@ MORE_OR_LESS: Final = LinearSegmentedColormap.from_list("more_or_less", ["#FFFFF
 NO_GRADIENTS: Final = "This model has no gradients, so that no saliency is defined."
 TIME: Final = "time from the beat's first sample (ms)"
 AMPLITUDE: Final = "amplitude (scaled to 0–1)"
-# How each map is drawn: its name, its colours, and its lowest value.
+# The name, colours and lowest value of each map.
 MAPS: Final[dict[str, tuple[str, Colormap, float]]] = {
     SIGNED: ("integrated gradients", FOR_OR_AGAINST, -1.0),
     CAM: ("Grad-CAM", MORE_OR_LESS, 0.0),
@@ -36,7 +36,7 @@ def plot_saliency(saliency: pd.DataFrame, classes: Sequence[str], sample_rate: f
     Every row has a scale of its own, up to its largest value.
 
     Args:
-        saliency: What ``explain_beats`` returned first.
+        saliency: Result of ``explain_beats`` first.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
@@ -71,8 +71,8 @@ def plot_explained_beats(
     """The most confident hit and mistake of each class, shaded by what the predicted class's logit depends on.
 
     Args:
-        saliency: What ``explain_beats`` returned first.
-        attributions: What it returned second.
+        saliency: Result of ``explain_beats`` first.
+        attributions: Its second result.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """
@@ -114,9 +114,9 @@ def plot_saliency_check(
     """The most confident hits under the trained network and under one with random weights, and all rank correlations.
 
     Args:
-        saliency_check: What ``check_saliency`` returned first.
-        saliency: What ``explain_beats`` returned first.
-        random_saliency: What ``check_saliency`` returned second.
+        saliency_check: Result of ``check_saliency`` first.
+        saliency: Result of ``explain_beats`` first.
+        random_saliency: Result of ``check_saliency`` second.
         classes: Class names in the order of their indices.
         sample_rate: Samples per second (Hz).
     """

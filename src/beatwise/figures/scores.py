@@ -18,7 +18,7 @@ def plot_confusion_matrices(metrics: Mapping[str, Any]) -> Figure:
     """Test beats by true and predicted class, in shares of the true class and in shares of the predicted one.
 
     Args:
-        metrics: What ``measure_predictions`` returned.
+        metrics: Result of ``measure_predictions``.
     """
     size = 0.72 * len(metrics["classes"]) + 1.0
     figure, axes = new_figure(2 * size + 0.4, size + 0.3, 1, 2, sharey=True)
@@ -55,7 +55,7 @@ def plot_per_class(metrics: Mapping[str, Any]) -> Figure:
     """Recall, precision and F1 of each class on test, with their intervals.
 
     Args:
-        metrics: What ``measure_predictions`` returned.
+        metrics: Result of ``measure_predictions``.
     """
     classes, scores = metrics["classes"], metrics["test"]["per_class"]
     figure, axes = new_figure(8.0, 3.2, 1, 3, sharey=True)

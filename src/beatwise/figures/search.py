@@ -39,8 +39,8 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
     Trials that failed before they had a score stand at the bottom.
 
     Args:
-        trials: What ``trials_table`` returned.
-        metric: What was searched for.
+        trials: Result of ``trials_table``.
+        metric: The metric of the search.
     """
     figure, (left, right) = new_figure(9.0, 3.4, 1, 2, sharey=True, width_ratios=[3, 2])
     scored, best = trials[trials["score"].notna()], best_so_far(trials, metric)
@@ -71,7 +71,7 @@ def eligible_trials(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials that can be the best: they have a score and did not fail.
 
     Args:
-        trials: What ``trials_table`` returned.
+        trials: Result of ``trials_table``.
     """
     return trials[trials["score"].notna() & (trials["status"] != "failed")]
 
@@ -80,8 +80,8 @@ def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
     """The best score from the first trial to each one; trials that failed cannot be the best.
 
     Args:
-        trials: What ``trials_table`` returned.
-        metric: What was searched for.
+        trials: Result of ``trials_table``.
+        metric: The metric of the search.
 
     Returns:
         Scores by the number of the trial, of the trials that can be the best.
@@ -94,9 +94,9 @@ def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str
     """The metric of every trial, epoch by epoch, the best trial in front; a triangle is where one was stopped.
 
     Args:
-        histories: What ``histories_table`` returned.
-        trials: What ``trials_table`` returned.
-        metric: What was searched for.
+        histories: Result of ``histories_table``.
+        trials: Result of ``trials_table``.
+        metric: The metric of the search.
     """
     figure, ax = new_figure(7.0, 3.6)
     scored, so_far = trials[trials["score"].notna()], best_so_far(trials, metric)
@@ -131,9 +131,9 @@ def plot_slices(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Figur
     """The score over each hyper-parameter, the most important first.
 
     Args:
-        trials: What ``trials_table`` returned.
-        space: What ``space_table`` returned.
-        metric: What was searched for.
+        trials: Result of ``trials_table``.
+        space: Result of ``space_table``.
+        metric: The metric of the search.
     """
     scored = trials[trials["score"].notna()]
     shown = _called_for(space, scored).head(SLICES_AT_MOST)
@@ -164,7 +164,7 @@ def plot_importance(space: pd.DataFrame) -> Figure:
     """The share of the score's spread that each hyper-parameter explains, by permutation over a random forest.
 
     Args:
-        space: What ``space_table`` returned.
+        space: Result of ``space_table``.
     """
     known = space[space["importance"].notna()]
     if known.empty:
@@ -191,9 +191,9 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
     A line leaves out the hyper-parameters that its trial does not have.
 
     Args:
-        trials: What ``trials_table`` returned.
-        space: What ``space_table`` returned.
-        metric: What was searched for.
+        trials: Result of ``trials_table``.
+        space: Result of ``space_table``.
+        metric: The metric of the search.
     """
     eligible = eligible_trials(trials)
     shown = _called_for(space, eligible).head(AXES_AT_MOST)

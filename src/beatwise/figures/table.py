@@ -1,4 +1,4 @@
-"""A table of figures: what each is called, where it stands in a report, and what draws it."""
+"""A table of figures: the name of each, its place in a report, and the function that draws it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Entry(Generic[R]):
             results do not hold what it shows.
         section: Section of the report below whose tables it stands; empty for a figure that is in no report, as those
             of plotly are.
-        caption: What it shows.
+        caption: A sentence on its content.
         tall: Whether it may fill a page.
     """
 
@@ -35,7 +35,7 @@ def draw_all(entries: Iterable[Entry[R]], results: R) -> dict[str, Any]:
 
     Args:
         entries: The table.
-        results: What its figures are drawn from.
+        results: The results to draw.
 
     Returns:
         Figures, or the sentences that stand for them, by name.

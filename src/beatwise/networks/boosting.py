@@ -57,7 +57,7 @@ class Trees(nn.Module):
             self.register_parameter(name, nn.Parameter(values, requires_grad=False))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # How many nodes and leaves there are is part of what is loaded.
+        # The number of nodes and leaves comes from the loaded state.
         for name, held in (*self.named_parameters(), *self.named_buffers()):
             held.data = held.new_empty(state_dict[prefix + name].shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

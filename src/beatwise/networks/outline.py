@@ -31,7 +31,7 @@ class OutlineBlock:
         name: Its class, or its first layer.
         layers: Its layers, in a few words.
         before: Shape of one example of its input, without the batch axis.
-        after: Likewise of its output.
+        after: The same for its output.
         n_parameters: Parameters of all the blocks that it stands for.
         times: How many equal blocks it stands for.
     """

@@ -1,1 +1,1 @@
-"""What is stored about a run: metadata, run card, journal; and the settings of tracking."""
+"""Stored information about a run: metadata, run card and journal."""

@@ -39,7 +39,7 @@ class SearchBest(Block):
 
     Attributes:
         search: Name of the search.
-        metric: What was searched for, on validation.
+        metric: The metric of the search, on validation.
         trial: Its number.
         score: Its score.
         values: Its hyper-parameters by full name.

@@ -31,7 +31,7 @@ from beatwise.tasks.registry import METRICS
 
 log = logging.getLogger(__name__)
 
-# The system releases a lock when its process ends, so that a lock tells a run in progress from one that was killed.
+# The system releases a lock when its process ends: a run without its lock was killed.
 LOCKS: Final = Path("data/09_tracking/journal")
 
 PARTS: Final = ("test", "recall_first", "val")
@@ -152,7 +152,7 @@ class Run(RunMetadata):
 
 
 class Reflection(Block):
-    """What a person concludes from an outcome.
+    """A conclusion from an outcome.
 
     Attributes:
         written: When it was written.
@@ -171,7 +171,7 @@ class Entry(Block):
         expect: The result that follows if it is, see :func:`read_expectation`; empty for nothing in particular.
         proposed: When it was proposed.
         runs: The runs, all but the last of which failed or were stopped.
-        reflections: What people concluded.
+        reflections: The conclusions.
     """
 
     hypothesis: Words
@@ -193,7 +193,7 @@ class Entry(Block):
 
     @property
     def expectation(self) -> str:
-        """What is expected, as a sentence."""
+        """The expectation as a sentence."""
         return f"Expected: {self.expect}" if self.expect else "Nothing in particular is expected."
 
     def with_run(self, run: Run) -> Self:
@@ -360,7 +360,7 @@ class Attempt:
         entry: The entry as it was when the run began: the run is judged by what was expected then.
         previous_best: The best values when the run began.
         lock: Held until the run ends.
-        saved: What the run has saved so far.
+        saved: Datasets that the run has saved so far.
     """
 
     journal: Journal
@@ -372,7 +372,7 @@ class Attempt:
 
     @property
     def announcement(self) -> str:
-        """What the run says of the hypothesis when it begins."""
+        """The message about the hypothesis at the beginning of the run."""
         return f"Hypothesis: {self.entry.hypothesis}\n{self.entry.expectation}\nJournal: {self.id}"
 
     def record(self, saved: Saved) -> None:
@@ -407,7 +407,7 @@ class Attempt:
         try:
             self.journal.write_run(self.id, self.entry)
         except (BeatwiseError, OSError) as error:
-            # Results are stored elsewhere: nothing may stand in the way of the run and of showing them.
+            # Results are stored elsewhere: the run continues and shows them.
             log.warning("The run (%s) could not be written into the journal: %s", self.entry.state, error)
 
 
@@ -419,10 +419,10 @@ def result_of(saved: Iterable[Saved]) -> tuple[str, dict[str, float]] | None:
     """The result of a run: the tuned model, or the best model of a comparison, or the only model.
 
     Args:
-        saved: What the run saved, of the kinds ``scores``, ``row_scores`` and ``leaderboard``.
+        saved: Saved datasets of the kinds ``scores``, ``row_scores`` and ``leaderboard``.
 
     Returns:
-        What was measured, and its metrics (of a comparison, means over the seeds); None where nothing was measured.
+        The measured model and its metrics (means over the seeds for a comparison); None if nothing was measured.
     """
     by_kind: dict[str | None, list[Saved]] = {}
     for one in saved:

@@ -26,7 +26,7 @@ JOURNAL: Final = Path("docs/journal")
 
 
 class RunMetadata(Block):
-    """What every run stores about itself.
+    """Metadata that every run stores.
 
     Attributes:
         began: When it began.

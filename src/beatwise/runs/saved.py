@@ -1,4 +1,4 @@
-"""A dataset that a run has saved, with what the catalog says of recording it."""
+"""A dataset that a run has saved, with its recording metadata from the catalog."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-# How a dataset may be recorded; beatwise.hooks.recorder says what becomes of each.
+# The kinds of recording, which beatwise.hooks.recorder documents.
 KINDS: Final = (
     *("artifact", "examples", "failed_rows", "history", "leaderboard", "model", "paired", "report", "row_scores"),
     *("scores", "trials"),
@@ -20,10 +20,10 @@ class Saved:
     Attributes:
         kind: How it is recorded, ``metadata: {beatwise: {record: …}}`` of the catalog; None where it is not.
         name: Its name in the catalog.
-        data: What was saved.
+        data: The saved data.
         path: The file or folder that was written, version and all.
         beside: Further files that were written with it.
-        title: What a table or a path on the screen is called: ``title`` of the same metadata, or else its namespace.
+        title: Title of its table or path on the screen: ``title`` of the same metadata, or else its namespace.
         scores: Metrics of the models that were measured, flat, by model; empty where nothing was.
     """
 

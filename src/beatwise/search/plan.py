@@ -116,7 +116,7 @@ def plan_search(
 
     Args:
         tune: The searches, of which one is chosen.
-        task: What is predicted.
+        task: The task.
         seed: Seed.
         resample: Resampling strategy of a trial unless the space changes it; likewise the following.
         tensors: Representation.
@@ -132,7 +132,7 @@ def plan_search(
     search, key = tune.search, f"tune.{tune.use}"
     space = with_model_spaces(search.space, model.use, tune.models, key)
     base = fit_blocks(resample, tensors, model, train)
-    # What null stands for is written down, so that a stored search says what it was for.
+    # The default of the task replaces null, so that a stored search names its metric.
     metric = search.metric or task.build().default_objective
     search = search.model_copy(update={"space": space, "metric": metric})
     plan = SearchPlan(name=tune.use, task=task, seed=seed, base=base, search=search)

@@ -179,7 +179,7 @@ def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
 
     Args:
         plan: The search to refine.
-        name: Name of the earlier search; of several with this name, the latest is used.
+        name: Name of the earlier search; if several have this name, the latest is used.
         searches: The store of searches.
 
     Raises:

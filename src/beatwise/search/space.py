@@ -20,7 +20,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import merged, nested
 from beatwise.core.registry import unknown_name
 
-# How many numbers each kind of range is given by.
+# Number of values that define each kind of range.
 NUMBERS: Final = {"uniform": 2, "loguniform": 2, "quniform": 3, "randint": 2, "lograndint": 2}
 KINDS: Final = ("choice", *NUMBERS)
 # A step that ends at the upper end but for so much reaches it.
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Range:
-    """What one value is drawn from, by the names that Ray Tune gives the distributions.
+    """The range of one hyper-parameter; kinds have Ray Tune's names.
 
     Attributes:
         kind: ``choice``, ``uniform``, ``loguniform``, ``quniform``, ``randint`` or ``lograndint``.
@@ -109,7 +109,7 @@ def parse_range(given: Mapping[str, Any], key: str) -> Range:
 
     Args:
         given: A kind and what it draws from, e.g. ``{"uniform": [0, 0.5]}``.
-        key: Where it stands in the configuration, for the message.
+        key: Its key in the configuration, for messages.
 
     Raises:
         BeatwiseError: If it is empty, goes through zero on a logarithmic scale, or is not written as it should be.
@@ -161,7 +161,7 @@ class Space:
         Args:
             base: The parameters of a fit by block; what the space does not name is taken from there.
             tree: The space: parameters by block, in which a mapping with the name of a kind of range is a range.
-            key: Where it stands in the configuration, for messages.
+            key: Its key in the configuration, for messages.
 
         Raises:
             BeatwiseError: If a range is wrong.
@@ -185,7 +185,7 @@ class Space:
                 yield full, value
 
     def draw(self, pick: Callable[[str, Range], Any]) -> dict[str, Any]:
-        """Draw a value for each hyper-parameter that the values drawn before it call for.
+        """Draw a value for each hyper-parameter that is used with the values drawn before it.
 
         Args:
             pick: Draws one value, given the full name and the range.
@@ -204,7 +204,7 @@ class Space:
         return all(_calls_for(option, drawn.get(use, settled)) for use, settled, option in self._above(name))
 
     def is_within_reach(self, name: str) -> bool:
-        """Whether any choice that can be drawn calls for a hyper-parameter."""
+        """Whether any choice that can be drawn uses a hyper-parameter."""
         return all(
             any(_calls_for(option, chosen) for chosen in (self.ranges[use].given if use in self.ranges else [settled]))
             for use, settled, option in self._above(name)
@@ -217,7 +217,7 @@ class Space:
             yield ".".join([*parts[:depth], "use"]), self._chosen(parts[:depth]), parts[depth]
 
     def _chosen(self, path: Sequence[str]) -> Any:
-        """What a choice is settled on where it is not drawn; None where the path leads to no choice."""
+        """The fixed value of a choice that is not drawn; None if the path leads to no choice."""
         found: Any = self._settled
         for step in path:
             found = found.get(step) if isinstance(found, Mapping) else None
@@ -233,7 +233,7 @@ class Space:
         return list({json.dumps(drawn): drawn for drawn in called_for}.values())
 
     def changes(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """What drawn values change in the parameters of a fit, with the constants of the space."""
+        """The changes in the parameters of a fit that drawn values make, with the constants of the space."""
         return merged(self.constants, nested(drawn))
 
     def examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -256,7 +256,7 @@ class Space:
 
 
 def _turn(name: str) -> tuple[bool, int]:
-    """What hyper-parameters are sorted by."""
+    """The sorting key of hyper-parameters."""
     return (False, name.count(".")) if name.endswith(".use") else (True, 0)
 
 
@@ -275,7 +275,7 @@ def with_model_spaces(
         tree: The space of the search.
         default_model: The model that is configured, where the space does not name one.
         spaces: The options to search by model.
-        key: Where the search stands in the configuration, for the message.
+        key: The key of the search in the configuration, for messages.
 
     Raises:
         BeatwiseError: If there is no space for one of the models.
@@ -284,7 +284,7 @@ def with_model_spaces(
     use = given.get("use", default_model) if isinstance(given, Mapping) else None
     models = use.get("choice") if isinstance(use, Mapping) else [use]
     if not isinstance(models, list | tuple) or not all(isinstance(model, str) for model in models):
-        # What is wrong is said where the space is read.
+        # Errors are reported when the space is read.
         return dict(tree)
     missing = [str(model) for model in models if model not in spaces and model not in given]
     if missing:

@@ -50,7 +50,7 @@ class TensorCache:
 
 
 class Trial:
-    """The trainings of one configuration, one a seed, which go on epoch by epoch side by side."""
+    """The trainings of one configuration, one for each seed, which advance epoch by epoch together."""
 
     def __init__(self, configs: Sequence[FitSettings], tensors: TensorCache) -> None:
         """Build the networks.

@@ -40,8 +40,8 @@ class TrainedModel:
         network: The network with its trained weights.
         input_shape: Shape of one beat of its input, ``(c, t)`` or ``(c, height, width)``.
         representation: How examples become its input, with what was fitted on train.
-        task: What it predicts.
-        config: What it was fitted with, a ``FitSettings`` as plain data.
+        task: Its task.
+        config: The settings of its fit, ``FitSettings`` as plain data.
         history: One row an epoch.
         metadata: Best epoch, number of parameters, class counts that it was trained on, fingerprint of the validation
             part; and, where they were counted, the ``moves`` of validation beats between right and wrong (see
@@ -63,7 +63,7 @@ class TrainedModel:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over weights and configuration: tells whether metrics belong to this model."""
+        """SHA-256 over weights and configuration, to check whether metrics belong to this model."""
         digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
         for name, weight in self.network.state_dict().items():
             digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
