@@ -1,4 +1,4 @@
-"""`kedro run`, `repeat` and `journal`, with errors that a person can read: a few lines, no traceback.
+"""`kedro run`, `repeat`, `journal` and `beats`, with errors that a person can read: a few lines, no traceback.
 
 Kedro imports this module for every command, ``kedro --help`` among them: what takes long to import is imported by the
 commands that need it.
@@ -6,10 +6,12 @@ commands that need it.
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from beatwise.core.errors import BeatwiseError, in_own_words, led_to
 from beatwise.pipelines import check_pipelines
 
 if TYPE_CHECKING:
+    from beatwise.datasets.own_tables import OwnTables
     from beatwise.runs.journal import Journal
 
 __all__ = ["cli", "run"]
@@ -215,3 +218,98 @@ def export(file: Path | None) -> None:
     else:
         with written_whole(file) as path:
             path.write_text(text, encoding="utf-8")
+
+
+@cli.group()
+def beats() -> None:
+    """Tables of beats of your own."""
+
+
+def _of_tables(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of commands that look at tables."""
+    table = click.Path(exists=True, dir_okay=False, path_type=Path)
+    options = [
+        click.option("--val", type=table, multiple=True, help="Table to validate on; may be given several times."),
+        click.option("--test", type=table, multiple=True, help="Table to test on; may be given several times."),
+        click.option("--classes", default="", help="Names of the classes in the order of the labels: N,S,V."),
+        click.option("--sample-rate", type=click.FloatRange(0, min_open=True), help="Samples per second (Hz)."),
+        click.option(
+            "--column",
+            multiple=True,
+            metavar="NAME=MEANING",
+            help="What a column is: age= leaves it out, 0=target names the first one of a table without a header.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _look(train: Sequence[Path], name: str, **options: Any) -> OwnTables:
+    from beatwise.datasets.own_tables import look_at
+
+    # What the data set would log is said here.
+    logging.getLogger("beatwise.datasets").setLevel(logging.WARNING)
+    columns = dict(given.rpartition("=")[::2] for given in options["column"])
+    found = look_at(
+        {"train": train, "val": options["val"], "test": options["test"]},
+        source=name,
+        classes=[part.strip() for part in options["classes"].split(",") if part.strip()],
+        sample_rate=options["sample_rate"],
+        columns=columns,
+    )
+    click.echo("\n".join(found.seen))
+    if found.problems:
+        click.secho(f"\nWrong, {len(found.problems)} in all:", fg="red")
+        click.echo("\n".join(f"- {problem}" for problem in found.problems))
+    return found
+
+
+@beats.command()
+@click.argument("tables", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_of_tables
+@_readable()
+def check(tables: tuple[Path, ...], **options: Any) -> None:
+    """Say what TABLES hold, all that is wrong with them, and the globals.yml that reads them.
+
+    TABLES are those to train on. The exit code is 1 where something is wrong.
+    """
+    found = _look(tables, "mine", **options)
+    if found.problems:
+        sys.exit(1)
+    click.secho("\nNothing is wrong. The globals.yml that reads this:\n", fg="green")
+    click.echo(found.globals_yml())
+    given = [("train", tables), *((name, options[name]) for name in ("val", "test", "column"))]
+    arguments = [f"--{name}={value}" for name, values in given for value in values]
+    arguments += [f"--classes={options['classes']}"] if options["classes"] else []
+    command = shlex.join([*arguments, f"--sample-rate={options['sample_rate'] or 'HZ'}"])
+    click.echo(f"To write it as conf/mine/globals.yml:\n    kedro beats new mine {command}")
+
+
+@beats.command()
+@click.argument("name")
+@click.option(
+    "--train",
+    required=True,
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Table to train on; may be given several times. Without --test, a part of it becomes the test part.",
+)
+@_of_tables
+@_readable()
+def new(name: str, train: tuple[Path, ...], **options: Any) -> None:
+    """Write the environment NAME for tables of your own, so that `kedro run --env=NAME` runs on them."""
+    from beatwise.datasets.own_tables import write_environment
+    from beatwise.params import check_globals
+
+    if options["sample_rate"] is None:
+        raise BeatwiseError("No table says how many samples a second its beats have. Say it: --sample-rate 125")
+    found = _look(train, name, **options)
+    if found.problems:
+        click.echo("Nothing is written.")
+        sys.exit(1)
+    inherited = yaml.safe_load((_project() / "conf" / "base" / "globals.yml").read_text(encoding="utf-8"))
+    check_globals(inherited | found.globals)
+    for path in write_environment(found, _project() / "conf"):
+        click.echo(f"\n{path.relative_to(_project())}:\n{path.read_text(encoding='utf-8')}", nl=False)
+    click.secho(f"\nNow: kedro run --env={name} --pipeline=train", fg="green")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from kedro.io import DatasetError
 
 from beatwise.core.errors import BeatwiseError, in_own_words
 from beatwise.data.contracts import BeatsContract
 from beatwise.data.examples import Examples
 from beatwise.datasets.beats import BeatsDataset
+from beatwise.datasets.own_tables import look_at
+from tests.conftest import ROOT, typed
 
 CLASSES = ["N", "S", "V"]
 N, LENGTH = 12, 8
@@ -300,3 +304,134 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
     for named in ("'2' is not a finite number", "outside [0, 1]: 3.0", "'rr_before' without", "no label: 3"):
         assert named in message
     assert len(message.splitlines()) == 4
+
+
+# --- the settings that read a table
+
+FOUND: dict[str, tuple[str, Callable[[Path], object], dict[str, Any], dict[str, Any]]] = {
+    "as Kaggle's": ("b.csv", text(LABELLED), {}, {"classes": ["0", "1", "2"]}),
+    "with names": ("b.csv", text(LABELLED), {"classes": CLASSES}, {"classes": CLASSES}),
+    "labels from 1": (
+        "b.csv",
+        text(LABELLED.assign(target=TARGET + 1)),
+        {"classes": CLASSES},
+        {"classes": CLASSES, "beats_labels": {1: "N", 2: "S", 3: "V"}},
+    ),
+    "AAMI's words": (
+        "b.csv",
+        text(LABELLED.assign(target=np.array(["V", "N", "S"])[TARGET])),
+        {},
+        {"classes": ["N", "S", "V"]},
+    ),
+    "words": ("b.parquet", words.to_parquet, {}, {"classes": ["normal", "atrial", "ventricular"]}),
+    "millivolts": ("b.csv", text(MILLIVOLTS.assign(target=TARGET)), {}, {"beats_scale": "per_example"}),
+    "columns without a use": (
+        "b.csv",
+        text(LABELLED.assign(age=3, sex="f", group=PATIENTS), header=True),
+        {"columns": {"age": ""}},
+        {"beats_columns": {"age": "", "sex": ""}},
+    ),
+    "the label in front": (
+        "b.csv",
+        text(LABELLED[["target", *COLUMNS]].assign(target=TARGET + 1)),
+        {"columns": {"0": "target"}, "classes": CLASSES},
+        {"beats_columns": {"0": "target"}, "beats_labels": {1: "N", 2: "S", 3: "V"}},
+    ),
+    "parts of its own": (
+        "b.parquet",
+        LABELLED.assign(part=np.resize(["train", "test", "val"], N)).to_parquet,
+        {},
+        {"beats_layouts": [{"all": "b.parquet"}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_the_settings_that_fit_a_table_read_it(tmp_path, case):
+    name, write, options, expected = FOUND[case]
+    write(tmp_path / name)
+    found = look_at({"train": [tmp_path / name]}, sample_rate=125.0, **options)
+    assert found.problems == []
+    settings = yaml.safe_load(found.globals_yml())
+    assert settings == found.globals
+    assert expected.items() <= settings.items()
+    assert settings["beat_length"] == LENGTH
+    loaded = load(
+        tmp_path / name,
+        classes=settings["classes"],
+        labels=settings.get("beats_labels"),
+        columns=settings.get("beats_columns"),
+        scale=settings.get("beats_scale", "none"),
+    )
+    np.testing.assert_allclose(loaded.x, X, atol=2e-6)
+    names = [settings["classes"][i] for i in loaded.target]
+    assert len(dict.fromkeys(zip(names, TARGET, strict=True))) == len(CLASSES)
+
+
+def test_all_that_is_wrong_with_several_tables_is_listed(tmp_path):
+    bad = put(4, "2", None).assign(group=1, target=TARGET * 0.5).replace(1.0, 3.0)
+    text(bad, header=True)(tmp_path / "bad.csv")
+    problems = "\n".join(look_at({"train": [tmp_path / "bad.csv"]}).problems)
+    for named in ("names no classes", "Row 4 of part 'train'", "column '2' is not a finite number"):
+        assert named in problems
+    text(LABELLED.drop(columns="3").assign(group=1), header=True)(tmp_path / "gap.csv")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    tables = [tmp_path / "bad.csv", tmp_path / "gap.csv", tmp_path / "broken.parquet"]
+    problems = "\n".join(look_at({"train": tables}).problems)
+    for named in ("gap.csv: the columns of the signal are not numbered", "differ in: '3'", "cannot be read as parquet"):
+        assert named in problems
+
+
+@pytest.fixture
+def conf(tmp_path, monkeypatch) -> Path:
+    """An empty project that holds tables of patients and of none."""
+    text(LABELLED)(tmp_path / "b.csv")
+    patients = pd.concat([LABELLED] * 2).assign(group=np.arange(2 * N))
+    text(patients, header=True)(tmp_path / "patients.csv")
+    text(put(4, "2", None))(tmp_path / "bad.csv")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "conf" / "base", tmp_path / "conf" / "base")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "conf"
+
+
+def test_one_command_makes_an_environment_and_overwrites_none(conf):
+    made = typed("beats", "new", "mine", "--train=patients.csv", "--sample-rate=250", "--classes=N,S,V")
+    assert made.exit_code == 0, made.output
+    settings = yaml.safe_load((conf / "mine" / "globals.yml").read_text())
+    assert settings["sample_rate"] == 250
+    assert (settings["beats_folder"], settings["beats_layouts"]) == (".", [{"train": "patients.csv"}])
+    assert yaml.safe_load((conf / "mine" / "parameters.yml").read_text()) == {"ingest": {"split": {"use": "by_group"}}}
+    before = (conf / "mine" / "globals.yml").read_bytes()
+    again = typed("beats", "new", "mine", "--train=b.csv", "--sample-rate=250")
+    assert again.exit_code == 1
+    assert "is there already, and nothing is overwritten" in again.stderr
+    assert (conf / "mine" / "globals.yml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("new", "mine", "--train=b.csv"), "No table says how many samples a second"),
+        (("new", "mine", "--train=bad.csv", "--sample-rate=250"), "Row 4 of part 'train'"),
+        (("new", "my data", "--train=b.csv", "--sample-rate=250"), "source: String should match pattern"),
+        (("new", "mine", "--train=b.csv", "--sample-rate=250", "--classes=N,N,V"), "The class 'N' stands there twice"),
+        (("new", "mine", "--train=b.csv", "--sample-rate=250", "--classes=N,V"), "There are 2 names of classes, and 3"),
+        (("check", "bad.csv"), "1 in all"),
+    ],
+)
+def test_what_cannot_be_read_makes_no_environment(conf, arguments, said):
+    result = typed("beats", *arguments)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert [path.name for path in conf.iterdir()] == ["base"]
+
+
+def test_check_prints_the_command_that_writes_the_environment(conf):
+    shown = typed("beats", "check", "b.csv", "--classes=N,S,V", "--test=patients.csv")
+    assert shown.exit_code == 1
+    assert "differ in: 'group'" in shown.output
+    shown = typed("beats", "check", "b.csv", "--classes=N,S,V")
+    assert shown.output.splitlines()[-1].strip() == (
+        "kedro beats new mine --train=b.csv --classes=N,S,V --sample-rate=HZ"
+    )

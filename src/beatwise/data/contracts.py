@@ -49,7 +49,7 @@ class ExamplesContract:
         """
         self._classes = list(classes)
         self._shape = None if shape is None else tuple(shape)
-        self._labels = None if labels is None else {_label(label): name for label, name in labels.items()}
+        self._labels = None if labels is None else {as_label(label): name for label, name in labels.items()}
         self._empty_class = empty_class
 
     def validate(self, data: Examples) -> Examples:
@@ -121,16 +121,16 @@ class ExamplesContract:
     def _target(self, table: pd.DataFrame) -> tuple[npt.NDArray[np.int64], str]:
         """Class index of each row, and what is wrong with the labels."""
         codes, found = pd.factorize(table[TARGET], use_na_sentinel=False)
-        written = [_label(label) for label in found]
+        written = [as_label(label) for label in found]
         # Numbers are indices, and words are names; a table with both has no label that is sure.
-        numbered = all(map(_is_number, written))
+        numbered = all(map(is_number, written))
         known = {str(i) if numbered else name: i for i, name in enumerate(self._classes)}
         if self._labels:
             known = ({} if numbered else known) | {at: self._classes.index(to) for at, to in self._labels.items()}
         elif (
             self._labels is not None
             and numbered
-            and any(_is_number(name) and name != str(i) for i, name in enumerate(self._classes))
+            and any(is_number(name) and name != str(i) for i, name in enumerate(self._classes))
         ):
             return codes, (
                 "The labels are numbers, and so are names of classes. Say which label is which class, by beats_labels "
@@ -143,12 +143,12 @@ class ExamplesContract:
             row = int(bad.argmax())
             names = [(label, self._classes[i]) for label, i in known.items()]
             allowed = ", ".join(label if label == name else f"{label} = {name}" for label, name in names)
-            named = (
-                from_one if set(written) == {*map(str, counted)} else f"{written[codes[row]]}: {self._classes[0]}, …"
-            )
+            label = written[codes[row]]
+            named = from_one if set(written) == {*map(str, counted)} else f"{label}: {self._classes[0]}, …"
+            remedy = "" if label == "nan" else f" Other labels are named by beats_labels in globals.yml: {{{named}}}."
             return target, (
                 f"{place(table, row, TARGET)} is no label: {found[codes[row]]}. {int(bad.sum())} such rows in all. "
-                f"Allowed: {allowed}. Other labels are named by beats_labels in globals.yml: {{{named}}}."
+                f"Allowed: {allowed}.{remedy}"
             )
         if absent := [name for i, name in enumerate(self._classes) if not (target == i).any()]:
             message = f"No {self.noun} of class {', '.join(absent)} among {len(table)} rows.{_files(table)}"
@@ -302,11 +302,12 @@ def _not_numeric(table: pd.DataFrame, name: str) -> str:
     return f"{place(table, row, name)} is not a number: {column.iloc[row]!r}. Allowed: numbers, stored as such."
 
 
-def _is_number(label: str) -> bool:
+def is_number(label: str) -> bool:
+    """Whether a label, as it is written, is a number."""
     return re.fullmatch(r"-?\d+(\.\d+)?|nan", label) is not None
 
 
-def _label(label: object) -> str:
+def as_label(label: object) -> str:
     """A label as it is written: 1, 1.0 and "1" are the same."""
     if isinstance(label, (float, np.floating)) and float(label).is_integer():
         return str(int(label))

@@ -37,7 +37,7 @@ class BeatsDataset(AbstractDataset[None, Examples]):
         filepath: str,
         layouts: Sequence[Mapping[str, str | Sequence[str]]],
         how_to_get: str,
-        columns: Mapping[str | int, str] | None = None,
+        columns: Mapping[Any, str] | None = None,
         scale: Scale = "none",
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -63,6 +63,7 @@ class BeatsDataset(AbstractDataset[None, Examples]):
         self._how_to_get = how_to_get
         self._columns = {str(name): to for name, to in (columns or {}).items()}
         self._scale = scale
+        self.notes: list[str] = []
         self.metadata = metadata
 
     def load(self) -> Examples:
@@ -70,13 +71,13 @@ class BeatsDataset(AbstractDataset[None, Examples]):
 
         Returns:
             The beats of all parts, one after the other, with ``part``; ``table.attrs["files"]`` names the files of each
-            part.
+            part. ``notes`` says what was made of the files.
 
         Raises:
             DatasetError: If no layout is there in full; if a file cannot be read, or the files do not have the same
                 columns (then a BeatwiseError is its cause).
         """
-        layout = self._there()
+        layout, self.notes = self._there(), []
         files = [(part, open_beats(file, part, self._columns)) for part, paths in layout.items() for file in paths]
         first = files[0][1]
         for _, file in files[1:]:
@@ -97,11 +98,12 @@ class BeatsDataset(AbstractDataset[None, Examples]):
         for (part, file), start, end in zip(files, ends, ends[1:], strict=False):
             rest = file.read(x[start:end])
             tables.append(rest if part == "all" else rest.assign(**{PART: part}))
-            for note in file.notes:
-                log.info("%s: %s", file.path.name, note)
+            self.notes += [f"{file.path.name}: {note}." for note in file.notes]
         table = with_group(pd.concat(tables, ignore_index=True))
         table.attrs = {"files": {part: [str(file.absolute()) for file in paths] for part, paths in layout.items()}}
         self._prepare(x, table)
+        for note in self.notes:
+            log.info(note)
         return Examples(x, table)
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -141,9 +143,9 @@ class BeatsDataset(AbstractDataset[None, Examples]):
                 "Leave them out of the table."
             )
         if padded := pad_with_zeros(x):
-            log.info("%s beats end in NaN, which is taken for padding", f"{padded:,}")
+            self.notes.append(f"{padded:,} beats end in NaN, which is taken for padding.")
         if clipped := clip_rounding(x):
-            log.info("%s values left [0, 1] by at most %g and are clipped", f"{clipped:,}", ROUNDING)
+            self.notes.append(f"{clipped:,} values left [0, 1] by at most {ROUNDING:g} and are clipped.")
 
     def _there(self) -> Layout:
         layout = self._present()

@@ -220,7 +220,7 @@ class _TextBeats(BeatsFile):
             elif header is None and _is_whole(first) and first.abs().max() > 1 and not _is_whole(rest):
                 raise BeatwiseError(
                     f"{self.path.absolute()}: column 0 holds whole numbers ({first.iloc[0]}, …), and those behind it "
-                    f"do not. It is no sample; say what it is by beats_columns in globals.yml: {{0: {GROUP}}}, "
+                    f"do not. It is no sample; say what it is by beats_columns (--column): {{0: {GROUP}}}, "
                     f'{{0: {TARGET}}}, or {{0: ""}} to leave it out.'
                 )
         return table.loc[:, kept]
@@ -276,7 +276,8 @@ def _header(rows: Sequence[Sequence[str]], decimal: str) -> list[str] | None:
     first, second = rows[0], rows[1] if len(rows) > 1 else []
     numbers = [_number(cell, decimal) for cell in first]
     counted = [number for number in numbers if number is not None]
-    if len(counted) > 1 and counted == list(itertools.islice(itertools.count(counted[0]), len(counted))):
+    # The columns of a signal are numbered, which its values never are.
+    if len(counted) > 1 and all(a < b and b % 1 == 0 for a, b in itertools.pairwise(counted)):
         return list(first)
     below = [_number(cell, decimal) is not None for cell in second] or [True] * len(first)
     words = [cell != "" and number is None for cell, number in zip(first, numbers, strict=True)]
