@@ -1,4 +1,15 @@
-"""Figures: one function a figure; each takes plain results and returns a matplotlib ``Figure``."""
+"""Figures: one function for each; it takes plain results and returns a matplotlib ``Figure``.
+
+Parameters are named after the results that they take: ``metrics`` is the result of ``measure_predictions``, ``moves``
+of ``count_moves``, ``calibration`` of ``measure_calibration``, ``curves`` of ``measure_curves``, ``values`` of
+``measure_predictive_value``, ``risk_coverage`` of ``measure_risk_coverage``, ``mistakes`` of
+``most_confident_mistakes``, ``errors`` of ``find_errors``, ``averages`` of ``average_beats``, ``blocks`` of
+``outline_network``, ``summary`` of ``summarise_data``, ``leaderboard`` of ``rank_rows``; ``embedding`` and
+``projections`` of ``embed_beats``, ``saliency`` and ``attributions`` of ``explain_beats``, ``saliency_check`` of
+``check_saliency``; ``trials``, ``histories`` and ``space`` of ``trials_table``, ``histories_table`` and
+``space_table``, with ``metric``, the metric of the search. ``classes`` are class names in the order of their indices,
+``sample_rate`` is in Hz.
+"""
 
 from beatwise.figures.architecture import plot_architecture
 from beatwise.figures.beats import plot_average_beats, plot_example_beats, plot_waveforms

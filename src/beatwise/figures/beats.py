@@ -57,12 +57,7 @@ def plot_example_beats(
 
 
 def plot_average_beats(averages: pd.DataFrame, classes: Sequence[str]) -> Figure:
-    """The mean beat of each class and the band that holds nine of ten beats.
-
-    Args:
-        averages: Result of ``average_beats``.
-        classes: Class names in the order of their indices.
-    """
+    """The mean beat of each class and the band that holds nine of ten beats."""
     figure, axes = new_figure(2.1 * len(classes) + 0.6, 2.6, 1, len(classes), sharex=True, sharey=True, squeeze=False)
     for ax, (label, color) in zip(axes[0], class_colors(classes).items(), strict=True):
         own = averages[averages["class"] == label]

@@ -16,11 +16,7 @@ BEFORE: Final = FAINT
 
 
 def plot_reliability(calibration: Mapping[str, Any]) -> Figure:
-    """How often the model is right over how sure it is, and how many beats there are, before and after.
-
-    Args:
-        calibration: Result of ``measure_calibration``.
-    """
+    """How often the model is right over how sure it is, and how many beats there are, before and after."""
     figure, axes = new_figure(7.6, 4.6, 2, 2, sharex=True, sharey="row", height_ratios=[3, 1])
     titles = {"before": "before", "after": f"after, temperature {calibration['temperature']:.2f}"}
     for (upper, lower), (when, title), color in zip(axes.T, titles.items(), (BEFORE, "black"), strict=True):
@@ -37,11 +33,7 @@ def plot_reliability(calibration: Mapping[str, Any]) -> Figure:
 
 
 def plot_reliability_by_class(calibration: Mapping[str, Any]) -> Figure:
-    """How often a beat is of a class over the probability of it, for each class, before and after.
-
-    Args:
-        calibration: Result of ``measure_calibration``.
-    """
+    """How often a beat is of a class over the probability of it, for each class, before and after."""
     classes = list(calibration["before"]["per_class"])
     columns = min(3, len(classes))
     rows = -(-len(classes) // columns)

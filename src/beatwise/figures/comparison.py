@@ -14,9 +14,6 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
     """The metrics that rank every row, with intervals and the deviation over seeds.
 
     A ring is the metric at the recall-first operating point.
-
-    Args:
-        leaderboard: Result of ``rank_rows``.
     """
     places, names = range(len(leaderboard)), ranked_metrics(leaderboard)
     figure, axes = new_figure(9.0, 1.3 + 0.24 * len(leaderboard), 1, len(names), sharey=True, squeeze=False)

@@ -12,11 +12,7 @@ from beatwise.figures.style import class_colors, draw_band, light_grid, new_figu
 
 
 def plot_roc_curves(curves: Mapping[str, Any]) -> Figure:
-    """ROC curve of each class against the rest, over the false positive rate and over its logarithm.
-
-    Args:
-        curves: Result of ``measure_curves``.
-    """
+    """ROC curve of each class against the rest, over the false positive rate and over its logarithm."""
     figure, axes = new_figure(8.0, 4.1, 1, 2, sharey=True)
     for ax in axes:
         _draw_curves(ax, curves, "fpr", "roc", "auroc", "AUROC")
@@ -30,11 +26,7 @@ def plot_roc_curves(curves: Mapping[str, Any]) -> Figure:
 
 
 def plot_precision_recall_curves(curves: Mapping[str, Any]) -> Figure:
-    """Precision–recall curve of each class against the rest; a dotted line is the share of the class.
-
-    Args:
-        curves: Result of ``measure_curves``.
-    """
+    """Precision–recall curve of each class against the rest; a dotted line is the share of the class."""
     figure, ax = new_figure(7.0, 4.4)
     _draw_curves(ax, curves, "recall", "precision_recall", "average_precision", "average precision")
     for label, color in class_colors(list(curves["per_class"])).items():

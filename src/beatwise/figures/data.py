@@ -12,11 +12,7 @@ from beatwise.figures.style import PART_COLORS, PART_NAMES, class_colors, light_
 
 
 def plot_data_summary(summary: Mapping[str, Any]) -> Figure:
-    """Beats of each class in each part, and how long they are.
-
-    Args:
-        summary: Result of ``summarise_data``.
-    """
+    """Beats of each class in each part, and how long they are."""
     classes, parts = summary["classes"], summary["parts"]
     figure, (counts, lengths) = new_figure(8.0, 3.4, 1, 2, width_ratios=[3, 2])
     place = np.arange(len(classes))

@@ -15,13 +15,7 @@ LABELS: Final = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 
 def plot_embedding(embedding: pd.DataFrame, projections: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Figure:
-    """Every projection twice: by class, and by right and wrong.
-
-    Args:
-        embedding: Result of ``embed_beats`` first.
-        projections: Its second result.
-        classes: Class names in the order of their indices.
-    """
+    """Every projection twice: by class, and by right and wrong."""
     n_rows = len(projections)
     figure, axes = new_figure(7.5, 0.7 + 3.3 * n_rows, n_rows, 2, squeeze=False, sharex="row", sharey="row")
     counts = embedding["target"].value_counts()

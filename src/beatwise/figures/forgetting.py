@@ -32,11 +32,7 @@ OFTEN: Final = (
 
 
 def shares_of_moves(moves: Mapping[str, Any]) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
-    """The moves of each class as shares of its beats; a class without beats is left out.
-
-    Args:
-        moves: Result of ``count_moves``.
-    """
+    """The moves of each class as shares of its beats; a class without beats is left out."""
     beats = {label: sum(counts[0] for counts in of_class.values()) for label, of_class in moves["moves"].items()}
     return {
         label: {name: np.array(counts) / beats[label] for name, counts in of_class.items()}
@@ -46,11 +42,7 @@ def shares_of_moves(moves: Mapping[str, Any]) -> dict[str, dict[str, npt.NDArray
 
 
 def shares_of_times(moves: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The shares of a class's beats that were never learnt, or forgotten so many times, in the order of :data:`OFTEN`.
-
-    Args:
-        moves: Result of ``count_moves``.
-    """
+    """Shares of a class's beats that were never learnt, or forgotten so often, in the order of :data:`OFTEN`."""
     shares = {}
     for label, times in moves["forgotten"].items():
         padded = [*times, *[0] * MOST]

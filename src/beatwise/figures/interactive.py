@@ -21,13 +21,7 @@ LAYOUT: dict[str, Any] = {
 
 
 def parallel_coordinates(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> go.Figure:
-    """Every trial with a score over its hyper-parameters; drag along an axis to choose trials.
-
-    Args:
-        trials: Result of ``trials_table``.
-        space: Result of ``space_table``.
-        metric: The metric of the search.
-    """
+    """Every trial with a score over its hyper-parameters; drag along an axis to choose trials."""
     scored = trials[trials["score"].notna()]
     axes = [_axis(name, scored[name], prior) for name, prior in zip(space["name"], space["prior"], strict=True)]
     axes += [
@@ -61,12 +55,7 @@ def _axis(name: str, values: pd.Series, prior: str) -> dict[str, Any]:
 
 
 def history(trials: pd.DataFrame, metric: str) -> go.Figure:
-    """The score of every trial and the best so far.
-
-    Args:
-        trials: Result of ``trials_table``.
-        metric: The metric of the search.
-    """
+    """The score of every trial and the best so far."""
     scored = trials[trials["score"].notna()]
     figure = go.Figure()
     for status, (_, color, name) in STATUS.items():
@@ -81,13 +70,7 @@ def history(trials: pd.DataFrame, metric: str) -> go.Figure:
 
 
 def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Figure:
-    """The metric of every trial, epoch by epoch.
-
-    Args:
-        histories: Result of ``histories_table``.
-        trials: Result of ``trials_table``.
-        metric: The metric of the search.
-    """
+    """The metric of every trial, epoch by epoch."""
     figure = go.Figure()
     statuses = trials.set_index("trial")["status"]
     for number, curve in histories.groupby("trial"):
@@ -105,13 +88,7 @@ def curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> go.Fig
 
 
 def embedding(table: pd.DataFrame, projections: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> go.Figure:
-    """The projections of the beats, of which buttons choose one; a point says which beat it is, and errors are marked.
-
-    Args:
-        table: Result of ``embed_beats`` first.
-        projections: Its second result.
-        classes: Class names in the order of their indices.
-    """
+    """The projections of the beats, chosen by buttons; points have the names of their beats, and errors are marked."""
     names = [metadata["name"] for metadata in projections]
     figure, parts = go.Figure(), []
     is_wrong = table["prediction"] != table["target"]

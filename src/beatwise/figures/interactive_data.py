@@ -23,11 +23,7 @@ BAND, MEAN, EXAMPLES = "nine of ten beats", "mean", "single beats"
 
 
 def class_shares(summary: Mapping[str, Any]) -> go.Figure:
-    """Beats of each class in each part; buttons change between beats, on a logarithmic scale, and shares.
-
-    Args:
-        summary: Result of ``summarise_data``.
-    """
+    """Beats of each class in each part; buttons change between beats, on a logarithmic scale, and shares."""
     classes, parts = summary["classes"], summary["parts"]
     figure = make_subplots(
         rows=1,

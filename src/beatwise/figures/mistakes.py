@@ -25,11 +25,7 @@ BEATS_AT_LEAST: Final = 10
 
 
 def plot_errors_by_record(errors: pd.DataFrame) -> Figure:
-    """Errors of each record by true class, and the share of its beats that they are; most errors first.
-
-    Args:
-        errors: Result of ``errors_by_record``.
-    """
+    """Errors of each record by true class, and the share of its beats that they are; most errors first."""
     shown = errors.head(RECORDS_AT_MOST)
     place = np.arange(len(shown))
     figure, (counts, shares) = new_figure(8.5, 1.4 + 0.2 * len(shown), 1, 2, sharey=True, width_ratios=[3, 2])
@@ -60,20 +56,12 @@ def plot_errors_by_record(errors: pd.DataFrame) -> Figure:
 
 
 def plot_errors_by_length(errors: pd.DataFrame) -> Figure:
-    """Errors by true class, and the share of beats that they are, over the beats' length.
-
-    Args:
-        errors: Result of ``errors_by_length``.
-    """
+    """Errors by true class, and the share of beats that they are, over the beats' length."""
     return _plot_errors(errors, "beat length without padding (ms)")
 
 
 def plot_errors_by_rr(errors: pd.DataFrame) -> Figure:
-    """Errors by true class, and the share of beats that they are, over the RR interval before the beat.
-
-    Args:
-        errors: Result of ``errors_by_rr``.
-    """
+    """Errors by true class, and the share of beats that they are, over the RR interval before the beat."""
     return _plot_errors(errors, "RR interval before the beat / local mean (below 1: early)")
 
 

@@ -12,11 +12,7 @@ from beatwise.figures.style import class_colors, draw_band, light_grid, new_figu
 
 
 def plot_predictive_value(values: Mapping[str, Any]) -> Figure:
-    """Positive predictive value of each class over its prevalence; a dot is the test part.
-
-    Args:
-        values: Result of ``measure_predictive_value``.
-    """
+    """Positive predictive value of each class over its prevalence; a dot is the test part."""
     figure, ax = new_figure(7.0, 4.2)
     for label, color in class_colors(list(values["per_class"])).items():
         of_class = values["per_class"][label]

@@ -34,11 +34,6 @@ def plot_saliency(saliency: pd.DataFrame, classes: Sequence[str], sample_rate: f
     """The mean beat of each class, and behind it the mean saliency of its logit.
 
     Every row has a scale of its own, up to its largest value.
-
-    Args:
-        saliency: Result of ``explain_beats`` first.
-        classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz).
     """
     if saliency.empty:
         return new_note(NO_GRADIENTS)
@@ -68,14 +63,7 @@ def plot_saliency(saliency: pd.DataFrame, classes: Sequence[str], sample_rate: f
 def plot_explained_beats(
     saliency: pd.DataFrame, attributions: pd.DataFrame, classes: Sequence[str], sample_rate: float
 ) -> Figure:
-    """The most confident hit and mistake of each class, shaded by what the predicted class's logit depends on.
-
-    Args:
-        saliency: Result of ``explain_beats`` first.
-        attributions: Its second result.
-        classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz).
-    """
+    """The most confident hit and mistake of each class, shaded by what the predicted class's logit depends on."""
     if saliency.empty:
         return new_note(NO_GRADIENTS)
     figure, axes = new_figure(7.5, 1.1 + 1.35 * len(classes), len(classes), 2, sharex=True, squeeze=False)
@@ -111,15 +99,7 @@ def plot_saliency_check(
     classes: Sequence[str],
     sample_rate: float,
 ) -> Figure:
-    """The most confident hits under the trained network and under one with random weights, and all rank correlations.
-
-    Args:
-        saliency_check: Result of ``check_saliency`` first.
-        saliency: Result of ``explain_beats`` first.
-        random_saliency: Result of ``check_saliency`` second.
-        classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz).
-    """
+    """The most confident hits under the trained network and one with random weights, and all rank correlations."""
     if saliency_check.empty:
         return new_note(NO_GRADIENTS)
     figure, axes = new_figure(7.5, 5.2, 3, len(classes), squeeze=False, gridspec_kw={"height_ratios": [1, 1, 2.2]})

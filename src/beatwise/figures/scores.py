@@ -15,11 +15,7 @@ from beatwise.tasks.classification.metrics import confusion_shares
 
 
 def plot_confusion_matrices(metrics: Mapping[str, Any]) -> Figure:
-    """Test beats by true and predicted class, in shares of the true class and in shares of the predicted one.
-
-    Args:
-        metrics: Result of ``measure_predictions``.
-    """
+    """Test beats by true and predicted class, in shares of the true class and in shares of the predicted one."""
     size = 0.72 * len(metrics["classes"]) + 1.0
     figure, axes = new_figure(2 * size + 0.4, size + 0.3, 1, 2, sharey=True)
     titles = {
@@ -52,11 +48,7 @@ def _draw_confusion(ax: Axes, metrics: Mapping[str, Any], of: Any) -> AxesImage:
 
 
 def plot_per_class(metrics: Mapping[str, Any]) -> Figure:
-    """Recall, precision and F1 of each class on test, with their intervals.
-
-    Args:
-        metrics: Result of ``measure_predictions``.
-    """
+    """Recall, precision and F1 of each class on test, with their intervals."""
     classes, scores = metrics["classes"], metrics["test"]["per_class"]
     figure, axes = new_figure(8.0, 3.2, 1, 3, sharey=True)
     for ax, (name, title) in zip(

@@ -37,10 +37,6 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
     """The score of every trial and the best so far, over the trials and over the epochs that they took.
 
     Trials that failed before they had a score stand at the bottom.
-
-    Args:
-        trials: Result of ``trials_table``.
-        metric: The metric of the search.
     """
     figure, (left, right) = new_figure(9.0, 3.4, 1, 2, sharey=True, width_ratios=[3, 2])
     scored, best = trials[trials["score"].notna()], best_so_far(trials, metric)
@@ -68,20 +64,12 @@ def plot_search(trials: pd.DataFrame, metric: str) -> Figure:
 
 
 def eligible_trials(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials that can be the best: they have a score and did not fail.
-
-    Args:
-        trials: Result of ``trials_table``.
-    """
+    """The trials that can be the best: they have a score and did not fail."""
     return trials[trials["score"].notna() & (trials["status"] != "failed")]
 
 
 def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
     """The best score from the first trial to each one; trials that failed cannot be the best.
-
-    Args:
-        trials: Result of ``trials_table``.
-        metric: The metric of the search.
 
     Returns:
         Scores by the number of the trial, of the trials that can be the best.
@@ -91,13 +79,7 @@ def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str) -> Figure:
-    """The metric of every trial, epoch by epoch, the best trial in front; a triangle is where one was stopped.
-
-    Args:
-        histories: Result of ``histories_table``.
-        trials: Result of ``trials_table``.
-        metric: The metric of the search.
-    """
+    """The metric of every trial, epoch by epoch, the best trial in front; a triangle is where one was stopped."""
     figure, ax = new_figure(7.0, 3.6)
     scored, so_far = trials[trials["score"].notna()], best_so_far(trials, metric)
     # The first of those that nothing has bettered.
@@ -128,13 +110,7 @@ def plot_trial_curves(histories: pd.DataFrame, trials: pd.DataFrame, metric: str
 
 
 def plot_slices(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Figure:
-    """The score over each hyper-parameter, the most important first.
-
-    Args:
-        trials: Result of ``trials_table``.
-        space: Result of ``space_table``.
-        metric: The metric of the search.
-    """
+    """The score over each hyper-parameter, the most important first."""
     scored = trials[trials["score"].notna()]
     shown = _called_for(space, scored).head(SLICES_AT_MOST)
     columns = min(3, len(shown))
@@ -161,11 +137,7 @@ def plot_slices(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Figur
 
 
 def plot_importance(space: pd.DataFrame) -> Figure:
-    """The share of the score's spread that each hyper-parameter explains, by permutation over a random forest.
-
-    Args:
-        space: Result of ``space_table``.
-    """
+    """The share of the score's spread that each hyper-parameter explains, by permutation over a random forest."""
     known = space[space["importance"].notna()]
     if known.empty:
         figure, ax = new_figure(6.0, 1.0)
@@ -189,11 +161,6 @@ def plot_parallel(trials: pd.DataFrame, space: pd.DataFrame, metric: str) -> Fig
     """Every trial as a line over the axes of its hyper-parameters and of its score; the better, the darker.
 
     A line leaves out the hyper-parameters that its trial does not have.
-
-    Args:
-        trials: Result of ``trials_table``.
-        space: Result of ``space_table``.
-        metric: The metric of the search.
     """
     eligible = eligible_trials(trials)
     shown = _called_for(space, eligible).head(AXES_AT_MOST)

@@ -16,11 +16,7 @@ FEW_BEATS: Final = 20
 
 
 def quality(metrics: Mapping[str, Any]) -> list[str]:
-    """Whether the model is good: its scores, those of the naive classifier, and the recall-first operating point.
-
-    Args:
-        metrics: What ``measure_predictions`` returned.
-    """
+    """Whether the model is good: its scores, those of the naive classifier, and the recall-first operating point."""
     test, naive, recall_first = metrics["test"], metrics["naive"]["overall"], metrics["recall_first"]
     recall, by_chance = test["overall"]["macro_recall"], naive["macro_recall"]["value"]
     if recall["value"] is None or recall["low"] <= by_chance:
@@ -37,12 +33,7 @@ def quality(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def trust(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
-    """Whether the scores can be trusted: for which patients they hold, and how well they are known.
-
-    Args:
-        metrics: What ``measure_predictions`` returned.
-        data: What ``summarise_data`` returned.
-    """
+    """Whether the scores can be trusted: for which patients they hold, and how well they are known."""
     return list(_trust(metrics, data))
 
 
@@ -62,11 +53,7 @@ def _trust(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]
 
 
 def failures(metrics: Mapping[str, Any]) -> list[str]:
-    """Where the model fails: every class with a recall or precision below one half, and the worst confusion.
-
-    Args:
-        metrics: What ``measure_predictions`` returned.
-    """
+    """Where the model fails: every class with a recall or precision below one half, and the worst confusion."""
     found = [sentence for label in metrics["classes"] if (sentence := _weak(metrics, label))]
     confused = worst_confusion(metrics)
     return [*found, *([confused] if confused else [])] or ["It makes no mistake on these test beats."]
@@ -83,11 +70,7 @@ def _weak(metrics: Mapping[str, Any], label: str) -> str:
 
 
 def worst_confusion(metrics: Mapping[str, Any]) -> str:
-    """The wrong class that takes the largest share of a true one; empty where there is no mistake.
-
-    Args:
-        metrics: What ``measure_predictions`` returned.
-    """
+    """The wrong class that takes the largest share of a true one; empty where there is no mistake."""
     classes, counts = metrics["classes"], metrics["test"]["confusion"]
     wrong = [
         (n / sum(row), n, classes[true], classes[called], sum(row))
@@ -102,11 +85,7 @@ def worst_confusion(metrics: Mapping[str, Any]) -> str:
 
 
 def comparison(paired: Mapping[str, Any]) -> str:
-    """The verdict on a search: whether the tuned model is better than the baseline, and which one to use.
-
-    Args:
-        paired: What ``compare_with_baseline`` returned.
-    """
+    """The verdict on a search: whether the tuned model is better than the baseline, and which one to use."""
     verdict = paired["verdict"]
     outcomes = [
         f"{METRICS[name].label} {outcome} ({_difference(verdict['differences'][name])})"

@@ -1,4 +1,10 @@
-"""The score tables, as rows of text: the terminal and the report print the same ones."""
+"""The score tables, as rows of text: the terminal and the report print the same ones.
+
+Parameters are named after the results that they take: ``metrics`` is the result of ``measure_predictions``,
+``assessment`` of ``assess_predictions``, ``data`` of ``summarise_data``, ``leaderboard`` of ``rank_rows``, ``paired``
+of ``compare_with_baseline``, ``trials`` of ``trials_table``, ``space`` of ``space_table``, ``explanation`` of
+``summarise_explanation``. ``names`` are the metrics to show.
+"""
 
 from __future__ import annotations
 
@@ -117,11 +123,7 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = (), shown: 
 
 
 def operating_point(metrics: Mapping[str, Any]) -> str:
-    """How the recall-first operating point came about, and whether it keeps its promise on validation.
-
-    Args:
-        metrics: What ``measure_predictions`` returned.
-    """
+    """How the recall-first operating point came about, and whether it keeps its promise on validation."""
     floor = short(metrics["accuracy_floor"])
     if not metrics["floor_reached"]:
         return (
@@ -136,11 +138,7 @@ def operating_point(metrics: Mapping[str, Any]) -> str:
 
 
 def few_patients(metrics: Mapping[str, Any]) -> str:
-    """A sentence where the intervals come from too few patients to be trusted; empty where not.
-
-    Args:
-        metrics: What ``measure_predictions`` returned.
-    """
+    """A sentence where the intervals come from too few patients to be trusted; empty where not."""
     patients = metrics["patients"]
     if patients is None or patients >= FEW_PATIENTS:
         return ""
@@ -148,12 +146,7 @@ def few_patients(metrics: Mapping[str, Any]) -> str:
 
 
 def per_class_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL_BY_CLASS) -> Table:
-    """The model on test, one class a row.
-
-    Args:
-        metrics: What ``measure_predictions`` returned.
-        names: Metrics to show.
-    """
+    """The model on test, one class a row."""
     scores = metrics["test"]["per_class"]
     rows = [
         [label, f"{scores[label]['support']:,}", *(with_interval(scores[label][name]) for name in names)]
@@ -163,11 +156,7 @@ def per_class_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL_BY_CL
 
 
 def ec57_tables(assessment: Mapping[str, Any]) -> list[Table]:
-    """The tables of ANSI/AAMI EC57, one with five classes and one without Q, where the classes are those.
-
-    Args:
-        assessment: What ``assess_predictions`` returned.
-    """
+    """The tables of ANSI/AAMI EC57, one with five classes and one without Q, where the classes are those."""
     return [_ec57_table(table) for table in assessment["ec57"]]
 
 
@@ -187,11 +176,7 @@ def _ec57_table(table: Mapping[str, Any]) -> Table:
 
 
 def thresholds_table(assessment: Mapping[str, Any]) -> Table:
-    """Scores at a threshold for a wanted recall, each class against the rest.
-
-    Args:
-        assessment: What ``assess_predictions`` returned.
-    """
+    """Scores at a threshold for a wanted recall, each class against the rest."""
     names = ("recall", "specificity", "precision")
     rows = [
         [
@@ -210,11 +195,7 @@ def thresholds_table(assessment: Mapping[str, Any]) -> Table:
 
 
 def calibration_table(assessment: Mapping[str, Any]) -> Table:
-    """Calibration before and after the temperature.
-
-    Args:
-        assessment: What ``assess_predictions`` returned.
-    """
+    """Calibration before and after the temperature."""
     calibration = assessment["calibration"]
     parts = [calibration[part] for part in ("before", "after")]
     rows = [
@@ -231,11 +212,7 @@ def calibration_table(assessment: Mapping[str, Any]) -> Table:
 
 
 def rejections_table(assessment: Mapping[str, Any]) -> Table:
-    """Scores of the beats that are not left to a person.
-
-    Args:
-        assessment: What ``assess_predictions`` returned.
-    """
+    """Scores of the beats that are not left to a person."""
     names = ("coverage", "error", "macro_recall")
     rows = [
         [f"{one['threshold']:.4f}", f"{one['accepted']:,}", *(with_interval(one[name]) for name in names)]
@@ -255,11 +232,7 @@ def majority_class(metrics: Mapping[str, Any]) -> str:
 
 
 def parts_table(data: Mapping[str, Any]) -> Table:
-    """Beats of each class in each part, with their share, and what else there is to count.
-
-    Args:
-        data: What ``summarise_data`` returned.
-    """
+    """Beats of each class in each part, with their share, and what else there is to count."""
     parts = data["parts"]
     rows = [
         [label, *(f"{part['counts'][label]:,} ({part['shares'][label]:.1%})" for part in parts.values())]
@@ -277,11 +250,7 @@ def parts_table(data: Mapping[str, Any]) -> Table:
 
 
 def shared_table(data: Mapping[str, Any]) -> Table:
-    """Duplicates and records that two parts share.
-
-    Args:
-        data: What ``summarise_data`` returned.
-    """
+    """Duplicates and records that two parts share."""
     known, shared = data["records"]["known"], data["records"]["shared"]
     rows = []
     for pair, n in data["duplicates"]["across"].items():
@@ -334,11 +303,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
 
 
 def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
-    """The leaderboard as wide as a terminal is.
-
-    Args:
-        leaderboard: What ``rank_rows`` returned.
-    """
+    """The leaderboard as wide as a terminal is."""
     names = compared_metrics(leaderboard)[:3]
     rows = [
         [label, *(_with_sd(row, name, interval=False) for name in names)]
@@ -350,12 +315,7 @@ def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
 
 
 def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
-    """How far every row lies behind the first, by paired bootstrap.
-
-    Args:
-        leaderboard: What ``rank_rows`` returned.
-        confidence: Of the intervals.
-    """
+    """How far every row lies behind the first, by paired bootstrap."""
     names = ranked_metrics(leaderboard)
     rows = [
         [*_labels(row), *(_behind(row, name) for name in names), *(short(row[f"val_{name}"]) for name in names)]
@@ -372,11 +332,7 @@ def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
 
 
 def cost_table(leaderboard: pd.DataFrame) -> Table:
-    """Parameters, epochs and time of every row of a comparison.
-
-    Args:
-        leaderboard: What ``rank_rows`` returned.
-    """
+    """Parameters, epochs and time of every row of a comparison."""
     rows = [
         [
             *_labels(row),
@@ -409,12 +365,7 @@ def changes_table(rows: Sequence[Row]) -> Table:
 
 
 def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table:
-    """Baseline and tuned model on the same test beats.
-
-    Args:
-        paired: What ``compare_with_baseline`` returned.
-        names: Metrics to show.
-    """
+    """Baseline and tuned model on the same test beats."""
     shown = [(METRICS[name].label, paired["overall"][name]) for name in names]
     shown += [
         (f"recall first: {METRICS[name].label}", paired["recall_first"][name]) for name in ("macro_recall", "accuracy")
@@ -470,11 +421,7 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
 
 
 def searched_table(space: pd.DataFrame) -> Table:
-    """Ranges of a search, the best values and their importance.
-
-    Args:
-        space: What ``space_table`` returned.
-    """
+    """Ranges of a search, the best values and their importance."""
     rows = [
         [
             row["name"],
@@ -520,11 +467,7 @@ def _behind(row: Mapping[Any, Any], name: str) -> str:
 
 
 def explanation_table(explanation: Mapping[str, Any]) -> Table:
-    """Attributions of the logit of each class, and how far the class lies apart from the others.
-
-    Args:
-        explanation: What ``summarise_explanation`` returned.
-    """
+    """Attributions of the logit of each class, and how far the class lies apart from the others."""
     known = [found["attributed"] for found in explanation["classes"].values() if found["attributed"]]
     rr = [name for name in known[0] if name.startswith(AUX)] if known else []
     rows = []
