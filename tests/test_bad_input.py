@@ -361,13 +361,6 @@ def test_an_unknown_pipeline_is_named_with_a_suggestion_and_the_known_ones(proje
     assert not written(project)
 
 
-def test_a_missing_environment_is_named_with_its_path(project):
-    message = message_of(CliRunner().invoke(run, ["--env=tset", "--pipelines=train"]))
-    assert str(project / "conf/tset") in message
-    assert "does not exist" in message
-    assert not written(project)
-
-
 @pytest.mark.parametrize("content", ["train:\n\tepochs: 2\n"])
 @pytest.mark.parametrize("name", ["parameters.yml", "globals.yml", "catalog.yml"])
 def test_a_file_of_the_configuration_that_is_not_yaml_is_named(project, name, content):

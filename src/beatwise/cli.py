@@ -27,7 +27,7 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from beatwise import __version__
 from beatwise.core.errors import BeatwiseError, in_own_words, led_to
-from beatwise.pipelines import check_pipelines
+from beatwise.hooks.selection import check_selection
 
 if TYPE_CHECKING:
     from beatwise.datasets.own_tables import OwnTables
@@ -56,11 +56,11 @@ def _readable(heading: str | None = None) -> Iterator[None]:
 def _run(**arguments: Any) -> Any:
     # `--pipeline` is what everybody types and what every tutorial shows.
     warnings.filterwarnings("ignore", message="Option '--pipeline'", category=KedroDeprecationWarning)
-    asked_for = [arguments["pipeline"], *(arguments["pipelines"] or [])]
-    check_pipelines(asked_for)
+    asked_for = [name for name in (arguments["pipeline"], *(arguments["pipelines"] or [])) if name]
     # Seconds pass before the first node is named.
-    named = "+".join(name for name in asked_for if name) or "__default__"
+    named = "+".join(asked_for) or "__default__"
     click.secho(f"Beatwise {__version__}: {named}, environment {arguments['env'] or 'base'}", dim=True)
+    check_selection(arguments, asked_for, _project())
     return kedro_run.callback(**arguments)
 
 

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import yaml
+from kedro.framework.project import LOGGING
 from kedro.utils import find_kedro_project
 
 from beatwise.hooks import OwnFilesHooks, ParameterHooks, Recorder, RepetitionHooks
@@ -27,6 +29,17 @@ def _data_path(*parts: str) -> str:
 def _from_environment(name: str, default: str) -> str:
     """A variable of the environment, for what differs between people and not between runs."""
     return os.environ.get(name) or default
+
+
+def log_as_in_project_folder() -> None:
+    """Log as ``conf/logging.yml`` says in subfolders of the project, too: Kedro looks only in the working directory."""
+    logging_file = Path(_project_path("conf", "logging.yml"))
+    elsewhere = not Path("conf", "logging.yml").is_file() and logging_file.is_file()
+    if elsewhere and "KEDRO_LOGGING_CONFIG" not in os.environ:
+        LOGGING.configure(yaml.safe_load(logging_file.read_text(encoding="utf-8")))
+
+
+log_as_in_project_folder()
 
 
 # The recorder calls kedro-mlflow's hook itself; both at once would open two MLflow runs for every run.

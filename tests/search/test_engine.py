@@ -175,6 +175,18 @@ def test_without_an_address_ray_starts_here_and_joins_no_cluster_that_it_may_fin
     assert no_ray["ended"]
 
 
+def test_a_long_temporary_folder_is_kept_out_of_the_paths_of_sockets(
+    no_ray: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    for folder, instead in (("/tmp", None), ("/scratch/" + "x" * 60, "/tmp/ray")):
+        monkeypatch.setenv("TMPDIR", folder)
+        with started_ray(HERE):
+            pass
+        assert no_ray["_temp_dir"] == instead
+    assert [record.message[:30] for record in caplog.records] == ["TMPDIR is longer than 35 chara"]
+
+
 def test_a_cluster_says_itself_how_many_cores_it_has(no_ray: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "check_address", lambda address: None)
     with started_ray(RaySettings(address="auto", cpus=3)):

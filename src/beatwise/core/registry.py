@@ -18,13 +18,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from beatwise.core.errors import BeatwiseError
 
 T = TypeVar("T", bound=Callable[..., Any])
+# How many names a message guesses at most.
+MOST_MEANT = 8
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """The message for an unknown name: the given name, a similar known one, and all known names."""
-    options = sorted(known)
-    close = difflib.get_close_matches(str(name), options, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    options, given = sorted(known), str(name)
+    # `resnet` may be any of the resnets, and `train_model` that of any namespace.
+    meant = [option for option in options if option.startswith(given) or option.endswith(f".{given}")]
+    if not 0 < len(meant) <= MOST_MEANT:
+        meant = difflib.get_close_matches(given, options, n=1)
+    hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(options) or 'none'}."
 
 

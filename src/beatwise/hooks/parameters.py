@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.hooks.selection import check_inputs
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
+    from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
 # Parameters that are taken from globals.yml, where the catalog takes them from as well.
@@ -44,12 +46,14 @@ class ParameterHooks:
         }
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Check what only some pipelines need: options of model and training, which need torch, and a Ray cluster.
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog, run_params: dict[str, Any]) -> None:
+        """Check what only some pipelines need: results of others, options of model and training, a Ray cluster.
 
         Raises:
-            BeatwiseError: If a choice or an option is unknown, a value is not allowed, or no cluster is at the address.
+            BeatwiseError: If a result of another pipeline is missing, a choice or an option is unknown, a value is not
+                allowed, or no cluster is at the address.
         """
+        check_inputs(pipeline, catalog, run_params)
         if any("configure" in node.tags for node in pipeline.nodes):
             from beatwise.training.fit import check_fit
 

@@ -10,15 +10,14 @@ from tempfile import TemporaryDirectory
 
 import click
 from kedro.framework.project import pipelines as registered
-from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.io.core import Version
 from kedro.runner import SequentialRunner
 from rich import get_console
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.registry import unknown_name
 from beatwise.hooks.repetition import repeating
+from beatwise.hooks.selection import check_environment
 from beatwise.pipelines import check_pipelines
 from beatwise.report.run_card import repetition_table, search_run, verdict
 from beatwise.report.terminal import as_rich
@@ -122,9 +121,7 @@ def _check_repeatable(card: RunCard, project: Path) -> None:
             "The run of this card measured nothing, so that there is nothing to compare. To do the same again: "
             f"{card.equal_command}"
         )
-    environments = [folder.name for folder in (project / settings.CONF_SOURCE).iterdir() if folder.is_dir()]
-    if card.environment not in environments:
-        raise BeatwiseError(unknown_name("environment", card.environment, environments))
+    check_environment(card.environment, project)
     names = card.pipeline.split("+")
     check_pipelines(names)
     registered.set_requested(names)

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 # a minute on a busy machine. Ray itself retries for minutes.
 CONNECT_TIMEOUT: Final = 5.0
 STATUS_TIMEOUT = 60.0
+# Systems allow 103 to 107 characters for the path of a socket, of which Ray adds 68.
+LONGEST_TMPDIR: Final = 35
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            _temp_dir=_short_temporary_folder(),
         )
     else:
         # The number of cores is a setting of the cluster.
@@ -73,6 +76,17 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _short_temporary_folder() -> str | None:
+    """The folder of Ray's sockets where that of the environment is too long for one; None where it is not."""
+    given = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or ""
+    if os.name != "posix" or len(given) <= LONGEST_TMPDIR:
+        return None
+    log.warning(
+        "TMPDIR is longer than %d characters, too long for Ray's sockets: they lie in /tmp/ray.", LONGEST_TMPDIR
+    )
+    return "/tmp/ray"
 
 
 def check_address(address: str) -> None:
