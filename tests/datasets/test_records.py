@@ -238,8 +238,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         for text in ("abc", "nan", "360,5", "3.6e2", "36O", "0", "0.0", "-360")
     },
     **{
-        f"gain {text}": (header("16 200.0", f"16 {text}"), ["r.hea states the gain", text, "a number other than 0"])
-        for text in ("0", "nan", "NaN", "inf", "abc", "200,5", "1e400")
+        f"gain {text}": (header("16 200.0", f"16 {text}"), ["r.hea states the gain", text, "a number, of ADC units"])
+        for text in ("nan", "NaN", "inf", "abc", "200,5", "1e400")
     },
     "a flipped bit": (flip("r.dat"), ["r.dat is damaged: the checksum of lead MLII", "Fetch the file again"]),
     **{
@@ -250,6 +250,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "an empty header": (becomes("r.hea", b""), ["r.hea cannot be read as a WFDB header"]),
     "a page for a header": (becomes("r.hea", b"<html>404</html>"), ["r.hea cannot be read as a WFDB header"]),
     "no signal lines": (becomes("r.hea", b"r 2 360"), ["r.hea says that there are 2 signals, and describes 0"]),
+    "gain 0": (header("16 200.0", "16 0"), ["r.hea states the gain 0", "segment.uncalibrated: true"]),
     "length": (header("360 4000", "360 4e3"), ["r.hea has 'e3' in its first line"]),
     "no signals": (header("r 2", "r 0"), ["r.hea says that the record has no signals"]),
     "too many signals": (header("r 2", "r 3"), ["says that there are 3 signals, and describes 2"]),
@@ -302,6 +303,15 @@ def test_a_skewed_lead_is_checked_as_it_is_stored_and_read_in_time(tmp_path):
     flip("r.dat")(tmp_path)
     with pytest.raises(BeatwiseError, match="checksum"):
         load(tmp_path)
+
+
+def test_a_signal_that_is_not_calibrated_is_read_where_it_may_be(tmp_path):
+    plain(tmp_path)
+    annotate(tmp_path, "r")
+    edit_header(tmp_path, "16 200.0", "16 0")
+    record = RecordsDataset(filepath=str(tmp_path)).load()["r"]("atr", True)
+    np.testing.assert_array_equal(record.adc, adc())
+    assert record.adc_gain == (200.0, 200.0)
 
 
 def test_a_header_without_checksums_is_read(tmp_path):

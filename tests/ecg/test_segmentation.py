@@ -171,7 +171,14 @@ def test_an_unknown_lead_is_refused_and_the_known_ones_are_listed(lead):
         cut(make_record([0, 100], "NN"), lead=lead)
 
 
-@pytest.mark.parametrize("sample", [4000, -1])
+@pytest.mark.parametrize("rule", RULES.names())
+def test_a_last_beat_at_the_very_end_counts_in_rr_and_is_not_cut(rule):
+    table = cut(make_record([0, 360, 3640, 4000], "NNNN"), rule)
+    assert table["sample"].tolist() == [0, 360, 3640]
+    assert table["rr_after"].iloc[-1] == 1
+
+
+@pytest.mark.parametrize("sample", [4001, -1])
 def test_an_annotation_outside_the_signal_is_refused(sample):
     with pytest.raises(BeatwiseError, match="Record r: its annotation file has an annotation at sample"):
         cut(make_record(sorted([100, 200, sample]), "NNN"))

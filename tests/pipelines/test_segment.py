@@ -17,7 +17,7 @@ from beatwise.pipelines.segment.nodes import cut_records
 AAMI = {"N": ["N"], "V": ["V"]}
 
 
-def read(name: str, annotator: str) -> Record:
+def read(name: str, annotator: str, uncalibrated: bool) -> Record:
     """A record of five beats; the annotator `late` finds them later; `100` lacks samples and has a beat twice."""
     rng = np.random.default_rng(int(name))
     missing = np.zeros((2000, 1), dtype=bool)
@@ -63,7 +63,7 @@ def test_records_are_taken_and_left_by_name(given, taken):
 
 def test_the_records_of_a_folder_may_be_one_patient():
     records = {f"{folder}{name}": read for folder in ("p1/", "p2/", "") for name, read in RECORDS.items()}
-    renamed = {path: lambda annotator, path=path: replace(records[path](annotator), name=path) for path in records}
+    renamed = {path: lambda *given, path=path: replace(records[path](*given), name=path) for path in records}
     beats, _ = cut_records(renamed, segment(group="folder"), ["N", "V"], 120.0, 187)
     groups = beats.groupby("record")["group"].unique().map(list).to_dict()
     assert groups == {path: [path.rpartition("/")[0] or path] for path in records}

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 SIGNAL_SUFFIXES: Final = (".dat", ".mat")
 # The smallest sample of format 212, the coarsest that `save` writes: no sample.
 NO_SAMPLE_212: Final = -(2**11)
-GAIN = re.compile(r"(?P<gain>[^(/]*)(\(-?\d+\))?(/.*)?")
+LEAVE_OUT: Final = "segment.leave_out leaves a record out."
+GAIN: Final = re.compile(r"(?P<gain>[^(/]*)(\(-?\d+\))?(/.*)?")
 
 
 class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., Record]]]):
@@ -33,7 +34,8 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
 
     Loading gives one function a record, by name in order, as Kedro's ``PartitionedDataset`` does: a record is read when
     its function is called, so that 48 records never stand in memory at once. The function takes the annotator, which is
-    the ending of the annotation file, by default ``"atr"``. Saving writes real WFDB files.
+    the ending of the annotation file, by default ``"atr"``, and whether a signal may have the gain 0, which says that
+    it is not calibrated and is read as 200 ADC units a physical unit. Saving writes real WFDB files.
 
     wfdb reads the files; whatever it reads can be cut: signals in several files or in ``.mat``, records of segments,
     several samples a frame. Where leads differ in samples a frame, all get the rate of the fastest, slower ones by
@@ -82,7 +84,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
                 parts |= {header.parent / line.split()[0] for line in lines[1:]} - {_stem(header)}
         # A record whose header is missing is missed by its signal file, unless its annotations alone are there.
         lone = {path for path in paths if _stem(path) not in headers and path not in parts}
-        unheard = {_stem(path) for path in lone if path.suffix in SIGNAL_SUFFIXES}
+        unheard = {_stem(path) for path in lone if path.suffix == ".dat"}
         annotators = {path.suffix for path in paths if _stem(path) in headers} - {".hea", *SIGNAL_SUFFIXES}
         skipped = sorted(path.name for path in lone if path.suffix in annotators and _stem(path) not in unheard)
         if skipped:
@@ -91,7 +93,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
         if not stems:
             raise DatasetError(f"No WFDB record (*.hea, *.dat, *.atr) in {self._folder.absolute()}. {self._how_to_get}")
         names = sorted(stem.relative_to(self._folder).as_posix() for stem in stems)
-        return {name: lambda annotator="atr", name=name: self._read(name, annotator) for name in names}
+        return {name: partial(self._read, name) for name in names}
 
     def save(self, data: Iterable[Record]) -> None:
         """Write every record as ``<name>.hea``, ``.dat`` (format 212) and ``.atr``, in place of what was there."""
@@ -120,15 +122,15 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
                     write_dir=str(folder),
                 )
 
-    def _read(self, name: str, annotator: str) -> Record:
+    def _read(self, name: str, annotator: str = "atr", uncalibrated: bool = False) -> Record:
         try:
-            return self._checked_record(name, annotator)
+            return self._checked_record(name, annotator, uncalibrated)
         except BeatwiseError as error:
             raise BeatwiseError(f"Record {name}: {error}") from error.__cause__
 
-    def _checked_record(self, name: str, annotator: str) -> Record:
+    def _checked_record(self, name: str, annotator: str, uncalibrated: bool) -> Record:
         path = self._folder / name
-        header = self._header(path)
+        header = self._header(path, uncalibrated)
         samples, symbols, annotation_rate = self._annotations(path, annotator)
         try:
             record = _rdrecord(path)
@@ -156,7 +158,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
             comments=tuple(header.comments),
         )
 
-    def _header(self, path: Path) -> Any:
+    def _header(self, path: Path, uncalibrated: bool) -> Any:
         """The header of a record or segment as wfdb reads it, checked where wfdb puts something in a value's place."""
         from wfdb.io.header import parse_header_content
 
@@ -164,7 +166,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
         try:
             lines, _ = parse_header_content(file.read_text(encoding="ascii", errors="ignore"))
             header = _wfdb().rdheader(str(path))
-            _check_header(header, lines)
+            _check_header(header, lines, uncalibrated)
         except BeatwiseError as error:
             raise BeatwiseError(f"{file.absolute()} {error} Correct it, or fetch it again.") from error
         except Exception as error:
@@ -172,7 +174,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
                 f"{file.absolute()} cannot be read as a WFDB header ({error}). Fetch the file again."
             ) from error
         for segment in getattr(header, "seg_name", None) or []:
-            if segment != "~" and self._header(path.parent / segment).fs != header.fs:
+            if segment != "~" and self._header(path.parent / segment, uncalibrated).fs != header.fs:
                 raise BeatwiseError(
                     f"{file.absolute()} says {header.fs:g} Hz, the header of its segment {segment} another rate. "
                     "Correct them, or fetch them again."
@@ -210,8 +212,8 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
             return file
         if file.exists():
             raise BeatwiseError(f"{file.absolute()} is no file, but a pipe, a device or a folder.")
-        advice = "" if suffix in ("", ".hea") else f" {_others(file)}" if _beside(file) else ""
-        raise BeatwiseError(f"{file.absolute()} is missing. {self._how_to_get}{advice}")
+        advice = _others(file) if suffix and _beside(file) and suffix != ".hea" else LEAVE_OUT
+        raise BeatwiseError(f"{file.absolute()} is missing. {self._how_to_get} {advice}")
 
     def _exists(self) -> bool:
         return any(self._folder.rglob("*.hea"))
@@ -239,7 +241,7 @@ def _wfdb() -> Any:
     return wfdb
 
 
-def _check_header(header: Any, lines: list[str]) -> None:
+def _check_header(header: Any, lines: list[str], uncalibrated: bool) -> None:
     """Refuse what wfdb reads as something else: it passes over text that is no number, and takes a default."""
     from wfdb.io import _header
 
@@ -263,10 +265,16 @@ def _check_header(header: Any, lines: list[str]) -> None:
         stated = line.split()[2:3]
         if stated and file != "~":
             match = GAIN.fullmatch(stated[0])
-            if not match or not _is_number(match["gain"]) or float(match["gain"]) != gain:
+            number = float(match["gain"]) if match and _is_number(match["gain"]) else math.nan
+            if number == 0 and not uncalibrated:
                 raise BeatwiseError(
-                    f"states the gain {stated[0]!r} for the signal {line!r}; a number other than 0, of ADC units a "
-                    "physical unit, is needed (200 where it is not known)."
+                    f"states the gain 0 for the signal {line!r}: it is not calibrated. Beats are scaled from 0 to 1, "
+                    "whatever the gain: segment.uncalibrated: true cuts them."
+                )
+            if number not in (0, gain):
+                raise BeatwiseError(
+                    f"states the gain {stated[0]!r} for the signal {line!r}; a number, of ADC units a physical unit, "
+                    "is needed."
                 )
 
 
@@ -306,7 +314,7 @@ def _rdrecord(path: Path) -> Any:
     if (record.layout == "fixed" and len(orders) > 1) or len(units) > len({lead for lead, _ in units}):
         raise BeatwiseError(
             f"{path.absolute()}.hea joins segments whose leads or units differ: {sorted(orders)}, {sorted(units)}. "
-            "Correct the headers, or leave the record out, in segment.leave_out."
+            f"Correct the headers. {LEAVE_OUT}"
         )
     scales = {
         (lead, *scale)
@@ -368,6 +376,5 @@ def _others(file: Path) -> str:
         )
     return (
         "Beats are cut where R peaks are annotated: find them with a detector such as wfdb.processing.xqrs_detect, "
-        "write them with wfdb.wrann, and name the ending in segment.annotator; or leave the record out, in "
-        "segment.leave_out."
+        f"write them with wfdb.wrann, and name the ending in segment.annotator. {LEAVE_OUT}"
     )

@@ -277,10 +277,13 @@ def _cut_record(
             f"Record {record.name}: its annotations are not in the order of time: sample {second} comes after sample "
             f"{first}. Sort the annotation file, or fetch it again."
         )
-    if len(samples) and (samples[-1] >= len(record.adc) or samples[0] < 0):
+    # Some annotators place the last beat at the record's very end (svdb, 860); the last beat is not cut.
+    outside = samples[(samples < 0) | (samples > len(record.adc))]
+    if len(outside):
         raise BeatwiseError(
-            f"Record {record.name}: its annotation file has an annotation at sample {samples[-1]}, but the signal ends "
-            f"at sample {len(record.adc) - 1}. Fetch the record's .dat and .atr again; they do not belong together."
+            f"Record {record.name}: its annotation file has an annotation at sample {outside[-1]}, but the signal ends "
+            f"at sample {len(record.adc) - 1}. They do not belong together: fetch both again, or "
+            "leave the record out, in segment.leave_out."
         )
     is_beat = np.isin(symbols, [*BEAT_SYMBOLS, *class_of])
     annotated = int(is_beat.sum())
@@ -288,8 +291,8 @@ def _cut_record(
     samples, symbols, is_beat = samples[kept], symbols[kept], is_beat[kept]
     if is_beat.sum() < 2:
         raise BeatwiseError(
-            f"Record {record.name}: {is_beat.sum()} annotated beats; at least two are needed. Fetch its .atr again, or "
-            "take the record out, by segment.leave_out."
+            f"Record {record.name}: {is_beat.sum()} annotated beats; at least two are needed. Fetch its annotations "
+            "again, or leave the record out, in segment.leave_out."
         )
     codes, which = np.unique(symbols, return_inverse=True)
     target = np.array([class_of.get(code, -1) for code in codes.tolist()])[which]

@@ -41,6 +41,9 @@ class Segment(Block):
         [], description="Names of the records to cut; empty means all. Behind `--params` joined by `+`."
     )
     leave_out: RecordNames = Field([], description="Names of records to leave out. Behind `--params` joined by `+`.")
+    uncalibrated: bool = Field(
+        False, description="Whether signals are cut whose header states the gain 0: they are not calibrated."
+    )
     group: Literal["record", "folder"] = Field(
         "record", description="What a patient is, for splits: a record, or a folder of records."
     )

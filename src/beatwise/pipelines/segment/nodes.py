@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def cut_records(
-    records: Mapping[str, Callable[[str], Record]],
+    records: Mapping[str, Callable[[str, bool], Record]],
     segment: Segment,
     classes: list[str],
     sample_rate: float,
@@ -48,7 +48,7 @@ def cut_records(
     def read(bar: Progress) -> Iterator[Record]:
         task = bar.add_task("segmenting", total=len(names))
         for name in names:
-            record = records[name](segment.annotator)
+            record = records[name](segment.annotator, segment.uncalibrated)
             check_beat_shape(record, rule, options, sample_rate, beat_length)
             yield record
             bar.advance(task)
