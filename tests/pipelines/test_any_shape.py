@@ -65,7 +65,7 @@ def test_windows_and_pictures_go_from_their_file_to_a_stored_model(shape, model,
         model=Model(use=model),
         train=Train(epochs=1, steps_per_epoch=2),
     )
-    pipeline = train.create_pipeline().to_outputs("baseline.metrics")
+    pipeline = train.create_pipeline().to_outputs("baseline.metrics", "data.page")
     made = run(pipeline, raw_beats=contract.validate(file.load()), **settings)
 
     parts = [contract.validate(made[f"{part}_beats"]) for part in ("train", "val", "test")]
@@ -153,7 +153,11 @@ def series() -> dict[str, Any]:
         classes=[], task=REGRESSION, evaluate=EVALUATE, ingest=Ingest(split={"use": "by_group"}), **BLOCKS
     )
     raw = contract.validate(examples((2, 24), target))
-    return run(train.create_pipeline().to_outputs("baseline.metrics", "baseline.assessment"), raw_beats=raw, **settings)
+    return run(
+        train.create_pipeline().to_outputs("baseline.metrics", "baseline.assessment", "baseline.mistakes", "data.page"),
+        raw_beats=raw,
+        **settings,
+    )
 
 
 def rmse(table: pd.DataFrame) -> float:
@@ -172,6 +176,8 @@ def test_a_regression_goes_through_the_nodes_of_a_classification(series) -> None
     assert rmse(predictions) < 0.7 * rmse(naive)
     assert measured["bootstrap_of"] == "patients"
     assert series["baseline.assessment"] == {}
+    assert series["baseline.mistakes"].empty
+    assert series["data_summary"]["length_ms"] == {}
     assert series["baseline.model"].task.to_dict()["use"] == "regression"
 
 

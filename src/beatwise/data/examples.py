@@ -109,7 +109,8 @@ class Examples:
 
         Two different examples share a key with a chance of about n²/2⁶⁵, 3e-10 for the 109,446 beats of MIT-BIH.
         """
-        target = self.target.astype(np.float32) if self.has(TARGET) else np.zeros(len(self), np.float32)
+        target = np.zeros(len(self)) if not self.has(TARGET) else self.table[TARGET].to_numpy()
+        target = target.astype(np.float32)
         out = np.empty(len(self), np.uint64)
         for start in range(0, len(self), CHUNK):
             # Adding 0 turns -0.0 into 0.0, so that values that compare equal have equal bytes.

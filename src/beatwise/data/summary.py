@@ -33,16 +33,18 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
 
     Returns:
         Plain data: ``parts`` (examples, count and share of each class, number of records), ``length_ms`` (quantiles of
-        the beats' length without padding, by class, over all parts), ``padding_share``, ``duplicates`` (examples that
-        repeat an earlier one ``within`` a part, examples of a part that are ``across`` in another), and ``records``
-        (``known``, and which are in two parts).
+        the beats' length without padding, by class, over all parts; a picture has none), ``padding_share``,
+        ``duplicates`` (examples that repeat an earlier one ``within`` a part, examples of a part that are ``across`` in
+        another), and ``records`` (``known``, and which are in two parts).
     """
     length = {name: beat_lengths(beats) for name, beats in parts.items()}
-    target = {name: beats.target for name, beats in parts.items()}
+    # Without classes nothing is counted by class.
+    target = {name: beats.target if classes else np.zeros(len(beats)) for name, beats in parts.items()}
     keys = {name: beats.keys() for name, beats in parts.items()}
     all_lengths = np.concatenate(list(length.values())) / sample_rate * 1000
     all_targets = np.concatenate(list(target.values()))
-    n_samples = next(iter(parts.values())).shape[-1]
+    shape = next(iter(parts.values())).shape
+    n_samples, has_time = shape[-1], len(shape) < 3
     pairs = list(combinations(parts, 2))
     return {
         "classes": list(classes),
@@ -64,7 +66,7 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
                 zip(map(str, QUANTILES), np.quantile(all_lengths[all_targets == i], QUANTILES).tolist(), strict=True)
             )
             for i, label in enumerate(classes)
-            if (all_targets == i).any()
+            if (all_targets == i).any() and has_time
         },
         "padding_share": float(1 - np.concatenate(list(length.values())).mean() / n_samples),
         "duplicates": {

@@ -12,9 +12,11 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
 from beatwise.core.versions import of_this_format
 from beatwise.datasets.versioned_folder import VersionedFolderDataset
+from beatwise.tasks.base import Task
+from beatwise.tasks.registry import METRICS
 from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
 
-# The version to load that had the highest macro recall on validation.
+# The version to load that was best on validation, by the default monitor of its task.
 BEST = "best"
 
 log = logging.getLogger(__name__)
@@ -54,26 +56,28 @@ class ModelDataset(VersionedFolderDataset[TrainedModel, TrainedModel]):
         if self._version is None or self._version.load != BEST:
             return super().resolve_load_version()
         paths = sorted(Path(str(self._filepath)).glob(f"*/*/{CONFIG}"))
-        recalls = {path.parents[1].name: recall for path in paths if (recall := _validation_recall(path)) is not None}
-        if not recalls:
+        scores = {path.parents[1].name: score for path in paths if (score := _validation_score(path)) is not None}
+        if not scores:
             others = f" but {len(paths)} of another version of Beatwise" if paths else ""
             raise BeatwiseError(f"There is no version of {self._filepath} yet{others}, so none is the best.")
-        if len(recalls) < len(paths):
-            log.warning("%d models of another version of Beatwise are left out.", len(paths) - len(recalls))
+        if len(scores) < len(paths):
+            log.warning("%d models of another version of Beatwise are left out.", len(paths) - len(scores))
         # The latest of equals.
-        return max(recalls, key=lambda version: (recalls[version], version))
+        return max(scores, key=lambda version: (scores[version], version))
 
     def _is_saved(self, folder: Path) -> bool:
         return (folder / CONFIG).is_file()
 
 
-def _validation_recall(config: Path) -> float | None:
-    """The recall by which the best version is chosen; None for a model that this version of Beatwise cannot read."""
+def _validation_score(config: Path) -> float | None:
+    """The score by which the best version is chosen, more being better; None for a model of another version."""
     try:
         stored = json.loads(config.read_text(encoding="utf-8"))
         if not of_this_format(stored):
             return None
-        return float(stored["history"][stored["metadata"]["best_epoch"] - 1]["val_macro_recall"])
+        name = Task.from_dict(stored["task"]).default_monitor
+        best = stored["history"][stored["metadata"]["best_epoch"] - 1]
+        return METRICS[name].sign * float(best[f"val_{name}"])
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise BeatwiseError(
             f"The best version is not known: the model in {config.parent} cannot be read "

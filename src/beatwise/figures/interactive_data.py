@@ -76,6 +76,11 @@ def example_signals(
         per_class: Beats of each class and part, drawn at random.
         seed: Seed of the draw.
     """
+    shape = next(iter(parts.values())).shape
+    if len(shape) != 1 or not classes:
+        text = f"Signals are drawn of beats [t] with a class; these examples are {list(shape)}."
+        note = {"text": text, "showarrow": False, "xref": "paper", "yref": "paper"}
+        return go.Figure(layout={"annotations": [note], "height": PANEL_HEIGHT, **_layout(20)})
     columns = min(COLUMNS, len(classes))
     rows = -(-len(classes) // columns)
     figure = make_subplots(

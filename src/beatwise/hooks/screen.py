@@ -72,14 +72,15 @@ def _show_table(saved: Saved) -> None:
     elif saved.kind == "scores":
         overall = tables.overall_table(saved.data, tables.HEADLINE, tables.PARTS_ON_TERMINAL)
         show(as_rich(overall, title=f"Scores of {saved.title}"))
-        show(as_rich(tables.per_class_table(saved.data, tables.HEADLINE_BY_CLASS)))
+        if "classes" in saved.data:
+            show(as_rich(tables.per_class_table(saved.data, tables.HEADLINE_BY_CLASS)))
 
 
 def _show_words(saved: Saved) -> None:
     """Where a model fails, and the verdict on a search."""
     from beatwise.report import summary
 
-    if saved.kind == "scores":
+    if saved.kind == "scores" and "classes" in saved.data:
         print_text(f"Where {saved.title} fails:", style="bold")
         print_text("\n".join(f"  {sentence}" for sentence in summary.failures(saved.data)))
     elif saved.kind == "paired":

@@ -88,17 +88,19 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = (), shown: 
     """Naive classifier and model, one metric a row.
 
     Args:
-        metrics: What ``measure_predictions`` returned.
-        names: Metrics to show; empty shows all, those of :data:`ALL` first.
-        shown: Columns to show, of :data:`PARTS`.
+        metrics: What ``Task.measure`` returned.
+        names: Metrics to show, as far as they were measured; where none was, and by default, all are shown, those of
+            :data:`ALL` first.
+        shown: Columns to show, of :data:`PARTS`, as far as they were measured.
     """
+    measured, classes = metrics["test"]["overall"], metrics.get("classes")
     heads = {
-        "naive": f"always {majority_class(metrics)}, test",
+        "naive": f"always {majority_class(metrics)}, test" if classes else "naive, test",
         "val": "model, validation",
         "test": "model, test",
         "recall_first": "recall first, test",
     }
-    parts = {part: heads[part] for part in shown}
+    parts = {part: heads[part] for part in shown if part in metrics}
     rows = [
         [
             METRICS[name].label,
@@ -110,14 +112,16 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = (), shown: 
                 for part in parts
             ),
         ]
-        for name in names or dict.fromkeys([*ALL, *metrics["test"]["overall"]])
+        for name in [name for name in names if name in measured]
+        or [name for name in dict.fromkeys([*ALL, *measured]) if name in measured]
     ]
     chosen = " Validation chose the epoch, so its scores are too high." if "val" in shown else ""
+    noun = "beats" if classes else "examples"
+    recall_first = f" Recall first: {operating_point(metrics)}" if "recall_first" in metrics else ""
     caption = (
-        f"{metrics['test']['n']:,} test beats, {metrics['val']['n']:,} validation beats. In brackets the "
+        f"{metrics['test']['n']:,} test {noun}, {metrics['val']['n']:,} validation {noun}. In brackets the "
         f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of whole "
-        f"{metrics['bootstrap_of']}, at 0 and 1 Wilson's.{few_patients(metrics)}{chosen} Recall first: "
-        f"{operating_point(metrics)}"
+        f"{metrics['bootstrap_of']}, at 0 and 1 Wilson's.{few_patients(metrics)}{chosen}{recall_first}"
     )
     return Table(caption, ["", *parts.values()], rows)
 

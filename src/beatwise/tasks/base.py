@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from beatwise.data.examples import Examples
     from beatwise.tasks.loss import Loss
     from beatwise.tasks.objective import Objective
     from beatwise.tasks.settings import Evaluate
@@ -270,8 +271,9 @@ class Task(ABC):
             seed: Seed of the bootstrap.
 
         Returns:
-            Plain data: ``confidence``, ``bootstrap_draws``, ``bootstrap_of``; ``test``, ``val`` and ``naive`` (on
-            test), each with ``n`` and ``overall``, where a metric is ``{value, low, high}``.
+            Plain data: ``confidence``, ``bootstrap_draws``, ``bootstrap_of``, ``patients`` (how many, or None);
+            ``test``, ``val`` and ``naive`` (on test), each with ``n`` and ``overall``, where a metric is ``{value, low,
+            high}``.
         """
         return self.measure_and_draw(val_predictions, predictions, evaluate, seed)[0]
 
@@ -280,6 +282,24 @@ class Task(ABC):
     ) -> dict[str, Any]:
         """Further results for the report, plain data; by default none. The arguments are those of :meth:`measure`."""
         return {}
+
+    def find_mistakes(
+        self, predictions: pd.DataFrame, examples: Examples, evaluate: Evaluate, sample_rate: float
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The worst mistakes, and where errors are frequent; by default two empty tables.
+
+        Args:
+            predictions: Predictions of the test part.
+            examples: The test part.
+            evaluate: How many mistakes, and confidence of the intervals.
+            sample_rate: Samples per second (Hz).
+
+        Raises:
+            BeatwiseError: If the examples are not those that were predicted.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(), pd.DataFrame()
 
     # --- storage
 

@@ -21,6 +21,7 @@ from beatwise.data.examples import Examples
 from beatwise.data.representations import Representation
 from beatwise.tasks.base import Task
 from beatwise.tasks.classification.task import classes_of
+from beatwise.tasks.settings import Evaluate
 from beatwise.tasks.tensors import TensorSet, build_tensors
 
 if TYPE_CHECKING:
@@ -154,6 +155,33 @@ class TrainedModel:
         """
         classes_of(tensors.task)
         return self.decoded(tensors)
+
+    def predict_held_out(self, val_tensors: TensorSet, test_tensors: TensorSet) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Predict validation and test, once.
+
+        Raises:
+            BeatwiseError: If the examples have been split differently since the model was trained.
+        """
+        self.check_split(val_tensors.fingerprint)
+        return self.predict(val_tensors), self.predict(test_tensors)
+
+    def measure(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> dict[str, Any]:
+        """Every metric from the stored predictions, see ``Task.measure``; and ``model``, the model's fingerprint."""
+        return {"model": self.fingerprint, **self.task.measure(val_predictions, predictions, evaluate, seed)}
+
+    def assess(
+        self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
+    ) -> dict[str, Any]:
+        """Further results from the stored predictions, see ``Task.assess``."""
+        return self.task.assess(val_predictions, predictions, evaluate, seed)
+
+    def find_mistakes(
+        self, predictions: pd.DataFrame, test_beats: Examples, evaluate: Evaluate, sample_rate: float
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The worst mistakes, and where errors are frequent, see ``Task.find_mistakes``."""
+        return self.task.find_mistakes(predictions, test_beats, evaluate, sample_rate)
 
     def decoded(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
         """Predictions as their task decodes them: probabilities of classes, or numbers.

@@ -2,11 +2,10 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from beatwise.pipelines.evaluate import nodes
 from beatwise.pipelines.explain.pipeline import create_explanation
 from beatwise.pipelines.nested import stage, template
 from beatwise.pipelines.report.pipeline import create_report
-from beatwise.training.trained_model import rebuild_tensors
+from beatwise.training.trained_model import TrainedModel, rebuild_tensors
 
 
 def create_evaluation(namespace: str) -> Pipeline:
@@ -18,21 +17,21 @@ def create_evaluation(namespace: str) -> Pipeline:
     evaluate = stage(
         "evaluate",
         Node(
-            nodes.predict,
+            TrainedModel.predict_held_out,
             inputs=["model", "val_tensors", "test_tensors"],
             outputs=["val_predictions", "predictions"],
             name="predict_beats",
             tags="evaluate",
         ),
         Node(
-            nodes.measure,
+            TrainedModel.measure,
             inputs=["model", "val_predictions", "predictions", "params:evaluate", "params:seed"],
             outputs="metrics",
             name="measure_predictions",
             tags="evaluate",
         ),
         Node(
-            nodes.assess,
+            TrainedModel.assess,
             inputs=["model", "val_predictions", "predictions", "params:evaluate", "params:seed"],
             outputs="assessment",
             name="assess_predictions",

@@ -5,8 +5,8 @@ from kedro.pipeline import Node, Pipeline
 from beatwise.pipelines.nested import stage, template
 from beatwise.report.html import render_report
 from beatwise.report.results import draw_report
-from beatwise.tasks.classification.mistakes import find_mistakes
 from beatwise.tasks.classification.paired import compare_with_baseline
+from beatwise.training.trained_model import TrainedModel
 
 # Inputs that all namespaces share.
 SHARED = {"test_beats", "data_summary", "run_card"}
@@ -37,8 +37,8 @@ def create_report(namespace: str, *, trained: bool = False, searched: bool = Fal
     nodes = stage(
         "report",
         Node(
-            find_mistakes,
-            inputs=["predictions", "test_beats", "params:evaluate", "params:sample_rate"],
+            TrainedModel.find_mistakes,
+            inputs=["model", "predictions", "test_beats", "params:evaluate", "params:sample_rate"],
             outputs=["mistakes", "errors"],
             name="find_mistakes",
             tags="evaluate",

@@ -28,6 +28,7 @@ from beatwise.tasks.metrics import Floats
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from beatwise.data.examples import Examples
     from beatwise.tasks.objective import Objective
     from beatwise.tasks.settings import Evaluate
 
@@ -152,6 +153,14 @@ class Classification(Task):
         from beatwise.tasks.classification.assessment import assess_predictions
 
         return assess_predictions(val_predictions, predictions, evaluate, seed)
+
+    def find_mistakes(
+        self, predictions: pd.DataFrame, examples: Examples, evaluate: Evaluate, sample_rate: float
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The most confident mistakes of each class, and the share of errors by length, record and RR interval."""
+        from beatwise.tasks.classification.mistakes import find_mistakes
+
+        return find_mistakes(predictions, examples, evaluate, sample_rate)
 
 
 def classes_of(task: Task) -> tuple[str, ...]:

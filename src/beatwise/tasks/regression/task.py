@@ -149,6 +149,7 @@ class Regression(Task):
             "confidence": evaluate.confidence,
             "bootstrap_draws": evaluate.bootstrap_draws,
             "bootstrap_of": "examples" if clusters is None else "patients",
+            "patients": None if clusters is None else len(np.unique(clusters)),
             "test": test,
             "val": measured(val_predictions, val_predicted, clusters_of(val_predictions))[0],
             "naive": measured(predictions, np.full(len(predictions), self.mean), clusters)[0],
