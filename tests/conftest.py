@@ -34,8 +34,21 @@ CLASSES = ["N", "S", "V", "F", "Q"]
 TASK = TaskChoice.model_validate({"use": "classification", "classification": {"classes": CLASSES}})
 
 
-# They take longest, and go first: no worker is to be left alone with one of them at the end.
-LONGEST = ("test_bad_input.py", "test_compare.py", "test_tune.py", "test_session.py", "test_journal_runs.py")
+# They take longest, the slow tests of the first ones, and go first: no worker is to be left alone with one of them at
+# the end.
+LONGEST = (
+    "test_tuner.py",
+    "test_browser.py",
+    "test_tune.py",
+    "test_compare.py",
+    "test_repeat.py",
+    "test_bad_input.py",
+    "test_session.py",
+    "test_in_memory.py",
+    "test_cluster.py",
+    "test_notebooks.py",
+    "test_kill_and_resume.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,7 +32,8 @@ BEATWISE_DATA=$(cd "$data" 2> /dev/null && pwd || echo "$data")
 export BEATWISE_DATA BEATWISE_BROWSER=$browser
 run_tests() { "$python" -m pytest --timeout 2400 "$@"; }
 
-# Real data has one core to itself, for it trains one model for most of the time; its output follows that of the others.
+# Real data trains one model for most of the time, on one core; its output follows that of the others, which wait for
+# processes and browsers for much of theirs and therefore run two files at once.
 if $real; then
   log=$(mktemp)
   set -m # in a process group of its own, that ends with this script
@@ -40,7 +41,7 @@ if $real; then
   set +m
   trap 'kill -- -$! 2> /dev/null; rm -f "$log"' EXIT
 fi
-run_tests -m "($marks) and not real_data"
+run_tests -m "($marks) and not real_data" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 status=$?
 if $real; then
   wait $! || status=$?

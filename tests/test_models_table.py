@@ -49,15 +49,15 @@ def test_a_text_without_two_markers_is_refused(text):
         with_table(text)
 
 
-@pytest.mark.parametrize("given", sorted(set(re.findall(r"`(model\.use=[^`…<]+)`", DOCS))))
-def test_the_parameters_that_the_documentation_gives_make_a_model(given):
-    parameters = OmegaConf.to_container(OmegaConf.from_dotlist(given.split(",")))
-    assert isinstance(parameters, dict)
-    name = parameters["model"].pop("use")
-    assert set(parameters["model"]) <= {name}
-    representation = parameters.get("tensors", {"use": MODELS[name].representation})["use"]
-    assert representation in REPRESENTATIONS
-    MODELS.options(name, parameters["model"].get(name, {}))
+def test_the_parameters_that_the_documentation_gives_make_a_model():
+    for given in sorted(set(re.findall(r"`(model\.use=[^`…<]+)`", DOCS))):
+        parameters = OmegaConf.to_container(OmegaConf.from_dotlist(given.split(",")))
+        assert isinstance(parameters, dict)
+        name = parameters["model"].pop("use")
+        assert set(parameters["model"]) <= {name}, given
+        representation = parameters.get("tensors", {"use": MODELS[name].representation})["use"]
+        assert representation in REPRESENTATIONS, given
+        MODELS.options(name, parameters["model"].get(name, {}))
 
 
 def test_the_file_that_the_documentation_gives_makes_the_model_of_the_size_it_says():

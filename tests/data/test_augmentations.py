@@ -102,7 +102,16 @@ def clone(batch: Batch) -> Batch:
 
 
 @EVERY_AUGMENTATION
-def test_an_augmentation_keeps_shapes_targets_and_the_given_batch_and_follows_the_seed(name):
+def test_an_augmentation_keeps_the_contract(name):
+    check_shapes_and_seed(name)
+    check_share(name)
+    check_whole_when_clipped(name)
+    check_every_representation(name)
+    check_smallest(name)
+
+
+def check_shapes_and_seed(name: str) -> None:
+    """Shapes, targets and the given batch stay, and the seed decides."""
     for representation in suited(name):
         whole = batch_of(beats(some_lengths()), representation)
         assert equal(apply(name, whole), apply(name, whole))
@@ -118,8 +127,8 @@ def test_an_augmentation_keeps_shapes_targets_and_the_given_batch_and_follows_th
             assert made.target.min() >= 0
 
 
-@EVERY_AUGMENTATION
-def test_about_the_asked_share_of_beats_is_changed_and_the_others_stay_bit_identical(name):
+def check_share(name: str) -> None:
+    """About the asked share of beats is changed, and the others stay bit-identical."""
     given = batch_of(beats(some_lengths(2000)))
     for share in (0.1, 0.5, 1.0):
         made = apply(name, given, share=share)
@@ -139,8 +148,8 @@ def check_whole(x: Tensor) -> None:
     assert (mask[:, 0] == 1).all()
 
 
-@EVERY_AUGMENTATION
-def test_beats_stay_whole_even_where_they_are_clipped(name):
+def check_whole_when_clipped(name: str) -> None:
+    """Beats stay whole even where they are clipped."""
     lengths = [1, 2, 3, T, T - 1, *some_lengths()]
     rough = ROUGH.get(name, {})
     for seed in range(5):
@@ -150,8 +159,8 @@ def test_beats_stay_whole_even_where_they_are_clipped(name):
         assert length_of(made.x.flatten(2)[:, 0]) == lengths
 
 
-@EVERY_AUGMENTATION
-def test_a_signal_is_changed_the_same_with_a_mask_or_folded_into_an_image(name):
+def check_every_representation(name: str) -> None:
+    """A signal is changed the same with a mask or folded into an image."""
     values = beats([1, 2, 3, T, *some_lengths()])
     alone, masked = (apply(name, batch_of(values, use)) for use in ("signal", "signal_with_mask"))
     assert torch.equal(masked.x[:, :1], alone.x)
@@ -164,8 +173,8 @@ def test_a_signal_is_changed_the_same_with_a_mask_or_folded_into_an_image(name):
     assert torch.equal(folded.aux, straight.aux)
 
 
-@EVERY_AUGMENTATION
-def test_the_smallest_batches_and_beats_give_finite_numbers(name):
+def check_smallest(name: str) -> None:
+    """The smallest batches and beats give finite numbers."""
     for lengths in ([30], [T], [1], [0], [0, 0, 0], [1, 1, 1], [T, T, T], [0, 1, 2, T]):
         for representation in suited(name):
             given = batch_of(beats(lengths), representation, n_classes=2)

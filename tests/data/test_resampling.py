@@ -52,8 +52,27 @@ def made(beats: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("use", STRATEGIES.names())
-def test_columns_and_types_are_kept(full, use):
-    result = run(full, use)
+def test_a_strategy_keeps_the_contract(full, use):
+    before = full.copy(deep=True)
+    np.random.seed(5)  # noqa: NPY002 - the global generator is left alone
+    expected = np.random.random()  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002
+    result = run(full, use, seed=3)
+    assert np.random.random() == expected  # noqa: NPY002
+    pd.testing.assert_frame_equal(run(full, use, seed=3), result)
+    if use != "none":
+        assert not run(full, use, seed=4).equals(result)
+    check_columns(result, full)
+    check_values(signals(result))
+    assert min(counts(result)) > 0
+    check_kept(result, full)
+    check_made(result, full, use)
+    # The training part itself is not touched, not even through what was made of it.
+    result.iloc[:, 0] = 9.0
+    pd.testing.assert_frame_equal(full, before)
+
+
+def check_columns(result: pd.DataFrame, full: pd.DataFrame) -> None:
     assert list(result.columns) == list(full.columns)
     assert {result[name].dtype for name in result.columns[:24]} == {np.dtype("float32")}
     assert {result[name].dtype for name in RR_COLUMNS} == {np.dtype("float32")}
@@ -62,52 +81,47 @@ def test_columns_and_types_are_kept(full, use):
     assert result.index.equals(pd.RangeIndex(len(result)))
 
 
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_a_table_without_records_gets_none(beats, use):
-    assert list(run(beats, use).columns) == list(beats.columns)
-
-
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_values_stay_between_0_and_1(full, use):
-    values = signals(run(full, use))
+def check_values(values: np.ndarray) -> None:
     assert np.isfinite(values).all()
     assert values.min() >= 0
     assert values.max() <= 1
 
 
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_every_class_is_still_there(full, use):
-    assert min(counts(run(full, use))) > 0
+def check_kept(result: pd.DataFrame, full: pd.DataFrame) -> None:
+    """A kept beat is a verbatim copy with its own record and RR intervals."""
+    kept = result[result["record"].notna()].astype({"sample": np.int64})
+    originals = full.set_index("sample").loc[kept["sample"]].reset_index()[list(full.columns)]
+    assert len(kept) > 0
+    pd.testing.assert_frame_equal(kept.reset_index(drop=True), originals)
+
+
+def check_made(result: pd.DataFrame, full: pd.DataFrame, use: str) -> None:
+    """A beat that was made has no record, is no copy, and has RR intervals within those of its class."""
+    new = made(result)
+    originals = {row.tobytes() for row in signals(full)}
+    assert (len(new) > 0) == (use not in COPYING)
+    assert new["sample"].isna().all()
+    assert new["lead"].isna().all()
+    if use != "graft":  # which may take head and tail of one beat
+        assert not any(row.tobytes() in originals for row in signals(new))
+    for target, group in new.groupby("target"):
+        own = full[full["target"] == target]
+        for name in RR_COLUMNS:
+            assert group[name].between(own[name].min() - 1e-6, own[name].max() + 1e-6).all()
 
 
 @pytest.mark.parametrize("use", STRATEGIES.names())
-def test_a_strategy_is_deterministic_by_seed(full, use):
-    first = run(full, use, seed=3)
-    pd.testing.assert_frame_equal(run(full, use, seed=3), first)
-    if use != "none":
-        assert not run(full, use, seed=4).equals(first)
+def test_a_table_without_records_gets_none_and_a_class_without_beats_is_left_out(beats, use):
+    without = beats[beats["target"] != 3].reset_index(drop=True)
+    result = run(without, use)
+    assert list(result.columns) == list(beats.columns)
+    after = counts(result)
+    assert after[3] == 0
+    assert min(after[:3] + after[4:]) > 0
 
 
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_the_training_part_itself_is_not_touched(full, use):
-    before = full.copy(deep=True)
-    result = run(full, use)
-    result.iloc[:, 0] = 9.0
-    pd.testing.assert_frame_equal(full, before)
-
-
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_numpys_own_generator_is_left_alone(full, use):
-    np.random.seed(5)  # noqa: NPY002 - the global generator is what is tested
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(5)  # noqa: NPY002
-    run(full, use)
-    assert np.random.random() == expected  # noqa: NPY002
-
-
-@pytest.mark.parametrize(("use", "expected"), EXACT.items())
-def test_the_number_of_beats_of_every_class_is_known(beats, use, expected):
-    assert counts(run(beats, use)) == expected
+def test_the_number_of_beats_of_every_class_is_known(beats):
+    assert {use: counts(run(beats, use)) for use in EXACT} == EXACT
 
 
 def test_options_change_the_numbers(beats):
@@ -140,34 +154,6 @@ def test_cleaning_takes_from_what_smote_made_and_adds_nothing(use):
     rows = {row.tobytes() for row in signals(grown)}
     assert len(cleaned) < len(grown)
     assert all(row.tobytes() in rows for row in signals(cleaned))
-
-
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_a_kept_beat_is_a_verbatim_copy_with_its_own_record_and_rr(full, use):
-    result = run(full, use)
-    kept = result[result["record"].notna()].astype({"sample": np.int64})
-    originals = full.set_index("sample").loc[kept["sample"]].reset_index()[list(full.columns)]
-    assert len(kept) > 0
-    pd.testing.assert_frame_equal(kept.reset_index(drop=True), originals)
-
-
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_a_beat_that_was_made_has_no_record_and_is_no_copy(full, use):
-    result = made(run(full, use))
-    originals = {row.tobytes() for row in signals(full)}
-    assert (len(result) > 0) == (use not in COPYING)
-    assert result["sample"].isna().all()
-    assert result["lead"].isna().all()
-    if use != "graft":  # which may take head and tail of one beat
-        assert not any(row.tobytes() in originals for row in signals(result))
-
-
-@pytest.mark.parametrize("use", [use for use in STRATEGIES.names() if use not in COPYING])
-def test_the_rr_intervals_of_a_made_beat_lie_within_those_of_its_class(full, use):
-    for target, group in made(run(full, use)).groupby("target"):
-        originals = full[full["target"] == target]
-        for name in RR_COLUMNS:
-            assert group[name].between(originals[name].min() - 1e-6, originals[name].max() + 1e-6).all()
 
 
 def test_smote_interpolates_signal_and_rr_by_the_same_factor(full):
@@ -205,14 +191,15 @@ def test_a_graft_is_the_head_of_one_beat_and_the_tail_of_another_of_its_class(fu
     assert mixed > len(result) / 2
 
 
-@pytest.mark.parametrize("use", [use for use in STRATEGIES.names() if "k_neighbors" in STRATEGIES.options(use, {})])
-def test_a_class_too_small_for_its_neighbours_is_named_with_the_key_and_what_is_allowed(use):
-    with pytest.raises(BeatwiseError) as caught:
-        run(make_table((20, 9, 9, 4, 9)), use)
-    message = str(caught.value)
-    assert "Class F has 4 beats in the training part" in message
-    assert f"resample.{use}.k_neighbors=5" in message
-    assert "Lower it to 3 or less" in message
+def test_a_class_too_small_for_its_neighbours_is_named_with_the_key_and_what_is_allowed():
+    for use in STRATEGIES.names():
+        if "k_neighbors" in STRATEGIES.options(use, {}):
+            with pytest.raises(BeatwiseError) as caught:
+                run(make_table((20, 9, 9, 4, 9)), use)
+            message = str(caught.value)
+            assert "Class F has 4 beats in the training part" in message
+            assert f"resample.{use}.k_neighbors=5" in message
+            assert "Lower it to 3 or less" in message
 
 
 def test_adasyn_names_its_own_key():
@@ -243,25 +230,16 @@ def test_what_imbalanced_learn_refuses_is_said_with_the_name_of_the_strategy():
         resample_examples(examples_of(apart), "adasyn", {"n_neighbors": 5}, ["a", "b"], 0)
 
 
-@pytest.mark.parametrize("use", STRATEGIES.names())
-def test_a_class_without_beats_is_left_out(use):
-    full = make_table(records=True)
-    without = full[full["target"] != 3].reset_index(drop=True)
-    after = counts(run(without, use))
-    assert after[3] == 0
-    assert min(after[:3] + after[4:]) > 0
-
-
 def test_a_share_that_leaves_no_beat_still_keeps_one_of_every_class(beats):
     assert min(counts(run(beats, "full_oversampling", majority_share=0.001))) >= 1
 
 
-@pytest.mark.parametrize("use", COPYING)
-def test_a_selection_serves_examples_of_any_shape(use):
+def test_a_selection_serves_examples_of_any_shape():
     x = np.random.default_rng(0).uniform(size=(30, 2, 5, 5)).astype(np.float32)
     pictures = Examples(x, pd.DataFrame({"target": np.repeat([0, 1, 2], [20, 6, 4]), "row": np.arange(30)}))
-    chosen = resample_examples(pictures, use, STRATEGIES.options(use, {}), ["a", "b", "c"], 0)
-    np.testing.assert_array_equal(chosen.x, x[chosen.table["row"]])
+    for use in COPYING:
+        chosen = resample_examples(pictures, use, STRATEGIES.options(use, {}), ["a", "b", "c"], 0)
+        np.testing.assert_array_equal(chosen.x, x[chosen.table["row"]])
 
 
 def test_a_strategy_that_makes_beats_refuses_pictures_in_words():

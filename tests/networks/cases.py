@@ -44,6 +44,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("vit", {"patch_height": 5, "patch_width": 5}),
 ]
 DEFAULTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in TRAINED]
+# The defaults of each network, and its variants.
+OPTIONS = {name: [options for other, options in (*DEFAULTS, *VARIANTS) if other == name] for name in TRAINED}
 
 
 def shape_for(name: str, length: int = 187) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,8 @@ from beatwise.networks.outline import REARRANGED, ROWS_AT_MOST, outline_network
 from beatwise.networks.predict import in_chunks
 from beatwise.networks.zoo import MODELS, Network, build_model, list_models
 from tests.networks.cases import (
-    DEFAULTS,
+    OPTIONS,
     TRAINED,
-    VARIANTS,
     batch,
     build,
     build_used,
@@ -64,7 +64,13 @@ def _own_generator():
 
 
 @EVERY_MODEL
-def test_a_model_gives_one_output_a_column_for_any_shape_of_its_layout(name):
+def test_a_model_keeps_the_contract(name):
+    check_outputs(name)
+    check_description(name)
+
+
+def check_outputs(name: str) -> None:
+    """A model gives one output a column for any shape of its layout."""
     channels, *size = shape_for(name)
     made_for = REPRESENTATIONS[MODELS[name].representation]()
     assert made_for.transform(np.ones((3, 187), dtype=np.float32)).shape[1:] == (channels, *size)
@@ -78,8 +84,8 @@ def test_a_model_gives_one_output_a_column_for_any_shape_of_its_layout(name):
         assert network.penultimate(*batch(shape, aux=aux)).shape[0] == 16
 
 
-@EVERY_MODEL
-def test_a_model_describes_itself_and_refuses_what_it_does_not_know(name):
+def check_description(name: str) -> None:
+    """A model describes itself and refuses what it does not know."""
     model = MODELS[name]
     assert model.source
     # A docstring of its own, not that of a class above.
@@ -101,7 +107,18 @@ def test_a_model_describes_itself_and_refuses_what_it_does_not_know(name):
 
 
 @EVERY_TRAINED_MODEL
-def test_weights_come_from_the_global_generator_and_predict_the_same_when_loaded(name, monkeypatch):
+def test_a_network_keeps_the_contract(name, monkeypatch):
+    monkeypatch.setattr("beatwise.networks.predict.CHUNK", 5)
+    check_weights(name)
+    check_aux_and_bias(name)
+    for options in OPTIONS[name]:
+        check_training(name, options)
+        if MODELS[name].ignores_padding:
+            check_padding(name, options)
+
+
+def check_weights(name: str) -> None:
+    """Weights come from the global generator and predict the same when they are loaded."""
     network, again = build(name)[0], build(name)[0]
     torch.manual_seed(1)
     other = build_model(name, input_shape=shape_for(name), n_outputs=5)
@@ -111,7 +128,6 @@ def test_weights_come_from_the_global_generator_and_predict_the_same_when_loaded
     assert n_parameters(network) == PARAMETERS[name], "write it down above, or explain why it changed"
     other.load_state_dict(first)
     x, aux = batch(shape_for(name), 8)
-    monkeypatch.setattr("beatwise.networks.predict.CHUNK", 5)
     before = {key: value.clone() for key, value in first.items()}
     predicted = in_chunks(network, network, x, aux)
     # Prediction leaves a network as it was.
@@ -120,8 +136,8 @@ def test_weights_come_from_the_global_generator_and_predict_the_same_when_loaded
     assert_close(other.eval()(x, aux), predicted, rtol=1e-4, atol=1e-5)
 
 
-@EVERY_TRAINED_MODEL
-def test_outputs_depend_on_every_auxiliary_feature_and_begin_at_the_bias_that_is_set(name):
+def check_aux_and_bias(name: str) -> None:
+    """Outputs depend on every auxiliary feature and begin at the bias that is set."""
     network, shape = build(name, aux=8, length=96)
     network.eval()
     x, aux = batch(shape, 2, 8)
@@ -137,9 +153,6 @@ def test_outputs_depend_on_every_auxiliary_feature_and_begin_at_the_bias_that_is
     assert_close(network(x, aux), expected + bias)
 
 
-# --- every model and its variants
-
-
 def check_outline(network: Network, shape: tuple[int, ...], n_aux: int) -> None:
     """The blocks of the outline are connected, and their parameters add up."""
     blocks = outline_network(network, shape, n_aux)
@@ -152,8 +165,8 @@ def check_outline(network: Network, shape: tuple[int, ...], n_aux: int) -> None:
     assert sum(block.name == REARRANGED for block in blocks) <= 3
 
 
-@pytest.mark.parametrize(("name", "options"), [*DEFAULTS, *VARIANTS])
-def test_a_network_can_be_trained_and_predicts_an_example_alone_as_among_others(name, options):
+def check_training(name: str, options: dict[str, Any]) -> None:
+    """A network can be trained, and predicts an example alone as among others."""
     network, shape = build(name, length=96, **options)
     reached = gradients(network, batch(shape, 64)[0])
     # Rounding alone would pass for a gradient.
@@ -174,8 +187,8 @@ def test_a_network_can_be_trained_and_predicts_an_example_alone_as_among_others(
             assert not torch.allclose(together, default(x, aux), rtol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "options"), [c for c in [*DEFAULTS, *VARIANTS] if MODELS[c[0]].ignores_padding])
-def test_zeros_after_an_example_change_neither_outputs_nor_gradients(name, options):
+def check_padding(name: str, options: dict[str, Any]) -> None:
+    """Zeros after an example change neither outputs nor gradients."""
     network, shape = build_used(name, length=120, **options)
     x, aux = batch(shape)
     ends = [int(n) for n in beat_mask(x).sum(dim=1)]

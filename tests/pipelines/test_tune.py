@@ -70,7 +70,9 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuned]:
     # Heads that do not divide the width: values that are allowed one by one and do not go together.
     wild = {**SPACE, "model": {"use": "attention_gru", "attention_gru": {"width": 16, "heads": {"choice": [4, 5]}}}}
     given = searched(space=wild, algorithm={"use": "grid", "grid": {"points": 2}})
-    with chdir(folder):
+    with chdir(folder), pytest.MonkeyPatch.context() as patch:
+        # What is printed is looked at in test_session.py.
+        patch.setattr("beatwise.report.pdf.as_pdf", lambda html: None)
         with started_ray(RaySettings(cpus=2)), rich.get_console().capture() as capture:
             run_session(folder, "tune", parameters={**given, "train": {"steps_per_epoch": 4}})
         yield Tuned(folder, capture.get(), tracked_runs(folder))

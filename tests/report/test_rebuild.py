@@ -16,7 +16,7 @@ from beatwise.training.fit import fit_settings
 from beatwise.training.settings import Augment, Train
 from beatwise.training.trained_model import TrainedModel
 from tests.conftest import CLASSES, TASK
-from tests.networks.cases import DEFAULTS, VARIANTS, build
+from tests.networks.cases import OPTIONS, TRAINED, build
 from tests.test_params import load
 
 
@@ -26,8 +26,13 @@ def config_of(name: str, **options: Any) -> dict[str, Any]:
     return fit_settings(TASK, 7, resample, tensors, Model(use=name, **{name: options}), train).model_dump(mode="json")
 
 
-@pytest.mark.parametrize(("name", "options"), [*DEFAULTS, *VARIANTS])
-def test_the_lines_when_executed_build_a_network_of_the_same_weights(name: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_lines_when_executed_build_a_network_of_the_same_weights(name: str) -> None:
+    for options in OPTIONS[name]:
+        check_lines(name, options)
+
+
+def check_lines(name: str, options: dict[str, Any]) -> None:
     network, shape = build(name, aux=2, **options)
     fitted = Fitted((187,), ("a", "b"), ("a", "b"), (0.0, 0.0), (1.0, 1.0))
     seen, task = representation("signal", {}).with_fitted(fitted), Classification(classes=tuple(CLASSES))
