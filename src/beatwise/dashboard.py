@@ -66,7 +66,7 @@ def show(project: Path) -> None:
         plan, records = searches[name]
         tables.append(trials_table(records, plan).assign(search=name))
         histories.append(histories_table(records).assign(search=name))
-        ranges.update({key: within.kind for key, within in plan.space.ranges.items()})
+        ranges.update({key: range.kind for key, range in plan.space.ranges.items()})
     trials, epochs = pd.concat(tables, ignore_index=True), pd.concat(histories, ignore_index=True)
     if eligible_trials(trials).empty:
         st.info("No trial has ended an epoch yet.")

@@ -90,18 +90,18 @@ def _type(annotation: Any) -> str:
 
 
 def _bounds(metadata: Iterable[Any]) -> str:
-    said: dict[str, str] = {}
+    checks: dict[str, str] = {}
     for check in _flat(metadata):
         for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
             if (value := getattr(check, name, None)) is not None:
-                said[name] = f"{sign} {value:g}" if value < 1e6 else f"{sign} {value:,}"
+                checks[name] = f"{sign} {value:g}" if value < 1e6 else f"{sign} {value:,}"
         if least := getattr(check, "min_length", None):
-            said["length"] = f"(at least {least})"
+            checks["length"] = f"(at least {least})"
         if pattern := getattr(check, "pattern", None):
-            said["pattern"] = f"matching `{pattern}`"
+            checks["pattern"] = f"matching `{pattern}`"
         if isinstance(check, AfterValidator) and (word := CHECKS.get(getattr(check.func, "__name__", ""))):
-            said["check"] = word
-    return ", ".join(said.values())
+            checks["check"] = word
+    return ", ".join(checks.values())
 
 
 def value(given: Any) -> str:

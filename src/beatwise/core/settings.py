@@ -106,11 +106,11 @@ class Choice(Block):
         return self.entries().options(self.use, (self.model_extra or {}).get(self.use) or {}, self.use)
 
     def chosen_values(self) -> dict[str, Any]:
-        """As for every block."""
+        """See the base class."""
         return {**super().chosen_values(), self.use: (self.model_extra or {}).get(self.use) or {}}
 
     def settled(self) -> Self:
-        """As for every block."""
+        """See the base class."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         made: Any = type(self).model_construct(**fields, **self.settled_options())
         return made
@@ -142,12 +142,12 @@ class Choices(Choice):
         return [(name, entries.options(name, given.get(name) or {}, name)) for name in self.use]
 
     def chosen_values(self) -> dict[str, Any]:
-        """As for every block."""
+        """See the base class."""
         given = self.model_extra or {}
         return {"use": "+".join(self.use), **{name: given.get(name) or {} for name in self.use}}
 
     def settled_options(self) -> dict[str, Any]:
-        """As for every choice."""
+        """See the base class."""
         return dict(self.in_order())
 
 

@@ -168,11 +168,11 @@ def saliency_table(chosen: pd.DataFrame, values: Array, trace: Array, cam: Array
     parts = []
     for index in np.unique(target[of == DRAWN]):
         members = (of == DRAWN) & (target == index)
-        within = mask[members]
-        counts = within.sum(axis=0)
+        inside = mask[members]
+        counts = inside.sum(axis=0)
         (kept,) = np.nonzero(counts >= max(members.sum() / 2, 1))
         metadata = {"of": MEAN, "target": index, "explained": index, "beat": -1}
-        means = [_mean_within(part[members], within)[kept] for part in (values, trace, cam)]
+        means = [_mean_inside(part[members], inside)[kept] for part in (values, trace, cam)]
         parts.append(_rows(metadata, kept, counts[kept], *means))
     for place in np.flatnonzero(of != DRAWN):
         (kept,) = np.nonzero(mask[place])
@@ -190,8 +190,8 @@ def _rows(metadata: dict[str, Any], sample: Rows, beats: Rows, *parts: Floats) -
     return pd.DataFrame({**metadata, "beats": beats, "sample": sample, **columns}, index=range(len(sample)))
 
 
-def _mean_within(values: Array, within: npt.NDArray[np.bool_]) -> Floats:
-    return ratio(np.where(within, values, 0).sum(axis=0, dtype=np.float64), within.sum(axis=0))
+def _mean_inside(values: Array, inside: npt.NDArray[np.bool_]) -> Floats:
+    return ratio(np.where(inside, values, 0).sum(axis=0, dtype=np.float64), inside.sum(axis=0))
 
 
 def _check_origin(

@@ -82,8 +82,8 @@ def plot_explained_beats(
             chosen = metadata.iloc[0]
             _draw_beat(ax, saliency[(saliency["of"] == of) & (saliency["target"] == index)], SIGNED, sample_rate)
             where = f"; {chosen['record']}, sample {chosen['sample']:,.0f}" if "record" in metadata else ""
-            said = f"as {classes[chosen['prediction']]}, {chosen['probability']:.1%}{where}"
-            ax.set_title(f"{head}{name} {said}", fontsize=8)
+            called = f"as {classes[chosen['prediction']]}, {chosen['probability']:.1%}{where}"
+            ax.set_title(f"{head}{name} {called}", fontsize=8)
         row[0].set_ylabel(name, color=color, fontweight="bold", fontsize=9)
     for ax in axes[-1]:
         ax.set_xlabel(TIME, fontsize=8)

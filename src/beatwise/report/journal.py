@@ -63,7 +63,7 @@ def metrics_table(run: Run) -> Table:
 def metadata(run: Run) -> dict[str, str]:
     """Metadata of a run by label; without what is not known."""
     known = {"took": run.ended and str(run.ended - run.began), "error": run.error}
-    return {**shown_metadata(run), **{name: fact for name, fact in known.items() if fact}}
+    return {**shown_metadata(run), **{name: value for name, value in known.items() if value}}
 
 
 def on_terminal(id: str, entry: Entry) -> Group:
@@ -106,7 +106,7 @@ def _paragraphs(id: str, entry: Entry) -> Iterator[str]:
     expected = f"Expected: `{entry.expect}`." if entry.expect else "Nothing in particular was expected."
     yield f"{expected} Outcome: **{entry.state}**. (`{id}`, proposed {_time(entry.proposed)})"
     for run in entry.runs:
-        known = "; ".join(f"{name}: {_code(fact)}" for name, fact in metadata(run).items())
+        known = "; ".join(f"{name}: {_code(value)}" for name, value in metadata(run).items())
         yield f"Run of {_time(run.began)}, {run.outcome or 'running'}. {known}."
     if entry.runs and entry.runs[-1].metrics:
         table = result_table(entry)

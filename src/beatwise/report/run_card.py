@@ -30,7 +30,7 @@ def shown_metadata(run: RunMetadata) -> dict[str, str]:
         "params": ", ".join(f"{key}={value}" for key, value in run.params.items()),
         "MLflow run": run.mlflow_run,
     }
-    return {name: fact for name, fact in known.items() if fact}
+    return {name: value for name, value in known.items() if value}
 
 
 def card_metadata(card: RunCard) -> dict[str, str]:
@@ -49,7 +49,7 @@ def card_metadata(card: RunCard) -> dict[str, str]:
         "GPU": machine.gpu or "",
         "system": machine.system,
     }
-    return {name: fact for name, fact in known.items() if fact}
+    return {name: value for name, value in known.items() if value}
 
 
 def search_run(search: SearchBest) -> str:
@@ -76,7 +76,7 @@ def cover_metadata(card: RunCard, author: str, repository: str) -> dict[str, str
         "pipeline": f"{card.pipeline}, environment {card.environment}",
         "commit": run.get("commit", ""),
     }
-    return {name: fact for name, fact in known.items() if fact}
+    return {name: value for name, value in known.items() if value}
 
 
 def _listed(values: Mapping[str, str]) -> str:

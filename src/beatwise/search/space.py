@@ -194,9 +194,9 @@ class Space:
             Values by full name.
         """
         drawn: dict[str, Any] = {}
-        for name, within in self.ranges.items():
+        for name, range in self.ranges.items():
             if self.is_called_for(name, drawn):
-                drawn[name] = pick(name, within)
+                drawn[name] = pick(name, range)
         return drawn
 
     def is_called_for(self, name: str, drawn: Mapping[str, Any]) -> bool:
@@ -242,8 +242,8 @@ class Space:
         Yields:
             Full name of the hyper-parameter, and the changes.
         """
-        for name, within in self.ranges.items():
-            for value in within.ends():
+        for name, range in self.ranges.items():
+            for value in range.ends():
                 yield name, merged(self._choosing(name), nested({name: value}))
 
     def _choosing(self, name: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class TaskChoice(Choice):
     registry = "beatwise.tasks.registry.TASKS"
 
     def check(self, key: str = "") -> None:
-        """As for every choice; and whether the chosen task can be made."""
+        """Check the names and options, and whether the chosen task can be made."""
         super().check(key)
         self.build()
 

@@ -59,7 +59,7 @@ class CrossEntropy(LogitLoss):
     logit_adjustment: Annotated[float, Field(ge=0)] = 0.0
 
     def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-        """As of every loss."""
+        """See the base class."""
         if self.logit_adjustment:
             outputs = outputs + self.logit_adjustment * log_prior
         return F.cross_entropy(outputs, target, weight=weights, label_smoothing=self.label_smoothing)
@@ -79,7 +79,7 @@ class Focal(LogitLoss):
     gamma: Annotated[float, Field(ge=0)] = 2.0
 
     def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-        """As of every loss."""
+        """See the base class."""
         log_p = outputs.log_softmax(dim=1)
         # Away from 0, where the slope of a power below 1 is infinite.
         missing = (-log_p.expm1()).clamp(min=LEAST)
@@ -100,7 +100,7 @@ class OneVsRest(LogitLoss):
     label_smoothing: Smoothing = 0.0
 
     def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-        """As of every loss."""
+        """See the base class."""
         smooth = target * (1 - self.label_smoothing) + self.label_smoothing / 2
         each = F.binary_cross_entropy_with_logits(outputs, smooth, reduction="none")
         return (each.sum(dim=1) * (target @ weights)).mean()

@@ -136,7 +136,7 @@ class Classification(Task):
     def measure_and_draw(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
     ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
-        """As of every task; the recall-first operating point too, and each class (``measure_predictions``)."""
+        """Measure a model overall, by class and at the recall-first operating point (``measure_predictions``)."""
         drawn = draw_scores(
             predictions["target"].to_numpy(np.int64),
             probabilities(predictions),

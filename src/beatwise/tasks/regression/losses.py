@@ -24,7 +24,7 @@ class SquaredError(NumberLoss):
     """Mean squared error; the network learns the mean."""
 
     def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-        """As of every loss."""
+        """See the base class."""
         return F.mse_loss(outputs, target)
 
 
@@ -34,7 +34,7 @@ class AbsoluteError(NumberLoss):
     """Mean absolute error; the network learns the median."""
 
     def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-        """As of every loss."""
+        """See the base class."""
         return F.l1_loss(outputs, target)
 
 
@@ -50,5 +50,5 @@ class Huber(NumberLoss):
     delta: Annotated[float, Field(gt=0)] = 1.0
 
     def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-        """As of every loss."""
+        """See the base class."""
         return F.huber_loss(outputs, target, delta=self.delta)

@@ -126,7 +126,7 @@ class Regression(Task):
     def measure_and_draw(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
     ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
-        """As of every task; the naive model always predicts the mean of the training part."""
+        """Measure a model and the naive one, which always predicts the mean of the training part."""
         clusters, ends = clusters_of(predictions), interval_ends(evaluate.confidence)
 
         def measured(
