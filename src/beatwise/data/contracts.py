@@ -102,10 +102,7 @@ class ExamplesContract:
             if not any(counts):
                 continue
             start = next(i for i, count in enumerate(counts) if count) * CHUNK
-            row, *index = np.argwhere(is_bad(data.x[start : start + CHUNK]))[0] + (
-                start,
-                *(0 for _ in data.shape),
-            )
+            row, *index = np.argwhere(is_bad(data.x[start : start + CHUNK]))[0] + (start, *(0 for _ in data.shape))
             column = str(index[0]) if len(index) == 1 else f"x[{', '.join(map(str, index))}]"
             yield (
                 f"{place(data.table, row, column)} {what}: {data.x[(row, *index)]}. {sum(counts)} such values in "
