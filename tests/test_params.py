@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kedro.config import OmegaConfigLoader
 from pydantic import BaseModel
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import flatten, merged, nested
 from beatwise.core.settings import Block, Choice
 from beatwise.networks.settings import Model
-from beatwise.params import Parameters, check_parameters
-from beatwise.settings import CONFIG_LOADER_ARGS
+from beatwise.params import Parameters, check_globals, check_parameters
+from beatwise.settings import CONFIG_LOADER_ARGS, ConfigLoader
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -21,7 +21,7 @@ ENVIRONMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
 
 
 def load(env: str) -> dict[str, Any]:
-    return dict(OmegaConfigLoader(str(CONF), env=env, **CONFIG_LOADER_ARGS)["parameters"])
+    return dict(ConfigLoader(str(CONF), env=env, **CONFIG_LOADER_ARGS)["parameters"])
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,71 @@ def test_an_environment_overrides_single_parameters_and_not_whole_blocks():
     assert (parameters.train.epochs, parameters.train.patience) == (2, 8)
 
 
+def test_a_mapping_with_keys_of_ones_own_is_replaced_as_a_whole(tmp_path):
+    (tmp_path / "base").symlink_to(CONF / "base")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "globals.yml").write_text("classes: [normal, ectopic]\nbeats_labels: {0: normal}")
+    (tmp_path / "mine" / "parameters.yml").write_text(
+        """
+        segment: {lead: II, aami: {normal: [N, L], ectopic: [V]}}
+        tune: {quick: {trials: 2, space: {model: {use: mlp, mlp: {}}}}, models: {mlp: {}}}
+        compare: {quick: {models: {mine: {}}}}
+        ingest: {split: {given: {val_share: 0.3}}}
+        """
+    )
+    given = {"compare": {"quick": {"models": {"other": {}}}}, "ingest": {"split": {"given": {"test_share": 0.4}}}}
+    loader = ConfigLoader(str(tmp_path), env="mine", runtime_params=given, **CONFIG_LOADER_ARGS)
+    parameters, base = dict(loader["parameters"]), load("base")
+    assert parameters["segment"] == base["segment"] | {
+        "lead": "II",
+        "aami": {"normal": ["N", "L"], "ectopic": ["V"]},
+    }
+    assert parameters["tune"]["quick"] == base["tune"]["quick"] | {
+        "trials": 2,
+        "space": {"model": {"use": "mlp", "mlp": {}}},
+    }
+    assert parameters["tune"]["models"] == {"mlp": {}}
+    assert parameters["tune"]["gru"] == base["tune"]["gru"]
+    assert parameters["ingest"]["split"]["given"] == {"val_share": 0.3, "test_share": 0.4}
+    # The command adds to what the files say.
+    assert parameters["compare"]["quick"]["models"] == {"mine": {}, "other": {}}
+    assert parameters["classes"] == ["normal", "ectopic"]
+    assert loader.runtime_params == given
+
+
+KAGGLE_NAMES = ["Normal beat (N)", "Supraventricular [S]", "PVC / V", "F: 'fusion'", 'Unknown "Q"']
+
+
+@pytest.mark.parametrize(
+    ("classes", "refused"),
+    [
+        (KAGGLE_NAMES, None),
+        (["N", "V", "N"], "The class 'N' stands there twice"),
+        (["a/b", "a:b"], "The class 'a:b' and 'a/b' are the same to MLflow"),
+        (["N", "$V$"], "'$V$' cannot be the name of a class"),
+        (["N", ""], "'' cannot be the name of a class"),
+        (["N ", "V"], "'N ' cannot be the name of a class"),
+        (["_N", "V"], "'_N' cannot be the name of a class"),
+        (["N\nV", "V"], "cannot be the name of a class"),
+        (["N" * 61, "V"], "cannot be the name of a class"),
+    ],
+)
+def test_names_of_classes_are_checked_before_anything_runs(classes, refused):
+    loader = ConfigLoader(str(CONF), env="base", **CONFIG_LOADER_ARGS)
+    given = {**loader["globals"], "classes": classes}
+    if refused is None:
+        assert check_globals(given).classes == classes
+        return
+    with pytest.raises(BeatwiseError, match=re.escape(refused)):
+        check_globals(given)
+
+
+def test_a_label_is_of_a_known_class():
+    loader = ConfigLoader(str(CONF), env="base", **CONFIG_LOADER_ARGS)
+    with pytest.raises(BeatwiseError, match=r"beats_labels.*1: Unknown class 'PVC'. Known: F, N, Q, S, V"):
+        check_globals({**loader["globals"], "beats_labels": {1: "PVC"}})
+
+
 def test_conf_base_states_every_parameter(base):
     assert set(base) == set(Parameters.model_fields)
 
@@ -95,7 +160,7 @@ def test_the_title_page_takes_what_differs_between_persons_from_the_environment(
 def test_conf_base_states_every_option_of_every_choice_with_its_default(base, key):
     block, entries = at(base, key), CHOICES[key].entries()
     # These follow the source.
-    source = OmegaConfigLoader(str(CONF), env="base", **CONFIG_LOADER_ARGS)["globals"]
+    source = ConfigLoader(str(CONF), env="base", **CONFIG_LOADER_ARGS)["globals"]
     from_globals = {
         "segment.rule.kaggle": {"n_samples": source["beat_length"]},
         "segment.rule.window": {"rate": source["sample_rate"]},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from beatwise.comparison.settings import Comparison
-from beatwise.core.nested import merged
+from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import as_key, merged
+from beatwise.core.registry import unknown_name
 from beatwise.core.settings import Block, Positive, checked
 from beatwise.data.scaling import Scale
 from beatwise.data.settings import Ingest, Resample, Tensors
@@ -27,7 +30,7 @@ class Globals(Block):
 
     source: SourceName = Field(description="Name of the source; its outputs lie in folders of this name.")
     classes: list[str] = Field(
-        description="Class names in the order of their indices; `[]` where the target is a number."
+        description="Class names in the order of their indices, each once; `[]` where the target is a number."
     )
     sample_rate: Positive = Field(description="Sampling rate of a beat (Hz).")
     beat_length: int = Field(ge=2, description="Length of a beat (samples).")
@@ -52,6 +55,31 @@ class Globals(Block):
     notice: str = Field(
         description="Sentence at the top of every report, e.g. that the data is synthetic; empty for none."
     )
+
+    @field_validator("classes")
+    @classmethod
+    def _check_names(cls, classes: list[str]) -> list[str]:
+        keys: dict[str, str] = {}
+        for name in classes:
+            if not re.fullmatch(r"[^_$\x00-\x1f][^$\x00-\x1f]{0,59}", name) or name != name.strip():
+                raise BeatwiseError(
+                    f"{name!r} cannot be the name of a class. Allowed: 1 to 60 characters on one line, none of them $, "
+                    "no underscore at the beginning, no space at either end."
+                )
+            # Figures tell classes apart by their names, and MLflow by the names of its metrics.
+            if (key := as_key(name)) in keys:
+                same = "stands there twice" if keys[key] == name else f"and {keys[key]!r} are the same to MLflow"
+                raise BeatwiseError(f"The class {name!r} {same}. Give every class a name of its own.")
+            keys[key] = name
+        return classes
+
+    @field_validator("beats_labels")
+    @classmethod
+    def _check_labels(cls, labels: dict[str | int | float, str], info: ValidationInfo) -> dict[str | int | float, str]:
+        for label, name in labels.items():
+            if name not in (classes := info.data.get("classes", [name])):
+                raise BeatwiseError(f"{label}: {unknown_name('class', name, classes)}")
+        return labels
 
 
 class Parameters(Block):

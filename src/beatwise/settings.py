@@ -2,11 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
+from kedro.config import OmegaConfigLoader
 from kedro.framework.project import LOGGING
 from kedro.utils import find_kedro_project
 
+from beatwise.core.nested import merged
+from beatwise.core.settings import overridden
 from beatwise.hooks import OwnFilesHooks, ParameterHooks, Recorder, RepetitionHooks
 from beatwise.hooks.mlflow_commands import defer_mlflow_commands
 
@@ -31,6 +35,33 @@ def _from_environment(name: str, default: str) -> str:
     return os.environ.get(name) or default
 
 
+class ConfigLoader(OmegaConfigLoader):
+    """Kedro's loader, for which a mapping with keys of one's own (a class map, a search space) is one value.
+
+    Kedro knows two ways to put an environment over another: whole blocks, or every key by itself at any depth.
+    """
+
+    runtime_params: dict[str, Any] | None
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Configuration of a kind, with the parameters of the command over that of the files."""
+        if key != "parameters" or key in self:
+            return super().__getitem__(key)
+        # Kedro would put them over each file before the files are put together, where they cannot be told apart.
+        given, self.runtime_params = self.runtime_params, {}
+        try:
+            return merged(super().__getitem__(key), given or {})
+        finally:
+            self.runtime_params = given
+
+    def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
+        if key != "parameters":
+            return super()._merge_configs(config, env_config, key, env_path)
+        from beatwise.params import Parameters
+
+        return overridden(Parameters, config, env_config)
+
+
 def log_as_in_project_folder() -> None:
     """Log as ``conf/logging.yml`` says in subfolders of the project, too: Kedro looks only in the working directory."""
     logging_file = Path(_project_path("conf", "logging.yml"))
@@ -45,6 +76,7 @@ log_as_in_project_folder()
 # The recorder calls kedro-mlflow's hook itself; both at once would open two MLflow runs for every run.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
 HOOKS = (ParameterHooks(), RepetitionHooks(), OwnFilesHooks(), Recorder())
+CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
@@ -53,6 +85,4 @@ CONFIG_LOADER_ARGS = {
         "beatwise_data": _data_path,
         "from_environment": _from_environment,
     },
-    # An environment overrides single parameters, not whole blocks.
-    "merge_strategy": {"parameters": "soft"},
 }

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.config import OmegaConfigLoader
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.networks.settings import Model
 from beatwise.networks.zoo import list_models
 from beatwise.params import Parameters, check_parameters
 from beatwise.search.plan import SearchPlan, plan_search
-from beatwise.settings import CONFIG_LOADER_ARGS
+from beatwise.settings import CONFIG_LOADER_ARGS, ConfigLoader
 from beatwise.training.settings import Train
 from tests.conftest import TASK
 from tests.search.conftest import LEARNING_RATE, plan
@@ -22,7 +21,7 @@ ENVIRONMENTS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and 
 
 
 def load(env: str) -> dict[str, Any]:
-    return dict(OmegaConfigLoader(str(CONF), env=env, **CONFIG_LOADER_ARGS)["parameters"])
+    return dict(ConfigLoader(str(CONF), env=env, **CONFIG_LOADER_ARGS)["parameters"])
 
 
 GIVEN = load("base")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,11 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}.{key}" if prefix else str(key)
         flat |= flatten(value, name) if isinstance(value, Mapping) and value else {name: value}
     return flat
+
+
+def as_key(name: str) -> str:
+    """A name of the user's as one part of a flat key: "_" is what MLflow does not take there, or what parts a key."""
+    return re.sub(r"[^\w -]", "_", name)
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

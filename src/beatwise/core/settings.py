@@ -7,6 +7,7 @@ another. Pydantic checks plain data once: a block that is handed on is not check
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -180,6 +181,30 @@ class Presets(Block):
     def chosen(self) -> Any:
         """The chosen preset."""
         return (self.model_extra or {})[self.use]
+
+
+def overridden(model: type[BaseModel] | None, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with changes over them: single parameters of a block, and mappings that are one value as a whole.
+
+    A class map, a search space or the models of a comparison is closed: one that had entries of another in it would be
+    neither.
+
+    Args:
+        model: What the settings are checked against; None for the options of a choice.
+        base: The settings, plain data.
+        changes: Those of an environment.
+    """
+    out = dict(base)
+    for key, value in changes.items():
+        below: Any = None
+        if model and key in model.model_fields:
+            below = model.model_fields[key].annotation
+        elif model and issubclass(model, Presets):
+            below = model.preset
+        is_block = below is None or (isinstance(below, type) and issubclass(below, BaseModel))
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = overridden(below, out[key], value) if both and is_block else value
+    return out
 
 
 def checked(model: type[B], given: dict[str, Any], heading: str, kind: str = "parameter") -> B:

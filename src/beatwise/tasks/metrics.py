@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.core.nested import as_key
 from beatwise.core.registry import unknown_name
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -176,5 +177,5 @@ def flatten_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
         flat |= {f"{part}.{name}": metric["value"] for name, metric in scores["overall"].items()}
         for label, by_name in scores.get("per_class", {}).items():
             named = {name: metric for name, metric in by_name.items() if name != "support"}
-            flat |= {f"{part}.{name}.{label}": metric["value"] for name, metric in named.items()}
+            flat |= {f"{part}.{name}.{as_key(label)}": metric["value"] for name, metric in named.items()}
     return {key: value for key, value in flat.items() if value is not None}
