@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.search.settings import RaySettings
+from beatwise.search.watchdog import watched
 
 log = logging.getLogger(__name__)
 
@@ -54,28 +55,29 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    if settings.address is None:
-        # With no address at all, Ray would join any cluster that runs on this machine.
-        ray.init(
-            address="local",
-            num_cpus=settings.cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=_short_temporary_folder(),
-        )
-    else:
-        # The number of cores is a setting of the cluster.
-        _join(ray, settings.address)
-    try:
-        if settings.gpus_per_fit > ray.cluster_resources().get("GPU", 0):
-            raise BeatwiseError(
-                f"ray.gpus_per_fit is {settings.gpus_per_fit:g}, and Ray finds no GPU. Set it to 0 to train on "
-                "processors."
+    with watched():
+        if settings.address is None:
+            # With no address at all, Ray would join any cluster that runs on this machine.
+            ray.init(
+                address="local",
+                num_cpus=settings.cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=_short_temporary_folder(),
             )
-        yield ray
-    finally:
-        ray.shutdown()
+        else:
+            # The number of cores is a setting of the cluster.
+            _join(ray, settings.address)
+        try:
+            if settings.gpus_per_fit > ray.cluster_resources().get("GPU", 0):
+                raise BeatwiseError(
+                    f"ray.gpus_per_fit is {settings.gpus_per_fit:g}, and Ray finds no GPU. Set it to 0 to train on "
+                    "processors."
+                )
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def _short_temporary_folder() -> str | None:
