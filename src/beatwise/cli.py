@@ -248,7 +248,7 @@ def _of_tables(command: Callable[..., None]) -> Callable[..., None]:
 def _look(train: Sequence[Path], name: str, **options: Any) -> OwnTables:
     from beatwise.datasets.own_tables import look_at
 
-    # What the data set would log is said here.
+    # This command prints what the data set would log.
     logging.getLogger("beatwise.datasets").setLevel(logging.WARNING)
     columns = dict(given.rpartition("=")[::2] for given in options["column"])
     found = look_at(

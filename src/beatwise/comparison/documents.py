@@ -17,8 +17,8 @@ class PlannedRow(Block):
         model: Name of the model, or of the ensemble.
         strategy: Name of the strategy.
         seed: Seed of the fit; None for an ensemble.
-        changes: What model and strategy change in the parameters of a fit, by full name.
-        config: What it is fitted with; None for an ensemble.
+        changes: The changes of model and strategy in the parameters of a fit, by full name.
+        config: The settings of its fit; None for an ensemble.
         members: Numbers of the rows that an ensemble averages; empty for a fit.
     """
 
@@ -44,13 +44,13 @@ class PlannedRow(Block):
         """Names what a fit computes from these examples: a row with the same key need not be trained again.
 
         Args:
-            fingerprints: Of the examples of the parts.
+            fingerprints: Fingerprints of the parts.
         """
         return key_of(None if self.config is None else self.config.model_dump(mode="json"), fingerprints)
 
 
 class FitMetadata(Block):
-    """What is known of a fit beside its predictions; an ensemble has the sums over its members.
+    """The metadata of a fit; an ensemble has the sums over its members.
 
     Attributes:
         task: The task, fitted on the training part (``Task.to_dict``).
@@ -77,9 +77,9 @@ class Row(PlannedRow):
 
     Attributes:
         row: Its number.
-        metadata: What is known of the fit; None if it failed.
+        metadata: Metadata of the fit; None if it failed.
         failure: Why it failed; None if it did not.
-        metrics: What ``Task.measure`` returned; empty before the row is measured.
+        metrics: Result of ``Task.measure``; empty before the row is measured.
     """
 
     row: int

@@ -23,11 +23,11 @@ def plan_rows(
 
     Args:
         comparison: Models and strategies, each as what it changes in the parameters of a fit; and seeds.
-        task: What is predicted.
-        resample: What a row is fitted with where neither its model nor its strategy says otherwise.
-        tensors: Likewise.
-        model: Likewise.
-        train: Likewise.
+        task: The task.
+        resample: Resampling strategy of a row unless its model or strategy changes it; likewise the following.
+        tensors: Representation.
+        model: Model of the zoo.
+        train: Training.
 
     Returns:
         The rows; ensembles come last.

@@ -55,7 +55,7 @@ def fit_row(config: FitSettings, parts: tuple[Examples, Examples, Examples, Chec
     """Fit a row and predict validation and test with it.
 
     Args:
-        config: What it is fitted with.
+        config: The settings of the fit.
         parts: Examples of train, validation and test, and where checkpoints are kept.
 
     Returns:
@@ -93,7 +93,7 @@ def average_rows(outcomes: Sequence[Outcome]) -> Outcome:
     """An ensemble of finished rows, which averages their predictions as the task says.
 
     Args:
-        outcomes: What :func:`fit_row` returned for each, from the same examples.
+        outcomes: Results of :func:`fit_row` for each, from the same examples.
     """
     metadata, tables = zip(*outcomes, strict=True)
     together = FitMetadata(
@@ -110,12 +110,12 @@ def measure_row(predictions: pd.DataFrame, settings: tuple[Task, Evaluate, int])
     """Measure a row from its predictions.
 
     Args:
-        predictions: What :func:`fit_row` predicted.
+        predictions: Predictions of :func:`fit_row`.
         settings: The fitted task, settings of the bootstrap, and its seed; the same for all rows, so that draw i holds
             the same examples in each.
 
     Returns:
-        What ``Task.measure`` returns, and the draws on test: one row each, a column for each compared metric.
+        The result of ``Task.measure``, and the draws on test: one row each, a column for each compared metric.
     """
     task, evaluate, seed = settings
     val, test = (predictions[predictions[PART] == part].drop(columns=PART) for part in ("val", "test"))

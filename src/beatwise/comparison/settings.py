@@ -10,7 +10,7 @@ from beatwise.core.settings import Block, Presets
 
 
 class Rows(Block):
-    """What a comparison compares: every model with every strategy and every seed, and ensembles of them."""
+    """A comparison: every model with every strategy and every seed, and ensembles of them."""
 
     models: dict[str, dict[str, Any]] = Field(
         min_length=1,

@@ -93,7 +93,7 @@ class ExamplesContract:
                 yield f"Part {part!r} has no rows.{_files(table, part)} Bring {self.noun}s, or fetch it again."
 
     def _value_rules(self) -> dict[str, Rule]:
-        """What is wrong with a value, when it is, and what to do."""
+        """Checks of a value: the problem, its test and the remedy."""
         return {"is not a finite number": (lambda x: ~np.isfinite(x), "Fill gaps before you bring it.")}
 
     def _value_problems(self, data: Examples) -> Iterator[str]:
@@ -110,7 +110,7 @@ class ExamplesContract:
             )
 
     def _other_problems(self, table: pd.DataFrame) -> Iterator[str]:
-        """What is wrong with the other columns: parts, groups, and features, which have to be finite numbers."""
+        """Problems of the other columns: parts, groups, and features, which have to be finite numbers."""
         features = [name for name in map(str, table.columns) if name not in RESERVED]
         yield from _numbers_problems(table, dict.fromkeys(features, (np.isfinite, "feature", "finite numbers")))
         if GROUP in table.columns and (bad := table[GROUP].isna().to_numpy()).any():
@@ -225,7 +225,7 @@ Numbers = tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]], str,
 
 
 def _numbers_problems(table: pd.DataFrame, rules: Mapping[str, Numbers]) -> Iterator[str]:
-    """What is wrong with columns of numbers; a rule says which are good, what one is called, and what is allowed."""
+    """Problems of columns of numbers; a rule gives the test, the name of a value, and the allowed values."""
     for name, (is_good, what, allowed) in rules.items():
         if problem := _not_numeric(table, name):
             yield problem
@@ -294,7 +294,7 @@ def place(table: pd.DataFrame, row: int, column: str | None = None) -> str:
 
 
 def _not_numeric(table: pd.DataFrame, name: str) -> str:
-    """What is wrong with a column that does not hold numbers; empty for one that does."""
+    """Problems of a column that does not hold numbers; empty for one that does."""
     column = table[name]
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
         return ""

@@ -24,7 +24,7 @@ from beatwise.data.examples import GROUP, PART, TARGET, Array
 # Endings of text files; upper case and a compressed file's second ending are as good.
 TEXT: Final = (".csv", ".tsv", ".txt")
 OPENERS: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-# What the libraries raise on a damaged file; pyarrow's and pandas' errors are OSErrors or ValueErrors.
+# Errors of the libraries on a damaged file; pyarrow's and pandas' errors are OSErrors or ValueErrors.
 UNREADABLE: Final = (OSError, EOFError, ValueError, csv.Error, lzma.LZMAError, zlib.error)
 # Names that tables have for columns of ours.
 ALIASES: Final = {
@@ -44,7 +44,7 @@ class BeatsFile:
         n_rows: Number of beats.
         columns: Names of its columns as Beatwise calls them: ``"0"``, ``"1"``, … for the signal, ``target``, ….
         signals: Those of the signal that it should have, ``"0"`` to ``"T-1"``.
-        notes: What was made of the file, as sentences without a subject.
+        notes: Notes on how the file was read, as sentences without a subject.
     """
 
     def __init__(self, path: Path, part: str) -> None:

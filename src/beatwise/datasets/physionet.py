@@ -36,7 +36,7 @@ class _UnreachableError(BeatwiseError):
 
 @dataclass(frozen=True)
 class DownloadRequest:
-    """What to fetch, and from where.
+    """A request: the records to fetch, and their address.
 
     Attributes:
         address: Where the databases lie, e.g. ``"https://physionet.org/files"``.
@@ -81,7 +81,7 @@ class PhysioNetDataset(AbstractDataset[DownloadRequest, pd.DataFrame]):
         """Fetches what the folder does not yet hold and verifies it against the server's SHA-256 list.
 
         Args:
-            data: What to fetch, and from where.
+            data: The request.
 
         Raises:
             BeatwiseError: The server cannot be reached (unless the folder already holds all that is asked
@@ -190,7 +190,7 @@ class PhysioNetDataset(AbstractDataset[DownloadRequest, pd.DataFrame]):
         elif target.is_file():
             if _sha256(target) == expected:
                 return
-            # Most likely cut off by another tool: it is resumed, and the digest tells if it was corrupt.
+            # Most likely cut off by another tool: it is resumed, and the digest shows whether it was corrupt.
             target.replace(part)
         for _ in range(2):
             self._download(request, name, part)
@@ -233,7 +233,7 @@ class PhysioNetDataset(AbstractDataset[DownloadRequest, pd.DataFrame]):
 
 def _append_rest(url: str, part: Path) -> None:
     # wfdb.io.download reads a file as a whole before it writes any of it, and appends all of it to a partial
-    # one where the server ignores Range. The transfer below it streams, and tells where each chunk belongs.
+    # one where the server ignores Range. The transfer below it streams, and gives the place of each chunk.
     from wfdb.io._url import RangeTransfer
 
     start = part.stat().st_size if part.is_file() else 0

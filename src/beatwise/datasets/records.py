@@ -57,7 +57,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
 
         Args:
             filepath: The folder.
-            how_to_get: What to do when the folder or its records are missing; ends the error message.
+            how_to_get: Advice if the folder or its records are missing; ends the error message.
             metadata: Kept for plugins such as kedro-viz.
         """
         self._folder = Path(filepath)
@@ -76,7 +76,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
 
         paths = [path for path in self._folder.rglob("*") if not _is_hidden(path.relative_to(self._folder))]
         headers = {_stem(path): path for path in paths if path.suffix == ".hea"}
-        # What the lines below the first begin with: signal files, or segments.
+        # The first field of the lines below the first: signal files, or segments.
         parts: set[Path] = set()
         for header in headers.values():
             if header.is_file():
@@ -367,7 +367,7 @@ def _beside(file: Path) -> list[str]:
 
 
 def _others(file: Path) -> str:
-    """What to do about a record whose annotation file has no beats, or is not there."""
+    """Advice for a record whose annotation file has no beats, or is missing."""
     others = _beside(file)
     if others:
         return (

@@ -56,7 +56,7 @@ def summarise_provenance(provenance: pd.DataFrame) -> dict[str, object]:
     """Count what was found: rows, ambiguous rows, and the records that stand in both parts.
 
     Args:
-        provenance: What :func:`recover_provenance` returned.
+        provenance: Result of :func:`recover_provenance`.
     """
     records = provenance.groupby(PART)["record"].unique()
     shared = set.intersection(*map(set, records)) if len(records) > 1 else set()

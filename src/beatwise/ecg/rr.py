@@ -1,4 +1,4 @@
-"""RR intervals: the time between R peaks, which tells a premature beat better than its shape does."""
+"""RR intervals: the time between R peaks, which identifies a premature beat better than its shape."""
 
 from __future__ import annotations
 

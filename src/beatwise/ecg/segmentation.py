@@ -53,7 +53,7 @@ def cut_kaggle(
         adc: One lead, ADC units, integer ``[n]``.
         annotations: Sample numbers of all annotations, ascending, ``int64 [n_annotations]``.
         beats: Which annotations to cut, ``[n_beats]``.
-        sample_rate: Of the record (Hz); the rule counts samples and does not use it.
+        sample_rate: Sampling rate of the record (Hz); not used, because the rule counts samples.
         n_samples: Values kept of a beat.
         keep_every: Decimation: one raw sample in so many is kept.
 
@@ -112,7 +112,7 @@ def cut_window(
         adc: One lead, ADC units, integer ``[n]``.
         annotations: Sample numbers of all annotations, ascending, ``int64 [n_annotations]``.
         beats: Which annotations to cut, ``[n_beats]``.
-        sample_rate: Of the record (Hz).
+        sample_rate: Sampling rate of the record (Hz).
         before: Seconds before the R peak.
         after: Seconds from the R peak on.
         rate: Samples per second (Hz) of the result.

@@ -20,7 +20,7 @@ RecordNames = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]],
 
 
 class SegmentRule(Choice):
-    """How beats are cut from records (:mod:`beatwise.ecg.segmentation`)."""
+    """Segmentation of records into beats (:mod:`beatwise.ecg.segmentation`)."""
 
     registry = "beatwise.ecg.segmentation.RULES"
 

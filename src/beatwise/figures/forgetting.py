@@ -62,7 +62,7 @@ def floor_of(shares: Mapping[str, list[float]]) -> float:
     """Where a logarithmic axis begins so that the smallest share is seen.
 
     Args:
-        shares: What :func:`shares_of_times` returned.
+        shares: Result of :func:`shares_of_times`.
     """
     return min([0.06, *(0.6 * share for heights in shares.values() for share in heights if share > 0)])
 

@@ -1,4 +1,4 @@
-"""What the catalog says of recording a dataset, and where a dataset has been saved."""
+"""The catalog's recording metadata of a dataset, and the place where it was saved."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_saved(catalog: DataCatalog, name: str, data: Any) -> Saved:
     Args:
         catalog: The catalog of the run.
         name: Name of the dataset.
-        data: What was saved.
+        data: The saved data.
     """
     dataset, metadata = catalog[name], record_metadata(catalog, name)
     kind = metadata.get("record")
@@ -35,7 +35,7 @@ def read_saved(catalog: DataCatalog, name: str, data: Any) -> Saved:
 
 
 def record_metadata(catalog: DataCatalog, name: str) -> dict[str, Any]:
-    """What the catalog says of recording a dataset; empty where it says nothing.
+    """The catalog's recording metadata of a dataset; empty for none.
 
     Raises:
         BeatwiseError: If it says what is not known.

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-# What kedro-mlflow's entry point of the group kedro.project_commands names.
+# The commands of kedro-mlflow's entry point in the group kedro.project_commands.
 MODULE, GROUP = "kedro_mlflow.framework.cli.cli", "commands"
 
 

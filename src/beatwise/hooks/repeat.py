@@ -40,7 +40,7 @@ def repeat_run(card: str, project: Path) -> bool:
     """
     then = _find_card(card, project)
     _check_repeatable(then, project)
-    # It would stand in for the environment base.
+    # It would replace the environment base.
     os.environ.pop("KEDRO_ENV", None)
     env = None if then.environment == "base" else then.environment
     click.echo(f"Repeating the run of {then.began:%Y-%m-%d %H:%M} UTC{f': {then.command}' if then.command else ''}")
@@ -50,7 +50,7 @@ def repeat_run(card: str, project: Path) -> bool:
         given = [name for name in then.data if name == "raw_beats" or "raw_beats" not in then.data]
         beats = {name: catalog.load(name).fingerprint for name in given}
         changed = differences(then, git_state(project), package_versions(), hardware(), beats)
-        click.echo(_listed(changed) or "Nothing that the card knows of has changed.")
+        click.echo(_listed(changed) or "Nothing on the card has changed.")
         if then.search is not None:
             click.echo(searched_again(then.search))
         session.run(
@@ -72,7 +72,7 @@ def repeat_run(card: str, project: Path) -> bool:
 
 
 def searched_again(search: SearchBest) -> str:
-    """What a repetition does in place of a search."""
+    """The replacement of a search in a repetition."""
     if not search.trials:
         return "The card does not list the trials of its search: this run proposes its own, and numbers may differ."
     return (

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class RunCardRecord:
-    """Fills in the card of one run as it goes on, and writes it in the end. A run that fails leaves no card."""
+    """Fills in the card of one run during the run, and writes it at the end. A run that fails leaves no card."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class RunCardRecord:
 
         Args:
             metadata: The fields of ``RunMetadata``.
-            run_params: What Kedro reports to hooks of the run.
+            run_params: Kedro's parameters of the run, as hooks receive them.
             parameters: The checked parameters.
             pipeline: The pipeline that runs.
             catalog: Its catalog.
@@ -117,7 +117,7 @@ class RunCardRecord:
         try:
             self._catalog.save(CARD, card)
         except DatasetError as error:
-            # The run is over, and its results are stored: nothing may stand in the way of what comes after it.
+            # The run has ended and its results are stored: the hooks after this one still run.
             log.warning("The run card could not be written: %s", error)
             return None
         return card

@@ -87,7 +87,7 @@ def check_inputs(pipeline: Pipeline, catalog: DataCatalog, run_params: Mapping[s
     Args:
         pipeline: The pipeline that runs.
         catalog: Its catalog.
-        run_params: What Kedro reports to hooks of the run.
+        run_params: Kedro's parameters of the run, as hooks receive them.
 
     Raises:
         BeatwiseError: If a dataset is missing that another pipeline makes.

@@ -22,7 +22,7 @@ class Published:
     Attributes:
         who: Method and source.
         cells: Scores by column, as printed there; what is not known is left out.
-        caveat: What to know before comparing.
+        caveat: A caveat of the comparison.
     """
 
     who: str
@@ -39,8 +39,8 @@ class Benchmark:
         split: Name of the split that cuts it; None for any.
         columns: Scores, in their order.
         ours: Gives the rows of a model by what to call them, from its metrics and its assessment.
-        caption: What holds for all rows.
-        rows: What others have published.
+        caption: A sentence about all rows.
+        rows: Published results.
     """
 
     sources: tuple[str, ...]
@@ -206,11 +206,11 @@ def field_table(source: str, split: str, metrics: Mapping[str, Any], assessment:
     Args:
         source: Name of the data source.
         split: Name of the split.
-        metrics: What ``measure_predictions`` returned.
-        assessment: What ``assess_predictions`` returned.
+        metrics: Result of ``measure_predictions``.
+        assessment: Result of ``assess_predictions``.
 
     Returns:
-        None where nobody has published on this source and split.
+        None if there are no published results for this source and split.
     """
     benchmark = next((b for b in FIELD if source in b.sources and b.split in (None, split)), None)
     if benchmark is None:

@@ -1,6 +1,6 @@
 """The figures of every report: a new one is a function in :mod:`beatwise.figures` and an entry here.
 
-The entries of a section stand in the report in this order.
+The report shows the entries of a section in this order.
 """
 
 from __future__ import annotations

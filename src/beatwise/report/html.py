@@ -72,15 +72,15 @@ def render_report(
 
     Args:
         model: The model.
-        metrics: What ``measure_predictions`` returned.
-        assessment: What ``assess_predictions`` returned.
-        explanation: What ``explain_model`` returned.
-        data_summary: What ``summarise_data`` returned.
+        metrics: Result of ``measure_predictions``.
+        assessment: Result of ``assess_predictions``.
+        explanation: Result of ``explain_model``.
+        data_summary: Result of ``summarise_data``.
         figures: Figures by name (``draw_report``), as drawn or as PNG; the reason for one that is not drawn.
         run_card: The card of the run that makes the report, as far as it is known.
         report: Title, author, repository and notice.
         source: Name of the data source.
-        search: What :func:`summarise_search` returned; None for a model that does not come from a search.
+        search: Result of :func:`summarise_search`; None for a model that does not come from a search.
         against_baseline: Baseline and tuned model on test, see ``compare_with_baseline``; None without a search.
 
     Returns:
@@ -149,7 +149,7 @@ def render_leaderboard(
     """Render the leaderboard of a comparison as one HTML file.
 
     Args:
-        leaderboard: What ``rank_rows`` returned.
+        leaderboard: Result of ``rank_rows``.
         figures: Figures by name (``draw_leaderboard``), as drawn or as PNG.
         rows: All rows of the comparison, with those that failed.
         evaluate: Confidence of the intervals, and the accuracy floor.
@@ -188,8 +188,8 @@ def render_search(
     """Render the report of a search as one HTML file.
 
     Args:
-        search: What :func:`summarise_search` returned.
-        trials: What ``trials_table`` returned.
+        search: Result of :func:`summarise_search`.
+        trials: Result of ``trials_table``.
         figures: Figures by name (``draw_search``), as drawn or as PNG.
         report: Notice: a sentence above everything else; empty for none.
         source: Name of the data source.
@@ -214,9 +214,9 @@ def render_data(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any
     """Render the page of the data, whose figures are interactive, as one HTML file.
 
     Args:
-        shares_plot: What ``class_shares`` returned.
-        signals_plot: What ``example_signals`` returned.
-        data_summary: What ``summarise_data`` returned.
+        shares_plot: Result of ``class_shares``.
+        signals_plot: Result of ``example_signals``.
+        data_summary: Result of ``summarise_data``.
         report: Notice: a sentence above everything else; empty for none.
         source: Name of the data source.
 

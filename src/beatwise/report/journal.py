@@ -129,7 +129,7 @@ def brief_entries(
         entries: All entries, the oldest first.
         source: Name of the data source.
         began: When the run of the report began: of an entry that this run tests there is no outcome yet.
-        metrics: What the report is about, see ``measure_predictions``.
+        metrics: Result of ``measure_predictions`` for the model of the report.
 
     Returns:
         For each its ``hypothesis``, ``expect``, ``outcome``, ``scores`` (empty without a result) and ``reflections``.

@@ -21,14 +21,14 @@ def as_pdf(html: str) -> bytes | None:
         html: The page.
 
     Returns:
-        The PDF; None where WeasyPrint finds no Pango on this machine, which is said in the log.
+        The PDF; None if WeasyPrint finds no Pango on this machine, which is logged.
     """
     try:
         from weasyprint import HTML
     except OSError as error:
         log.warning("report.pdf is left out (%s). %s", str(error).splitlines()[0], HOW_TO_INSTALL)
         return None
-    # They tell of every property that only browsers know, and of every letter that is put into the file.
+    # They log every property that only browsers know, and every glyph that is embedded.
     for name in ("weasyprint", "fontTools"):
         logging.getLogger(name).setLevel(logging.ERROR)
     printed = HTML(string=html).write_pdf()

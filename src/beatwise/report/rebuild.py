@@ -1,4 +1,4 @@
-"""How a model is built again: its parameters as YAML, and its network in Python."""
+"""A model as code: its parameters as YAML, and its network in Python."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ class Results:
 
     Attributes:
         model: The model.
-        metrics: What ``measure_predictions`` returned.
-        assessment: What ``assess_predictions`` returned.
-        mistakes: What ``most_confident_mistakes`` returned.
-        errors: What ``find_errors`` returned.
-        explanation: What ``explain_model`` returned.
-        data_summary: What ``summarise_data`` returned.
+        metrics: Result of ``measure_predictions``.
+        assessment: Result of ``assess_predictions``.
+        mistakes: Result of ``most_confident_mistakes``.
+        errors: Result of ``find_errors``.
+        explanation: Result of ``explain_model``.
+        data_summary: Result of ``summarise_data``.
         test_beats: The test part.
         report: How many example beats are drawn.
         classes: Class names in the order of their indices.
@@ -36,7 +36,7 @@ class Results:
         seed: Seed of the draw of example beats.
         history: One row an epoch, where this run has trained the model; an older one is taken from the model.
         val_history: One row an epoch and validation beat, where this run has trained the model.
-        search: What ``summarise_search`` returned, where the model is the best of a search.
+        search: Result of ``summarise_search``, where the model is the best of a search.
     """
 
     model: TrainedModel
@@ -70,7 +70,7 @@ class Results:
 
     @property
     def moves(self) -> Mapping[str, Any] | None:
-        """How validation beats moved between right and wrong (``count_moves``); None where the task counts no moves."""
+        """The moves of validation beats between right and wrong (``count_moves``); None if the task counts none."""
         moves: Mapping[str, Any] | None = self.model.metadata.get("moves")
         if moves is None or self.val_history is None:
             return moves
@@ -109,8 +109,8 @@ def check_model(model: TrainedModel, metrics: Mapping[str, Any], explanation: Ex
 
     Args:
         model: The model.
-        metrics: What ``measure_predictions`` returned.
-        explanation: What ``explain_model`` returned.
+        metrics: Result of ``measure_predictions``.
+        explanation: Result of ``explain_model``.
 
     Raises:
         BeatwiseError: If the metrics or the explanation are those of another model.
@@ -167,7 +167,7 @@ def draw_leaderboard(leaderboard: pd.DataFrame) -> dict[str, Any]:
     """Draw every figure of a comparison's report.
 
     Args:
-        leaderboard: What ``rank_rows`` returned.
+        leaderboard: Result of ``rank_rows``.
 
     Returns:
         Figures by name.

@@ -63,8 +63,8 @@ def cover_metadata(card: RunCard, author: str, repository: str) -> dict[str, str
 
     Args:
         card: The card of the run that makes the report.
-        author: Who hands the report in; empty for nobody.
-        repository: Where the code is; empty for nowhere.
+        author: Author of the report; empty for none.
+        repository: Address of the code; empty for none.
     """
     run = shown_metadata(card)
     known = {
@@ -84,7 +84,7 @@ def _listed(values: Mapping[str, str]) -> str:
 
 
 def node_seconds(card: RunCard) -> dict[str, str]:
-    """How long each node took that has ended."""
+    """The time of each node that has ended."""
     return {name: f"{seconds:,.2f} s" for name, seconds in card.nodes.items()}
 
 
@@ -92,7 +92,7 @@ def repetition_table(scores: Scores) -> Table:
     """Scores then and now, below what was measured: the usual ones, and those that differ most.
 
     Args:
-        scores: What ``compare_scores`` returned.
+        scores: Result of ``compare_scores``.
     """
     largest = _differing(scores)[:MOST_DIFFERING]
     rows: list[list[str]] = []
@@ -111,7 +111,7 @@ def verdict(scores: Scores) -> str:
     """Whether all scores agree, and if not, how many do not and which one least.
 
     Args:
-        scores: What ``compare_scores`` returned.
+        scores: Result of ``compare_scores``.
     """
     differing = _differing(scores)
     if not differing:

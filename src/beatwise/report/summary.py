@@ -105,9 +105,9 @@ def advice(metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping[
     """What to do next.
 
     Args:
-        metrics: What ``measure_predictions`` returned.
-        data: What ``summarise_data`` returned.
-        paired: What ``compare_with_baseline`` returned; None without a search.
+        metrics: Result of ``measure_predictions``.
+        data: Result of ``summarise_data``.
+        paired: Result of ``compare_with_baseline``; None without a search.
     """
     return list(_advice(metrics, data, paired))
 

@@ -50,7 +50,7 @@ class Table:
     """A table of text.
 
     Attributes:
-        caption: What it shows.
+        caption: A sentence on its content.
         columns: Column heads.
         rows: Cells, one list a row.
         labels: How many of the first columns name the row.
@@ -88,7 +88,7 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = (), shown: 
     """Naive classifier and model, one metric a row.
 
     Args:
-        metrics: What ``Task.measure`` returned.
+        metrics: Result of ``Task.measure``.
         names: Metrics to show, as far as they were measured; where none was, and by default, all are shown, those of
             :data:`ALL` first.
         shown: Columns to show, of :data:`PARTS`, as far as they were measured.
@@ -275,7 +275,7 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
     """Scores of every row of a comparison.
 
     Args:
-        leaderboard: What ``rank_rows`` returned.
+        leaderboard: Result of ``rank_rows``.
         evaluate: Confidence of the intervals, and the accuracy floor.
     """
     names, ranked = compared_metrics(leaderboard), ranked_metrics(leaderboard)
@@ -319,7 +319,7 @@ def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
 
 
 def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
-    """How far every row lies behind the first, by paired bootstrap."""
+    """The distance of every row from the first, by paired bootstrap."""
     names = ranked_metrics(leaderboard)
     rows = [
         [*_labels(row), *(_behind(row, name) for name in names), *(short(row[f"val_{name}"]) for name in names)]
@@ -400,9 +400,9 @@ def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, sh
     """The best trials of a search, with their values, the most important first.
 
     Args:
-        trials: What ``trials_table`` returned.
-        space: What ``space_table`` returned.
-        metric: What was searched for.
+        trials: Result of ``trials_table``.
+        space: Result of ``space_table``.
+        metric: The metric of the search.
         shown: How many.
     """
     ranked = eligible_trials(trials).sort_values("score", ascending=not METRICS[metric].higher_is_better, kind="stable")

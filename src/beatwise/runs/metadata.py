@@ -64,7 +64,7 @@ def run_metadata(run_params: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The metadata of a run when it begins.
 
     Args:
-        run_params: What Kedro reports to hooks of the run.
+        run_params: Kedro's parameters of the run, as hooks receive them.
         source: Name of the data source.
 
     Returns:

@@ -76,8 +76,8 @@ class SpaceSearcher(Searcher):
         record.call = self._call
         self.records[trial_id] = record
         self._save(record)
-        told = {"values": record.values, "resume": resume}
-        return told if record.until is None else {**told, "until": record.until}
+        config = {"values": record.values, "resume": resume}
+        return config if record.until is None else {**config, "until": record.until}
 
     def all_records(self) -> list[TrialRecord]:
         """All trials of the search, by number."""

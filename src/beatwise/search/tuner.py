@@ -31,7 +31,7 @@ from beatwise.training.checkpoint import Checkpoints
 
 log = logging.getLogger(__name__)
 
-# How often a trial restarts after its process or machine died.
+# Restarts of a trial after its process or machine died.
 RETRIES: Final = 2
 STATE: Final = "trial"
 

@@ -35,13 +35,13 @@ def clusters_of(predictions: pd.DataFrame) -> Clusters:
 
 
 def bootstrap_weights(rng: np.random.Generator, n: int, draws: int) -> Floats:
-    """How often each of n beats is drawn in each sample of n with replacement, ``float32 [draws, n]``."""
+    """The number of times that each of n beats is drawn in each sample with replacement, ``float32 [draws, n]``."""
     drawn = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
     return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)
 
 
 def draw_weights(n: int, *, draws: int, seed: int, cluster: npt.NDArray[Any] | None = None) -> Iterator[Floats]:
-    """How often each beat is drawn in each of many bootstrap samples, some samples at a time.
+    """The number of times that each beat is drawn in each bootstrap sample, some samples at a time.
 
     Beats of one record are alike, so a sample of single beats holds more of the same than a sample of other patients
     would. Where records are given, a sample holds as many whole records as there are, drawn with replacement: the
@@ -68,7 +68,7 @@ def draw_weights(n: int, *, draws: int, seed: int, cluster: npt.NDArray[Any] | N
 
 
 def _clusters(cluster: npt.NDArray[Any], n: int) -> tuple[int, npt.NDArray[np.intp]]:
-    """How many records there are, and the place of each beat's own among them."""
+    """The number of records, and the index of each beat's record."""
     if len(cluster) != n:
         raise BeatwiseError(f"Records cannot be drawn: there are {n:,} beats, and records of {len(cluster):,}.")
     members, records = pd.factorize(cluster, sort=True)
@@ -196,7 +196,7 @@ def wilson_interval(hits: npt.ArrayLike, n: npt.ArrayLike, confidence: float) ->
     Args:
         hits: Successes, ``[p]``.
         n: Trials, 1 or more, ``[p]``.
-        confidence: Of the interval.
+        confidence: Confidence of the interval.
     """
     from scipy.stats import binomtest
 

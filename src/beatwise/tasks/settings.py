@@ -24,7 +24,7 @@ MetricName = Annotated[str, AfterValidator(_known_metric)]
 
 
 class TaskChoice(Choice):
-    """What is predicted of an example (:mod:`beatwise.tasks`)."""
+    """The task: classification or regression (:mod:`beatwise.tasks`)."""
 
     registry = "beatwise.tasks.registry.TASKS"
 

@@ -25,7 +25,7 @@ class TensorSet:
         y: Encoded targets ``[n]``, class indices ``int64`` for a classification; None without labels.
         representation: How ``x`` and ``aux`` were made.
         task: How ``y`` was made.
-        fingerprint: Of the examples.
+        fingerprint: Fingerprint of the examples.
         table: The columns of the examples that predictions carry on (group, time, record, sample).
     """
 

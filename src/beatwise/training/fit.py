@@ -34,7 +34,7 @@ def fit_settings(
     """The settings of one fit: each choice with its chosen entry only, and all options of that entry.
 
     Args:
-        task: What is predicted.
+        task: The task.
         seed: Seed of resampling and training.
         resample: Resampling strategy.
         tensors: Representation.
@@ -101,12 +101,12 @@ def changed_fit(
     """The configuration of a fit with changed parameters.
 
     Args:
-        base: What :func:`fit_blocks` returned.
+        base: Result of :func:`fit_blocks`.
         changes: New values by block, nested as the parameters are.
-        task: What is predicted.
+        task: The task.
         seed: Seed of resampling and training.
-        key: Where the changes stand in the configuration, for messages.
-        allowed: What else could have been given instead, for the message.
+        key: The key of the changes in the configuration, for messages.
+        allowed: Further allowed names, for the message.
 
     Raises:
         BeatwiseError: If what is changed is no parameter, or a value is not allowed.
@@ -133,7 +133,7 @@ def changed_block(schema: type[B], base: Mapping[str, Any], changes: Any, key: s
         schema: The block.
         base: Its values as plain data.
         changes: New values, nested as the parameters are; None for none.
-        key: Where they stand in the configuration, for messages.
+        key: Their key in the configuration, for messages.
 
     Raises:
         BeatwiseError: If what is changed is no parameter, or a value is not allowed.
@@ -156,7 +156,7 @@ def fit_tensors(resampled: Examples, train: Examples, config: FitSettings, *othe
     """Tensors of the resampled training part, and of other parts.
 
     Args:
-        resampled: What is trained on.
+        resampled: The training part after resampling.
         train: The training part before resampling: means and deviations are its own, so that the tensors of other parts
             do not depend on the resampling strategy.
         config: Configuration of the fit.

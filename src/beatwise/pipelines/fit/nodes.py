@@ -19,7 +19,7 @@ def train(
         train_tensors: Tensors of the resampled training part.
         val_tensors: Tensors of the validation part.
         config: Configuration of the fit.
-        checkpoints: Where the state is saved after each epoch; a training that was cut off goes on from there.
+        checkpoints: Where the state is saved after each epoch; an interrupted training resumes from it.
 
     Returns:
         The model with the weights of its best epoch; its history; and what was predicted of each validation beat after

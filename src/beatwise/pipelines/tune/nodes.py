@@ -33,7 +33,7 @@ def plan(
 
     Args:
         tune: The searches, of which one is chosen.
-        task: What is predicted.
+        task: The task.
         seed: Seed of the search and of its trials.
         resample: Resampling strategy of a trial unless the space changes it; likewise the following.
         tensors: Representation.

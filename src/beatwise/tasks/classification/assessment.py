@@ -89,11 +89,11 @@ def find_errors(predictions: pd.DataFrame, beats: Examples, sample_rate: float, 
         predictions: Predictions table.
         beats: The same beats.
         sample_rate: Samples per second (Hz).
-        confidence: Of the intervals.
+        confidence: Confidence of the intervals.
 
     Returns:
         One row a group: ``by`` (``length``, ``record`` or ``rr``), ``record``, ``from`` and ``to`` (missing where they
-        do not apply), the other columns as of ``errors_by_record``.
+        do not apply), the other columns like those of ``errors_by_record``.
     """
     tables = {"length": errors_by_length(predictions, beat_lengths(beats), sample_rate, confidence)}
     if "record" in predictions:

@@ -70,7 +70,7 @@ def reliability(
     equal_mass: bool = False,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """How often an event happened among beats that were given like probabilities of it.
+    """The frequency of an event among beats with similar predicted probabilities of it.
 
     Args:
         probability: Probability of the event, ``float [n]``.
@@ -78,7 +78,7 @@ def reliability(
         n_bins: Bins, at most.
         equal_mass: Whether bins hold equally many beats, edges being quantiles (Nguyen & O'Connor, EMNLP 2015), and not
             equal widths. Beats of equal probability share a bin, so that there may be fewer of them.
-        confidence: Of the intervals.
+        confidence: Confidence of the intervals.
 
     Returns:
         Of each bin that holds beats, a list each: ``from`` and ``to``, its edges; ``beats``; ``probability``, the mean;
@@ -88,7 +88,7 @@ def reliability(
     """
     exact = probability.astype(np.float64)
     if equal_mass:
-        # Of edges that fall together one is enough; the lowest stays, so that many zeros have a bin to themselves.
+        # Equal edges count once; the lowest stays, so that many zeros have a bin of their own.
         between = np.unique(np.quantile(exact, np.linspace(0, 1, n_bins + 1)[1:-1]))
         edges = np.array([exact.min(), *between, exact.max()])
         place = np.searchsorted(between, exact)
@@ -125,7 +125,7 @@ def measure_calibration(
 ) -> dict[str, Any]:
     """Calibration of test, before and after a temperature that is fitted on validation.
 
-    ``compare_paired`` on the probabilities before and after tells whether the change is more than chance.
+    ``compare_paired`` on the probabilities before and after shows whether the change is more than chance.
 
     Args:
         val_target: Class indices of the validation part, ``int64 [n_val]``.
@@ -135,7 +135,7 @@ def measure_calibration(
         classes: Class names in the order of their indices.
         n_bins: Bins, at most.
         equal_mass: Whether bins hold equally many beats, and not equal widths.
-        confidence: Of the intervals.
+        confidence: Confidence of the intervals.
 
     Returns:
         ``temperature``, ``equal_mass`` and ``confidence``; under ``before`` and ``after``: ``log_loss``, ``brier``

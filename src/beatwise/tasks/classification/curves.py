@@ -41,7 +41,7 @@ def measure_curves(
         draws: Number of bootstrap samples.
         seed: Their seed; the samples are those of ``draw_scores``.
         confidence: Share of the samples between the ends of an interval.
-        cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
 
     Returns:
         ``confidence``; the grids, ``fpr`` and ``recall``; ``per_class``, by class: ``support``, ``share`` of the beats,

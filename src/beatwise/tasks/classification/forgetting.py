@@ -1,4 +1,4 @@
-"""How beats move between right and wrong while a network is trained (Toneva et al., ICLR 2019).
+"""Forgetting: beats that move between right and wrong during training (Toneva et al., ICLR 2019).
 
 A beat is learnt in an epoch if it is right after it and was wrong before, and forgotten if it is wrong after it and was
 right before. Toneva et al. look at training examples each time that they are in a batch; here it is validation beats
@@ -16,7 +16,7 @@ import pandas as pd
 
 from beatwise.data.examples import Labels
 
-# What can become of a beat in an epoch.
+# The changes of a beat in an epoch.
 MOVES: Final = ("wrong", "forgotten", "learnt", "right")
 
 
@@ -63,7 +63,7 @@ class ClassHistory:
         self.probability_of_truth = state["probability_of_truth"].numpy()
 
     def metadata(self) -> dict[str, Any]:
-        """How examples moved between right and wrong, under ``moves``; see :func:`count_moves`."""
+        """The moves of examples between right and wrong, under ``moves``; see :func:`count_moves`."""
         return {"moves": count_moves(self.target, self.prediction, self.classes)}
 
     def table(self) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def summarise_beats(val_history: pd.DataFrame) -> pd.DataFrame:
     """Summarise each validation beat over a training.
 
     Args:
-        val_history: What ``ClassHistory.table`` returned.
+        val_history: Result of ``ClassHistory.table``.
 
     Returns:
         One row a beat, by its place in the validation part (``beat``, the index): ``target``; ``prediction``, of the

@@ -28,7 +28,7 @@ def draw_scores(
         probability: ``float [n, n_classes]``.
         draws: Number of bootstrap samples.
         seed: Seed of the draws: the same seed draws the same beats of any two models.
-        cluster: Record of each beat, ``[n]``, as of ``draw_weights``; None draws beats singly.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
 
     Raises:
         BeatwiseError: If the records cannot be drawn.
@@ -60,7 +60,7 @@ def measure(
         target: Class indices, ``int64 [n]``.
         probability: ``float [n, n_classes]``.
         classes: Class names in the order of their indices.
-        drawn: What :func:`draw_scores` gave for these beats.
+        drawn: Result of :func:`draw_scores` for these beats.
         confidence: Share of the samples between the ends of an interval.
         estimated: Whether the predictions depend on the beats; else a recall of 0 or 1 is certain.
 

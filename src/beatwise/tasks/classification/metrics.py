@@ -299,7 +299,7 @@ def confusion_shares(confusion: npt.ArrayLike, of: Literal["truth", "prediction"
 
     Args:
         confusion: Counts, truth by row and prediction by column, ``[n_classes, n_classes]``.
-        of: What adds up to 1: the rows, or the columns.
+        of: The rows or the columns, which add up to 1.
 
     Returns:
         Shares in the same places; None in the row of a class without examples, or the column of one never predicted.

@@ -88,7 +88,7 @@ def errors_by_record(predictions: pd.DataFrame, confidence: float) -> pd.DataFra
 
     Args:
         predictions: Predictions table with ``record``.
-        confidence: Of the intervals.
+        confidence: Confidence of the intervals.
 
     Returns:
         One row a record: ``record``; ``beats``, ``errors``, ``error``, the share, with ``low`` and ``high``
@@ -119,12 +119,12 @@ def errors_by_length(
         predictions: Predictions table.
         lengths: Length of each beat in samples, ``int [n]``.
         sample_rate: Samples per second (Hz).
-        confidence: Of the intervals.
+        confidence: Confidence of the intervals.
         step_ms: Width of a bin in ms.
 
     Returns:
         One row a bin that holds beats: ``from`` and ``to`` (ms; a beat on an edge is in the upper bin), the other
-        columns as of :func:`errors_by_record`.
+        columns like those of :func:`errors_by_record`.
 
     Raises:
         BeatwiseError: If there is not one length a beat.
@@ -140,11 +140,11 @@ def errors_by_rr(predictions: pd.DataFrame, beats: pd.DataFrame, confidence: flo
     Args:
         predictions: Predictions table.
         beats: Table of the same beats, with RR intervals.
-        confidence: Of the intervals.
+        confidence: Confidence of the intervals.
 
     Returns:
         One row a bin that holds beats: ``from`` and ``to`` (a ratio; the first and the last bin reach to the smallest
-        and the largest), the other columns as of :func:`errors_by_record`.
+        and the largest), the other columns like those of :func:`errors_by_record`.
 
     Raises:
         BeatwiseError: If the RR intervals are not known, or the two tables are not of the same beats.

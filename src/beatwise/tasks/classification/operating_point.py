@@ -166,7 +166,7 @@ def measure_thresholds(
         draws: Number of bootstrap samples.
         seed: Their seed.
         confidence: Share of the samples between the ends of an interval.
-        cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
 
     Returns:
         By class: ``threshold``, ``support``, ``called`` (beats at or above the threshold), and ``recall``,

@@ -53,7 +53,7 @@ def compare_paired(
         draws: Number of bootstrap samples.
         seed: Their seed.
         confidence: Share of the samples between the ends of an interval.
-        cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
 
     Returns:
         ``n``; ``overall``, a metric each: ``first``, ``second``, ``difference`` (the second less the first), ``low``
@@ -108,7 +108,7 @@ def compare_with_baseline(
     Args:
         baseline_predictions: The baseline's predictions of the test part.
         predictions: The model's predictions of the test part.
-        baseline_metrics: What ``measure_predictions`` returned of the baseline: its operating point.
+        baseline_metrics: Result of ``measure_predictions`` for the baseline: its operating point.
         metrics: The same of the model.
         config: The model's settings: the metric that was searched for picked its epoch too.
         evaluate: Settings of the bootstrap.

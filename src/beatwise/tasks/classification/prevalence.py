@@ -1,4 +1,4 @@
-"""How far an alarm can be trusted where a class is rarer, or more frequent, than in the test part."""
+"""Predictive values of an alarm if a class is rarer or more frequent than in the test part."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def measure_predictive_value(
         target: Class indices, ``int64 [n]``.
         probability: ``float [n, n_classes]``.
         classes: Class names in the order of their indices.
-        drawn: What ``draw_scores`` gave for these beats.
+        drawn: Result of ``draw_scores`` for these beats.
         confidence: Share of the samples between the ends of an interval.
 
     Returns:

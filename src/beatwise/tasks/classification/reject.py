@@ -35,7 +35,7 @@ def measure_risk_coverage(
         draws: Number of bootstrap samples.
         seed: Their seed.
         confidence: Share of the samples between the ends of an interval.
-        cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
 
     Returns:
         ``confidence``; ``coverage``, a grid; ``error``, ``{value, low, high}`` of lists: the share of errors at the
@@ -76,7 +76,7 @@ def coverage_threshold(probability: Floats, coverage: float) -> float:
     To be chosen on validation and applied to test: a beat whose top probability is the threshold or more is accepted.
 
     Args:
-        probability: Of the validation part, ``float [n, n_classes]``.
+        probability: Probabilities of the validation part, ``float [n, n_classes]``.
         coverage: The wanted share, above 0 and up to 1.
     """
     top = np.sort(probability.max(axis=1))
@@ -106,7 +106,7 @@ def measure_rejection(
         draws: Number of bootstrap samples.
         seed: Their seed.
         confidence: Share of the samples between the ends of an interval.
-        cluster: Record of each beat, ``[n]``, where whole records are to be drawn; None draws beats singly.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
 
     Returns:
         ``threshold``; ``accepted``, a count; ``coverage``; among the accepted beats ``error`` and ``macro_recall``,

@@ -93,7 +93,7 @@ class Classification(Task):
 
         power, n = settings.sampler_power, len(y)
         counts = torch.bincount(y, minlength=self.n_outputs)
-        # What the network gets to see: the counts, made more alike by the sampler.
+        # The counts that the network sees, which the sampler has made more equal.
         drawn = torch.where(counts > 0, counts.double().pow(1 - power), 0.0)
         drawn = drawn * n / drawn.sum()
         # A class without examples gets the share of half an example.
