@@ -261,11 +261,14 @@ logits, target = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.eye(2)
 loss = LOSSES["poly1"](**LOSSES.options("poly1", {"epsilon": 2.0}))
 p = logits.softmax(dim=1).diagonal()
 found = loss(logits, target, torch.ones(2), torch.zeros(2))
-print(torch.allclose(found, (2 * (1 - p) - p.log()).mean()), loss.decode(logits).sum().item())
+pinball = LOSSES["pinball"](**LOSSES.options("pinball", {"quantile": 0.75}))
+quantile = pinball(torch.tensor([[0.0], [0.0]]), torch.tensor([[1.0], [-1.0]]), torch.ones(1), torch.zeros(1)).item()
+print(torch.allclose(found, (2 * (1 - p) - p.log()).mean()), loss.decode(logits).sum().item(), quantile)
 """,
     "add-a-metric.md": """
 found = point_scores(np.array([0, 0, 1, 1]), np.array([[1, 0], [1, 0], [1, 0], [0, 1]]), ["informedness"])
-print(round(found["informedness"], 4))
+from beatwise.tasks.regression.metrics import every_metric
+print(round(found["informedness"], 4), every_metric(np.array([0.0, 4.0]), np.array([1.0, 5.0]))["nrmse"].item())
 """,
     "add-a-figure.md": """
 import sys
@@ -293,8 +296,8 @@ print([*checked.shape, len(checked), len(set(checked.group))], windows.shape)
 PRINTED = {
     "add-a-model.md": "[3, 5]",
     "add-a-resampling-strategy.md": "[15, 12, 14, 10, 12]",
-    "add-a-loss.md": "True 2.0",
-    "add-a-metric.md": "0.5",
+    "add-a-loss.md": "True 2.0 0.5",
+    "add-a-metric.md": "0.5 0.5",
     "add-a-figure.md": "[0.5, 0.0, 0.5, 0.0] True",
     "add-a-source.md": "[100, 600, 12] (2, 100)",
 }
