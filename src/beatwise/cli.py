@@ -1,4 +1,4 @@
-"""`kedro run`, `repeat`, `journal` and `beats`, with errors that a person can read: a few lines, no traceback.
+"""`kedro run`, `repeat`, `report`, `journal` and `beats`; errors that a person can read: a few lines, no traceback.
 
 Kedro imports this module for every command, ``kedro --help`` among them: what takes long to import is imported by the
 commands that need it.
@@ -120,6 +120,23 @@ def ui(env: str | None, host: str | None, port: str | None) -> None:
     from beatwise.hooks.ui import serve_runs
 
     serve_runs(_project(), env, host, port)
+
+
+@cli.command()
+@click.argument("source", required=False)
+@_readable()
+def report(source: str | None) -> None:
+    """Open the latest report, of SOURCE or of any source, and print its path."""
+    import webbrowser
+
+    from beatwise.hooks.catalog import short_path
+    from beatwise.report.index import INDEX, latest_report
+
+    path = latest_report(_project() / "data/08_reporting", source)
+    click.echo(short_path(path))
+    click.echo(f"All reports: {short_path(path.parents[3] / INDEX)}")
+    if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(path.as_uri())
 
 
 def _project() -> Path:

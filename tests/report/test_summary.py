@@ -41,7 +41,7 @@ def test_every_number_is_that_of_the_metrics(metrics: dict[str, Any]) -> None:
         for label in names:
             metric = metrics[part]["overall"][label.replace(" ", "_").lower()]
             value, low, high = (shortened(metric[end]) for end in ("value", "low", "high"))
-            assert f"{label} {value} [{low}, {high}]" in sentence
+            assert f"{label} {value} [{low}, {high}]".lower() in sentence.lower()
     accuracy = shortened(metrics["naive"]["overall"]["accuracy"]["value"])
     assert "on 2,000 test beats. Better than calling every beat N, which gives macro recall .200, " in first
     assert first.endswith(f"and accuracy {accuracy}.")

@@ -166,7 +166,7 @@ def test_of_many_differences_the_largest_are_shown_and_the_table_fits_the_termin
 
 def test_the_report_tells_what_is_known_and_nothing_that_is_not() -> None:
     best = {"search": "quick", "metric": "kappa", "trial": 1, "score": 0.5, "values": {}, "resumed": 2}
-    known = card_metadata(example_card(load_versions={"baseline.model": "2026-02-01"}, search=best))
+    known = card_metadata(example_card(load_versions={"baseline.model": "2026-02-01"}, search=best), "", "")
     assert known["search"] == "quick, resumed 2 times"
     assert known["commit"] == "0123456789"
     assert known["began from"] == "baseline.model 2026-02-01"

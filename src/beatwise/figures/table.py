@@ -21,6 +21,7 @@ class Entry(Generic[R]):
             of plotly are.
         caption: A sentence on its content.
         tall: Whether it may fill a page.
+        printed: Whether it stands in the PDF too.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Entry(Generic[R]):
     section: str = ""
     caption: str = ""
     tall: bool = False
+    printed: bool = True
 
 
 def draw_all(entries: Iterable[Entry[R]], results: R) -> dict[str, Any]:

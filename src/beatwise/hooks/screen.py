@@ -42,6 +42,11 @@ class Screen:
         if saved.kind in SHOWN:
             self._shown.append(saved)
 
+    @property
+    def report_folders(self) -> list[Path]:
+        """The folders of the sources of which reports were saved, below which lie kind, file and version."""
+        return sorted({saved.path.parents[3] for saved in self._shown if saved.kind == "report"})
+
     def finish(self, catalog: DataCatalog) -> None:
         """Print the tables, what they say in words, and the paths of reports.
 

@@ -31,7 +31,9 @@ def _architecture(results: Results) -> Figure:
     return draw.plot_architecture(blocks, model.input_shape)
 
 
-def _class_counts(results: Results) -> Figure:
+def _class_counts(results: Results) -> Figure | str:
+    if results.model.config["resample"]["use"] == "none":
+        return "The training part is not resampled."
     before = results.data_summary["parts"]["train"]["counts"]
     return draw.plot_class_counts(before, results.model.metadata["trained_on"], results.model.config["resample"]["use"])
 
@@ -74,6 +76,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         _class_counts,
         "data",
         "The training part before and after resampling; validation and test are never resampled.",
+        printed=False,
     ),
     Entry(
         "example_beats",
@@ -86,16 +89,10 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     Entry(
         "per_class",
         lambda of: draw.plot_per_class(of.metrics),
-        "scores",
-        "Recall, precision and F1 of each class on the test part, with intervals. For the rarest classes the intervals "
-        "are wide: read them before the bars.",
     ),
     Entry(
         "confusion_matrices",
         lambda of: draw.plot_confusion_matrices(of.metrics),
-        "scores",
-        "Test beats by true class (rows) and predicted class (columns): on the left as shares of the truth, whose "
-        "diagonal is the recall; on the right as shares of the predictions, whose diagonal is the precision.",
     ),
     Entry(
         "roc",
@@ -116,6 +113,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "operating-points",
         "The share of the beats called a class that belong to it, if the class were as frequent as the axis says; the "
         "dot is its frequency in the test part. Recall and specificity are those of test.",
+        printed=False,
     ),
     Entry(
         "reliability",
@@ -130,6 +128,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "calibration",
         "The same for the probability of each class, whether predicted or not.",
         tall=True,
+        printed=False,
     ),
     Entry(
         "risk_coverage",
@@ -150,6 +149,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         lambda of: draw.plot_errors_by_length(of.errors_by("length")),
         "mistakes",
         "Share of errors over the length of the beat.",
+        printed=False,
     ),
     Entry(
         "errors_by_record",
@@ -157,6 +157,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "mistakes",
         "Errors by record, those with most errors first.",
         tall=True,
+        printed=False,
     ),
     Entry(
         "errors_by_rr",
@@ -164,6 +165,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "mistakes",
         "Share of errors over the RR interval before the beat, relative to the local mean: early beats are on the "
         "left.",
+        printed=False,
     ),
     Entry(
         "saliency",
@@ -182,6 +184,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "The most confident hit and the most confident mistake of each class; behind each, the attribution of the "
         "logit of the predicted class.",
         tall=True,
+        printed=False,
     ),
     Entry(
         "saliency_check",
@@ -195,6 +198,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "saliency-check",
         "Above: the most confident hits under the trained network and under the same one with random weights. Below: "
         "rank correlations beat by beat.",
+        printed=False,
     ),
     Entry(
         "embedding",
@@ -217,8 +221,9 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "How validation beats moved between right and wrong from epoch to epoch (the axes differ), and how often beats "
         "were forgotten. A beat that is never learnt, or forgotten again and again, is worth a look: it may be odd, or "
         "its label wrong.",
+        printed=False,
     ),
-    Entry("importance", _importance, "search", IMPORTANCE),
+    Entry("importance", _importance, "search", IMPORTANCE, printed=False),
     Entry(
         "architecture",
         _architecture,

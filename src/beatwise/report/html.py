@@ -16,6 +16,7 @@ from beatwise.report.results import check_model
 from beatwise.report.settings import Report
 from beatwise.runs.card import RunCard
 from beatwise.search.plan import SearchPlan
+from beatwise.tasks.registry import METRICS
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.trained_model import TrainedModel
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 # Earlier ones are in the journal.
 HYPOTHESES_AT_MOST: Final = 10
+# From the folder of a version of a report to that of its source, where stand the pages of :mod:`beatwise.report.index`.
+TO_SOURCE: Final = "../../.."
+# Pipelines with a search.
+SEARCHES: Final = {"__default__", "tune"}
+# Metrics that the table of the calibration shows, before and after the temperature.
+CALIBRATED: Final = ("log_loss", "ece", "brier")
+# Metrics of the comparison with the baseline.
+PAIRED: Final = ("macro_recall", "macro_precision", "macro_f1", "accuracy", "macro_auroc", "kappa", "log_loss")
 
 
 def summarise_search(plan: SearchPlan, trials: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
@@ -94,27 +103,43 @@ def render_report(
     from beatwise.report.figures import REPORT
     from beatwise.report.journal import brief_entries
     from beatwise.report.rebuild import fit_as_yaml, network_as_python
-    from beatwise.report.run_card import card_metadata, cover_metadata, node_seconds
+    from beatwise.report.run_card import card_metadata, node_seconds
 
     check_model(model, metrics, explanation)
     stored = model.to_dict()
+    config, name = stored["config"], "tuned" if search else "baseline"
     hypotheses = brief_entries(run_card.journal, source, run_card.began, metrics)
-    return _render(
+    searched = search is not None or SEARCHES & {*run_card.pipeline.split("+")}
+    others = [other for other in ("baseline", "tuned", "search") if searched and other != name]
+    return render(
         "report.html",
-        title=report.title,
+        title=f"{config['model']['use']}, {name}, on {source}",
+        eyebrow=report.title,
+        links=_links(*others, "data"),
         notice=report.notice,
         source=source,
-        cover=cover_metadata(run_card, report.author, report.repository),
-        config=stored["config"],
+        name=name,
+        date=f"{run_card.began.day} {run_card.began:%B %Y}",
+        config=config,
         model=stored,
+        monitor=METRICS[config["train"]["monitor"] or model.task.default_monitor].label,
         answers={
             "Is it good?": summary.quality(metrics),
             "Can it be trusted?": summary.trust(metrics, data_summary),
             "Where does it fail?": summary.failures(metrics),
             "What to do": summary.advice(metrics, data_summary, against_baseline),
         },
+        matrix=summary.confusion(metrics),
         field=field_table(source, data_summary["split"], metrics, assessment),
-        overall=tables.overall_table(metrics),
+        # What stands elsewhere in the report is left out: the recall under its other name, and the calibration.
+        overall=tables.overall_table(
+            metrics,
+            [
+                name
+                for name in dict.fromkeys([*tables.ALL, *metrics["test"]["overall"]])
+                if name not in ("balanced_accuracy", *CALIBRATED)
+            ],
+        ),
         per_class=tables.per_class_table(metrics),
         ec57=tables.ec57_tables(assessment),
         thresholds=tables.thresholds_table(assessment),
@@ -127,12 +152,12 @@ def render_report(
         parts=tables.parts_table(data_summary),
         shared=tables.shared_table(data_summary),
         search=search,
-        against_baseline=against_baseline and tables.paired_table(against_baseline),
-        fit_yaml=fit_as_yaml(stored["config"]),
+        against_baseline=against_baseline and tables.paired_table(against_baseline, PAIRED),
+        fit_yaml=fit_as_yaml(config),
         network_python=network_as_python(stored),
         hypotheses=hypotheses[-HYPOTHESES_AT_MOST:],
         earlier=max(len(hypotheses) - HYPOTHESES_AT_MOST, 0),
-        run=card_metadata(run_card),
+        run=card_metadata(run_card, report.author, report.repository),
         nodes=node_seconds(run_card),
         pictures=_pictures(REPORT, figures),
     )
@@ -164,9 +189,10 @@ def render_leaderboard(
     from beatwise.tasks.registry import METRICS
 
     fits = [row for row in rows if not row.is_ensemble]
-    return _render(
+    return render(
         "leaderboard.html",
-        title="Beatwise leaderboard",
+        title=f"Comparison on {source}",
+        links=_links("data"),
         notice=report.notice,
         source=source,
         n_fits=len(fits),
@@ -199,9 +225,10 @@ def render_search(
     """
     from beatwise.report.figures import SEARCH
 
-    return _render(
+    return render(
         "search.html",
-        title="Beatwise search",
+        title=f"Search {search['name']} on {source}",
+        links=_links("tuned", "baseline", "data"),
         notice=report.notice,
         source=source,
         search=search,
@@ -230,9 +257,10 @@ def render_data(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any
         config = {"displaylogo": False, "responsive": True}
         return Markup(figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=name))
 
-    return _render(
+    return render(
         "data.html",
-        title="Beatwise data",
+        title=f"Data of {source}",
+        links={"all reports": "index.html"},
         notice=report.notice,
         source=source,
         data=data_summary,
@@ -242,7 +270,13 @@ def render_data(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any
     )
 
 
-def _render(template: str, **values: Any) -> str:
+def _links(*names: str) -> dict[str, str]:
+    """Links from a report to the latest ones of other kinds, and to the list of all."""
+    return {name: f"{TO_SOURCE}/{name}.html" for name in names} | {"all reports": f"{TO_SOURCE}/index.html"}
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill in one of the templates of this package."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -259,8 +293,8 @@ def _pictures(entries: Iterable[Entry[Any]], figures: Mapping[str, Any]) -> dict
     sections: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         if entry.section:
-            placed = {"caption": entry.caption, "tall": entry.tall, **_embed(figures[entry.name])}
-            sections.setdefault(entry.section, []).append(placed)
+            placed = {name: getattr(entry, name) for name in ("caption", "tall", "printed")}
+            sections.setdefault(entry.section, []).append({**placed, **_embed(figures[entry.name])})
     return sections
 
 

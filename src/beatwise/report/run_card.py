@@ -33,10 +33,18 @@ def shown_metadata(run: RunMetadata) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def card_metadata(card: RunCard) -> dict[str, str]:
-    """Metadata of a card while its run makes a report, by label; without what is not known."""
+def card_metadata(card: RunCard, author: str, repository: str) -> dict[str, str]:
+    """Metadata of a card while its run makes a report, by label; without what is not known.
+
+    Args:
+        card: The card of the run that makes the report.
+        author: Who hands the report in; empty for nobody.
+        repository: Where the code is; empty for nowhere.
+    """
     machine = card.hardware
     known = {
+        "author": author,
+        "repository": repository,
         "began": f"{card.began:%Y-%m-%d %H:%M:%S} UTC",
         **shown_metadata(card),
         "began from": _listed(card.load_versions),
@@ -56,27 +64,6 @@ def search_run(search: SearchBest) -> str:
     """Which search was run, and whether that was in one piece: one that was resumed may have proposed other trials."""
     times = {0: "in one piece", 1: "resumed once"}
     return f"{search.search}, {times.get(search.resumed, f'resumed {search.resumed} times')}"
-
-
-def cover_metadata(card: RunCard, author: str, repository: str) -> dict[str, str]:
-    """Metadata of the title page by label; without what is not known.
-
-    Args:
-        card: The card of the run that makes the report.
-        author: Author of the report; empty for none.
-        repository: Address of the code; empty for none.
-    """
-    run = shown_metadata(card)
-    known = {
-        "project": " ".join(["Beatwise", card.versions.get("beatwise", "")]).strip(),
-        "author": author,
-        "repository": repository,
-        "date": f"{card.began.day} {card.began:%B %Y}",
-        "source": card.source,
-        "pipeline": f"{card.pipeline}, environment {card.environment}",
-        "commit": run.get("commit", ""),
-    }
-    return {name: value for name, value in known.items() if value}
 
 
 def _listed(values: Mapping[str, str]) -> str:

@@ -29,7 +29,8 @@ def quality(metrics: Mapping[str, Any]) -> list[str]:
         at = "the factors chosen on validation change no prediction of test."
     else:
         at = f"{_named(recall_first, ('macro_recall', 'accuracy'), intervals=True)} on test."
-    return [f"{_named(test, intervals=True)} on {test['n']:,} test beats. {verdict}", f"Recall first: {at}"]
+    scores = f"{_named(test, intervals=True)} on {test['n']:,} test beats."
+    return [f"{scores[0].upper()}{scores[1:]} {verdict}", f"Recall first: {at}"]
 
 
 def trust(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
@@ -84,6 +85,37 @@ def worst_confusion(metrics: Mapping[str, Any]) -> str:
     return f"Worst confusion: {true} is called {called}, {n:,} of {_beats(of)} ({share:.0%})."
 
 
+def confusion(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The confusion matrix of test, for a page.
+
+    Args:
+        metrics: What ``measure_predictions`` returned.
+
+    Returns:
+        ``classes``; ``rows``, one a true class: its ``name`` and ``index``, ``cells`` (count, share of the class) and
+        ``recall``; ``precision``, of each predicted class.
+    """
+    classes, test = metrics["classes"], metrics["test"]
+    scores = [test["per_class"][label] for label in classes]
+
+    def shown(value: float | None) -> str:
+        return "–" if value is None else short(value)
+
+    return {
+        "classes": classes,
+        "rows": [
+            {
+                "name": label,
+                "index": index,
+                "cells": [(n, n / max(sum(row), 1)) for n in row],
+                "recall": shown(scores[index]["recall"]["value"]),
+            }
+            for index, (label, row) in enumerate(zip(classes, test["confusion"], strict=True))
+        ],
+        "precision": [shown(of_class["precision"]["value"]) for of_class in scores],
+    }
+
+
 def comparison(paired: Mapping[str, Any]) -> str:
     """The verdict on a search: whether the tuned model is better than the baseline, and which one to use."""
     verdict = paired["verdict"]
@@ -118,7 +150,7 @@ def _advice(metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping
     if not data["records"]["known"]:
         yield "Before you promise anything for new patients, measure it on patients apart (records in the table)."
     elif data["records"]["shared"]["train and test"]:
-        yield "Before you promise anything for new patients, split by record (`ingest.split`)."
+        yield "Before you promise anything for new patients, split by record (ingest.split)."
     scores = metrics["test"]["per_class"]
     if rare := [label for label in metrics["classes"] if scores[label]["support"] < FEW_BEATS]:
         yield f"Get more beats of {_listed(rare)}, first of all for test."
