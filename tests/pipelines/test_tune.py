@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from beatwise.report.tables import short
 from beatwise.runs.card import read_card
 from beatwise.search.engine import started_ray
 from beatwise.search.settings import RaySettings
@@ -86,7 +87,7 @@ def test_there_is_a_row_for_every_trial_and_one_that_failed_says_why(tuned: Tune
     assert trials.loc[failed, "failure"].str.contains("heads").all()
     assert trials.loc[failed, "score"].isna().all()
     assert trials.loc[~failed, "status"].tolist() == ["finished", "finished"]
-    assert trials.loc[~failed, "score"].between(0, 1).all()
+    assert trials.loc[~failed, "score"].between(-1, 1).all()
 
 
 def test_every_epoch_of_every_trial_is_stored(tuned: Tuned) -> None:
@@ -145,8 +146,8 @@ def test_every_trial_is_a_run_below_that_of_the_command_with_its_values_history_
             epochs = mlflow.MlflowClient().get_metric_history(run["run_id"], "val_macro_recall")
             assert [epoch.step for epoch in epochs] == [1, 2]
             assert run["metrics.score"] == pytest.approx(trial["score"])
-            score = f"{trial['score']:.3f}".lstrip("0")
-            named = f"trial {trial['trial']} · {run['tags.model']} · {run['tags.strategy']} · macro recall {score}"
+            shown = f"recall-first score {short(trial['score'])}"
+            named = f"trial {trial['trial']} · {run['tags.model']} · {run['tags.strategy']} · {shown}"
             assert run["tags.mlflow.runName"] == named
 
 
