@@ -24,8 +24,9 @@ from beatwise.data.settings import Ingest, Resample, Tensors
 from beatwise.datasets.examples import ExamplesDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.figures import plot_leaderboard
+from beatwise.hooks.parameters import refuse_report
 from beatwise.networks.settings import Model
-from beatwise.pipelines import train
+from beatwise.pipelines import compare, train
 from beatwise.report.tables import behind_table, leaderboard_table, short_leaderboard_table
 from beatwise.search.plan import plan_search
 from beatwise.search.settings import Tune
@@ -33,6 +34,7 @@ from beatwise.search.trial import TensorCache, Trial
 from beatwise.tasks.settings import Evaluate, TaskChoice
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
+from tests.conftest import TASK
 from tests.pipelines.test_in_memory import parameters, run
 
 CELLS = ["round", "square", "dark"]
@@ -209,6 +211,15 @@ def test_a_regression_is_compared_ranked_and_averaged_by_its_own_metrics(series,
     assert behind_table(board, 0.9).rows[0][2] == "the best"
     assert "best root mean squared error first" in short_leaderboard_table(board).caption
     assert plot_leaderboard(board).axes[0].get_xlabel() == "root mean squared error, test"
+
+
+def test_what_a_regression_does_not_have_is_refused_before_anything_is_trained() -> None:
+    refuse_report(REGRESSION, train.create_pipeline().to_outputs("baseline.metrics"))
+    refuse_report(REGRESSION, compare.create_pipeline())
+    for outputs in ("baseline.explanation", "baseline.report"):
+        with pytest.raises(BeatwiseError, match=r"^task\.use: a regression has no explanation and no report yet"):
+            refuse_report(REGRESSION, train.create_pipeline().to_outputs(outputs))
+    refuse_report(TASK, train.create_pipeline())
 
 
 def test_a_regression_is_searched_for_its_own_metric(series) -> None:

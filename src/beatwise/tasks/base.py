@@ -84,6 +84,7 @@ class Task(ABC):
         shown: Those of them that stand in the log after each epoch.
         compared: Metrics in which the rows of a comparison are set side by side, the first ones on the screen.
         ranked: Those of them that rank the rows; the first one orders the leaderboard.
+        is_reported: Whether models of it are explained and have a report.
         listed: Further columns of a leaderboard, each a part of the measured metrics and a metric.
     """
 
@@ -95,6 +96,7 @@ class Task(ABC):
     compared: ClassVar[tuple[str, ...]]
     ranked: ClassVar[tuple[str, ...]]
     listed: ClassVar[tuple[tuple[str, str], ...]] = ()
+    is_reported: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -50,6 +50,7 @@ class Classification(Task):
     shown: ClassVar[tuple[str, ...]] = ("macro_recall", "macro_f1")
     compared: ClassVar[tuple[str, ...]] = ("macro_f1", "macro_recall", "accuracy", "macro_auroc")
     ranked: ClassVar[tuple[str, ...]] = ("macro_f1", "macro_recall")
+    is_reported: ClassVar[bool] = True
     listed: ClassVar[tuple[tuple[str, str], ...]] = (("recall_first", "macro_recall"), ("recall_first", "accuracy"))
 
     classes: tuple[str, ...] = field(default=(), kw_only=True)
