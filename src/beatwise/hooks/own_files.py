@@ -71,8 +71,11 @@ class OwnFilesHooks:
         self._end()
 
     @hook_impl(trylast=True)
-    def on_pipeline_error(self) -> None:
-        """Likewise."""
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Likewise; what could not be saved is named by its place in the catalog."""
+        for name, place in self._places.items():
+            own = str(self._catalog[name]._filepath)
+            error.args = tuple(arg.replace(own, str(place)) if isinstance(arg, str) else arg for arg in error.args)
         self._end()
 
     def _end(self) -> None:
