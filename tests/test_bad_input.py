@@ -283,8 +283,8 @@ def refused(kind: str, given: str, registry: Registry[Any], meant: str = "") -> 
 # A parameter, the value given, and the line of the message that names it: one of each kind of check. All others are in
 # tests/test_params.py and tests/training/test_options.py.
 PARAMETERS: list[tuple[str, object, str]] = [
-    ("model.use", "transformer", "model: " + refused("model", "transformer", MODELS, "transformer2d")),
-    ("resample.use", "smot", "resample: " + refused("resampling strategy", "smot", STRATEGIES, "smote")),
+    ("model.use", "squeezent", "model: " + refused("model", "squeezent", MODELS, "squeezenet")),
+    ("resample.use", "grafft", "resample: " + refused("resampling strategy", "grafft", STRATEGIES, "graft")),
     (
         "train.epochs",
         "many",
