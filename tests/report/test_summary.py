@@ -86,6 +86,17 @@ def test_every_weak_class_and_the_worst_confusion_are_named() -> None:
     assert confused == "Worst confusion: S is called V, 6 of 8 test beats (75%)."
 
 
+def test_a_class_that_is_never_predicted_is_said_to_be() -> None:
+    target = np.repeat([0, 1, 2, 3, 4], 25)
+    predicted = np.where(target == 3, 0, target)
+    table = prediction_table(target, np.eye(5)[predicted].astype(np.float32), CLASSES)
+    said = summary.failures(measure_predictions(table, table, Evaluate(bootstrap_draws=10), 0))
+    assert said == [
+        "F: never predicted, 25 test beats.",
+        "Worst confusion: F is called N, 25 of 25 test beats (100%).",
+    ]
+
+
 def test_what_is_not_defined_is_left_out(metrics: dict[str, Any]) -> None:
     undefined = copy.deepcopy(metrics)
     nothing = {"value": None, "low": None, "high": None}

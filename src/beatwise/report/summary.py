@@ -67,6 +67,9 @@ def _weak(metrics: Mapping[str, Any], label: str) -> str:
         for name in ("recall", "precision")
         if scores[name]["value"] is not None and scores[name]["value"] < WEAK
     ]
+    column = metrics["classes"].index(label)
+    if scores["support"] and not any(row[column] for row in metrics["test"]["confusion"]):
+        low = ["never predicted"]
     return f"{label}: {' and '.join(low)}, {_beats(scores['support'])}." if low else ""
 
 

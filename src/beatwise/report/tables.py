@@ -120,8 +120,9 @@ def overall_table(metrics: Mapping[str, Any], names: Sequence[str] = (), shown: 
     recall_first = f" Recall first: {operating_point(metrics)}" if "recall_first" in metrics else ""
     caption = (
         f"{metrics['test']['n']:,} test {noun}, {metrics['val']['n']:,} validation {noun}. In brackets the "
-        f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of whole "
-        f"{metrics['bootstrap_of']}, at 0 and 1 Wilson's.{few_patients(metrics)}{chosen}{recall_first}"
+        f"{metrics['confidence']:.0%} interval from {metrics['bootstrap_draws']:,} bootstrap draws of "
+        f"{'whole ' if metrics['patients'] else ''}{metrics['bootstrap_of']}, at 0 and 1 "
+        f"Wilson's.{few_patients(metrics)}{chosen}{recall_first}"
     )
     return Table(caption, ["", *parts.values()], rows)
 
