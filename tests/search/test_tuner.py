@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +27,7 @@ from beatwise.search.tuner import EpochBudget, PastTrial, TrialTrainable, replay
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.fit import fit_tensors
 from beatwise.training.loop import Training, fit_model
+from tests.conftest import ROOT
 from tests.search.conftest import plan, record
 from tests.training.conftest import MakeBeats
 
@@ -548,3 +552,48 @@ def test_a_trial_that_is_set_aside_goes_on_to_the_same_numbers(process: Made, tm
     first.reset_config({"values": RATE, "resume": None, "until": None})
     first.load_checkpoint(str(tmp_path))
     assert [*results, *steps(first)] == expected
+
+
+# A search in a process of its own, that stores its trials in a folder.
+SEARCH = """
+import sys
+from pathlib import Path
+from beatwise.search.settings import RaySettings
+from beatwise.search.trials import Searches
+from beatwise.search.tuner import run_search
+from beatwise.training.checkpoint import Checkpoints
+from tests.conftest import random_beats
+from tests.search.conftest import plan
+folder = Path(sys.argv[1])
+searches, checkpoints = Searches(folder / "searches"), Checkpoints(folder / "checkpoints")
+searched = plan(trials=5, epochs=6, algorithm={"use": "random"})
+with searches.alone("k"):
+    begun = searches.begin("k", searched)
+    beats = random_beats(), random_beats((20, 6, 6, 6, 6), seed=1)
+    run_search(searched, "k", begun, beats, searches, checkpoints, RaySettings(cpus=1))
+"""
+
+
+@pytest.mark.slow
+def test_a_random_search_that_is_killed_ends_with_the_trials_of_one_that_is_not(tmp_path: Path) -> None:
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", SEARCH, str(folder)], cwd=ROOT)
+
+    def trials(folder: Path) -> list[TrialRecord]:
+        return Searches(folder / "searches").begin("k", plan(trials=5, epochs=6, algorithm={"use": "random"}))
+
+    killed = tmp_path / "killed"
+    for epochs in (2, 14):
+        process = start(killed)
+        while not (killed / "searches/k").is_dir() or sum(len(trial.epochs) for trial in trials(killed)) < epochs:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    assert any((killed / "searches/k/ray").iterdir())
+    for folder in (killed, tmp_path / "left_alone"):
+        assert start(folder).wait() == 0
+        assert not (folder / "searches/k/ray").exists()
+    again, alone = trials(killed), trials(tmp_path / "left_alone")
+    assert [(trial.values, trial.scores) for trial in again] == [(trial.values, trial.scores) for trial in alone]
+    assert max(trial.call for trial in again) == 2
