@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from beatwise import figures
 from beatwise.data.examples import Examples
 from beatwise.ecg.beats import beats_table, examples_of
-from beatwise.figures.style import class_colors, to_png
+from beatwise.figures.style import class_colors, origin, to_png
 from beatwise.tasks.classification.calibration import measure_calibration
 from beatwise.tasks.classification.curves import measure_curves
 from beatwise.tasks.classification.intervals import draw_scores, measure
@@ -202,6 +202,11 @@ def test_a_mistake_is_drawn_in_milliseconds_and_without_its_padding():
     title = figure.axes[0].get_title()
     assert title.startswith(f"{CLASSES[first['target']]} as {CLASSES[first['prediction']]}, {first['probability']:.1%}")
     assert title.endswith(f"{first['record']}, sample {first['sample']:,}")
+
+
+def test_a_beat_is_named_by_its_record_alone_where_no_sample_is_known():
+    assert origin({"record": "r1", "sample": 1234}) == "r1, sample 1,234"
+    assert origin(pd.Series({"record": "r1"})) == "r1"
 
 
 def test_where_nothing_is_mistaken_it_is_said():

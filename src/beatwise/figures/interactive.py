@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from beatwise.figures.embedding import LABELS as LABELS_OF_PROJECTIONS
 from beatwise.figures.search import STATUS, best_so_far
-from beatwise.figures.style import GREY, class_colors
+from beatwise.figures.style import GREY, class_colors, origin
 from beatwise.tasks.registry import METRICS
 
 LAYOUT: dict[str, Any] = {
@@ -134,5 +134,5 @@ def _hover(row: Mapping[Any, Any], classes: Sequence[str]) -> str:
         f"{row['same_class']:.0%} of its nearest are of its class",
     ]
     if "record" in row:
-        lines.append(f"record {row['record']}, sample {row['sample']:,.0f}")
+        lines.append(f"record {origin(row)}")
     return "<br>".join(lines)

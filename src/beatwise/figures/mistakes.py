@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from beatwise.data.examples import Array, Examples, evenly
 from beatwise.data.representations import beat_mask
-from beatwise.figures.style import GREY, STEPS, class_colors, light_grid, new_figure
+from beatwise.figures.style import GREY, STEPS, class_colors, light_grid, new_figure, origin
 from beatwise.tasks.classification.mistakes import ERRORS
 from beatwise.tasks.metrics import Floats, ratio
 
@@ -95,7 +95,7 @@ def plot_most_confident_mistakes(
                 ax.plot(time, means[index], color=colors[classes[index]], linewidth=1.1, linestyle="--")
             wave = values[mistake["beat"]]
             ax.plot(time, np.where(beat_mask(wave[None])[0], wave, np.nan), color="black", linewidth=1.2)
-            where = f"\n{mistake['record']}, sample {mistake['sample']:,.0f}" if "record" in mistake else ""
+            where = f"\n{origin(mistake)}" if "record" in mistake else ""
             title = f"{classes[truth]} as {classes[mistake['prediction']]}, {mistake['probability']:.1%}{where}"
             ax.set_title(title, fontsize=8)
             ax.tick_params(labelsize=7)

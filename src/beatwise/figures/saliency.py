@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from beatwise.explanation.methods import CAM, DEFLECTION, HIT, MEAN, MISTAKE, SIGNED, SIZE
-from beatwise.figures.style import STEPS, class_colors, class_markers, light_grid, new_figure, new_note
+from beatwise.figures.style import STEPS, class_colors, class_markers, light_grid, new_figure, new_note, origin
 from beatwise.tasks.metrics import Floats
 
 # Blue against, red for; both ends are pale enough for a black trace, and differ for colour-blind readers.
@@ -81,7 +81,7 @@ def plot_explained_beats(
                 continue
             chosen = metadata.iloc[0]
             _draw_beat(ax, saliency[(saliency["of"] == of) & (saliency["target"] == index)], SIGNED, sample_rate)
-            where = f"; {chosen['record']}, sample {chosen['sample']:,.0f}" if "record" in metadata else ""
+            where = f"; {origin(chosen)}" if "record" in metadata else ""
             called = f"as {classes[chosen['prediction']]}, {chosen['probability']:.1%}{where}"
             ax.set_title(f"{head}{name} {called}", fontsize=8)
         row[0].set_ylabel(name, color=color, fontweight="bold", fontsize=9)

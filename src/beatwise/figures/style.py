@@ -103,3 +103,12 @@ def to_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def origin(row: Any) -> str:
+    """Record of a beat, and the sample of its R peak where that is known.
+
+    Args:
+        row: Mapping or row of a table with ``record``.
+    """
+    return str(row["record"]) + (f", sample {row['sample']:,.0f}" if "sample" in row else "")
