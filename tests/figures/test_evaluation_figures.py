@@ -206,7 +206,7 @@ def test_a_mistake_is_drawn_in_milliseconds_and_without_its_padding():
 
 def test_a_beat_is_named_by_its_record_alone_where_no_sample_is_known():
     assert origin({"record": "r1", "sample": 1234}) == "r1, sample 1,234"
-    assert origin(pd.Series({"record": "r1"})) == "r1"
+    assert origin({"record": "r1"}) == "r1"
 
 
 def test_where_nothing_is_mistaken_it_is_said():
