@@ -68,7 +68,7 @@ def test_each_of_two_runs_loads_its_own_and_the_catalog_has_the_last(
     long.save_all(1)
     assert long.loaded() == [1, 1, 1, 1, "1"]
     assert short.loaded() == [2, 2, 2, 2, "2"]
-    short.hooks.on_pipeline_error()
+    short.hooks.on_pipeline_error(OSError("disk full"))
     assert long.loaded() == [1, 1, 1, 1, "1"]
     long.hooks.after_pipeline_run()
     # Of a versioned dataset, the newest; of others, what was saved last.
