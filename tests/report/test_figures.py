@@ -82,7 +82,9 @@ def test_what_is_not_known_is_said_instead(results: Results) -> None:
     old = dataclasses.replace(results.model, metadata={**results.model.metadata, "moves": None})
     unknown = dataclasses.replace(results, model=old, errors=results.errors.head(0), search=None)
     plain = {**unknown.model.config, "resample": {"use": "none"}}
-    not_resampled = dataclasses.replace(unknown, model=dataclasses.replace(old, config=plain))
+    other = dataclasses.replace(old, config=plain)
+    metrics = {**results.metrics, "model": other.fingerprint}
+    not_resampled = dataclasses.replace(unknown, model=other, metrics=metrics)
     assert known["class_counts"].draw(not_resampled) == "The training part is not resampled."
     for name in ("errors_by_record", "errors_by_rr", "forgetting", "forgetting_plot", "importance"):
         assert known[name].draw(unknown).endswith(".")
