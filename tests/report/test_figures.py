@@ -84,7 +84,9 @@ def test_what_is_not_known_is_said_instead(results: Results) -> None:
     plain = {**unknown.model.config, "resample": {"use": "none"}}
     other = dataclasses.replace(old, config=plain)
     metrics = {**results.metrics, "model": other.fingerprint}
-    not_resampled = dataclasses.replace(unknown, model=other, metrics=metrics)
+    summary = {**results.explanation.summary, "model": other.fingerprint}
+    explanation = dataclasses.replace(results.explanation, summary=summary)
+    not_resampled = dataclasses.replace(unknown, model=other, metrics=metrics, explanation=explanation)
     assert known["class_counts"].draw(not_resampled) == "The training part is not resampled."
     for name in ("errors_by_record", "errors_by_rr", "forgetting", "forgetting_plot", "importance"):
         assert known[name].draw(unknown).endswith(".")
