@@ -299,16 +299,15 @@ def _cut_record(
     of_class = np.flatnonzero(is_beat & (target >= 0))
     beats = of_class[:-1]
     adc, missing = np.ma.getdata(record.adc)[:, column], np.ma.getmaskarray(record.adc)[:, column]
-    if missing.any():
-        adc = _bridged(adc, missing)
-    values, span = RULES[rule](adc, samples, beats, record.sample_rate, **options)
-    n_missing = np.concatenate([[0], np.cumsum(missing)])
-    whole = n_missing[span[:, 1]] == n_missing[span[:, 0]]
+    gaps = np.flatnonzero(missing)
+    values, span = RULES[rule](_bridged(adc, missing), samples, beats, record.sample_rate, **options)
+    # As many samples are missing before the end of a whole beat as before its beginning.
+    whole = np.searchsorted(gaps, span[:, 1]) == np.searchsorted(gaps, span[:, 0])
     beats = beats[whole]
     rr = rr_intervals(samples[is_beat], record.sample_rate)
     place = np.cumsum(is_beat)[beats] - 1
     columns = {
-        "values": values[whole],
+        "values": values if whole.all() else values[whole],
         "target": target[beats],
         "sample": samples[beats],
         **{name: intervals[place] for name, intervals in rr.items()},
@@ -341,6 +340,8 @@ def _one_a_sample(record: Record, is_beat: npt.NDArray[np.bool_], same_sample: S
 
 def _bridged(adc: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """A signal with straight lines over the stretches without samples, which no beat is cut from."""
+    if not missing.any():
+        return adc
     bridged = np.zeros_like(adc)
     if not missing.all():
         there = np.flatnonzero(~missing)
