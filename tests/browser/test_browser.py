@@ -331,7 +331,7 @@ def test_the_dashboard_draws_a_search_and_the_table_of_its_trials(browser: Any, 
         # Parallel coordinates, scatter, histogram, box plot, best so far, learning curve.
         wait_for(lambda: browser.execute_script("return document.querySelectorAll('.js-plotly-plot').length") == 6)
         assert browser.execute_script("return document.querySelectorAll('.parcoords .axis-title').length") >= 4
-        assert "best macro recall, validation" in text_of(browser)
+        assert "best recall-first score, validation" in text_of(browser)
         assert "test · small" in text_of(browser)
         assert browser.execute_script("return document.querySelectorAll('[data-testid=stException]').length") == 0
 
