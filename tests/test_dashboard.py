@@ -21,7 +21,7 @@ SPACE = {"train": {"learning_rate": {"loguniform": [1e-4, 1e-1]}}, "model": {"us
 
 def store(project: Path, name: str, n: int, epochs: int = 3) -> SearchPlan:
     """A search of n trials, the first of which failed, in a project's folder."""
-    planned = plan(SPACE, name=name, models={"mlp": {}, "cnn1d": {}})
+    planned = plan(SPACE, name=name, models={"mlp": {}, "cnn1d": {}}, metric="macro_recall")
     searches, random = Searches(project / "data/06_models/demo/searches"), np.random.default_rng(0)
     searches.begin(name, planned)
     values = {"train.learning_rate": 0.01, "model.use": "mlp"}

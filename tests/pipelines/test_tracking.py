@@ -17,6 +17,7 @@ from typing import Any
 import mlflow
 import pytest
 from kedro.config import OmegaConfigLoader
+from mlflow.exceptions import MlflowException
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.hooks.tracking import TrackedRun
@@ -79,6 +80,29 @@ def test_a_server_that_does_not_answer_is_refused_by_runs_that_it_is_to_track(tm
         tracked.check()
 
 
+def test_a_run_goes_on_without_a_server_that_stops_to_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracked = tracked_run(tmp_path)
+    tracked.uri, tracked.is_remote = "http://127.0.0.1:9", True
+    asked = []
+
+    def no_answer(tags: dict[str, str]) -> None:
+        asked.append(tags)
+        raise MlflowException("Max retries exceeded\nand more")
+
+    monkeypatch.setattr(mlflow, "set_tags", no_answer)
+    tracked.tag({"a": "1"})
+    tracked.tag({"b": "2"})
+    assert asked == [{"a": "1"}]
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("beatwise")] == [
+        "http://127.0.0.1:9 does not answer any more (Max retries exceeded). The rest of this run is not tracked."
+    ]
+    tracked.is_lost, tracked.is_remote = False, False
+    with pytest.raises(MlflowException):
+        tracked.tag({"c": "3"})
+
+
 @pytest.mark.slow
 def test_a_server_keeps_runs_and_artifacts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, uri = project / "server", "http://127.0.0.1:5871"
@@ -103,7 +127,7 @@ def test_a_server_keeps_runs_and_artifacts(project: Path, monkeypatch: pytest.Mo
         assert model.info.artifact_uri.startswith("mlflow-artifacts:/")
         assert "metrics.json" in [f.path for f in mlflow.MlflowClient().list_artifacts(model.info.run_id)]
         assert list(kept.glob("mlartifacts/**/metrics.json"))
-        assert not (project / "data/09_tracking").exists()
+        assert not (project / "data/09_tracking/artifacts").exists()
     finally:
         os.killpg(server.pid, 15)
         server.wait()
