@@ -260,15 +260,21 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 }
 
 
+def refusal(folder: Path, damage: Callable[[Path], object]) -> str:
+    """The message by which record r is refused once it is annotated and damaged."""
+    annotate(folder, "r")
+    damage(folder)
+    with pytest.raises(BeatwiseError) as caught:
+        load(folder)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(("damage", "named"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_refused_in_words(tmp_path, damage, named):
     plain(tmp_path)
-    annotate(tmp_path, "r")
-    damage(tmp_path)
-    with pytest.raises(BeatwiseError) as caught:
-        load(tmp_path)
+    message = refusal(tmp_path, damage)
     for words in ["Record r: ", *named]:
-        assert words in str(caught.value)
+        assert words in message
 
 
 SEGMENT_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -284,12 +290,9 @@ SEGMENT_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize(("damage", "said"), SEGMENT_FAULTS.values(), ids=SEGMENT_FAULTS)
 def test_a_faulty_segment_is_refused(tmp_path, damage, said):
     segments(tmp_path)
-    annotate(tmp_path, "r")
-    damage(tmp_path)
-    with pytest.raises(BeatwiseError) as caught:
-        load(tmp_path)
-    assert str(caught.value).startswith("Record r: ")
-    assert said in str(caught.value)
+    message = refusal(tmp_path, damage)
+    assert message.startswith("Record r: ")
+    assert said in message
 
 
 def test_a_skewed_lead_is_checked_as_it_is_stored_and_read_in_time(tmp_path):

@@ -44,13 +44,14 @@ def _trust(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]
         yield f"{equal:,} beats of train stand in test too, equal in signal and label."
     if narrow := few_patients(metrics):
         yield narrow.strip()
-    rare = [
-        f"{label} ({scores['support']})"
-        for label, scores in metrics["test"]["per_class"].items()
-        if scores["support"] < FEW_BEATS
-    ]
-    if rare:
+    if rare := [f"{label} ({support})" for label, support in _rare(metrics).items()]:
         yield f"Fewer than {FEW_BEATS} test beats: {', '.join(rare)}; the scores of such a class are hardly known."
+
+
+def _rare(metrics: Mapping[str, Any]) -> dict[str, int]:
+    """The test beats of each class that has few of them."""
+    supports = {label: scores["support"] for label, scores in metrics["test"]["per_class"].items()}
+    return {label: support for label, support in supports.items() if support < FEW_BEATS}
 
 
 def failures(metrics: Mapping[str, Any]) -> list[str]:
@@ -155,8 +156,8 @@ def _advice(metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping
     elif data["records"]["shared"]["train and test"]:
         yield "Before you promise anything for new patients, split by record (ingest.split)."
     scores = metrics["test"]["per_class"]
-    if rare := [label for label in metrics["classes"] if scores[label]["support"] < FEW_BEATS]:
-        yield f"Get more beats of {_listed(rare)}, first of all for test."
+    if rare := _rare(metrics):
+        yield f"Get more beats of {_listed([*rare])}, first of all for test."
     missed = [label for label in metrics["classes"] if (scores[label]["recall"]["value"] or 1) < WEAK]
     if missed and metrics["floor_reached"]:
         yield f"To miss fewer of {_listed(missed)}, use the recall-first factors, or a threshold of the class."
