@@ -26,9 +26,6 @@ def find_searches(project: Path) -> dict[str, tuple[SearchPlan, list[TrialRecord
     """Every search of every source that has a trial, by what it is called here; the one that ran last comes last.
 
     The page names files that cannot be read.
-
-    Args:
-        project: The project's folder.
     """
     found = []
     for folder in project.glob("data/06_models/*/searches"):

@@ -66,13 +66,7 @@ def _output_columns(model: TrainedModel) -> list[str]:
 
 
 def log_model(name: str, folder: Path, model: TrainedModel) -> None:
-    """Log a saved model to the active MLflow run, with its signature.
-
-    Args:
-        name: Name in the run.
-        folder: Where the model was saved.
-        model: The model.
-    """
+    """Log a saved model to the active MLflow run, with its signature."""
     fitted = model.representation.fitted
     columns = [*_value_columns(fitted.shape), *fitted.features]
     signature = ModelSignature(

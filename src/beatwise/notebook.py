@@ -10,11 +10,6 @@ from beatwise.core.errors import BeatwiseError
 def require(catalog: Any, *names: str, run: str = "kedro run") -> None:
     """Check that the datasets of a notebook exist.
 
-    Args:
-        catalog: Kedro's catalog, as ``%load_ext kedro.ipython`` gives it.
-        *names: Datasets that the notebook loads.
-        run: The command that creates them.
-
     Raises:
         BeatwiseError: If a dataset does not exist.
     """

@@ -120,9 +120,6 @@ class Parameters(Block):
 def check_parameters(given: dict[str, Any]) -> Parameters:
     """Check all parameters, so that a mistyped key fails before anything runs.
 
-    Args:
-        given: All parameters, as the configuration loader merged them with ``--params``.
-
     Raises:
         BeatwiseError: One line a problem, each naming the full key.
     """

@@ -41,24 +41,12 @@ def written_whole(target: Path) -> Iterator[Path]:
 
 
 def scratch_folder(folder: Path, name: str) -> Path:
-    """Make a temporary folder whose name says which process it belongs to.
-
-    Args:
-        folder: Where it is made.
-        name: First part of its name.
-    """
+    """Make a temporary folder whose name begins so, and says which process it belongs to."""
     return Path(tempfile.mkdtemp(prefix=f".{name}-{socket.gethostname()}-{os.getpid()}-", dir=folder))
 
 
 def clear_left_over(folder: Path) -> list[Path]:
-    """Remove the temporary folders of processes of this machine that were killed.
-
-    Args:
-        folder: Where they are looked for, at any depth. It need not exist.
-
-    Returns:
-        The removed folders.
-    """
+    """Remove the temporary folders of killed processes of this machine, at any depth of a folder; return them."""
     removed = []
     for parent, names, _ in os.walk(folder):
         for name in [name for name in names if name.startswith(".")]:

@@ -126,15 +126,7 @@ class Registry(Generic[T]):
         return made
 
     def options(self, name: str, given: Mapping[str, Any], key: str = "") -> dict[str, Any]:
-        """Check the options of one entry and fill in what was left out.
-
-        Args:
-            name: Name of the entry.
-            given: Options by name.
-            key: The key of the options in the configuration, for messages.
-
-        Returns:
-            Every option of the entry with its value.
+        """Check the options of one entry, and fill in what was left out; messages name them by ``key``.
 
         Raises:
             BeatwiseError: If the name or an option is unknown, or a value is of the wrong type or out of bounds.

@@ -85,10 +85,7 @@ class Choice(Block):
         return [self.use]
 
     def check(self, key: str = "") -> None:
-        """Check the names, and the options of every entry that has some, chosen or not.
-
-        Args:
-            key: Place of the choice in the configuration, for the message.
+        """Check the names, and the options of every entry that has some, chosen or not; messages begin with ``key``.
 
         Raises:
             BeatwiseError: On an unknown entry, an unknown option, or a value that is not allowed.
@@ -208,13 +205,7 @@ def overridden(model: type[BaseModel] | None, base: Mapping[str, Any], changes: 
 
 
 def checked(model: type[B], given: dict[str, Any], heading: str, kind: str = "parameter") -> B:
-    """Check plain data against its model.
-
-    Args:
-        model: The model.
-        given: The data.
-        heading: First line of the message.
-        kind: Word for a key in the message.
+    """Check plain data against its model; the message begins with the heading, and calls a key ``kind``.
 
     Raises:
         BeatwiseError: One line a problem, each naming the full key.

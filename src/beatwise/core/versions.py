@@ -26,12 +26,7 @@ def of_this_format(stored: Mapping[str, Any]) -> bool:
 
 
 def check_format(stored: Mapping[str, Any], path: Path, advice: str) -> None:
-    """Refuse what another version has stored in another format.
-
-    Args:
-        stored: Content of the file.
-        path: The file.
-        advice: Advice to the reader.
+    """Refuse what another version has stored in another format, with advice.
 
     Raises:
         BeatwiseError: Names the file.

@@ -13,13 +13,7 @@ from beatwise.runs.saved import KINDS, Saved
 
 
 def read_saved(catalog: DataCatalog, name: str, data: Any) -> Saved:
-    """Describe a dataset that has just been saved.
-
-    Args:
-        catalog: The catalog of the run.
-        name: Name of the dataset.
-        data: The saved data.
-    """
+    """Describe a dataset that has just been saved."""
     dataset, metadata = catalog[name], record_metadata(catalog, name)
     kind = metadata.get("record")
     path = saved_path(dataset)

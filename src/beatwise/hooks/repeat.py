@@ -26,14 +26,7 @@ from beatwise.runs.metadata import git_state, hardware, package_versions
 
 
 def repeat_run(card: str, project: Path) -> bool:
-    """Run again what a card says, and print how the scores compare.
-
-    Args:
-        card: Path of the card, or the beginning of the ID of an MLflow run.
-        project: The project's folder.
-
-    Returns:
-        Whether all scores agree to the last digit.
+    """Run again what a card says (its path, or an MLflow run's ID), and print whether all scores agree.
 
     Raises:
         BeatwiseError: If there is no such card, or it cannot be repeated here.

@@ -43,15 +43,7 @@ class RunCardRecord:
         pipeline: Pipeline,
         catalog: DataCatalog,
     ) -> None:
-        """Write down what is known when the run begins, for its report and for the end.
-
-        Args:
-            metadata: The fields of ``RunMetadata``.
-            run_params: Kedro's parameters of the run, as hooks receive them.
-            parameters: The checked parameters.
-            pipeline: The pipeline that runs.
-            catalog: Its catalog.
-        """
+        """Write down what is known when the run begins, for its report and for the end."""
         self._catalog, self._inputs = catalog, pipeline.inputs() - {CARD}
         self._started, self._nodes_started = time.perf_counter(), dict[str, float]()
         self._card = RunCard(

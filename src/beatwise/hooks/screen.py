@@ -23,11 +23,7 @@ class Screen:
     """Names each node of one run as it starts, and shows tables and paths when the run is over."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        """Count the nodes.
-
-        Args:
-            pipeline: The pipeline that runs.
-        """
+        """Count the nodes."""
         self._outputs = sorted(pipeline.outputs())
         self._started, self._nodes = 0, len(pipeline.nodes)
         self._shown: list[Saved] = []

@@ -25,12 +25,7 @@ RUNNERS: Final = ("SequentialRunner", "ThreadRunner")
 
 
 def check_selection(options: Mapping[str, Any], asked_for: Iterable[str], project: Path) -> None:
-    """Refuse names that are not there.
-
-    Args:
-        options: What ``kedro run`` was given, by the names of its arguments.
-        asked_for: Names of the pipelines; none for all.
-        project: The project's folder.
+    """Refuse names that are not there, among the arguments of ``kedro run`` and the pipelines asked for.
 
     Raises:
         BeatwiseError: On an unknown pipeline, environment, node, dataset, tag, namespace or runner.
@@ -83,11 +78,6 @@ def _with_outer(namespace: str | None) -> Iterable[str]:
 
 def check_inputs(pipeline: Pipeline, catalog: DataCatalog, run_params: Mapping[str, Any]) -> None:
     """Refuse to begin with what earlier runs have not made yet.
-
-    Args:
-        pipeline: The pipeline that runs.
-        catalog: Its catalog.
-        run_params: Kedro's parameters of the run, as hooks receive them.
 
     Raises:
         BeatwiseError: If a dataset is missing that another pipeline makes.

@@ -183,12 +183,6 @@ class TrackedRun(MlflowHook):
     def open(self, command: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> bool:
         """Open the MLflow run, or take the one that a script or a notebook has opened.
 
-        Args:
-            command: The command as it was typed, or one that does the same.
-            run_params: What Kedro reports to hooks of the run.
-            pipeline: The pipeline that runs.
-            catalog: Its catalog.
-
         Returns:
             Whether ``mlflow.yml`` lets the run be tracked.
 
@@ -257,12 +251,7 @@ class TrackedRun(MlflowHook):
 
     @_unless_lost
     def end(self, examples: Mapping[str, str], error: Exception | None = None) -> None:
-        """Close the run, and those below it.
-
-        Args:
-            examples: Fingerprints of the examples that the run read or made, by dataset.
-            error: What ended it; None where it came to its end.
-        """
+        """Close the run, and those below it: with fingerprints of the examples by dataset, or with what ended it."""
         if not error:
             inputs = [self._dataset_input(name, fingerprint) for name, fingerprint in examples.items()]
             for run_id in [self.run_id, *self._fitted] if inputs else []:
@@ -460,12 +449,7 @@ def _where(context: KedroContext) -> str:
 
 
 def _follow_moved_project(database: Path, artifacts: PurePath) -> None:
-    """Change the addresses of artifacts that lay beside a database before the project was moved.
-
-    Args:
-        database: MLflow's database.
-        artifacts: The folder beside it that holds the artifacts.
-    """
+    """Change the addresses of artifacts that lay beside a database before the project was moved."""
     if not database.is_file() or artifacts.parent != database.parent:
         return
     now = artifacts.as_uri()

@@ -13,13 +13,7 @@ SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def serve_runs(project: Path, env: str | None, host: str | None, port: str | None) -> None:
-    """Serve the pages until Ctrl-C; of a server that is running, only say where they are.
-
-    Args:
-        project: The project's folder.
-        env: The environment whose ``mlflow.yml`` says where the runs are; None for the default.
-        host: Address to serve at; None for that of ``mlflow.yml``.
-        port: Port to serve at; None for that of ``mlflow.yml``.
+    """Serve the pages until Ctrl-C, at that of ``mlflow.yml`` where no address is given; only name a server that runs.
 
     Raises:
         BeatwiseError: If a server is to keep the runs, and does not answer.

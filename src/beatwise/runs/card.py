@@ -124,11 +124,7 @@ def read_card(path: Path) -> RunCard:
 
 
 def earlier_scores(cards: Path) -> dict[str, dict[str, float]]:
-    """Metrics of every model that earlier runs of a source have measured, by the run and the model.
-
-    Args:
-        cards: The folder of the source's cards, one version below it a run; one that cannot be read is left out.
-    """
+    """Metrics of every model that earlier runs of a source measured, by run and model; unreadable cards left out."""
     found: dict[str, dict[str, float]] = {}
     for path in sorted(cards.glob(f"*/{cards.name}")):
         with suppress(BeatwiseError):
@@ -152,15 +148,7 @@ def differences(
     hardware: Hardware,
     data: Mapping[str, str],
 ) -> Iterator[Difference]:
-    """Everything that differs from what a card says.
-
-    Args:
-        card: The card.
-        git: The commit that is checked out now, and whether anything differs from it.
-        versions: Versions of the packages now.
-        hardware: The machine now.
-        data: Fingerprints of tables of examples now; tables that are not among them are not compared.
-    """
+    """Everything that differs from what a card says; tables of examples that ``data`` does not name are left out."""
     git_sha, uncommitted = git
     if card.git_sha != git_sha:
         yield Difference("commit", _short(card.git_sha), _short(git_sha))

@@ -418,9 +418,6 @@ TUNED: Final = "tuned"
 def result_of(saved: Iterable[Saved]) -> tuple[str, dict[str, float]] | None:
     """The result of a run: the tuned model, or the best model of a comparison, or the only model.
 
-    Args:
-        saved: Saved datasets of the kinds ``scores``, ``row_scores`` and ``leaderboard``.
-
     Returns:
         The measured model and its metrics (means over the seeds for a comparison); None if nothing was measured.
     """

@@ -61,15 +61,7 @@ class RunMetadata(Block):
 
 
 def run_metadata(run_params: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """The metadata of a run when it begins.
-
-    Args:
-        run_params: Kedro's parameters of the run, as hooks receive them.
-        source: Name of the data source.
-
-    Returns:
-        The fields of :class:`RunMetadata` by name; the MLflow run is not open yet.
-    """
+    """The fields of :class:`RunMetadata` when a run begins, before its MLflow run is open."""
     project = Path(run_params["project_path"])
     git_sha, uncommitted = git_state(project)
     command = _typed_command()

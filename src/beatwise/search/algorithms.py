@@ -26,9 +26,6 @@ def no_search(*, seed: int) -> None:
     """No search: one trial with the first value of every range, in this process and without Ray.
 
     It is meant for tests of the whole flow.
-
-    Args:
-        seed: Not used.
     """
 
 
@@ -44,11 +41,7 @@ def grid(*, seed: int, points: AtLeastTwo = 3) -> None:
 
 @ALGORITHMS.register("random")
 def random(*, seed: int) -> Any:
-    """Independent random values (Bergstra & Bengio, JMLR 13, 2012).
-
-    Args:
-        seed: Random seed.
-    """
+    """Independent random values (Bergstra & Bengio, JMLR 13, 2012)."""
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
@@ -84,11 +77,7 @@ def tpe(*, seed: int, startup_trials: AtLeastOne = 10, multivariate: bool = True
 
 @SCHEDULERS.register("none")
 def none(*, epochs: int) -> Any:
-    """Every trial runs to its end.
-
-    Args:
-        epochs: Not used.
-    """
+    """Every trial runs to its end."""
     from ray.tune.schedulers import FIFOScheduler
 
     return FIFOScheduler()

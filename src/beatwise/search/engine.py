@@ -41,9 +41,6 @@ class Failure:
 def started_ray(settings: RaySettings) -> Iterator[Any]:
     """Start Ray for this block, unless it runs.
 
-    Args:
-        settings: Settings of Ray.
-
     Yields:
         The module ``ray``.
 
@@ -136,13 +133,7 @@ def _join(ray: Any, address: str) -> None:
 def run_jobs(
     function: Callable[[Any, Any], Any], jobs: Mapping[str, Any], shared: Any, settings: RaySettings
 ) -> Generator[tuple[str, Any]]:
-    """Call a function once a job, each on one thread, with one job per core at a time.
-
-    Args:
-        function: Takes a job and the shared data. Machines import it by its name.
-        jobs: Jobs by key.
-        shared: Data that is sent to each machine once.
-        settings: Settings of Ray.
+    """Call an importable function once a job, with the shared data, each on one thread, as many at once as cores.
 
     Yields:
         Key and result of each job at its end; the result of a failed job is a :class:`Failure`.

@@ -66,10 +66,7 @@ class SearchPlan(Block):
         return METRICS[self.metric].higher_is_better
 
     def configs(self, values: Mapping[str, Any]) -> list[FitSettings]:
-        """The configuration of a trial, once a seed.
-
-        Args:
-            values: Values of the hyper-parameters by full name.
+        """The configuration of a trial with these values, once a seed.
 
         Raises:
             BeatwiseError: If they do not go together.
@@ -101,9 +98,6 @@ class SearchPlan(Block):
         """The key of the search: searches of one key have the same trials, but perhaps not the same number of them.
 
         It contains the name, so that a search can be found by its name even if another one has the same settings.
-
-        Args:
-            fingerprints: Fingerprints of the training and validation part.
         """
         of_trials = self.search.model_dump(mode="json", exclude={"trials", "total_epochs", "max_minutes", "refit"})
         return key_of(self.name, of_trials, self.base, self.task.model_dump(mode="json"), self.seed, fingerprints)
@@ -112,16 +106,7 @@ class SearchPlan(Block):
 def plan_search(
     tune: Tune, task: TaskChoice, seed: int, resample: Resample, tensors: Tensors, model: Model, train: Train
 ) -> SearchPlan:
-    """Check a search.
-
-    Args:
-        tune: The searches, of which one is chosen.
-        task: The task.
-        seed: Seed.
-        resample: Resampling strategy of a trial unless the space changes it; likewise the following.
-        tensors: Representation.
-        model: Model of the zoo.
-        train: Training.
+    """Check the chosen search over the parameters of a fit.
 
     Raises:
         BeatwiseError: If a range is wrong, or is that of an unknown parameter, or holds a value that is not allowed, or

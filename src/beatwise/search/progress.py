@@ -33,13 +33,7 @@ BATCHES: Final = 4
 
 
 def announce(plan: SearchPlan, train_beats: Examples, settings: RaySettings) -> None:
-    """Log the size of a search and its expected duration.
-
-    Args:
-        plan: The search.
-        train_beats: The training part.
-        settings: Settings of Ray.
-    """
+    """Log the size of a search and its expected duration."""
     search = plan.search
     if plan.n_trials < len(plan.grid):
         log.warning("tune.%s: %d of the grid's %d combinations are tried.", plan.name, plan.n_trials, len(plan.grid))
@@ -56,15 +50,7 @@ def announce(plan: SearchPlan, train_beats: Examples, settings: RaySettings) -> 
 
 
 def seconds_per_epoch(plan: SearchPlan, train_beats: Examples) -> float | None:
-    """Estimate the duration of an epoch on one thread (s) from a few batches of a few random trials.
-
-    Args:
-        plan: The search.
-        train_beats: The training part.
-
-    Returns:
-        The mean over the trials that can be trained; None if none can.
-    """
+    """Estimate the time of an epoch on one thread (s) from a few batches of random trials; None if none can train."""
     random, threads = np.random.default_rng(plan.seed), torch.get_num_threads()
     paces = []
     torch.set_num_threads(1)
@@ -123,10 +109,6 @@ def _duration(minutes: float) -> str:
 @contextmanager
 def shown(plan: SearchPlan, begun: Sequence[TrialRecord]) -> Iterator[Callable[[TrialRecord], None]]:
     """Show a progress bar of finished trials, and log a line at the end of each.
-
-    Args:
-        plan: The search.
-        begun: Trials of earlier calls.
 
     Yields:
         A function to call with a trial after each of its epochs and at its end.

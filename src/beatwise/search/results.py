@@ -30,10 +30,6 @@ ENOUGH: Final = 8
 def trials_table(records: Sequence[TrialRecord], plan: SearchPlan) -> pd.DataFrame:
     """Tabulate all trials of a search.
 
-    Args:
-        records: The trials.
-        plan: The search.
-
     Returns:
         One row a trial, by number: ``trial``, ``status``, ``failure``, ``score`` (the best value of the metric; NaN
         without a finished epoch) and ``score_sd`` (over several seeds), ``best_epoch``, ``epochs``, ``seconds``,
@@ -111,13 +107,6 @@ def importances(records: Sequence[TrialRecord], plan: SearchPlan) -> dict[str, f
 
     A random forest predicts the score from the values. The importance of a hyper-parameter is the loss of accuracy
     when its values are permuted (Breiman, Machine Learning 45, 2001), as a share of the sum.
-
-    Args:
-        records: The trials.
-        plan: The search.
-
-    Returns:
-        Shares by full name, the largest first; empty if there are too few trials.
     """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
@@ -149,10 +138,6 @@ def _code(value: Any, range: Range) -> float:
 def space_table(records: Sequence[TrialRecord], plan: SearchPlan) -> pd.DataFrame:
     """Tabulate the search space, after Table 3 of Vaswani et al., NeurIPS 2017.
 
-    Args:
-        records: The trials.
-        plan: The search.
-
     Returns:
         One row a hyper-parameter: ``name``, ``range``, ``prior``, ``best`` (its value in the best trial, empty if
         that trial does not use it), ``importance`` (NaN if it is unknown).
@@ -172,15 +157,10 @@ def space_table(records: Sequence[TrialRecord], plan: SearchPlan) -> pd.DataFram
 
 
 def refined(plan: SearchPlan, name: str, searches: Searches) -> SearchPlan:
-    """Narrow the ranges of a search around the best trials of an earlier one, and log the new ranges.
+    """Narrow the ranges of a search around the best trials of the latest one of a name, and log the new ranges.
 
     Options of excluded choices are no longer searched. The refined search has its own name, so that it resumes its own
     trials.
-
-    Args:
-        plan: The search to refine.
-        name: Name of the earlier search; if several have this name, the latest is used.
-        searches: The store of searches.
 
     Raises:
         BeatwiseError: If there is no earlier search with enough trials, if a trial cannot be read, or if the searches
@@ -220,17 +200,10 @@ def _searching(plan: SearchPlan, ranges: Mapping[str, Range], name: str) -> Sear
 
 
 def narrowed(space: Space, records: Sequence[TrialRecord]) -> dict[str, Range]:
-    """Ranges around the best trials of a search.
+    """Ranges around the best of the trials, which come with the best first, for each hyper-parameter that these use.
 
     A range of numbers becomes the range of the best trials with a margin on both sides, inside the old range. A choice
     keeps the values of the best trials.
-
-    Args:
-        space: The search space.
-        records: Its trials with a score, the best first.
-
-    Returns:
-        A range for each hyper-parameter that the best trials use.
     """
     best = records[: max(BEST_AT_LEAST, round(BEST_SHARE * len(records)))]
     out = {}

@@ -136,13 +136,7 @@ def is_replay(records: Iterable[TrialRecord]) -> bool:
 
 
 def draws(space: Space, sampler: optuna.samplers.BaseSampler, n: int) -> list[dict[str, Any]]:
-    """The first values of a sampler that does not learn from trials; a longer list begins with a shorter one.
-
-    Args:
-        space: The search space.
-        sampler: The sampler, unused before.
-        n: How many.
-    """
+    """The first values of a sampler that does not learn from trials; a longer list begins with a shorter one."""
     study = optuna.create_study(sampler=sampler)
     return [_draw(space, study.ask()) for _ in range(n)]
 

@@ -105,11 +105,7 @@ def label(value: Any) -> str:
 
 
 def parse_range(given: Mapping[str, Any], key: str) -> Range:
-    """Read and check one range.
-
-    Args:
-        given: A kind and what it draws from, e.g. ``{"uniform": [0, 0.5]}``.
-        key: Its key in the configuration, for messages.
+    """Read one range, e.g. ``{"uniform": [0, 0.5]}``; messages name its key.
 
     Raises:
         BeatwiseError: If it is empty, goes through zero on a logarithmic scale, or is not written as it should be.
@@ -185,14 +181,7 @@ class Space:
                 yield full, value
 
     def draw(self, pick: Callable[[str, Range], Any]) -> dict[str, Any]:
-        """Draw a value for each hyper-parameter that is used with the values drawn before it.
-
-        Args:
-            pick: Draws one value, given the full name and the range.
-
-        Returns:
-            Values by full name.
-        """
+        """Values by full name: ``pick`` draws one for each hyper-parameter that is used with those drawn before it."""
         drawn: dict[str, Any] = {}
         for name, range in self.ranges.items():
             if self.is_called_for(name, drawn):
@@ -269,13 +258,7 @@ def _calls_for(option: str, chosen: str | Sequence[str] | None) -> bool:
 def with_model_spaces(
     tree: Mapping[str, Any], default_model: str, spaces: Mapping[str, Mapping[str, Any]], key: str
 ) -> dict[str, Any]:
-    """Fill in the hyper-parameters of each model that a search can choose, where the search says nothing of them.
-
-    Args:
-        tree: The space of the search.
-        default_model: The model that is configured, where the space does not name one.
-        spaces: The options to search by model.
-        key: The key of the search in the configuration, for messages.
+    """Fill in the space of each model that a search can choose, where the search says nothing of the model.
 
     Raises:
         BeatwiseError: If there is no space for one of the models.

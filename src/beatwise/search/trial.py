@@ -26,12 +26,7 @@ class TensorCache:
     """Tensors of training and validation by what they depend on, so that most trials need not build theirs."""
 
     def __init__(self, train_beats: Examples, val_beats: Examples) -> None:
-        """Remember the beats.
-
-        Args:
-            train_beats: Beats table of the training part.
-            val_beats: Beats table of the validation part.
-        """
+        """Remember the training and the validation part."""
         self._beats = (train_beats, val_beats)
         self._kept: dict[str, Tensors] = {}
 
@@ -53,12 +48,7 @@ class Trial:
     """The trainings of one configuration, one for each seed, which advance epoch by epoch together."""
 
     def __init__(self, configs: Sequence[FitSettings], tensors: TensorCache) -> None:
-        """Build the networks.
-
-        Args:
-            configs: The configuration, once a seed.
-            tensors: Tensors of training and validation.
-        """
+        """Build the networks, one a configuration."""
         self._trainings: list[Training] = []
         self._generators: list[torch.Tensor] = []
         for config in configs:

@@ -79,12 +79,7 @@ class TrialRecord(BaseModel):
         self.n_parameters = result["n_parameters"]
 
     def end(self, result: Mapping[str, Any], error: bool) -> None:
-        """Set the outcome of the trial.
-
-        Args:
-            result: Its last report.
-            error: Whether its process died.
-        """
+        """Set the outcome by the last report, and by whether the process died."""
         self.failure = result.get("failure")
         if error and self.failure is None:
             self.failure = "its process was killed again and again; did the machine run out of memory?"
@@ -167,14 +162,7 @@ class Searches:
         (self.folder / REPLAY).write_bytes(RECORDS.dump_json(list(trials)))
 
     def begin(self, key: str, plan: SearchPlan) -> list[TrialRecord]:
-        """Make the folder of a search, or read its trials.
-
-        Args:
-            key: Key of the search.
-            plan: Its plan.
-
-        Returns:
-            The trials that have begun before, by number.
+        """Make the folder of a search, and return the trials that have begun before, by number.
 
         Raises:
             BeatwiseError: If the folder cannot be written.

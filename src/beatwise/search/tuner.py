@@ -102,12 +102,7 @@ class Reporter(tune.Callback):
     """Reports each epoch of a trial and its end."""
 
     def __init__(self, report: Callable[[TrialRecord], None], searcher: SpaceSearcher) -> None:
-        """Set up.
-
-        Args:
-            report: Called with the record of the trial.
-            searcher: The searcher, which holds the records.
-        """
+        """Call ``report`` with the records that the searcher holds."""
         self._report, self._searcher, self._records = report, searcher, searcher.records
 
     def __getstate__(self) -> dict[str, Any]:
@@ -286,12 +281,7 @@ class PastTrial:
 
 
 def replay(scheduler: Any, records: Sequence[TrialRecord]) -> None:
-    """Report earlier trials to a scheduler, so that it compares new trials with them.
-
-    Args:
-        scheduler: A new scheduler. Those that compare running trials only (HyperBand) are left alone.
-        records: The trials of earlier calls.
-    """
+    """Report earlier trials to a new scheduler that compares trials with them (HyperBand does not)."""
     if not isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule):
         return
     controller: Any = SimpleNamespace(get_live_trials=list)
