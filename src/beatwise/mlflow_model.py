@@ -62,7 +62,7 @@ def _value_columns(shape: tuple[int, ...]) -> list[str]:
 
 def _output_columns(model: TrainedModel) -> list[str]:
     """Names of the classes, or ``prediction`` where the task has none."""
-    return list(getattr(model.task, "classes", ("prediction",)))
+    return list(model.task.class_names or ("prediction",))
 
 
 def log_model(name: str, folder: Path, model: TrainedModel) -> None:

@@ -176,7 +176,7 @@ def test_a_regression_goes_through_the_nodes_of_a_classification(series) -> None
     naive = predictions.assign(prediction=series["train_beats"].table["target"].mean())
     assert measured["naive"]["overall"]["rmse"]["value"] == pytest.approx(rmse(naive))
     assert rmse(predictions) < 0.7 * rmse(naive)
-    assert measured["bootstrap_of"] == "patients"
+    assert measured["bootstrap_of"] == "groups"
     assert series["baseline.assessment"] == {}
     assert series["baseline.mistakes"].empty
     assert series["data_summary"]["length_ms"] == {}

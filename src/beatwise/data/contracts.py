@@ -12,7 +12,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import CHUNK, GROUP, IDENTITY_COLUMNS, PART, RESERVED, TARGET, TIME, Array, Examples
+from beatwise.data.examples import (
+    CHUNK,
+    GROUP,
+    IDENTITY_COLUMNS,
+    PART,
+    PERSISTENCE,
+    RESERVED,
+    TARGET,
+    TIME,
+    Array,
+    Examples,
+)
 from beatwise.data.features import RR_COLUMNS
 from beatwise.data.splits import PARTS
 
@@ -113,6 +124,8 @@ class ExamplesContract:
         """Problems of the other columns: parts, groups, and features, which have to be finite numbers."""
         features = [name for name in map(str, table.columns) if name not in RESERVED]
         yield from _numbers_problems(table, dict.fromkeys(features, (np.isfinite, "feature", "finite numbers")))
+        if PERSISTENCE in table.columns:
+            yield from _numbers_problems(table, {PERSISTENCE: (np.isfinite, "last known target", "finite numbers")})
         if GROUP in table.columns and (bad := table[GROUP].isna().to_numpy()).any():
             yield f"{place(table, int(bad.argmax()), GROUP)} is missing. {int(bad.sum())} such rows."
         if PART in table.columns and (unknown := sorted(map(str, set(table[PART].unique()) - set(PARTS)))):

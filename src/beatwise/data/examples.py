@@ -17,12 +17,14 @@ TARGET: Final = "target"
 PART: Final = "part"
 GROUP: Final = "group"
 TIME: Final = "time"
+# The last known target before an example, in the unit of the target: the forecast that nothing changes.
+PERSISTENCE: Final = "persistence"
 # Where a beat was cut from.
 IDENTITY_COLUMNS: Final = ("record", "sample", "lead")
 # Columns of the table that are no features.
-RESERVED: Final = (TARGET, PART, GROUP, TIME, *IDENTITY_COLUMNS)
+RESERVED: Final = (TARGET, PART, GROUP, TIME, PERSISTENCE, *IDENTITY_COLUMNS)
 # Columns that predictions carry on.
-CARRIED: Final = (GROUP, TIME, "record", "sample")
+CARRIED: Final = (GROUP, TIME, PERSISTENCE, "record", "sample")
 # Examples behind a mean that is drawn, at most.
 SHOWN: Final = 20_000
 # Rows that are looked at together: bounds the memory of temporary arrays.
@@ -40,8 +42,9 @@ class Examples:
     Attributes:
         x: ``float32 [n, *shape]``, C-contiguous: a beat ``[t]``, leads ``[c, t]``, a picture ``[c, h, w]``.
         table: One row an example, numbered from 0. Optional columns: ``target`` (class index, or the number to
-            predict), ``part``, ``group`` (the patient; splits and bootstraps keep a group together), ``time``, and
-            ``record``, ``sample``, ``lead`` of a beat. Every other column is a named numeric feature.
+            predict), ``part``, ``group`` (the patient; splits and bootstraps keep a group together), ``time``
+            (of what is predicted, datetime64), ``persistence`` (the last known target before it), and ``record``,
+            ``sample``, ``lead`` of a beat. Every other column is a named numeric feature.
     """
 
     x: Array

@@ -72,7 +72,7 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
         from beatwise.figures.style import to_png
 
         data = self.load()
-        png = to_png(plot_waveforms(data.x, data.labels, getattr(data.task, "classes", ("",))))
+        png = to_png(plot_waveforms(data.x, data.labels, data.task.class_names or ("",)))
         return ImagePreview(base64.b64encode(png).decode("ascii"))
 
     def _exists(self) -> bool:

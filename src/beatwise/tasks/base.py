@@ -117,11 +117,17 @@ class Task(ABC):
             BeatwiseError: If a value cannot be a target of this task.
         """
 
-    def fitted(self, target: npt.ArrayLike) -> Self:
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their indices; none where the target is a number."""
+        return ()
+
+    def fitted(self, target: npt.ArrayLike, time: pd.Series | None = None) -> Self:
         """The task, fitted on the training part before resampling; a classification has nothing to fit.
 
         Args:
             target: The column ``target`` of the training part, ``[n]``.
+            time: Its column ``time``; None where it has none.
         """
         return self
 
@@ -273,9 +279,9 @@ class Task(ABC):
             seed: Seed of the bootstrap.
 
         Returns:
-            Plain data: ``confidence``, ``bootstrap_draws``, ``bootstrap_of``, ``patients`` (how many, or None);
-            ``test``, ``val`` and ``naive`` (on test), each with ``n`` and ``overall``, where a metric is ``{value, low,
-            high}``.
+            Plain data: ``confidence``, ``bootstrap_draws``, ``bootstrap_of``, ``patients`` (how many groups were drawn,
+            or None); ``test``, ``val`` and ``naive`` (on test), each with ``n`` and ``overall``, where a metric is
+            ``{value, low, high}``.
         """
         return self.measure_and_draw(val_predictions, predictions, evaluate, seed)[0]
 

@@ -56,6 +56,8 @@ class Metric:
         per_class: Whether it has one value for each class rather than one overall.
         chooses: Whether it only chooses, on validation: it is the best that something could reach on the part that it
             is computed on, and so too high to measure with.
+        relative: Whether it needs a naive forecast beside the prediction, so that it only measures: while a model is
+            trained there is none.
         compute: The function from a :class:`Sample` to its values.
     """
 
@@ -67,6 +69,7 @@ class Metric:
     high: float | None
     per_class: bool
     chooses: bool
+    relative: bool
     compute: Compute
 
     @property
@@ -97,6 +100,7 @@ class Metrics(Mapping[str, Metric]):
         high: float | None = 1.0,
         per_class: bool = False,
         chooses: bool = False,
+        relative: bool = False,
     ) -> Callable[[F], F]:
         """Decorate a function to make it a metric; the arguments are the attributes of :class:`Metric`."""
 
@@ -104,7 +108,9 @@ class Metrics(Mapping[str, Metric]):
             if name in self._entries:
                 raise BeatwiseError(f"The metric {name!r} is registered twice.")
             shown = label or name.replace("_", " ")
-            self._entries[name] = Metric(name, shown, task, higher_is_better, low, high, per_class, chooses, compute)
+            self._entries[name] = Metric(
+                name, shown, task, higher_is_better, low, high, per_class, chooses, relative, compute
+            )
             return compute
 
         return add
@@ -125,10 +131,13 @@ class Metrics(Mapping[str, Metric]):
 
     def overall(self, task: str | None = None) -> list[str]:
         """Names of the metrics that have one value for all classes, of one task or of all."""
-        return [name for name in self.choosing(task) if not self[name].chooses]
+        return [name for name in self._of(task) if not self[name].chooses]
 
     def choosing(self, task: str | None = None) -> list[str]:
         """Names of the metrics that may choose on validation: the overall ones, and those that only choose."""
+        return [name for name in self._of(task) if not self[name].relative]
+
+    def _of(self, task: str | None) -> list[str]:
         return [name for name, metric in self.items() if not metric.per_class and task in (None, metric.task)]
 
     def per_class(self, task: str) -> list[str]:

@@ -14,7 +14,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import merged
 from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block, Choice
-from beatwise.data.examples import TARGET, Examples
+from beatwise.data.examples import TARGET, TIME, Examples
 from beatwise.data.representations import representation as representation_of
 from beatwise.data.resampling import resample_examples
 from beatwise.data.settings import Resample, Tensors
@@ -148,7 +148,7 @@ def changed_block(schema: type[B], base: Mapping[str, Any], changes: Any, key: s
 
 def resample_train(train: Examples, config: FitSettings) -> Examples:
     """Resample the training part as the fit says; no other part is ever resampled."""
-    classes = getattr(config.task.build(), "classes", ())
+    classes = config.task.build().class_names
     return resample_examples(train, config.resample.use, config.resample.options, classes, config.seed)
 
 
@@ -164,5 +164,5 @@ def fit_tensors(resampled: Examples, train: Examples, config: FitSettings, *othe
     """
     chosen = representation_of(config.tensors.use, config.tensors.options)
     fitted = chosen.fit(train, features=config.tensors.features)
-    task = config.task.build().fitted(train.table[TARGET])
+    task = config.task.build().fitted(train.table[TARGET], train.table.get(TIME))
     return tuple(build_tensors(part, fitted, task) for part in (resampled, *others))

@@ -23,6 +23,7 @@ from beatwise.tasks.settings import Evaluate
 from beatwise.tasks.tensors import build_tensors
 from beatwise.training import loop
 from beatwise.training.checkpoint import Checkpoints
+from beatwise.training.settings import Train
 from beatwise.training.trained_model import TrainedModel
 from tests.training.conftest import Parts, choose, config, same
 
@@ -33,6 +34,8 @@ REFERENCES = {
     "r2": sk.r2_score,
 }
 
+PARTS = ("test", "val", "naive", "persistence", "hour_mean")
+
 
 def numbers(n: int = 300, seed: int = 0) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
@@ -40,7 +43,7 @@ def numbers(n: int = 300, seed: int = 0) -> tuple[Any, Any]:
     return target, target + rng.normal(1, 5, n)
 
 
-@pytest.mark.parametrize("name", METRICS.overall("regression"))
+@pytest.mark.parametrize("name", REFERENCES)
 def test_a_metric_is_that_of_scikit_learn_with_and_without_weights(name):
     target, prediction = numbers()
     weights = np.random.default_rng(1).integers(0, 4, (3, len(target))).astype(np.float32)
@@ -78,6 +81,49 @@ def test_targets_are_standardised_by_the_training_part():
     assert [task.mean, task.sd] == pytest.approx([target.mean(), target.std()])
     np.testing.assert_allclose(task.in_units(task.encode(target)), target, rtol=1e-5)
     assert Regression().fitted([2.0, 2.0]).sd == 1
+
+
+def test_skill_and_naive_forecasts_are_those_computed_by_hand():
+    hours = pd.Series(pd.to_datetime(["2004-03-10 18:00", "2004-03-11 18:00", "2004-03-11 19:00"]))
+    # Means of train by hour: 18 h 3, 19 h 8, every other hour that of all, 14 / 3.
+    task = Regression(label="C6H6", unit="µg/m³").fitted([2.0, 4.0, 8.0], hours)
+    assert task.by_hour == pytest.approx([14 / 3] * 18 + [3.0, 8.0] + [14 / 3] * 4)
+    assert Regression().fitted([2.0, 4.0]).by_hour == ()
+    table = pd.DataFrame(
+        {
+            "target": [5.0, 9.0, 6.0, 2.0],
+            "prediction": [4.0, 8.0, 8.0, 2.0],
+            "time": pd.to_datetime(["2004-05-31 18:00", "2004-05-31 19:00", "2004-06-01 18:00", "2004-06-01 19:00"]),
+            "persistence": [2.0, 5.0, 9.0, 6.0],
+            "group": ["a", "a", "b", "b"],
+        }
+    )
+    measured = task.measure(table, table, Evaluate(bootstrap_draws=50), seed=0)
+    value = {part: {k: v["value"] for k, v in measured[part]["overall"].items()} for part in measured if part in PARTS}
+    # Errors: model -1 -1 2 0; mean of train squared 1/9 169/9 16/9 64/9; persistence -3 -4 3 4; hour -2 -1 -3 6.
+    mse = {"test": 6 / 4, "val": 6 / 4, "naive": 250 / 36, "persistence": 50 / 4, "hour_mean": 50 / 4}
+    assert {part: found["mse"] for part, found in value.items()} == pytest.approx(mse)
+    for part, found in value.items():
+        assert found["skill_persistence"] == pytest.approx(1 - mse[part] / 12.5)
+        assert found["skill_hour"] == pytest.approx(1 - mse[part] / 12.5)
+    # Of two days a bootstrap has three samples: the first twice, both, the second twice.
+    interval = measured["test"]["overall"]["mse"]
+    assert (interval["low"], interval["high"], measured["bootstrap_of"]) == (1, 2, "days")
+    months, hours = measured["test"]["by"]["month"], measured["test"]["by"]["hour"]
+    assert [(m["name"], m["n"], m["mae"], m["bias"]) for m in months] == [("2004-05", 2, 1, -1), ("2004-06", 2, 1, 1)]
+    assert [(h["name"], h["rmse"], h["persistence"]) for h in hours] == [
+        ("18", pytest.approx(2.5**0.5), 3),
+        ("19", pytest.approx(0.5**0.5), 4),
+    ]
+    bare = table[["target", "prediction"]]
+    alone = task.measure(bare, bare, Evaluate(bootstrap_draws=50), seed=0)
+    assert not {"persistence", "hour_mean"} & alone.keys()
+    assert alone["test"]["overall"]["skill_persistence"]["value"] is None
+    assert alone["test"]["by"] == {}
+    # What needs a forecast measures, and cannot choose.
+    assert "skill_hour" in METRICS.overall("regression")
+    with pytest.raises(ValueError, match="Unknown metric 'skill_hour'"):
+        Train(monitor="skill_hour")
 
 
 # --- one synthetic case: the height of a bump in a series of two channels
@@ -127,7 +173,7 @@ def test_it_trains_through_the_same_loop_and_beats_the_naive_row(regression_part
     assert rmse["value"] == pytest.approx(history["val_rmse"].min(), rel=1e-5)
     assert naive["value"] == pytest.approx(np.sqrt(((table["target"] - model.task.to_dict()["mean"]) ** 2).mean()))
     assert measured["test"]["overall"]["r2"]["value"] > 0.7
-    assert (measured["bootstrap_of"], measured["test"]["n"]) == ("patients", 80)
+    assert (measured["bootstrap_of"], measured["test"]["n"]) == ("groups", 80)
     assert model.task.assess(table, table, Evaluate(), seed=0) == {}
 
 

@@ -65,6 +65,11 @@ class Classification(Task):
         """One output a class."""
         return len(self.classes)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
     def encode(self, target: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Class indices, ``int64 [n]``, a copy.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
 
+from beatwise.data.examples import PERSISTENCE
 from beatwise.tasks.metrics import METRICS, F, Floats, Sample, ratio
+from beatwise.tasks.regression.naive import HOUR_MEAN
 
 TASK: Final = "regression"
 
@@ -16,15 +18,23 @@ TASK: Final = "regression"
 class WeightedNumbers(Sample):
     """b samples of the same predictions."""
 
-    def __init__(self, target: Floats, prediction: Floats, weights: Floats | None = None) -> None:
+    def __init__(
+        self,
+        target: Floats,
+        prediction: Floats,
+        weights: Floats | None = None,
+        forecasts: Mapping[str, Floats] | None = None,
+    ) -> None:
         """Take the predictions.
 
         Args:
             target: ``float64 [n]``.
             prediction: ``float64 [n]``.
             weights: How often each example counts in each sample, ``float [b, n]``; None counts each once.
+            forecasts: Naive forecasts by name, each ``float64 [n]`` (``naive_forecasts``).
         """
         super().__init__()
+        self.forecasts = forecasts or {}
         self.target, self.error = target, prediction - target
         self.weights = np.ones((1, len(target)), dtype=np.float32) if weights is None else weights
 
@@ -71,7 +81,37 @@ def r2(sample: WeightedNumbers) -> Floats:
     return 1 - ratio(sample["mse"], np.where(sample.variance > 0, sample.variance, 0.0))
 
 
-def every_metric(target: Floats, prediction: Floats, weights: Floats | None = None) -> dict[str, Any]:
+def skill(sample: WeightedNumbers, forecast: str) -> Floats:
+    """Share of a naive forecast's mean squared error that the model saves; NaN where that forecast is not known.
+
+    1 - MSE / MSE of the forecast (Murphy, Mon. Weather Rev. 116, 1988): 1 without an error, 0 where the model is no
+    better, below 0 where it is worse.
+    """
+    if forecast not in sample.forecasts:
+        return np.full(len(sample.weights), np.nan)
+    return 1 - ratio(sample["mse"], sample.mean((sample.forecasts[forecast] - sample.target) ** 2))
+
+
+@metric(
+    "skill_persistence", label="skill against persistence", higher_is_better=True, low=None, high=1.0, relative=True
+)
+def skill_persistence(sample: WeightedNumbers) -> Floats:
+    """1 - MSE / MSE of persistence, the forecast that the last known target stays."""
+    return skill(sample, PERSISTENCE)
+
+
+@metric("skill_hour", label="skill against the hour's mean", higher_is_better=True, low=None, high=1.0, relative=True)
+def skill_hour(sample: WeightedNumbers) -> Floats:
+    """1 - MSE / MSE of the mean target of the hour of the day in train."""
+    return skill(sample, HOUR_MEAN)
+
+
+def every_metric(
+    target: Floats,
+    prediction: Floats,
+    weights: Floats | None = None,
+    forecasts: Mapping[str, Floats] | None = None,
+) -> dict[str, Any]:
     """Every metric of a regression in each of b samples, each ``float64 [b]``."""
-    sample = WeightedNumbers(target, prediction, weights)
+    sample = WeightedNumbers(target, prediction, weights, forecasts)
     return {name: sample[name] for name in METRICS.overall(TASK)}

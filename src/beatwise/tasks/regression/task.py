@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -12,10 +12,12 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Choice
+from beatwise.data.examples import GROUP, TIME
 from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_numbers
 from beatwise.tasks.intervals import Clusters, bootstrap, clusters_of, interval, interval_ends
 from beatwise.tasks.metrics import Floats
 from beatwise.tasks.regression.metrics import WeightedNumbers, every_metric
+from beatwise.tasks.regression.naive import errors_by, hour_means, is_known, naive_forecasts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +34,10 @@ class Regression(Task):
     Attributes:
         mean: Mean of the target over the training part, in its own unit.
         sd: Standard deviation of the target over the training part.
+        by_hour: Mean of the target over the training part in each hour of the day, 24 numbers; empty where the times
+            are not known.
+        label: What the target is called in tables and figures.
+        unit: Its unit there; empty for none.
     """
 
     name: ClassVar[str] = "regression"
@@ -44,16 +50,20 @@ class Regression(Task):
 
     mean: float = 0.0
     sd: float = 1.0
+    by_hour: tuple[float, ...] = ()
+    label: str = field(default="target", kw_only=True)
+    unit: str = field(default="", kw_only=True)
 
     @property
     def n_outputs(self) -> int:
         """One."""
         return 1
 
-    def fitted(self, target: npt.ArrayLike) -> Self:
-        """The task with mean and standard deviation of the training part; equal targets have a deviation of 1."""
+    def fitted(self, target: npt.ArrayLike, time: pd.Series | None = None) -> Self:
+        """The task with mean, standard deviation and hourly means of train; equal targets have a deviation of 1."""
         numbers = _numbers(target)
-        return replace(self, mean=float(numbers.mean()), sd=float(numbers.std()) or 1.0)
+        mean, sd = float(numbers.mean()), float(numbers.std()) or 1.0
+        return replace(self, mean=mean, sd=sd, by_hour=hour_means(numbers, time))
 
     def encode(self, target: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Standardised targets, ``float32 [n]``.
@@ -126,15 +136,21 @@ class Regression(Task):
     def measure_and_draw(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
     ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
-        """Measure a model and the naive one, which always predicts the mean of the training part."""
+        """Measure a model and the naive forecasts: the mean of train, and ``persistence`` and ``hour_mean`` if known.
+
+        Returns:
+            As for every task; with ``label`` and ``unit`` of the target, and of test the errors by month, hour or group
+            (``by``, see ``errors_by``).
+        """
         clusters, ends = clusters_of(predictions), interval_ends(evaluate.confidence)
 
         def measured(
             table: pd.DataFrame, prediction: Floats, cluster: Clusters
         ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
             target = table["target"].to_numpy(np.float64)
+            forecasts = naive_forecasts(table, self.by_hour)
             point, drawn = bootstrap(
-                lambda weights: every_metric(target, prediction, weights),
+                lambda weights: every_metric(target, prediction, weights, forecasts),
                 len(table),
                 draws=evaluate.bootstrap_draws,
                 seed=seed,
@@ -145,16 +161,28 @@ class Regression(Task):
 
         val_predicted, predicted = (t["prediction"].to_numpy(np.float64) for t in (val_predictions, predictions))
         test, drawn = measured(predictions, predicted, clusters)
+        known = naive_forecasts(predictions, self.by_hour)
         metrics = {
+            "label": self.label,
+            "unit": self.unit,
             "confidence": evaluate.confidence,
             "bootstrap_draws": evaluate.bootstrap_draws,
-            "bootstrap_of": "examples" if clusters is None else "patients",
+            "bootstrap_of": "examples" if clusters is None else _units(predictions),
             "patients": None if clusters is None else len(np.unique(clusters)),
-            "test": test,
+            "test": {**test, "by": errors_by(predictions, known)},
             "val": measured(val_predictions, val_predicted, clusters_of(val_predictions))[0],
             "naive": measured(predictions, np.full(len(predictions), self.mean), clusters)[0],
+            **{name: measured(predictions, forecast, clusters)[0] for name, forecast in known.items()},
         }
         return metrics, drawn
+
+
+def _units(predictions: pd.DataFrame) -> str:
+    """What a bootstrap of groups draws: days where every group lies within one."""
+    if not is_known(time := predictions.get(TIME)):
+        return "groups"
+    days = time.dt.normalize().groupby(predictions[GROUP])
+    return "days" if (days.min() == days.max()).all() else "groups"
 
 
 def _numbers(target: npt.ArrayLike) -> Floats:
