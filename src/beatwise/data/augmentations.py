@@ -65,15 +65,7 @@ AUGMENTATIONS: Registry[Callable[..., Batch]] = Registry("augmentation")
 
 
 def augment(batch: Batch, chosen: Sequence[tuple[str, Mapping[str, Any]]]) -> Batch:
-    """Apply augmentations one after the other.
-
-    Args:
-        batch: Beats of the training part.
-        chosen: Name and options, already checked, of each augmentation, in the order in which they are applied.
-
-    Returns:
-        A new batch of the same shapes; the given one is left as it was.
-    """
+    """A new batch of training beats after the augmentations, given by name and checked options, one after the other."""
     for name, options in chosen:
         batch = AUGMENTATIONS[name](batch, **options)
     return batch
@@ -81,10 +73,6 @@ def augment(batch: Batch, chosen: Sequence[tuple[str, Mapping[str, Any]]]) -> Ba
 
 def refuse_unsuitable(names: Iterable[str], representation: str) -> None:
     """Refuse augmentations of the signal for a representation that does not hold the signal itself.
-
-    Args:
-        names: Names of augmentations.
-        representation: Name of the representation.
 
     Raises:
         BeatwiseError: If an augmentation is unknown, or makes no sense for the representation.

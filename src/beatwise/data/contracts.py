@@ -179,13 +179,7 @@ class BeatsContract(ExamplesContract):
     noun = "beat"
 
     def __init__(self, *, classes: Sequence[str], beat_length: int | None = None, **options: Any) -> None:
-        """State the contract.
-
-        Args:
-            classes: Class names in the order of their indices.
-            beat_length: Number of samples; None allows any number from 2 on.
-            **options: ``labels`` and ``empty_class``, as for all examples.
-        """
+        """State the contract; without a ``beat_length``, a beat may have any number of samples from 2 on."""
         super().__init__(classes=classes, **options)
         self._beat_length = beat_length
 

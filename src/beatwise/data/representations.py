@@ -82,11 +82,7 @@ class Representation(ABC):
         return attribution.sum(axis=1)
 
     def fit(self, train: Examples, *, features: bool = True) -> Self:
-        """A copy with the shape, and the means and deviations, of the training part.
-
-        Args:
-            train: The training part before resampling.
-            features: Whether to use the features that the examples have.
+        """A copy with the shape, and the means and deviations, of the training part before resampling.
 
         Raises:
             BeatwiseError: If it does not take examples of this shape.
@@ -185,12 +181,7 @@ def register(name: str) -> Callable[[R], R]:
 
 
 def representation(use: str, options: Mapping[str, Any]) -> Representation:
-    """A representation by name, not fitted yet.
-
-    Args:
-        use: Name in the registry.
-        options: Its options, already checked.
-    """
+    """A representation by name and checked options, not fitted yet."""
     return REPRESENTATIONS[use](**options)
 
 

@@ -15,14 +15,7 @@ ROUNDING: Final = 1e-6
 
 
 def pad_with_zeros(x: Array) -> int:
-    """Put zeros in the place of the NaN at the end of beats, in place; NaN elsewhere stays, for the contract to refuse.
-
-    Args:
-        x: Beats, ``float32 [n, t]``.
-
-    Returns:
-        Number of beats that end in NaN.
-    """
+    """Replace the NaN at the end of beats ``float32 [n, t]`` by zeros in place, and count these beats."""
     rows = np.flatnonzero(np.isnan(x[:, -1]))
     tail = _tail(np.isnan(x[rows]))
     x[rows] = np.where(tail & ~tail.all(axis=1, keepdims=True), 0, x[rows])
@@ -56,14 +49,7 @@ def scale_each(x: Array) -> npt.NDArray[np.intp]:
 
 
 def clip_rounding(x: Array) -> int:
-    """Clip values that leave [0, 1] by no more than :data:`ROUNDING`, in place.
-
-    Args:
-        x: Beats, ``float32 [n, t]``.
-
-    Returns:
-        Number of values that were clipped.
-    """
+    """Clip values of ``float32 [n, t]`` that leave [0, 1] by no more than :data:`ROUNDING` in place, and count them."""
     clipped = 0
     for values in _chunks(x):
         if values.min() < 0 or values.max() > 1:

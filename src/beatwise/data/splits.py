@@ -139,11 +139,7 @@ def split_examples(examples: Examples, use: str, options: Mapping[str, Any], see
 
 
 def patients_of(table: pd.DataFrame) -> npt.NDArray[np.str_]:
-    """The patient of each row, named by a record, ``str [n]``.
-
-    Args:
-        table: Table with ``record``.
-    """
+    """The patient of each row, named by a record, ``str [n]``."""
     return table["record"].astype(str).replace(SAME_PATIENT).to_numpy(dtype=str)
 
 

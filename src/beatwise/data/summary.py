@@ -78,11 +78,7 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
 
 
 def drop_duplicates(parts: Mapping[str, Examples]) -> dict[str, Examples]:
-    """Remove from train what is in validation or test too, and from validation what is in test.
-
-    Args:
-        parts: The examples of ``train``, ``val`` and ``test``; test is left as it is.
-    """
+    """Remove from train what is in validation or test too, and from validation what is in test."""
     keys = {name: beats.keys() for name, beats in parts.items()}
     known = {
         "train": np.concatenate([keys["val"], keys["test"]]),

@@ -109,9 +109,6 @@ class BeatsDataset(AbstractDataset[None, Examples]):
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows of the first file, for kedro-viz.
 
-        Args:
-            nrows: How many.
-
         Raises:
             DatasetError: If no layout is there in full.
         """

@@ -80,12 +80,7 @@ class BeatsFile:
         raise NotImplementedError
 
     def _name(self, names: Iterable[str], wanted: Mapping[str, str], *, by_place: bool = False) -> dict[str, str]:
-        """Find out what columns are, and set ``columns`` and ``signals``.
-
-        Args:
-            names: Names of the columns in the file; in a file without a header their places, from 0.
-            wanted: Names of ours by names in the file; an empty one leaves the column out.
-            by_place: Whether the names are places, so that what is no other column is a sample.
+        """Set ``columns`` and ``signals``, and return the names in the file by those of ours.
 
         Returns:
             The names in the file by those of ours.

@@ -34,14 +34,7 @@ class DocumentDataset(WholeJSONDataset):
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Name the file and what it holds.
-
-        Args:
-            filepath: The file.
-            model: Full name of a Pydantic model, or ``list[full.name]``.
-            version: Version of the file, from Kedro.
-            metadata: For plugins such as kedro-viz, and for the recorder.
-        """
+        """Name the file, and the Pydantic model that it holds: its full name, or ``list[full.name]``."""
         super().__init__(filepath=filepath, version=version, metadata=metadata)
         self._model = model
 

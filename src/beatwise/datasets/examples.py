@@ -26,12 +26,7 @@ class ExamplesDataset(AbstractDataset[Examples, Examples]):
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Name the file.
-
-        Args:
-            filepath: The parquet file.
-            metadata: Kept for plugins such as kedro-viz.
-        """
+        """Name the parquet file."""
         self._filepath = Path(filepath)
         self.metadata = metadata
 
@@ -74,11 +69,7 @@ class ExamplesDataset(AbstractDataset[Examples, Examples]):
                 writer.write_table(pa.Table.from_arrays([*rows.columns, pa.chunked_array([tensors])], schema=schema))
 
     def preview(self, nrows: int = 5) -> TablePreview:
-        """The first rows, for kedro-viz.
-
-        Args:
-            nrows: How many.
-        """
+        """The first rows, for kedro-viz."""
         with pq.ParquetFile(self._filepath) as file:
             first = next(file.iter_batches(batch_size=nrows), None)
             rows: list[dict[str, Any]] = [] if first is None else first.to_pylist()

@@ -20,12 +20,7 @@ class FiguresDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Name the folder.
-
-        Args:
-            filepath: The folder; figures of an earlier run that are not drawn again do not stay in it.
-            metadata: Kept for plugins such as kedro-viz.
-        """
+        """Name the folder; figures of an earlier run that are not drawn again do not stay in it."""
         self._filepath = Path(filepath)
         self.metadata = metadata
 
@@ -48,11 +43,7 @@ class FiguresDataset(AbstractDataset[Mapping[str, Any], dict[str, Any]]):
                     (folder / f"{name}.json").write_text(drawn.to_json(), encoding="utf-8")
 
     def preview(self, shown: Sequence[str]) -> PlotlyPreview:
-        """The main figures, one at a time, for kedro-viz.
-
-        Args:
-            shown: Their names, the first one first; those that are not drawn are left out.
-        """
+        """The main figures by name, one at a time, for kedro-viz; those that are not drawn are left out."""
         from beatwise.figures.gallery import gallery
 
         drawn = self.load()

@@ -17,13 +17,7 @@ class FolderDataset(AbstractDataset[NoReturn, Any]):
     """
 
     def __init__(self, *, filepath: str, store: str, metadata: dict[str, Any] | None = None) -> None:
-        """Name the folder.
-
-        Args:
-            filepath: The folder.
-            store: Full name of the class that reads and writes it; made from the path alone.
-            metadata: Kept for plugins such as kedro-viz.
-        """
+        """Name the folder, and the class that reads and writes it, which is made from the path alone."""
         self.folder = Path(filepath).absolute()
         self._store = store
         self.metadata = metadata

@@ -141,14 +141,7 @@ def look_at(
 
 
 def write_environment(found: OwnTables, conf: Path) -> list[Path]:
-    """Write an environment that reads the tables.
-
-    Args:
-        found: The tables, with nothing wrong, and settings that were checked.
-        conf: The folder of the environments.
-
-    Returns:
-        The files.
+    """Write an environment that reads tables with nothing wrong, and return its files.
 
     Raises:
         BeatwiseError: If there is an environment of that name; then nothing is written.

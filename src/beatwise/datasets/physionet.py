@@ -68,20 +68,12 @@ class PhysioNetDataset(AbstractDataset[DownloadRequest, pd.DataFrame]):
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Takes the folder.
-
-        Args:
-            filepath: The folder of the records; save makes it.
-            metadata: Anything; Kedro and Beatwise ignore it.
-        """
+        """Takes the folder of the records; save makes it."""
         self._folder = Path(filepath)
         self.metadata = metadata
 
     def save(self, data: DownloadRequest) -> None:
         """Fetches what the folder does not yet hold and verifies it against the server's SHA-256 list.
-
-        Args:
-            data: The request.
 
         Raises:
             BeatwiseError: The server cannot be reached (unless the folder already holds all that is asked

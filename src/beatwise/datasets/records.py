@@ -53,13 +53,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
         how_to_get: str = "",
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Describe the folder.
-
-        Args:
-            filepath: The folder.
-            how_to_get: Advice if the folder or its records are missing; ends the error message.
-            metadata: Kept for plugins such as kedro-viz.
-        """
+        """Name the folder, and the advice that ends the message where it or its records are missing."""
         self._folder = Path(filepath)
         self._how_to_get = how_to_get
         self.metadata = metadata

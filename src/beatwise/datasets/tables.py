@@ -28,15 +28,7 @@ class TablesDataset(VersionedFolderDataset[Any, Any]):
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Name the folder.
-
-        Args:
-            filepath: The folder that holds the versions.
-            of: Full name of the dataclass.
-            shown: Field of plain data that kedro-viz shows.
-            version: Which to load and to save; filled in by Kedro.
-            metadata: Kept for plugins such as kedro-viz.
-        """
+        """Name the folder of the versions, the dataclass that they hold, and the field that kedro-viz shows."""
         super().__init__(filepath=filepath, version=version, metadata=metadata)
         self._of, self._shown = of, shown
 

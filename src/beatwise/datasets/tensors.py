@@ -25,12 +25,7 @@ class TensorsDataset(AbstractDataset[TensorSet, TensorSet]):
     """A ``TensorSet``: arrays as ``.npy``, the rest as JSON and parquet."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Name the folder.
-
-        Args:
-            filepath: The folder.
-            metadata: Kept for plugins such as kedro-viz.
-        """
+        """Name the folder."""
         self._filepath = Path(filepath)
         self.metadata = metadata
 

@@ -19,13 +19,7 @@ class VersionedFolderDataset(AbstractVersionedDataset[Saved, Loaded]):
     def __init__(
         self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        """Name the folder.
-
-        Args:
-            filepath: The folder that holds the versions.
-            version: Which to load and to save; filled in by Kedro.
-            metadata: Kept for plugins such as kedro-viz.
-        """
+        """Name the folder that holds the versions."""
         super().__init__(
             filepath=PurePosixPath(Path(filepath).absolute().as_posix()),
             version=version,

@@ -21,13 +21,7 @@ def signal_columns(names: Any) -> list[str]:
 
 
 def beats_table(values: Array, target: Labels, **columns: Any) -> pd.DataFrame:
-    """Put signals, labels and further columns together as a beats table.
-
-    Args:
-        values: ``float32 [n_beats, n_samples]``; the table takes it over without a copy.
-        target: Class indices ``[n_beats]``.
-        **columns: Further columns by name, each ``[n_beats]`` or a scalar.
-    """
+    """A beats table of ``float32 [n_beats, n_samples]``, not copied, with class indices and further columns."""
     table = pd.DataFrame(values, columns=[str(i) for i in range(values.shape[1])], copy=False)
     return table.assign(**{TARGET: target}, **columns)
 

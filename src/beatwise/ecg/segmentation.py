@@ -164,14 +164,7 @@ def beat_shape(rule: str, options: Mapping[str, Any], sample_rate: float) -> tup
 def check_beat_shape(
     record: Record, rule: str, options: Mapping[str, Any], sample_rate: float, beat_length: int
 ) -> None:
-    """Refuse a record from which a rule cuts beats of another rate or length than the source is said to have.
-
-    Args:
-        record: The record.
-        rule: Name of a segmentation rule.
-        options: Options of the rule, already checked.
-        sample_rate: Samples per second (Hz) that the beats are to have.
-        beat_length: Samples that a beat is to have.
+    """Refuse a record from which a rule cuts beats of another rate (Hz) or length than the source is said to have.
 
     Raises:
         BeatwiseError: With the values of the keys that would agree.

@@ -10,10 +10,6 @@ def stage(namespace: str, *nodes: Node) -> Pipeline:
 
     Within the namespace of a template a stage is one box of kedro-viz, e.g. ``baseline.evaluate``, and its datasets
     are called ``baseline.metrics``, not ``baseline.evaluate.metrics``.
-
-    Args:
-        namespace: Name of the stage.
-        *nodes: Its nodes.
     """
     flat = Pipeline(list(nodes))
     parameters = {name for name in flat.inputs() if name.startswith("params:")}

@@ -33,14 +33,6 @@ def fit_settings(
 ) -> FitSettings:
     """The settings of one fit: each choice with its chosen entry only, and all options of that entry.
 
-    Args:
-        task: The task.
-        seed: Seed of resampling and training.
-        resample: Resampling strategy.
-        tensors: Representation.
-        model: Model of the zoo.
-        train: Training.
-
     Raises:
         BeatwiseError: If a name or an option is unknown, or a value is not allowed.
     """
@@ -127,13 +119,7 @@ def changed_fit(
 
 
 def changed_block(schema: type[B], base: Mapping[str, Any], changes: Any, key: str) -> B:
-    """One block of parameters with changed values.
-
-    Args:
-        schema: The block.
-        base: Its values as plain data.
-        changes: New values, nested as the parameters are; None for none.
-        key: Their key in the configuration, for messages.
+    """One block of parameters with changed values; messages name their ``key``.
 
     Raises:
         BeatwiseError: If what is changed is no parameter, or a value is not allowed.

@@ -113,12 +113,6 @@ def new_training(
 ) -> Training:
     """A training by gradients before its first epoch; seeds torch's generator.
 
-    Args:
-        train: Training part, resampled.
-        val: Validation part.
-        config: Model, training and seed.
-        val_history: Takes the predictions of validation after each epoch.
-
     Raises:
         BeatwiseError: If the tensors of the two parts were made differently, the settings do not suit the task, or the
             model fits itself.
@@ -255,10 +249,7 @@ class Training:
         return done >= settings.epochs
 
     def next_epoch(self, tick: Any = lambda: None) -> None:
-        """Train and validate one epoch.
-
-        Args:
-            tick: Called every :data:`BATCHES_A_TICK` batches.
+        """Train and validate one epoch; ``tick`` is called every :data:`BATCHES_A_TICK` batches.
 
         Raises:
             BeatwiseError: As :meth:`validate_epoch` does.
@@ -268,14 +259,7 @@ class Training:
         self.validate_epoch(loss, time.perf_counter() - started)
 
     def train_epoch(self, tick: Any = lambda: None) -> float:
-        """Train one epoch.
-
-        Args:
-            tick: Called every :data:`BATCHES_A_TICK` batches.
-
-        Returns:
-            Mean loss of its examples.
-        """
+        """Train one epoch, and return the mean loss of its examples."""
         settings, network, parameters = self.settings, self.network, list(self.network.parameters())
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
         network.train()
@@ -307,10 +291,6 @@ class Training:
 
     def validate_epoch(self, train_loss: float, seconds: float) -> None:
         """Score the epoch on validation, write it down, and keep its weights if it is the best.
-
-        Args:
-            train_loss: Mean loss of the epoch.
-            seconds: How long it took to train (s).
 
         Raises:
             BeatwiseError: If the loss or a prediction is not finite, or the monitored metric is not defined.
@@ -365,11 +345,7 @@ class Training:
         }
 
     def set_state(self, state: State) -> None:
-        """Return to a state.
-
-        Args:
-            state: The result of :meth:`state`, of a training with the same configuration.
-        """
+        """Return to a :meth:`state` of a training with the same configuration."""
         self.rows = state["rows"]
         self.best = Best(**state["best"])
         self.network.load_state_dict(state["network"])

@@ -54,14 +54,7 @@ def _decayed(groups: Groups, weight_decay: float) -> Groups:
 def build_optimizer(
     network: nn.Module, use: str, learning_rate: float, options: dict[str, Any]
 ) -> torch.optim.Optimizer:
-    """Build an optimizer; biases and normalisation are not decayed.
-
-    Args:
-        network: Whose parameters to optimise.
-        use: Name of the optimizer.
-        learning_rate: Highest learning rate.
-        options: Its options, already checked.
-    """
+    """Build an optimizer with checked options; biases and normalisation are not decayed."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "decayed": True}, {"params": vectors, "decayed": False}]
@@ -86,11 +79,7 @@ class Schedule:
             self.scheduler.step()
 
     def after_epoch(self, monitored: float) -> None:
-        """To be called after each epoch.
-
-        Args:
-            monitored: Value of the monitored metric, signed so that more is better.
-        """
+        """To be called after each epoch with the monitored metric, signed so that more is better."""
         if self.every == "epoch":
             self.scheduler.step()
         elif self.every == "monitor":

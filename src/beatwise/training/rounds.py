@@ -27,13 +27,6 @@ def fit_rounds(
 ) -> list[dict[str, Any]]:
     """Fit a network by its own algorithm, and score validation after each round.
 
-    Args:
-        network: Not fitted yet; left with all its rounds.
-        train: Training part, resampled.
-        val: Validation part; may end the fit.
-        config: Seed, and the monitored metric.
-        val_history: Takes the predictions of validation after each round.
-
     Returns:
         One row a round, with the columns of a training's history. ``seconds`` is the same share of the whole fit in
         each.

@@ -110,9 +110,6 @@ class TrainedModel:
     def check_split(self, val_fingerprint: str) -> None:
         """Refuse beats that have been split differently since the model was trained.
 
-        Args:
-            val_fingerprint: Fingerprint of the present validation beats.
-
         Raises:
             BeatwiseError: If they are not those of the training.
         """
@@ -132,10 +129,7 @@ class TrainedModel:
         return build_tensors(examples, self.representation, self.task)
 
     def predict(self, tensors: TensorSet) -> pd.DataFrame:
-        """Predict every example once.
-
-        Args:
-            tensors: Made by :meth:`tensors`.
+        """Predict every example of tensors made by :meth:`tensors` once.
 
         Returns:
             One row an example, in order: the columns of the task (``Task.prediction_table``), and the
@@ -184,13 +178,7 @@ class TrainedModel:
         return self.task.find_mistakes(predictions, test_beats, evaluate, sample_rate)
 
     def decoded(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
-        """Predictions as their task decodes them: probabilities of classes, or numbers.
-
-        Args:
-            tensors: Made by :meth:`tensors`.
-
-        Returns:
-            ``float32 [n, n_outputs]``.
+        """Predictions as their task decodes them, ``float32 [n, n_outputs]``: probabilities of classes, or numbers.
 
         Raises:
             BeatwiseError: If the tensors were made for another model.
@@ -213,15 +201,7 @@ class TrainedModel:
 
 
 def rebuild_tensors(model: TrainedModel, val_beats: Examples, *others: Examples) -> list[TensorSet]:
-    """Build the tensors that a stored model takes, whatever representation was configured since.
-
-    Args:
-        model: The stored model.
-        val_beats: The validation part.
-        *others: Other parts.
-
-    Returns:
-        Tensors of validation, then of the other parts.
+    """The tensors of validation and of other parts that a stored model takes, whatever is configured now.
 
     Raises:
         BeatwiseError: If the beats have been split differently since the model was trained: the test part may now
@@ -232,10 +212,7 @@ def rebuild_tensors(model: TrainedModel, val_beats: Examples, *others: Examples)
 
 
 def read_model(folder: Path) -> TrainedModel:
-    """Read a model from its folder.
-
-    Args:
-        folder: Holds ``weights.safetensors`` and ``config.json``.
+    """Read a model from its folder with ``weights.safetensors`` and ``config.json``.
 
     Raises:
         BeatwiseError: If a file is missing, damaged or of another version, or the weights are not those of the model.

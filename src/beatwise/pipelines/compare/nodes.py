@@ -96,13 +96,6 @@ def measure(
 ) -> tuple[list[Row], pd.DataFrame]:
     """Measure every row from its predictions, side by side.
 
-    Args:
-        rows: The rows.
-        row_predictions: Their predictions.
-        evaluate: Settings of the bootstrap and of the operating point.
-        seed: Seed of the bootstrap.
-        ray: Where the rows are measured.
-
     Returns:
         The rows that did not fail, with ``metrics``; and the bootstrap draws on test, columns ``row``, ``draw`` and one
         a metric.

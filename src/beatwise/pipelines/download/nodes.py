@@ -7,9 +7,5 @@ from beatwise.ecg.settings import Download
 
 
 def request(download: Download) -> DownloadRequest:
-    """Say what to fetch.
-
-    Args:
-        download: Address, database and records.
-    """
+    """Say what to fetch."""
     return DownloadRequest(download.address, download.database, tuple(download.records))

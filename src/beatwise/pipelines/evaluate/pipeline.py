@@ -9,11 +9,7 @@ from beatwise.training.trained_model import TrainedModel, rebuild_tensors
 
 
 def create_evaluation(namespace: str) -> Pipeline:
-    """A model and tensors into predictions and metrics.
-
-    Args:
-        namespace: Whose model it is, e.g. ``baseline``.
-    """
+    """A model and tensors into predictions and metrics."""
     evaluate = stage(
         "evaluate",
         Node(

@@ -8,11 +8,7 @@ from beatwise.training.trained_model import rebuild_tensors
 
 
 def create_explanation(namespace: str) -> Pipeline:
-    """A model, validation tensors and validation predictions into saliency and an embedding.
-
-    Args:
-        namespace: Whose model it is, e.g. ``baseline``.
-    """
+    """A model, validation tensors and validation predictions into saliency and an embedding."""
     explain = Node(
         explain_model,
         inputs=[

@@ -15,12 +15,6 @@ def train(
 ) -> tuple[TrainedModel, pd.DataFrame, pd.DataFrame]:
     """Train the model; the test part is not among this node's inputs.
 
-    Args:
-        train_tensors: Tensors of the resampled training part.
-        val_tensors: Tensors of the validation part.
-        config: Configuration of the fit.
-        checkpoints: Where the state is saved after each epoch; an interrupted training resumes from it.
-
     Returns:
         The model with the weights of its best epoch; its history; and what was predicted of each validation beat after
         each epoch, see ``ClassHistory.table``.

@@ -12,11 +12,7 @@ CONFIGURED = {name: f"params:{name}" for name in ("task", "seed", "resample", "t
 
 
 def create_configure(namespace: str) -> Pipeline:
-    """Parameters into the configuration of a fit.
-
-    Args:
-        namespace: Whose configuration it is, e.g. ``baseline``.
-    """
+    """Parameters into the configuration of a fit."""
     configure = Node(
         fit_settings,
         inputs=CONFIGURED,
@@ -28,11 +24,7 @@ def create_configure(namespace: str) -> Pipeline:
 
 
 def create_fit(namespace: str) -> Pipeline:
-    """Beats and a configuration into a model.
-
-    Args:
-        namespace: Whose fit it is, e.g. ``baseline``.
-    """
+    """Beats and a configuration into a model."""
     template = Pipeline(
         [
             Node(

@@ -12,16 +12,7 @@ from beatwise.report.settings import Report
 
 
 def split(raw_beats: Examples, ingest: Ingest, seed: int) -> tuple[Examples, Examples, Examples]:
-    """Split the raw beats.
-
-    Args:
-        raw_beats: The beats of all parts.
-        ingest: Split, and what to do with duplicates.
-        seed: Seed of the split.
-
-    Returns:
-        Train, validation and test.
-    """
+    """Split the raw beats into train, validation and test."""
     parts = split_examples(raw_beats, ingest.split.use, ingest.split.options, seed)
     if ingest.drop_duplicates:
         parts = summaries.drop_duplicates(parts)
@@ -37,14 +28,6 @@ def summarise(
     sample_rate: float,
 ) -> dict[str, Any]:
     """Count classes, lengths, duplicates and shared records of the parts.
-
-    Args:
-        train_beats: The training part.
-        val_beats: The validation part.
-        test_beats: The test part.
-        ingest: How they were split.
-        classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz) of the beats.
 
     Returns:
         See ``summarise_data``; and ``split``, its name.
@@ -63,22 +46,7 @@ def draw_data(
     sample_rate: float,
     seed: int,
 ) -> tuple[Any, Any]:
-    """Draw class shares and signals by class with plotly.
-
-    Args:
-        train_beats: The training part.
-        val_beats: The validation part.
-        test_beats: The test part.
-        data_summary: Description of the parts.
-        report: How many beats of each class are drawn.
-        classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz).
-        seed: Seed of the draw.
-
-    Returns:
-        See ``class_shares`` and
-        ``example_signals``.
-    """
+    """Draw class shares and signals by class with plotly, see ``class_shares`` and ``example_signals``."""
     from beatwise.figures.interactive_data import class_shares, example_signals
 
     parts = {"train": train_beats, "val": val_beats, "test": test_beats}

@@ -15,10 +15,6 @@ from beatwise.ecg.provenance import recover_provenance, summarise_provenance
 def recover(raw_beats: Examples, beats: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Find where every row came from.
 
-    Args:
-        raw_beats: The rows, with ``part``.
-        beats: Beats table segmented from the records.
-
     Returns:
         The provenance (one row a row, see ``recover_provenance``), the rows with
         record, sample, lead and RR columns beside them, and a summary.

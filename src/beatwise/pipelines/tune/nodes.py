@@ -31,16 +31,6 @@ def plan(
 ) -> SearchPlan:
     """Plan the chosen search.
 
-    Args:
-        tune: The searches, of which one is chosen.
-        task: The task.
-        seed: Seed of the search and of its trials.
-        resample: Resampling strategy of a trial unless the space changes it; likewise the following.
-        tensors: Representation.
-        model: Model of the zoo.
-        train: Training.
-        checkpoints: The trials of earlier searches are stored beside them, for a refined search.
-
     Raises:
         BeatwiseError: If a range is that of an unknown parameter or holds a value that is not allowed, or if there is
             no search to refine.
@@ -59,17 +49,7 @@ def search(
     checkpoints: Checkpoints,
     ray: RaySettings,
 ) -> list[TrialRecord]:
-    """Run the trials, or resume them; the test part is not among this node's inputs.
-
-    Args:
-        plan: The plan of the search.
-        train_beats: The training part.
-        val_beats: The validation part.
-        checkpoints: The store for the state of each trial after each epoch; the trials are stored beside it.
-        ray: Where the trials are trained.
-
-    Returns:
-        The trials by number.
+    """Run the trials, or resume them, and return them by number; the test part is not among this node's inputs.
 
     Raises:
         BeatwiseError: If no trial finished an epoch.
@@ -90,12 +70,7 @@ def search(
 
 
 def choose(records: list[TrialRecord], plan: SearchPlan) -> FitSettings:
-    """The settings of the last fit, those of the best trial.
-
-    Args:
-        records: The trials.
-        plan: The plan of the search.
-    """
+    """The settings of the last fit, those of the best trial."""
     from beatwise.search.results import best_trial
 
     best = best_trial(records, plan)
@@ -112,15 +87,7 @@ def choose(records: list[TrialRecord], plan: SearchPlan) -> FitSettings:
 
 
 def tabulate(records: list[TrialRecord], plan: SearchPlan) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The trials, their epochs and the search space as tables.
-
-    Args:
-        records: The trials.
-        plan: The plan of the search.
-
-    Returns:
-        See ``trials_table``, ``histories_table`` and ``space_table``.
-    """
+    """The trials, their epochs and the space: ``trials_table``, ``histories_table`` and ``space_table``."""
     from beatwise.search.results import histories_table, space_table, trials_table
 
     return trials_table(records, plan), histories_table(records), space_table(records, plan)

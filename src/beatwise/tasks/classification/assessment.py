@@ -34,12 +34,6 @@ def assess_predictions(
 
     The temperature, the threshold of each class and those of the reject option are chosen on validation.
 
-    Args:
-        val_predictions: Predictions of the validation part.
-        predictions: Predictions of the test part.
-        evaluate: Settings of the bootstrap, the wanted recall and the coverages.
-        seed: Seed of the bootstrap.
-
     Returns:
         ``curves`` (``measure_curves``), ``calibration``
         (``measure_calibration``), ``wanted_recall`` and ``thresholds``
@@ -84,12 +78,6 @@ def _uses_of_ec57(classes: Sequence[str]) -> list[list[str]]:
 
 def find_errors(predictions: pd.DataFrame, beats: Examples, sample_rate: float, confidence: float) -> pd.DataFrame:
     """Where the errors are: by length of the beat, and by record and RR interval where they are known.
-
-    Args:
-        predictions: Predictions table.
-        beats: The same beats.
-        sample_rate: Samples per second (Hz).
-        confidence: Confidence of the intervals.
 
     Returns:
         One row a group: ``by`` (``length``, ``record`` or ``rr``), ``record``, ``from`` and ``to`` (missing where they

@@ -28,22 +28,13 @@ class ClassHistory:
     """
 
     def __init__(self, target: Labels, classes: Sequence[str]) -> None:
-        """Begin before the first epoch.
-
-        Args:
-            target: Class index of each validation example, ``[n]``.
-            classes: Class names in the order of their indices.
-        """
+        """Begin before the first epoch."""
         self.target, self.classes = target, classes
         self.prediction: npt.NDArray[np.int16] = np.zeros((0, len(target)), np.int16)
         self.probability_of_truth: npt.NDArray[np.float16] = np.zeros((0, len(target)), np.float16)
 
     def add(self, decoded: npt.NDArray[np.float32]) -> None:
-        """Add an epoch.
-
-        Args:
-            decoded: Probabilities, ``float32 [n, n_classes]``.
-        """
+        """Add an epoch by its probabilities, ``float32 [n, n_classes]``."""
         of_truth = np.take_along_axis(decoded, self.target[:, None], axis=1).T
         self.prediction = np.vstack([self.prediction, decoded.argmax(axis=1).astype(np.int16)])
         self.probability_of_truth = np.vstack([self.probability_of_truth, of_truth.astype(np.float16)])
@@ -121,9 +112,6 @@ def count_moves(target: Labels, prediction: npt.NDArray[np.integer[Any]], classe
 
 def summarise_beats(val_history: pd.DataFrame) -> pd.DataFrame:
     """Summarise each validation beat over a training.
-
-    Args:
-        val_history: Result of ``ClassHistory.table``.
 
     Returns:
         One row a beat, by its place in the validation part (``beat``, the index): ``target``; ``prediction``, of the

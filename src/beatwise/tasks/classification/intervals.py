@@ -21,14 +21,7 @@ def draw_scores(
     seed: int,
     cluster: npt.NDArray[Any] | None = None,
 ) -> Scores:
-    """Every metric in each of many bootstrap samples of the beats, or of whole records.
-
-    Args:
-        target: Class indices, ``int64 [n]``.
-        probability: ``float [n, n_classes]``.
-        draws: Number of bootstrap samples.
-        seed: Seed of the draws: the same seed draws the same beats of any two models.
-        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
+    """Every metric in each of many bootstrap samples; the same seed draws the same beats of any two models.
 
     Raises:
         BeatwiseError: If the records cannot be drawn.

@@ -152,11 +152,6 @@ def effective_number_weights(counts: Tensor, *, beta: Annotated[float, Field(ge=
 def class_weights(counts: Tensor, use: str, options: dict[str, object]) -> Tensor:
     """Weights of the classes, scaled to a mean of 1 over the examples.
 
-    Args:
-        counts: Examples of each class, ``[n_classes]``; a class without any gets weight 0.
-        use: Name of the kind of weights.
-        options: Its options, already checked.
-
     Returns:
         ``float32 [n_classes]``.
 

@@ -31,11 +31,7 @@ class Counts(Sample):
     """b confusion matrices, for the metrics that need nothing but counts."""
 
     def __init__(self, confusion: Floats) -> None:
-        """Take the matrices.
-
-        Args:
-            confusion: Weighted counts, truth by row and prediction by column, ``float64 [b, n_classes, n_classes]``.
-        """
+        """Take weighted counts, truth by row and prediction by column, ``float64 [b, n_classes, n_classes]``."""
         super().__init__()
         self.confusion = confusion
 
@@ -120,11 +116,7 @@ class Predictions:
         return np.eye(ECE_BINS)[equal_width_bins(top, ECE_BINS)] * gap[:, None]
 
     def weighted(self, weights: Floats | None = None) -> WeightedPredictions:
-        """The predictions, weighted.
-
-        Args:
-            weights: How often each example counts in each of b samples, ``float [b, n]``; None counts each once.
-        """
+        """The predictions, each counted as often as ``float [b, n]`` says in each of b samples, or once."""
         return WeightedPredictions(
             self, np.ones((1, len(self.target)), dtype=np.float32) if weights is None else weights
         )
@@ -273,12 +265,7 @@ class Scores:
 
 
 def score(target: npt.NDArray[np.int64], probability: Floats) -> Scores:
-    """Compute every metric of the examples as they are.
-
-    Args:
-        target: Class indices, ``int64 [n]``.
-        probability: One column a class, ``float [n, n_classes]``; the prediction is the largest.
-    """
+    """Compute every metric of the examples as they are."""
     return Scores.of(Predictions(target, probability).weighted())
 
 
@@ -355,12 +342,7 @@ class Order:
     """Examples by their falling probability of one class."""
 
     def __init__(self, positive: npt.NDArray[np.bool_], probability: Floats) -> None:
-        """Put them in order.
-
-        Args:
-            positive: Which examples are of the class, ``bool [n]``.
-            probability: Their probability of it, ``float [n]``.
-        """
+        """Put examples, ``bool [n]`` and ``float [n]``, in the order of their probability."""
         self.positive = positive
         self.order, self.ends = falling(probability)
         place = np.flatnonzero(positive[self.order])
@@ -370,11 +352,7 @@ class Order:
         self.tie, self.enters = tie[self.last], self.order[place]
 
     def weighted(self, weights: Floats) -> Ranking:
-        """Hits and alarms in each sample.
-
-        Args:
-            weights: How often each example counts in each sample, ``float [b, n]``.
-        """
+        """Hits and alarms in each sample, by how often each example counts there, ``float [b, n]``."""
         seen = np.cumsum(np.take(weights, self.order, axis=1), axis=1, dtype=np.float64)
         hits = np.cumsum(np.take(weights, self.enters, axis=1), axis=1, dtype=np.float64)[:, self.last]
         seen_before = np.where(self.tie > 0, seen[:, self.ends[self.tie - 1]], 0.0)
@@ -392,10 +370,6 @@ def falling(values: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 def macro_average(values: Floats) -> Floats:
-    """Mean over the classes for which a metric is defined, ``[b]``.
-
-    Args:
-        values: ``float [b, n_classes]``.
-    """
+    """Mean ``[b]`` of a metric ``float [b, n_classes]`` over the classes for which it is defined."""
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))

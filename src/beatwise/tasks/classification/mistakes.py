@@ -27,12 +27,6 @@ def find_mistakes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find the most confident mistakes of each class, and where errors are frequent.
 
-    Args:
-        predictions: Predictions of the test part.
-        test_beats: The test part.
-        evaluate: Mistakes of each class, and confidence of the intervals.
-        sample_rate: Samples per second (Hz).
-
     Returns:
         See :func:`most_confident_mistakes` and ``find_errors``.
 
@@ -54,10 +48,6 @@ def find_mistakes(
 
 def most_confident_mistakes(predictions: pd.DataFrame, per_class: int) -> pd.DataFrame:
     """The mistakes with the highest probability, for each true class.
-
-    Args:
-        predictions: Predictions table.
-        per_class: Mistakes of each class, at most.
 
     Returns:
         One row a mistake, by class, the most confident first: ``beat`` (place in the table), ``target`` and
@@ -85,10 +75,6 @@ def most_confident_mistakes(predictions: pd.DataFrame, per_class: int) -> pd.Dat
 
 def errors_by_record(predictions: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The share of errors in each record, the record with most errors first.
-
-    Args:
-        predictions: Predictions table with ``record``.
-        confidence: Confidence of the intervals.
 
     Returns:
         One row a record: ``record``; ``beats``, ``errors``, ``error``, the share, with ``low`` and ``high``
@@ -136,11 +122,6 @@ def errors_by_length(
 
 def errors_by_rr(predictions: pd.DataFrame, beats: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """The share of errors over the RR interval before the beat, relative to the local mean: below 1 a beat is early.
-
-    Args:
-        predictions: Predictions table.
-        beats: Table of the same beats, with RR intervals.
-        confidence: Confidence of the intervals.
 
     Returns:
         One row a bin that holds beats: ``from`` and ``to`` (a ratio; the first and the last bin reach to the smallest

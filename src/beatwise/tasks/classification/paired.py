@@ -46,15 +46,6 @@ def compare_paired(
     McNemar's test (Psychometrika 12, 1947; exact, two-sided) takes the beats that only one of the two gets right, and
     asks whether each model gets half of them; it assumes independent beats, whether they are drawn by record or not.
 
-    Args:
-        target: Class indices, ``int64 [n]``.
-        first: Probabilities of the first model, ``float [n, n_classes]``.
-        second: Probabilities of the second.
-        draws: Number of bootstrap samples.
-        seed: Their seed.
-        confidence: Share of the samples between the ends of an interval.
-        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
-
     Returns:
         ``n``; ``overall``, a metric each: ``first``, ``second``, ``difference`` (the second less the first), ``low``
         and ``high``, all None where one is not defined; ``mcnemar``: ``first_only`` and ``second_only``, beats that
@@ -104,15 +95,6 @@ def compare_with_baseline(
     seed: int,
 ) -> dict[str, Any]:
     """Compare a model with the baseline on the same test beats, and say which to use.
-
-    Args:
-        baseline_predictions: The baseline's predictions of the test part.
-        predictions: The model's predictions of the test part.
-        baseline_metrics: Result of ``measure_predictions`` for the baseline: its operating point.
-        metrics: The same of the model.
-        config: The model's settings: the metric that was searched for picked its epoch too.
-        evaluate: Settings of the bootstrap.
-        seed: Seed of the bootstrap.
 
     Returns:
         See :func:`compare_paired`; with ``confidence`` and ``bootstrap_draws``; ``recall_first``, ``overall`` again, of

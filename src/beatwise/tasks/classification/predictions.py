@@ -26,11 +26,6 @@ def prediction_table(
 ) -> pd.DataFrame:
     """Probabilities as a table.
 
-    Args:
-        target: Class indices, ``int64 [n]``; None where they are not known.
-        probability: ``float32 [n, n_classes]``.
-        classes: Class names in the order of their indices.
-
     Returns:
         One row an example, in order: ``target`` where it is known, and ``prediction`` (class indices, int64), and
         ``probability_<class>`` (float32).
@@ -74,13 +69,6 @@ def measure_predictions(
 
     The naive classifier knows nothing but the class shares of the validation part: it always predicts the largest
     class, with the shares as probabilities.
-
-    Args:
-        val_predictions: Predictions of the validation part.
-        predictions: Predictions of the test part.
-        evaluate: Settings of the bootstrap and of the operating point.
-        seed: Seed of the bootstrap.
-        drawn: Bootstrap samples of test, where they have been made already.
 
     Returns:
         ``classes``, ``confidence``, ``bootstrap_draws``, and ``bootstrap_of``, ``patients`` where whole patients are
