@@ -90,12 +90,7 @@ def explain_beats(
 
 
 def choose_beats(predictions: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
-    """Choose the beats to explain.
-
-    Args:
-        predictions: Predictions table.
-        per_class: Largest number of drawn beats per class.
-        seed: Seed of the draw.
+    """Choose the beats to explain, at most so many drawn ones per class.
 
     Returns:
         One row each: ``of``, ``beat``, ``target``, ``prediction``, ``probability`` and ``explained``, as
@@ -135,14 +130,6 @@ def explain_rows(
 ) -> tuple[Attributions, Array | None]:
     """Integrated gradients and Grad-CAM of some beats.
 
-    Args:
-        network: The network.
-        tensors: Tensors of all beats.
-        values: Signals of the explained beats, ``float32 [n, t]``.
-        rows: Rows of the explained beats in the tensors.
-        explained: Class of the explained logit, one a beat.
-        steps: Steps of the integral.
-
     Returns:
         Attributions; and Grad-CAM at every sample, ``float32 [n, t]``, None if it is not defined.
     """
@@ -154,14 +141,7 @@ def explain_rows(
 
 
 def saliency_table(chosen: pd.DataFrame, values: Array, trace: Array, cam: Array | None) -> pd.DataFrame:
-    """The means of the drawn beats and the single beats, one row a sample, as :func:`explain_beats` says.
-
-    Args:
-        chosen: The result of :func:`choose_beats`.
-        values: Their signals, ``float32 [n, t]``.
-        trace: Integrated gradients of each sample, ``float32 [n, t]``.
-        cam: Grad-CAM of each sample, or None.
-    """
+    """The means of the drawn beats and the single beats, one row a sample, as :func:`explain_beats` says."""
     mask = beat_mask(values)
     cam = np.full_like(trace, np.nan) if cam is None else cam
     of, target = chosen["of"].to_numpy(), chosen["target"].to_numpy()

@@ -28,14 +28,6 @@ def embed_beats(
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Project the input of the last linear map for each beat.
 
-    Args:
-        model: A trained model.
-        tensors: Tensors of the beats, made by the model's own specification.
-        predictions: Predictions table of the same beats.
-        projections: Name and options of each projection.
-        at_most: Largest number of projected beats.
-        seed: Seed of the draw and of the projections.
-
     Returns:
         One row a beat: ``beat`` (row in the beats table), ``target``, ``prediction``, ``probability`` (of the
         prediction), ``same_class`` (share of the 15 nearest of these beats in the whole space that are of its class),
@@ -75,16 +67,7 @@ def embed_beats(
 
 
 def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]:
-    """Draw the same number of beats of each class; the unused share of rare classes goes to the others.
-
-    Args:
-        target: Class indices ``[n]``.
-        at_most: Largest number of beats.
-        seed: Seed of the draw.
-
-    Returns:
-        Their rows, in order.
-    """
+    """Rows, in order, of as many beats of each class; what rare classes leave unused goes to the others."""
     rng = np.random.default_rng(seed)
     classes, counts = np.unique(target, return_counts=True)
     left, drawn = at_most, []
@@ -96,13 +79,7 @@ def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]
 
 
 def penultimate_features(model: TrainedModel, tensors: TensorSet, rows: npt.NDArray[np.int64]) -> Array:
-    """The input of the last linear map, ``float32 [n, n_features]``.
-
-    Args:
-        model: A trained model.
-        tensors: Tensors of all beats.
-        rows: Those that are wanted.
-    """
+    """The input of the last linear map for some rows of tensors, ``float32 [n, n_features]``."""
     import torch
 
     from beatwise.networks.predict import in_chunks
@@ -112,12 +89,7 @@ def penultimate_features(model: TrainedModel, tensors: TensorSet, rows: npt.NDAr
 
 
 def same_class_share(features: Array, target: Labels) -> npt.NDArray[np.float64]:
-    """The share of each beat's nearest neighbours, itself left out, that are of its class, ``float [n]``.
-
-    Args:
-        features: ``float32 [n, d]``.
-        target: Class indices ``[n]``.
-    """
+    """The share of each beat's nearest neighbours, itself left out, that are of its class, ``float [n]``."""
     from sklearn.neighbors import NearestNeighbors
 
     neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(features) - 1)).fit(features).kneighbors()[1]

@@ -44,17 +44,7 @@ def explain_model(
     seed: int,
     sample_rate: float,
 ) -> Explanation:
-    """Attribute logits to samples, compare with random weights, project the input of the last layer, and sum up.
-
-    Args:
-        model: A trained model.
-        val_tensors: Tensors of the validation part.
-        val_beats: The validation part.
-        val_predictions: Predictions of the validation part.
-        explain: Which beats, how finely, and which projections.
-        seed: Seed of every draw, of the random weights and of the projections.
-        sample_rate: Samples per second (Hz).
-    """
+    """Attribute logits to samples, compare with random weights, project the input of the last layer, and sum up."""
     from beatwise.explanation.attribution import explain_beats
     from beatwise.explanation.embedding import embed_beats
     from beatwise.explanation.sanity import check_saliency

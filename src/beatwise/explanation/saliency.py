@@ -73,12 +73,7 @@ def flat_beats(values: Array) -> Array:
 
 
 def baseline_inputs(values: Array, representation: Representation) -> Array:
-    """The baselines as input of a model, ``float32 [n, *input_shape]``.
-
-    Args:
-        values: Beats, ``float32 [n, t]``.
-        representation: The representation of the model.
-    """
+    """The baselines of beats ``float32 [n, t]`` as input of a model, ``float32 [n, *input_shape]``."""
     return np.ascontiguousarray(representation.transform(flat_beats(values)))
 
 
@@ -122,11 +117,6 @@ def integrated_gradients(
 def last_time_layer(network: nn.Module, x: Array, aux: Array) -> TimeLayer | None:
     """The last layer over time that contains a 1D convolution: the layer that Grad-CAM explains.
 
-    Args:
-        network: Maps ``x, aux`` to logits.
-        x: One beat or more, ``float32 [n, *input_shape]``.
-        aux: Auxiliary features, ``float32 [n, f]``.
-
     Returns:
         The layer; None for a network without convolutions over time.
     """
@@ -160,13 +150,6 @@ def last_time_layer(network: nn.Module, x: Array, aux: Array) -> TimeLayer | Non
 
 def grad_cam(network: nn.Module, x: Array, aux: Array, target: Labels, layer: TimeLayer) -> Array:
     """Grad-CAM (Selvaraju et al., ICCV 2017, equations 1 and 2) over time, at every sample of the input.
-
-    Args:
-        network: Maps ``x, aux`` to logits.
-        x: Beats, ``float32 [n, c, t]``.
-        aux: Auxiliary features, ``float32 [n, f]``.
-        target: Class of the explained logit, one a beat, ``int64 [n]``.
-        layer: The result of :func:`last_time_layer`.
 
     Returns:
         ``float32 [n, t]``, 0 or more, in arbitrary units. Values between the steps of the layer are interpolated;

@@ -24,12 +24,7 @@ from beatwise.training.trained_model import TrainedModel
 
 
 def randomised_network(model: TrainedModel, seed: int) -> nn.Module:
-    """Build the architecture of a model with fresh weights.
-
-    Args:
-        model: A trained model.
-        seed: Seed of the weights.
-    """
+    """Build the architecture of a model with fresh weights."""
     import torch
 
     from beatwise.networks.zoo import build_model
@@ -55,14 +50,6 @@ def check_saliency(
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare the saliency of the trained network with that of networks with random weights, on the same beats.
-
-    Args:
-        model: A trained model.
-        tensors: Tensors of the beats, made by the model's own specification.
-        beats: Beats table.
-        attributions: The beats that were explained, see ``explain_beats``.
-        explain: Beats of each class that are compared, random networks, and steps of the integral.
-        seed: Seed of the first random network; the others follow.
 
     Returns:
         One row a comparison: ``method`` (``integrated_gradients``; ``integrated_gradients_size``, the same without its

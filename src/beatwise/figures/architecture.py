@@ -25,12 +25,7 @@ LEFT, RIGHT, NUMBERS, BARS = 0.95, 5.75, 6.45, 6.5
 
 
 def plot_architecture(blocks: Sequence[OutlineBlock], input_shape: Sequence[int]) -> Figure:
-    """A box for every block, the shape of one beat between them, and where the parameters are.
-
-    Args:
-        blocks: Result of ``outline_network``.
-        input_shape: Shape of one beat of the input, channels first.
-    """
+    """A box for every block, the shape of one beat between them, and where the parameters are."""
     total = sum(block.n_parameters for block in blocks)
     most = max(block.n_parameters for block in blocks)
     height = ROW * (len(blocks) + 1.3)

@@ -58,13 +58,7 @@ def plot_data_summary(summary: Mapping[str, Any]) -> Figure:
 
 
 def plot_class_counts(before: Mapping[str, int], after: Mapping[str, int], strategy: str) -> Figure:
-    """Class counts of the training part before and after resampling.
-
-    Args:
-        before: Beats of each class in the training part.
-        after: Beats of each class after resampling.
-        strategy: Name of the strategy, for the legend.
-    """
+    """Class counts of the training part before and after resampling."""
     classes = list(before)
     figure, ax = new_figure(7.0, 0.5 * len(classes) + 1.2)
     place = np.arange(len(classes))

@@ -59,21 +59,12 @@ def top_of(shares: Mapping[str, npt.NDArray[np.float64]]) -> float:
 
 
 def floor_of(shares: Mapping[str, list[float]]) -> float:
-    """Where a logarithmic axis begins so that the smallest share is seen.
-
-    Args:
-        shares: Result of :func:`shares_of_times`.
-    """
+    """Where a logarithmic axis begins so that the smallest share is seen."""
     return min([0.06, *(0.6 * share for heights in shares.values() for share in heights if share > 0)])
 
 
 def plot_forgetting(moves: Mapping[str, Any], best_epoch: int) -> Figure:
-    """The share of beats that are wrong, forgotten and learnt in each epoch, and how often beats were forgotten.
-
-    Args:
-        moves: Result of ``count_moves``.
-        best_epoch: The epoch whose weights were kept.
-    """
+    """The share of beats that are wrong, forgotten and learnt in each epoch, and how often beats were forgotten."""
     shares, colors = shares_of_moves(moves), class_colors(list(moves["moves"]))
     figure, axes = new_figure(
         max(2.1 * len(shares) + 0.6, 9.0), 5.4, 2, len(shares), squeeze=False, height_ratios=[3, 2.4]

@@ -20,11 +20,7 @@ UNUSED: dict[str, Any] = {**HIDDEN, "domain": [0, 0.001]}
 
 
 def gallery(figures: Mapping[str, go.Figure | bytes]) -> go.Figure:
-    """One figure with a menu of several.
-
-    Args:
-        figures: At least one figure by name, of plotly or as PNG; the first one is shown first.
-    """
+    """One figure with a menu of several, of plotly or as PNG; the first one is shown first."""
     plots = {name: _picture(drawn) if isinstance(drawn, bytes) else drawn for name, drawn in figures.items()}
     traces = [(name, trace) for name, plot in plots.items() for trace in plot.data]
     layouts = {name: plot.to_plotly_json()["layout"] for name, plot in plots.items()}

@@ -67,15 +67,7 @@ def class_shares(summary: Mapping[str, Any]) -> go.Figure:
 def example_signals(
     parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float, per_class: int, seed: int
 ) -> go.Figure:
-    """The mean beat of each class, its spread, and single beats; buttons change the part.
-
-    Args:
-        parts: The beats of each part.
-        classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz).
-        per_class: Beats of each class and part, drawn at random.
-        seed: Seed of the draw.
-    """
+    """The mean beat of each class, its spread, and single beats; buttons change the part."""
     shape = next(iter(parts.values())).shape
     if len(shape) != 1 or not classes:
         text = f"Signals are drawn of beats [t] with a class; these examples are {list(shape)}."

@@ -31,12 +31,7 @@ WHAT = {
 
 
 def forgetting(moves: Mapping[str, Any], best_epoch: int) -> go.Figure:
-    """How beats moved between right and wrong in each epoch, and how often they were forgotten, by class.
-
-    Args:
-        moves: Result of ``count_moves``.
-        best_epoch: The epoch whose weights were kept.
-    """
+    """How beats moved between right and wrong in each epoch, and how often they were forgotten, by class."""
     shares, times, colors = shares_of_moves(moves), shares_of_times(moves), class_colors(list(moves["moves"]))
     beats = {label: sum(counts[0] for counts in moves["moves"][label].values()) for label in shares}
     figure = make_subplots(

@@ -13,12 +13,7 @@ from beatwise.figures.style import GREY, class_colors, draw_band, light_grid, ne
 
 
 def plot_risk_coverage(risk_coverage: Mapping[str, Any], rejections: Sequence[Mapping[str, Any]]) -> Figure:
-    """Errors among the accepted beats, macro recall, and who is accepted, over the share that is.
-
-    Args:
-        risk_coverage: Result of ``measure_risk_coverage``.
-        rejections: Result of ``measure_rejection`` for thresholds of validation.
-    """
+    """Errors among the accepted beats, macro recall, and who is accepted, over the share that is."""
     figure, (errors, recalls, accepted) = new_figure(8.6, 3.6, 1, 3)
     aurc, confidence = risk_coverage["aurc"], risk_coverage["confidence"]
     draw_band(errors, risk_coverage["coverage"], risk_coverage["error"], GREY)

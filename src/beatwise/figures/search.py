@@ -199,12 +199,7 @@ class _Scale:
     """Where the values of a hyper-parameter stand on an axis: a choice in steps, a number as it is."""
 
     def __init__(self, values: pd.Series, prior: str) -> None:
-        """Place the values.
-
-        Args:
-            values: Values of the trials that have one.
-            prior: Kind of the range that they were drawn from.
-        """
+        """Place the values of the trials that have one; ``prior`` is the kind of their range."""
         self.is_log, self._is_choice = prior.startswith("log"), prior == "choice"
         if self._is_choice:
             choices = sorted(set(values), key=_order)

@@ -45,18 +45,7 @@ def class_markers(classes: Sequence[str]) -> dict[str, str]:
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """A figure and its axes, without pyplot and its global state.
-
-    Args:
-        width: Inches.
-        height: Inches.
-        rows: Rows of axes.
-        columns: Columns of axes.
-        **options: For ``Figure.subplots``.
-
-    Returns:
-        The figure, and one axes object or an array of them.
-    """
+    """A figure (in inches) and its axes (one, or an array), without pyplot and its global state."""
     figure = Figure(figsize=(width, height), layout="constrained", dpi=DPI)
     axes = figure.subplots(rows, columns, **options)
     for ax in figure.axes:
@@ -65,11 +54,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
 
 
 def new_note(text: str) -> Figure:
-    """A sentence in the place of a figure that cannot be drawn.
-
-    Args:
-        text: The reason.
-    """
+    """A sentence in the place of a figure that cannot be drawn."""
     figure = Figure(figsize=(6.0, 0.8), dpi=DPI)
     figure.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
     return figure
@@ -84,15 +69,7 @@ def light_grid(ax: Axes, axis: Any = "y") -> None:
 def draw_band(
     ax: Axes, places: Sequence[float], curve: Mapping[str, Sequence[float | None]], color: str, label: str | None = None
 ) -> None:
-    """A curve in front of its interval; where it is not defined there is a gap.
-
-    Args:
-        ax: Where to draw.
-        places: Places of its points on the x axis.
-        curve: ``value``, ``low`` and ``high``, lists, as ``band`` gives them.
-        color: Of both.
-        label: For the legend.
-    """
+    """A curve in front of its interval, with gaps where they are not defined; ``curve`` is what ``band`` gives."""
     value, low, high = (np.array(curve[name], dtype=np.float64) for name in ("value", "low", "high"))
     ax.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
     ax.plot(places, value, color=color, linewidth=1.5, label=label)
@@ -106,9 +83,5 @@ def to_png(figure: Figure) -> bytes:
 
 
 def origin(row: Any) -> str:
-    """Record of a beat, and the sample of its R peak where that is known.
-
-    Args:
-        row: Mapping or row of a table with ``record``.
-    """
+    """Record of a beat, and the sample of its R peak where that is known."""
     return str(row["record"]) + (f", sample {row['sample']:,.0f}" if "sample" in row else "")

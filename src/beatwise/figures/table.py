@@ -33,13 +33,5 @@ class Entry(Generic[R]):
 
 
 def draw_all(entries: Iterable[Entry[R]], results: R) -> dict[str, Any]:
-    """Draw every figure of a table.
-
-    Args:
-        entries: The table.
-        results: The results to draw.
-
-    Returns:
-        Figures, or the sentences that stand for them, by name.
-    """
+    """Figures, or the sentences that stand for them, by name."""
     return {entry.name: entry.draw(results) for entry in entries}

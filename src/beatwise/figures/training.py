@@ -13,12 +13,7 @@ from beatwise.tasks.registry import METRICS
 
 
 def plot_learning_curves(history: pd.DataFrame, best_epoch: int) -> Figure:
-    """Loss of train and validation, and the validation metrics, over the epochs.
-
-    Args:
-        history: One row an epoch, as ``fit_model`` returns it.
-        best_epoch: The epoch whose weights were kept.
-    """
+    """Loss of train and validation, and the validation metrics, over the epochs."""
     figure, (loss, metrics) = new_figure(8.0, 3.2, 1, 2)
     loss.plot(history["epoch"], history["train_loss"], color=FAINT, marker="o", markersize=3, label="train, as trained")
     loss.plot(

@@ -201,17 +201,7 @@ FIELD: Final = [
 
 
 def field_table(source: str, split: str, metrics: Mapping[str, Any], assessment: Mapping[str, Any]) -> Table | None:
-    """A model beside what others have published on the same test part.
-
-    Args:
-        source: Name of the data source.
-        split: Name of the split.
-        metrics: Result of ``measure_predictions``.
-        assessment: Result of ``assess_predictions``.
-
-    Returns:
-        None if there are no published results for this source and split.
-    """
+    """A model beside published results on the same test part; None where there are none for source and split."""
     benchmark = next((b for b in FIELD if source in b.sources and b.split in (None, split)), None)
     if benchmark is None:
         return None

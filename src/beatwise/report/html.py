@@ -1,4 +1,7 @@
-"""The reports as pages: one HTML file each, with everything in it."""
+"""The reports as pages: one HTML file each, which needs no other file and no network.
+
+Parameters are named after the datasets that they take; ``figures`` are as drawn or as PNG, by name.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +41,6 @@ PAIRED: Final = ("macro_recall", "macro_precision", "macro_f1", "accuracy", "mac
 def summarise_search(plan: SearchPlan, trials: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
     """Describe a search for reports.
 
-    Args:
-        plan: The plan of the search.
-        trials: The result of ``trials_table``.
-        space: The result of ``space_table``.
-
     Returns:
         Plain data: ``name`` of the search; ``summary``, in words; ``best`` and ``space``, a ``Table`` each;
         ``importance``, one mapping a hyper-parameter with its ``name`` and ``importance`` (None where not known).
@@ -78,22 +76,6 @@ def render_report(
     against_baseline: dict[str, Any] | None = None,
 ) -> str:
     """Render the report of a model as one HTML file.
-
-    Args:
-        model: The model.
-        metrics: Result of ``measure_predictions``.
-        assessment: Result of ``assess_predictions``.
-        explanation: Result of ``explain_model``.
-        data_summary: Result of ``summarise_data``.
-        figures: Figures by name (``draw_report``), as drawn or as PNG; the reason for one that is not drawn.
-        run_card: The card of the run that makes the report, as far as it is known.
-        report: Title, author, repository and notice.
-        source: Name of the data source.
-        search: Result of :func:`summarise_search`; None for a model that does not come from a search.
-        against_baseline: Baseline and tuned model on test, see ``compare_with_baseline``; None without a search.
-
-    Returns:
-        HTML that needs no other file and no network.
 
     Raises:
         BeatwiseError: If the metrics or the explanation are those of another model.
@@ -171,19 +153,7 @@ def render_leaderboard(
     report: Report,
     source: str,
 ) -> str:
-    """Render the leaderboard of a comparison as one HTML file.
-
-    Args:
-        leaderboard: Result of ``rank_rows``.
-        figures: Figures by name (``draw_leaderboard``), as drawn or as PNG.
-        rows: All rows of the comparison, with those that failed.
-        evaluate: Confidence of the intervals, and the accuracy floor.
-        report: Notice: a sentence above everything else; empty for none.
-        source: Name of the data source.
-
-    Returns:
-        HTML that needs no other file and no network.
-    """
+    """Render the leaderboard of a comparison as one HTML file."""
     from beatwise.report import tables
     from beatwise.report.figures import LEADERBOARD
     from beatwise.tasks.registry import METRICS
@@ -211,18 +181,7 @@ def render_leaderboard(
 def render_search(
     search: dict[str, Any], trials: pd.DataFrame, figures: dict[str, Any], report: Report, source: str
 ) -> str:
-    """Render the report of a search as one HTML file.
-
-    Args:
-        search: Result of :func:`summarise_search`.
-        trials: Result of ``trials_table``.
-        figures: Figures by name (``draw_search``), as drawn or as PNG.
-        report: Notice: a sentence above everything else; empty for none.
-        source: Name of the data source.
-
-    Returns:
-        HTML that needs no other file and no network.
-    """
+    """Render the report of a search as one HTML file."""
     from beatwise.report.figures import SEARCH
 
     return render(
@@ -238,18 +197,7 @@ def render_search(
 
 
 def render_data(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any], report: Report, source: str) -> str:
-    """Render the page of the data, whose figures are interactive, as one HTML file.
-
-    Args:
-        shares_plot: Result of ``class_shares``.
-        signals_plot: Result of ``example_signals``.
-        data_summary: Result of ``summarise_data``.
-        report: Notice: a sentence above everything else; empty for none.
-        source: Name of the data source.
-
-    Returns:
-        HTML that needs no other file and no network: it holds plotly's library, some 5 MB.
-    """
+    """Render the page of the data as one HTML file; it holds plotly's library, some 5 MB."""
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 

@@ -22,11 +22,7 @@ TO_LATEST: Final = (
 
 
 def reports(folder: Path) -> dict[str, dict[str, Path]]:
-    """Every report of a source, by version (the run) and kind, the latest first.
-
-    Args:
-        folder: The reports of one source, ``data/08_reporting/<source>``.
-    """
+    """Every report of a source, by version (the run) and kind, the latest first."""
     found: dict[str, dict[str, Path]] = {}
     for kind in KINDS:
         for path in (folder / kind / REPORT).glob(f"*/{REPORT}"):
@@ -35,14 +31,7 @@ def reports(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def write_index(folder: Path) -> Path:
-    """Write ``index.html``, and beside it ``baseline.html`` and so on, which lead to the latest report of a kind.
-
-    Args:
-        folder: The reports of one source.
-
-    Returns:
-        The index.
-    """
+    """Write ``index.html``, and beside it ``baseline.html`` and so on, which lead to the latest report of a kind."""
     known = reports(folder)
     for kind in KINDS:
         latest = next((found[kind] for found in known.values() if kind in found), None)
@@ -56,11 +45,7 @@ def write_index(folder: Path) -> Path:
 
 
 def latest_report(reporting: Path, source: str | None = None) -> Path:
-    """The latest report of a source, or of all sources.
-
-    Args:
-        reporting: The folder with a folder for each source, ``data/08_reporting``.
-        source: Name of the source; None for the one that was reported on last.
+    """The latest report of a source, or of the one that was reported on last, below ``data/08_reporting``.
 
     Raises:
         BeatwiseError: If there is none.

@@ -15,14 +15,7 @@ HOW_TO_INSTALL: Final = (
 
 
 def as_pdf(html: str) -> bytes | None:
-    """Print a page that needs no other file.
-
-    Args:
-        html: The page.
-
-    Returns:
-        The PDF; None if WeasyPrint finds no Pango on this machine, which is logged.
-    """
+    """Print a page that needs no other file; None, and a warning, if WeasyPrint finds no Pango on this machine."""
     try:
         from weasyprint import HTML
     except OSError as error:

@@ -14,21 +14,13 @@ BLOCKS: Final = ("resample", "tensors", "model", "train")
 
 
 def fit_as_yaml(config: Mapping[str, Any]) -> str:
-    """The settings of a fit, as the parameters of an environment that repeats it.
-
-    Args:
-        config: A ``FitSettings`` as plain data.
-    """
+    """The settings of a fit, as the parameters of an environment that repeats it."""
     blocks = {name: config[name] for name in BLOCKS}
     return yaml.safe_dump(blocks, sort_keys=False, allow_unicode=True, width=90, default_flow_style=None)
 
 
 def network_as_python(model: Mapping[str, Any]) -> str:
-    """Lines that build the network of a model, with fresh weights.
-
-    Args:
-        model: ``TrainedModel.to_dict()``.
-    """
+    """Lines that build the network of a model, with fresh weights."""
     chosen = model["config"]["model"]
     options = {
         "input_shape": tuple(model["input_shape"]),

@@ -107,11 +107,6 @@ class SearchResults:
 def check_model(model: TrainedModel, metrics: Mapping[str, Any], explanation: Explanation) -> None:
     """Refuse results of another model.
 
-    Args:
-        model: The model.
-        metrics: Result of ``measure_predictions``.
-        explanation: Result of ``explain_model``.
-
     Raises:
         BeatwiseError: If the metrics or the explanation are those of another model.
     """
@@ -128,13 +123,7 @@ def check_model(model: TrainedModel, metrics: Mapping[str, Any], explanation: Ex
 
 
 def draw_report(**results: Any) -> dict[str, Any]:
-    """Draw every figure of a model's report.
-
-    Args:
-        **results: Fields of :class:`Results`.
-
-    Returns:
-        Figures, or the sentences that stand for them, by name.
+    """Draw every figure of a model's report from the fields of :class:`Results`.
 
     Raises:
         BeatwiseError: If the metrics or the explanation are those of another model.
@@ -146,17 +135,7 @@ def draw_report(**results: Any) -> dict[str, Any]:
 
 
 def draw_search(plan: SearchPlan, trials: pd.DataFrame, histories: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
-    """Draw every figure of a search's report.
-
-    Args:
-        plan: The plan of the search.
-        trials: One row a trial.
-        histories: One row an epoch of a trial.
-        space: One row a hyper-parameter.
-
-    Returns:
-        Figures by name.
-    """
+    """Draw every figure of a search's report."""
     from beatwise.figures.table import draw_all
     from beatwise.report.figures import SEARCH
 
@@ -164,14 +143,7 @@ def draw_search(plan: SearchPlan, trials: pd.DataFrame, histories: pd.DataFrame,
 
 
 def draw_leaderboard(leaderboard: pd.DataFrame) -> dict[str, Any]:
-    """Draw every figure of a comparison's report.
-
-    Args:
-        leaderboard: Result of ``rank_rows``.
-
-    Returns:
-        Figures by name.
-    """
+    """Draw every figure of a comparison's report."""
     from beatwise.figures.table import draw_all
     from beatwise.report.figures import LEADERBOARD
 

@@ -34,13 +34,7 @@ def shown_metadata(run: RunMetadata) -> dict[str, str]:
 
 
 def card_metadata(card: RunCard, author: str, repository: str) -> dict[str, str]:
-    """Metadata of a card while its run makes a report, by label; without what is not known.
-
-    Args:
-        card: The card of the run that makes the report.
-        author: Who hands the report in; empty for nobody.
-        repository: Where the code is; empty for nowhere.
-    """
+    """Metadata of a card while its run makes a report, by label; without what is not known."""
     machine = card.hardware
     known = {
         "author": author,
@@ -76,11 +70,7 @@ def node_seconds(card: RunCard) -> dict[str, str]:
 
 
 def repetition_table(scores: Scores) -> Table:
-    """Scores then and now, below what was measured: the usual ones, and those that differ most.
-
-    Args:
-        scores: Result of ``compare_scores``.
-    """
+    """Scores then and now, below what was measured: the usual ones, and those that differ most."""
     largest = _differing(scores)[:MOST_DIFFERING]
     rows: list[list[str]] = []
     headed = None
@@ -95,11 +85,7 @@ def repetition_table(scores: Scores) -> Table:
 
 
 def verdict(scores: Scores) -> str:
-    """Whether all scores agree, and if not, how many do not and which one least.
-
-    Args:
-        scores: Result of ``compare_scores``.
-    """
+    """Whether all scores agree, and if not, how many do not and which one least."""
     differing = _differing(scores)
     if not differing:
         return f"All {len(scores)} scores agree to the last digit."

@@ -92,9 +92,6 @@ def worst_confusion(metrics: Mapping[str, Any]) -> str:
 def confusion(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The confusion matrix of test, for a page.
 
-    Args:
-        metrics: What ``measure_predictions`` returned.
-
     Returns:
         ``classes``; ``rows``, one a true class: its ``name`` and ``index``, ``cells`` (count, share of the class) and
         ``recall``; ``precision``, of each predicted class.
@@ -138,13 +135,7 @@ def _difference(found: Mapping[str, float | None]) -> str:
 
 
 def advice(metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping[str, Any] | None = None) -> list[str]:
-    """What to do next.
-
-    Args:
-        metrics: Result of ``measure_predictions``.
-        data: Result of ``summarise_data``.
-        paired: Result of ``compare_with_baseline``; None without a search.
-    """
+    """What to do next."""
     return list(_advice(metrics, data, paired))
 
 

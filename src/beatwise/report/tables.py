@@ -273,12 +273,7 @@ def shared_table(data: Mapping[str, Any]) -> Table:
 
 
 def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
-    """Scores of every row of a comparison.
-
-    Args:
-        leaderboard: Result of ``rank_rows``.
-        evaluate: Confidence of the intervals, and the accuracy floor.
-    """
+    """Scores of every row of a comparison."""
     names, ranked = compared_metrics(leaderboard), ranked_metrics(leaderboard)
     recall_first = ["recall first"] if "recall_first_macro_recall" in leaderboard else []
     rows = [
@@ -355,11 +350,7 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
 
 
 def changes_table(rows: Sequence[Row]) -> Table:
-    """Changes of every model and strategy of a comparison in the parameters of a fit.
-
-    Args:
-        rows: Rows of the comparison.
-    """
+    """Changes of every model and strategy of a comparison in the parameters of a fit."""
     distinct = {(row.model, row.strategy): row for row in rows}
     cells = [
         [*labels, ", ".join(f"{key}={value}" for key, value in row.changes.items()) or "nothing"]
@@ -398,14 +389,7 @@ def _p_value(p: float) -> str:
 
 
 def best_trials_table(trials: pd.DataFrame, space: pd.DataFrame, metric: str, shown: int = 10) -> Table:
-    """The best trials of a search, with their values, the most important first.
-
-    Args:
-        trials: Result of ``trials_table``.
-        space: Result of ``space_table``.
-        metric: The metric of the search.
-        shown: How many.
-    """
+    """The best trials of a search, with their values, the most important first."""
     ranked = eligible_trials(trials).sort_values("score", ascending=not METRICS[metric].higher_is_better, kind="stable")
     rows = [
         [

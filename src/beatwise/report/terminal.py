@@ -10,12 +10,7 @@ from beatwise.report.tables import Table
 
 
 def as_rich(table: Table, title: str | None = None) -> RichTable:
-    """A table for rich's console.
-
-    Args:
-        table: The table.
-        title: Above it.
-    """
+    """A table for rich's console."""
     drawn = RichTable(
         title=title,
         caption=table.caption,
