@@ -8,6 +8,8 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.data.splits import DS1, DS2, SPLITS, split_examples
 from beatwise.ecg.beats import beats_table, examples_of, table_of
 
+# Splits of examples without a time.
+UNTIMED = [name for name in SPLITS.names() if name != "blocked"]
 PACED = ["102", "104", "107", "217"]
 MITDB = sorted([*DS1, *DS2, *PACED])
 
@@ -35,7 +37,7 @@ def shares(beats: pd.DataFrame) -> np.ndarray:
     return np.bincount(beats["target"], minlength=3) / len(beats)
 
 
-@pytest.mark.parametrize("use", SPLITS.names())
+@pytest.mark.parametrize("use", UNTIMED)
 def test_no_beat_is_lost_or_in_two_parts_and_order_is_kept(beats, use):
     parts = split(beats, use)
     rows = np.concatenate([part["row"] for part in parts.values()])
@@ -44,20 +46,20 @@ def test_no_beat_is_lost_or_in_two_parts_and_order_is_kept(beats, use):
     assert all(part["row"].is_monotonic_increasing and len(part) for part in parts.values())
 
 
-@pytest.mark.parametrize("use", SPLITS.names())
+@pytest.mark.parametrize("use", UNTIMED)
 def test_parts_have_the_columns_of_the_source_but_part_and_a_fresh_index(beats, use):
     for part in split(beats, use).values():
         assert list(part.columns) == [name for name in beats.columns if name != "part"]
         assert part.index.equals(pd.RangeIndex(len(part)))
 
 
-@pytest.mark.parametrize("use", SPLITS.names())
+@pytest.mark.parametrize("use", UNTIMED)
 def test_rows_keep_what_belongs_to_them(beats, use):
     for part in split(beats, use).values():
         pd.testing.assert_frame_equal(part, beats.loc[part["row"]].drop(columns="part").reset_index(drop=True))
 
 
-@pytest.mark.parametrize("use", SPLITS.names())
+@pytest.mark.parametrize("use", UNTIMED)
 def test_a_split_is_deterministic_by_seed(beats, use):
     first, again, other = split(beats, use), split(beats, use), split(beats, use, seed=1)
     assert all(first[part].equals(again[part]) for part in first)
@@ -141,7 +143,7 @@ def test_ds1_ds2_trains_on_ds1_tests_on_ds2_and_validates_on_whole_records_of_ds
     assert not records["train"] & records["val"]
 
 
-@pytest.mark.parametrize("use", ["by_group", "ds1_ds2"])
+@pytest.mark.parametrize("use", ["by_group", "ds1_ds2", "group_folds"])
 def test_a_split_by_group_without_records_says_which_sources_have_them(beats, use):
     with pytest.raises(BeatwiseError, match=f"The split {use!r} needs to know the patient of each example.*mitbih_rr"):
         split(beats.drop(columns="record"), use)
@@ -182,6 +184,88 @@ def test_a_class_with_a_single_beat_cannot_be_stratified(beats, use):
         split(lonely, use)
 
 
+def test_a_class_too_small_for_a_part_is_named(beats):
+    rare = beats.assign(target=np.where(beats["row"] < 6, 4, 0))
+    with pytest.raises(BeatwiseError, match=r"Class index 4 has 6 examples, and each of 7 folds needs one in test\."):
+        split(rare, "stratified_folds", folds=7)
+    with pytest.raises(BeatwiseError, match=r"Class index 4 has 3 examples, too few for one of them in a val part of"):
+        split(rare, "stratified_folds", folds=2)
+
+
 def test_a_part_smaller_than_the_number_of_classes_is_refused(beats):
     with pytest.raises(BeatwiseError, match=r"Cannot draw a val part of 0\.001.*raise the share"):
         split(beats, "given", val_share=0.001)
+
+
+# --- folds
+
+
+@pytest.mark.parametrize("use", ["stratified_folds", "group_folds"])
+def test_every_example_is_in_test_once_over_the_folds(beats, use):
+    folds = [split(beats, use, seed=3, folds=4, fold=fold) for fold in (1, 2, 3, 4)]
+    assert sorted(np.concatenate([fold["test"]["row"] for fold in folds])) == beats["row"].tolist()
+    for fold in folds:
+        if use == "stratified_folds":
+            # A class of n has n/4 in every fold, rounded either way.
+            assert np.abs(np.bincount(fold["test"]["target"]) - np.bincount(beats["target"]) / 4).max() < 1
+        else:
+            assert sum(part["record"].nunique() for part in fold.values()) == 48
+
+
+def series(**change) -> pd.DataFrame:
+    """A year of hourly examples with a hole of three weeks, from the middle of a month on."""
+    time = pd.Series(pd.date_range("2004-03-10 18:00", "2005-04-04 14:00", freq="h"))
+    hole = time.between("2004-08-05", "2004-08-26")
+    return pd.DataFrame({"time": time[~hole], **change}).reset_index(drop=True)
+
+
+def parts_of(table: pd.DataFrame, **options) -> np.ndarray:
+    return SPLITS["blocked"](table, seed=0, **SPLITS.options("blocked", options))
+
+
+@pytest.mark.parametrize("options", [{}, {"gap": 100.5, "months": 1, "folds": 5, "val_days": 10}])
+def test_no_hour_stands_in_two_parts_of_blocks_and_every_hour_is_tested_once(options):
+    table, gap = series(), int(options.get("gap", 48))
+    hours = table["time"].to_numpy("datetime64[h]").astype(int)
+    hours -= hours[0] - gap
+    back, around = np.arange(gap + 1), np.arange(-gap, gap + 1)
+    tested = np.zeros(len(table), int)
+    for fold in range(1, options.get("folds", 6) + 1):
+        parts = parts_of(table, fold=fold, **options)
+        # How many parts see an hour: an example sees its own, and those of its window.
+        seen = np.zeros(hours[-1] + gap + 1, int)
+        for part in ("train", "val", "test"):
+            seen[np.unique(hours[parts == part][:, None] - back)] += 1
+        assert seen.max() == 1
+        tested += parts == "test"
+        # What is left out is near to test or validation, and nothing else is.
+        held, near = np.isin(parts, ["val", "test"]), np.zeros(hours[-1] + gap + 1, bool)
+        near[hours[held][:, None] + around] = True
+        assert ((parts == "") == near[hours] & ~held).all()
+        # Validation is spread over the year.
+        assert table["time"][parts == "val"].dt.to_period("Q").nunique() >= 3
+    assert (tested == 1).all()
+
+
+def test_six_folds_of_two_months_are_seasons_and_a_time_zone_makes_no_difference_to_the_months():
+    table = series()
+    months = [sorted(set(table["time"][parts_of(table, fold=fold) == "test"].dt.month)) for fold in range(1, 7)]
+    assert months == [[3, 4], [5, 6], [7, 8], [9, 10], [11, 12], [1, 2]]
+    local = table.assign(time=table["time"].dt.tz_localize("UTC").dt.tz_convert("Europe/Rome"))
+    tested = local["time"][parts_of(local, fold=2) == "test"]
+    assert (str(tested.min())[:13], str(tested.max())[:13]) == ("2004-05-01 00", "2004-06-30 23")
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "words"),
+    [
+        (series().drop(columns="time"), {}, "needs a column 'time', and this source has none"),
+        (series(time=None), {}, r"needs a date and time in every row of the column 'time'; it is object, with 8"),
+        (series(), {"fold": 7}, r"ingest\.split\.blocked\.fold: got 7; allowed: 1 to 6, the number of folds\."),
+        (series()[:3000], {}, "finds 3 blocks of 2 months from 2004-03 to 2004-07, and each of 6 folds needs one"),
+        (series(), {"gap": 2000}, r"leaves nothing for train in fold 1: a gap of 2000 hours on both sides is too long"),
+    ],
+)
+def test_blocks_that_cannot_be_cut_say_why(table, options, words):
+    with pytest.raises(BeatwiseError, match=words):
+        parts_of(table, **options)

@@ -1,11 +1,13 @@
 """Splits by name: which examples are trained on, which choose the model, which are tested once.
 
-A split takes the table of the examples and returns the part of each row. Examples with class labels are stratified by
-class; without labels, or with a number as target, they are drawn alike.
+A split takes the table of the examples and returns the part of each row, ``""`` for one that is in no part. Examples
+with class labels are stratified by class; without labels, or with a number as target, they are drawn alike. A split
+with the options ``folds`` and ``fold`` has a test part for each fold, and every example is in at most one of them.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
@@ -16,11 +18,15 @@ from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.data.examples import GROUP, PART, TARGET, Examples, Labels
+from beatwise.data.examples import GROUP, PART, TARGET, TIME, Examples, Labels
+
+log = logging.getLogger(__name__)
 
 Parts = npt.NDArray[np.str_]
 PARTS: Final = ("train", "val", "test")
 Share = Annotated[float, Field(gt=0, lt=1)]
+Folds = Annotated[int, Field(ge=2)]
+Count = Annotated[int, Field(ge=1)]
 
 # de Chazal et al. 2004: 22 records each, the four paced ones (102, 104, 107, 217) in neither.
 DS1: Final = "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split()
@@ -116,6 +122,126 @@ def split_ds1_ds2(table: pd.DataFrame, *, seed: int, val_share: Share = 0.2) -> 
     return parts
 
 
+@SPLITS.register("stratified_folds")
+def split_stratified_folds(
+    table: pd.DataFrame, *, seed: int, folds: Folds = 5, fold: Count = 1, val_share: Share = 0.1
+) -> Parts:
+    """Test on one of several folds, stratified by class; draw validation from the rest, stratified too.
+
+    Args:
+        table: Table of the examples.
+        seed: Seed of the draws: the folds of one seed have every example in test once.
+        folds: Number of folds.
+        fold: The fold that is test, from 1.
+        val_share: Share of the examples outside test that becomes validation.
+
+    Raises:
+        BeatwiseError: If a class has fewer examples than there are folds, or none for a part.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    _check_fold("stratified_folds", fold, folds)
+    strata = _strata(table)
+    classes, counts = np.unique(strata, return_counts=True)
+    if counts.min() < folds:
+        raise BeatwiseError(
+            f"Class index {classes[counts.argmin()]} has {counts.min()} examples, and each of {folds} folds needs one "
+            "in test. Add examples of it, merge it with another class, or lower ingest.split.stratified_folds.folds."
+        )
+    splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
+    parts = np.full(len(table), "train", dtype="U5")
+    parts[[test for _, test in splitter.split(strata, strata)][fold - 1]] = "test"
+    _draw(parts, strata, "val", val_share, seed)
+    return parts
+
+
+@SPLITS.register("group_folds")
+def split_group_folds(
+    table: pd.DataFrame, *, seed: int, folds: Folds = 5, fold: Count = 1, val_share: Share = 0.2
+) -> Parts:
+    """Test on one of several folds of whole groups (patients); draw validation from the other groups.
+
+    Args:
+        table: Table of the examples with ``group``.
+        seed: Seed of the draws: the folds of one seed have every group in test once.
+        folds: Number of folds.
+        fold: The fold that is test, from 1.
+        val_share: Share of the examples outside test that becomes validation, about.
+
+    Raises:
+        BeatwiseError: If the examples have no groups, or too few.
+    """
+    _check_fold("group_folds", fold, folds)
+    groups, strata = _groups(table, "group_folds"), _strata(table)
+    parts = np.full(len(table), "train", dtype="U5")
+    parts[_group_folds(strata, groups, folds, seed, "cut folds by group")[fold - 1]] = "test"
+    _draw_groups(parts, strata, groups, "val", val_share, seed)
+    return parts
+
+
+@SPLITS.register("blocked")
+def split_blocked(
+    table: pd.DataFrame,
+    *,
+    seed: int,
+    months: Count = 2,
+    folds: Folds = 6,
+    fold: Count = 1,
+    gap: Annotated[float, Field(ge=0)] = 48.0,
+    val_share: Share = 0.15,
+    val_days: Count = 7,
+) -> Parts:
+    """Test on whole calendar blocks of a series, validate on shorter blocks of the rest, and leave gaps between parts.
+
+    Neighbours in time are alike, and windows overlap: a random split would test on hours that were trained on (Bergmeir
+    & Benitez, Inf. Sci. 191, 2012, block cross-validation with gaps). Two examples in different parts are more than
+    ``gap`` hours apart; test keeps all of its examples, and what is too near to test or validation is in no part.
+
+    Args:
+        table: Table of the examples with ``time``.
+        seed: Not used: nothing is drawn.
+        months: Calendar months in a block; the first one begins with the first month of the series.
+        folds: Number of folds; blocks go to the folds in turn, so that six folds of two months are seasons.
+        fold: The fold that is test, from 1.
+        gap: Hours that an example looks back: the length of its window.
+        val_share: Share of the blocks of ``val_days`` outside test that becomes validation, evenly spread.
+        val_days: Days in a block of validation.
+
+    Raises:
+        BeatwiseError: If the examples have no times, there are fewer blocks than folds, or gaps leave nothing for a
+            part.
+    """
+    _check_fold("blocked", fold, folds)
+    local = _times(table)
+    calendar = local.dt.year * 12 + local.dt.month
+    blocks = ((calendar - calendar.min()) // months).to_numpy()
+    in_fold = blocks % folds
+    if len(np.unique(in_fold)) < folds:
+        raise BeatwiseError(
+            f"The split 'blocked' finds {len(np.unique(blocks))} blocks of {months} months from {local.min():%Y-%m} to "
+            f"{local.max():%Y-%m}, and each of {folds} folds needs one. Lower ingest.split.blocked.folds or .months."
+        )
+    hours = (local.dt.tz_convert(None) if local.dt.tz else local).to_numpy("datetime64[s]").astype(np.int64) / 3600
+    parts = np.where(in_fold == fold - 1, "test", "train").astype("U5")
+    free = (parts == "train") & ~_within(hours, hours[parts == "test"], gap)
+    days = ((local.dt.tz_localize(None) - local.min().tz_localize(None).normalize()) // pd.Timedelta(days=1)).to_numpy()
+    stretches = days // val_days
+    # Only blocks that lie wholly outside test and its gaps, so that validation loses none of its examples.
+    whole = np.setdiff1d(stretches[free], stretches[~free])
+    n_chosen = min(len(whole), max(1, round(val_share * len(whole))))
+    chosen = whole[((np.arange(n_chosen) + 0.5) / max(n_chosen, 1) * len(whole)).astype(int)]
+    parts[np.isin(stretches, chosen)] = "val"
+    parts[(parts == "train") & (~free | _within(hours, hours[parts == "val"], gap))] = ""
+    for part in ("train", "val"):
+        if not (parts == part).any():
+            raise BeatwiseError(
+                f"The split 'blocked' leaves nothing for {part} in fold {fold}: a gap of {gap:g} hours on both sides "
+                f"is too long for blocks of {months} months, and of {val_days} days for validation. Lower "
+                "ingest.split.blocked.gap, or raise .months or .val_days."
+            )
+    return parts
+
+
 def split_examples(examples: Examples, use: str, options: Mapping[str, Any], seed: int) -> dict[str, Examples]:
     """Split examples into train, val and test; no example is in two of them, and order is kept.
 
@@ -132,6 +258,8 @@ def split_examples(examples: Examples, use: str, options: Mapping[str, Any], see
         BeatwiseError: If the split needs a column that the examples do not have.
     """
     parts = SPLITS[use](examples.table, seed=seed, **options)
+    if left_out := int((parts == "").sum()):
+        log.info("%s of %s examples are in no part of the split %s", f"{left_out:,}", f"{len(parts):,}", use)
     rest = examples.without(PART)
     # The files that the source was read from are no property of its parts.
     rest.table.attrs = {}
@@ -151,6 +279,33 @@ def _groups(table: pd.DataFrame, split: str) -> npt.NDArray[np.str_]:
             "ingest.split.use=given or stratified."
         )
     return table[GROUP].astype(str).to_numpy(dtype=str)
+
+
+def _times(table: pd.DataFrame) -> pd.Series:
+    if TIME not in table:
+        raise BeatwiseError(
+            "The split 'blocked' needs a column 'time', and this source has none. Use a source that has one "
+            "(environment air), or ingest.split.use=by_group or stratified."
+        )
+    times = table[TIME]
+    if not pd.api.types.is_datetime64_any_dtype(times) or times.isna().any():
+        raise BeatwiseError(
+            f"The split 'blocked' needs a date and time in every row of the column 'time'; it is {times.dtype}, with "
+            f"{times.isna().sum():,} of {len(times):,} missing."
+        )
+    return times
+
+
+def _check_fold(split: str, fold: int, folds: int) -> None:
+    if fold > folds:
+        raise BeatwiseError(f"ingest.split.{split}.fold: got {fold}; allowed: 1 to {folds}, the number of folds.")
+
+
+def _within(hours: npt.NDArray[np.float64], others: npt.NDArray[np.float64], gap: float) -> npt.NDArray[np.bool_]:
+    """Which hours are at most ``gap`` hours away from one of the others."""
+    others = np.concatenate([[-np.inf], np.sort(others), [np.inf]])
+    after = np.searchsorted(others, hours)
+    return np.minimum(hours - others[after - 1], others[after] - hours) <= gap
 
 
 def _strata(table: pd.DataFrame) -> Labels:
@@ -174,7 +329,13 @@ def _draw(parts: Parts, strata: Labels, name: str, share: float, seed: int) -> N
             f"{classes[counts.argmin()]} has {counts.min()} of them. Every class needs at least two examples, and the "
             "part at least one of each class. Add examples, or raise the share."
         )
-    _, drawn = train_test_split(pool, test_size=share, stratify=strata[pool], random_state=seed)
+    left, drawn = train_test_split(pool, test_size=share, stratify=strata[pool], random_state=seed)
+    for rows, part in ((drawn, f"{name} part of {share:g}"), (left, f"part beside a {name} part of {share:g}")):
+        if len(lacking := np.setdiff1d(classes, strata[rows])):
+            raise BeatwiseError(
+                f"Class index {lacking[0]} has {counts[classes == lacking[0]][0]} examples, too few for one of them in "
+                f"a {part}. Add examples of it, merge it with another class, or change the share."
+            )
     parts[drawn] = name
 
 
@@ -182,20 +343,26 @@ def _draw_groups(
     parts: Parts, strata: Labels, groups: npt.NDArray[np.str_], name: str, share: float, seed: int
 ) -> None:
     """Rename a share of the groups still in train to ``name``, in place."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
     pool = np.flatnonzero(parts == "train")
-    folds, n_groups = max(2, round(1 / share)), len(np.unique(groups[pool]))
-    if n_groups < folds or np.bincount(strata[pool]).max() < folds:
-        raise BeatwiseError(
-            f"Cannot draw a {name} part of {share:g} by group: that needs {folds} groups and as many examples of a "
-            f"class; there are {n_groups} groups and {len(pool)} examples. Raise the share, or use "
-            "ingest.split.use=stratified."
-        )
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    candidates = [fold for _, fold in splitter.split(pool, strata[pool], groups[pool])]
+    folds = max(2, round(1 / share))
+    candidates = _group_folds(strata[pool], groups[pool], folds, seed, f"draw a {name} part of {share:g} by group")
     # Patients differ so much that the first fold may lack a class: take the fold whose classes are most like the pool.
     parts[pool[min(candidates, key=lambda fold: _distance(strata[pool], fold, folds))]] = name
+
+
+def _group_folds(
+    strata: Labels, groups: npt.NDArray[np.str_], folds: int, seed: int, task: str
+) -> list[npt.NDArray[np.intp]]:
+    """Rows of each fold of whole groups; ``task`` is what they are for, for the message."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if (n_groups := len(np.unique(groups))) < folds or np.bincount(strata).max() < folds:
+        raise BeatwiseError(
+            f"Cannot {task}: that needs {folds} groups and as many examples of a class; there are {n_groups} groups "
+            f"and {len(strata)} examples. Raise the share, or use ingest.split.use=stratified."
+        )
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    return [fold for _, fold in splitter.split(strata, strata, groups)]
 
 
 def _distance(strata: Labels, fold: npt.NDArray[np.intp], folds: int) -> float:
