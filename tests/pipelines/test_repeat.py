@@ -148,15 +148,14 @@ def test_the_card_knows_nothing_of_the_machine_but_what_it_is(ran: Ran) -> None:
 def test_the_card_is_an_artifact_of_the_mlflow_run_and_its_path_is_shown(ran: Ran) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{ran.folder}/data/09_tracking/mlflow.db")
     assert "run_card.json" in [file.path for file in client.list_artifacts(ran.card.mlflow_run)]
-    shown = words(ran.result.output)
-    assert shown.endswith(f"Run card: {ran.path.relative_to(ran.folder)}")
+    assert f"Run card: {ran.path.relative_to(ran.folder)}" in words(ran.result.output)
     assert max(map(len, ran.result.output.splitlines())) <= 81
 
 
 def test_the_report_tells_of_the_run_and_of_the_nodes_that_had_ended(ran: Ran) -> None:
     (path,) = (ran.folder / "data/08_reporting/test/baseline/report.html").glob("*/report.html")
     html = path.read_text("utf-8")
-    section = html[html.index('<h2 id="run-card">') :]
+    section = html[html.index('id="run-card">') :]
     assert ran.card.command is not None
     known = (ran.card.git_sha or "")[:10], ran.card.mlflow_run or "", ran.card.data["val_beats"][:10]
     for told in (ran.card.command, *known, ran.card.versions["torch"], ran.card.hardware.system):
@@ -407,7 +406,7 @@ def test_a_repetition_reads_nothing_of_what_earlier_runs_have_left_but_the_searc
         assert not {path.parent for path in empty.values()} & {tmp_path}
         assert not empty["checkpoints"].exists()
         assert not empty["finished_rows"].exists()
-        assert [(search.name, search.key) for search in catalog.load("searches").all()] == [("wide", "1")]
+        assert [(search.plan.name, search.key) for search in catalog.load("searches").all()] == [("wide", "1")]
         assert not (empty["searches"] / "1/ray").exists()
     assert not empty["searches"].exists()
     assert (tmp_path / "checkpoints/left").exists()

@@ -74,10 +74,11 @@ class RepetitionHooks:
         heading = "The parameters of the run card cannot be used with this version of Beatwise:"
         checked(Parameters, card.parameters, heading)
         now = context.config_loader["globals"]
-        for name in sorted(FIXED_BY_SOURCE):
-            if now.get(name) != card.parameters[name]:
+        # The task is no global: it comes whole from the card.
+        for name in sorted(FIXED_BY_SOURCE & now.keys()):
+            if now[name] != card.parameters[name]:
                 raise BeatwiseError(
-                    f"The environment {card.environment} is not what it was: {name} is {now.get(name)} in its "
+                    f"The environment {card.environment} is not what it was: {name} is {now[name]} in its "
                     f"globals.yml, and {card.parameters[name]} in the run card. Check out the commit of the card to "
                     "repeat it."
                 )
