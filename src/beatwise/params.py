@@ -32,7 +32,9 @@ class Globals(Block):
     classes: list[str] = Field(
         description="Class names in the order of their indices, each once; `[]` where the target is a number."
     )
-    sample_rate: Positive = Field(description="Sampling rate of a beat (Hz).")
+    sample_rate: Positive | None = Field(
+        description="Sampling rate of an example (Hz); null where examples have no time, as pictures."
+    )
     beat_length: int = Field(ge=2, description="Length of a beat (samples).")
     seed: int = Field(ge=0, le=2**32 - 1, description="Seed of all random numbers.")
     beats_folder: str = Field(description="Folder of the beats.")
@@ -52,6 +54,10 @@ class Globals(Block):
     beats_how_to_get: str = Field(description="Advice to show when the files of the beats are missing.")
     records_folder: str = Field(description="Folder of the WFDB records.")
     records_how_to_get: str = Field(description="Advice to show when the records are missing.")
+    pictures_labels: dict[str | int | float, str] = Field(
+        {},
+        description="Class by label of a picture, for labels that are no names of classes; several may be one class.",
+    )
     notice: str = Field(
         description="Sentence at the top of every report, e.g. that the data is synthetic; empty for none."
     )
@@ -73,7 +79,7 @@ class Globals(Block):
             keys[key] = name
         return classes
 
-    @field_validator("beats_labels")
+    @field_validator("beats_labels", "pictures_labels")
     @classmethod
     def _check_labels(cls, labels: dict[str | int | float, str], info: ValidationInfo) -> dict[str | int | float, str]:
         for label, name in labels.items():
@@ -96,7 +102,7 @@ class Parameters(Block):
         return given
 
     source: SourceName
-    sample_rate: Positive
+    sample_rate: Positive | None
     beat_length: Annotated[int, Field(ge=2)]
     classes: list[str]
     task: TaskChoice

@@ -39,6 +39,8 @@ class ExamplesContract:
     """Examples of one shape, finite values and features, and labels, where there are some, that the task can encode."""
 
     noun = "example"
+    # Where labels are mapped to classes.
+    mapping = "the labels of the contract in catalog.yml"
 
     def __init__(
         self,
@@ -146,8 +148,8 @@ class ExamplesContract:
             and any(is_number(name) and name != str(i) for i, name in enumerate(self._classes))
         ):
             return codes, (
-                "The labels are numbers, and so are names of classes. Say which label is which class, by beats_labels "
-                f"in globals.yml: {{{written[0]}: {self._classes[0]}, …}}."
+                "The labels are numbers, and so are names of classes. Say which label is which class, by "
+                f"{self.mapping}: {{{written[0]}: {self._classes[0]}, …}}."
             )
         target = np.array([known.get(label, -1) for label in written], dtype=np.int64)[codes]
         counted = dict(enumerate(self._classes, 1))
@@ -158,7 +160,7 @@ class ExamplesContract:
             allowed = ", ".join(label if label == name else f"{label} = {name}" for label, name in names)
             label = written[codes[row]]
             named = from_one if set(written) == {*map(str, counted)} else f"{label}: {self._classes[0]}, …"
-            remedy = "" if label == "nan" else f" Other labels are named by beats_labels in globals.yml: {{{named}}}."
+            remedy = "" if label == "nan" else f" Other labels are named by {self.mapping}: {{{named}}}."
             return target, (
                 f"{place(table, row, TARGET)} is no label: {found[codes[row]]}. {int(bad.sum())} such rows in all. "
                 f"Allowed: {allowed}.{remedy}"
@@ -167,7 +169,7 @@ class ExamplesContract:
             message = f"No {self.noun} of class {', '.join(absent)} among {len(table)} rows.{_files(table)}"
             if self._empty_class == "error":
                 is_shifted = numbered and not self._labels and absent[0] == self._classes[0]
-                hint = f" If labels count from 1: beats_labels: {{{from_one}}}." if is_shifted else ""
+                hint = f" If labels count from 1: {self.mapping.split()[0]}: {{{from_one}}}." if is_shifted else ""
                 return target, f"{message} Add some, or remove the class from `classes` in globals.yml.{hint}"
             log.warning("%s Its metrics are undefined there and left out of macro averages.", message)
         return target, ""
@@ -177,6 +179,7 @@ class BeatsContract(ExamplesContract):
     """Labelled beats of one length, values in [0, 1], known columns."""
 
     noun = "beat"
+    mapping = "beats_labels in globals.yml"
 
     def __init__(self, *, classes: Sequence[str], beat_length: int | None = None, **options: Any) -> None:
         """State the contract; without a ``beat_length``, a beat may have any number of samples from 2 on."""
@@ -226,6 +229,18 @@ class BeatsContract(ExamplesContract):
         }
         yield from _numbers_problems(table, {name: rule for name, rule in numbers.items() if name in table.columns})
         yield from super()._other_problems(table.drop(columns=[name for name in RR_COLUMNS if name in table]))
+
+
+class PicturesContract(ExamplesContract):
+    """Labelled pictures of one size, values in [0, 1]."""
+
+    noun = "picture"
+    mapping = "pictures_labels in globals.yml"
+
+    def _columns_problems(self, data: Examples) -> Iterator[str]:
+        if len(data.shape) != 3:
+            yield f"The examples have the shape {list(data.shape)}.{_files(data.table)} Allowed: [c, h, w]."
+        yield from super()._columns_problems(data)
 
 
 Numbers = tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]], str, str]

@@ -23,13 +23,13 @@ def beat_lengths(beats: Examples) -> npt.NDArray[np.int64]:
     return np.concatenate([beat_mask(x).sum(axis=1) for x in beats.chunks()])
 
 
-def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float) -> dict[str, Any]:
+def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float | None) -> dict[str, Any]:
     """Describe the parts of a split.
 
     Args:
         parts: The examples of each part, time as their last axis.
         classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz).
+        sample_rate: Samples per second (Hz); None where they have no time.
 
     Returns:
         Plain data: ``parts`` (examples, count and share of each class, number of records), ``length_ms`` (quantiles of
@@ -41,10 +41,10 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
     # Without classes nothing is counted by class.
     target = {name: beats.target if classes else np.zeros(len(beats)) for name, beats in parts.items()}
     keys = {name: beats.keys() for name, beats in parts.items()}
-    all_lengths = np.concatenate(list(length.values())) / sample_rate * 1000
+    all_lengths = np.concatenate(list(length.values())) / (sample_rate or np.nan) * 1000
     all_targets = np.concatenate(list(target.values()))
     shape = next(iter(parts.values())).shape
-    n_samples, has_time = shape[-1], len(shape) < 3
+    n_samples = shape[-1]
     pairs = list(combinations(parts, 2))
     return {
         "classes": list(classes),
@@ -66,7 +66,7 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
                 zip(map(str, QUANTILES), np.quantile(all_lengths[all_targets == i], QUANTILES).tolist(), strict=True)
             )
             for i, label in enumerate(classes)
-            if (all_targets == i).any() and has_time
+            if (all_targets == i).any() and len(shape) < 3 and sample_rate
         },
         "padding_share": float(1 - np.concatenate(list(length.values())).mean() / n_samples),
         "duplicates": {

@@ -100,7 +100,7 @@ def cut_window(
     *,
     before: Annotated[float, Field(ge=0, le=5)] = 0.35,
     after: Annotated[float, Field(gt=0, le=5)] = 0.55,
-    rate: Annotated[float, Field(gt=0, le=1000)] = 120.0,
+    rate: Annotated[float, Field(gt=0, le=1000)] | None = 120.0,
 ) -> Cut:
     """Cut a window of fixed length around every R peak, at a rate of one's choice.
 
@@ -115,7 +115,7 @@ def cut_window(
         sample_rate: Sampling rate of the record (Hz).
         before: Seconds before the R peak.
         after: Seconds from the R peak on.
-        rate: Samples per second (Hz) of the result.
+        rate: Samples per second (Hz) of the result; null in a source without beats.
 
     Returns:
         Values in [0, 1], ``float32 [n_beats, round(before·rate) + round(after·rate)]``, and the samples of each beat,
@@ -123,6 +123,7 @@ def cut_window(
     """
     from scipy.signal import resample_poly
 
+    assert rate is not None
     offsets = np.arange(-round(before * rate), round(after * rate))
     if len(offsets) < 2:
         raise BeatwiseError(

@@ -25,7 +25,7 @@ def summarise(
     test_beats: Examples,
     ingest: Ingest,
     classes: list[str],
-    sample_rate: float,
+    sample_rate: float | None,
 ) -> dict[str, Any]:
     """Count classes, lengths, duplicates and shared records of the parts.
 

@@ -23,7 +23,7 @@ def cut_records(
     records: Mapping[str, Callable[[str, bool], Record]],
     segment: Segment,
     classes: list[str],
-    sample_rate: float,
+    sample_rate: float | None,
     beat_length: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Cut records into beats.
@@ -35,6 +35,10 @@ def cut_records(
     Raises:
         BeatwiseError: If a record is named that is not there, or the rule cuts beats of another rate or length.
     """
+    if sample_rate is None:
+        raise BeatwiseError(
+            "globals.yml says sample_rate: null, so this source has no beats that records could be cut into."
+        )
     rule, options = segment.rule.use, segment.rule.options
     names = _wanted(records, segment)
 
