@@ -38,6 +38,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("squeezenet", {"normalise": False, "fires_per_stage": 1, "squeeze": 0.125, "pooling": "flatten"}),
     ("resnet2d", {"squeeze_excite": True, "pooling": "attention"}),
     ("resnet2d", {"blocks": 2, "pooling": "max"}),
+    ("resnet2d", {"stages": 3, "pooling": "mean"}),
     ("transformer2d", {"residual": False, "squeeze_excite": True, "blocks": 2, "pooling": "max"}),
     ("transformer2d", {"squeeze_excite": True, "heads": 2, "pooling": "attention"}),
     ("vit", {"pooling": "attention", "patch_height": 1, "patch_width": 12}),

@@ -164,6 +164,8 @@ def _word(module: nn.Module) -> str:
     match module:
         case nn.Identity() | nn.Dropout():
             return ""
+        case nn.ZeroPad2d() if not any(module.padding):
+            return ""
         case nn.Conv1d() | nn.Conv2d():
             size = " × ".join(map(str, module.kernel_size))
             by = f", stride {module.stride[0]}" if max(module.stride) > 1 else ""
@@ -186,7 +188,7 @@ def _word(module: nn.Module) -> str:
             return "mean"
         case _ if isinstance(module, NORMS):
             return "normalisation"
-        case nn.Flatten() | nn.ConstantPad1d():
+        case nn.Flatten() | nn.ConstantPad1d() | nn.ConstantPad2d():
             return {"Flatten": "flatten"}.get(type(module).__name__, "padding")
     return type(module).__name__ if _is_layer(module) else ""
 

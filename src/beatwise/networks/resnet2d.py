@@ -11,7 +11,7 @@ from beatwise.networks.cnn2d import halve_image, n_pixels_halved
 
 @MODELS.register("resnet2d")
 class ResNet2d(Network):
-    """Convolution, residual blocks at full resolution, one max-pool, a dense layer."""
+    """Convolution, stages of residual blocks that end in a max-pool, a dense layer; the width doubles by stage."""
 
     layout = "image"
     representation = "image"
@@ -23,22 +23,24 @@ class ResNet2d(Network):
         input_shape: tuple[int, ...],
         width: Width = 32,
         blocks: Depth = 1,
+        stages: Depth = 1,
         squeeze_excite: bool = False,
         pooling: ImagePooling = "flatten",
         dropout: Dropout = 0.3,
     ) -> None:
         super().__init__()
         channels, *size = input_shape
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1),
-            nn.ReLU(),
-            nn.BatchNorm2d(width),
-            *(ResidualBlock2d(width, width, squeeze_excite=squeeze_excite) for _ in range(blocks)),
-            halve_image(),
-        )
-        self.pool = PoolImage(pooling, width, n_pixels_halved(*size))
-        self.dense = nn.Sequential(nn.Linear(self.pool.n_features, width), nn.ReLU())
-        self.n_features, self.dropout = width, dropout
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(width)]
+        after = width
+        for stage in range(stages):
+            before, after = after, width * 2**stage
+            layers.append(ResidualBlock2d(before, after, squeeze_excite=squeeze_excite))
+            layers += [ResidualBlock2d(after, after, squeeze_excite=squeeze_excite) for _ in range(blocks - 1)]
+            layers.append(halve_image())
+        self.body = nn.Sequential(*layers)
+        self.pool = PoolImage(pooling, after, n_pixels_halved(*size, times=stages))
+        self.dense = nn.Sequential(nn.Linear(self.pool.n_features, after), nn.ReLU())
+        self.n_features, self.dropout = after, dropout
 
     def features(self, x: Tensor) -> Tensor:
         """Map images ``[n, c, height, width]`` to features."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from beatwise.networks.base import MODELS, Network
 from beatwise.networks.blocks import (
@@ -100,7 +99,7 @@ class VisionTransformer(Network):
         channels, image_height, image_width = input_shape
         divisible("vit", width, heads)
         # Zeros at the right and below, until the patches divide the image.
-        self.padding = (0, -image_width % patch_width, 0, -image_height % patch_height)
+        self.pad = nn.ZeroPad2d((0, -image_width % patch_width, 0, -image_height % patch_height))
         patch = (patch_height, patch_width)
         self.patches = nn.Sequential(nn.Conv2d(channels, width, patch, stride=patch), nn.Flatten(2))
         n_patches = -(-image_height // patch_height) * -(-image_width // patch_width)
@@ -112,6 +111,6 @@ class VisionTransformer(Network):
 
     def features(self, x: Tensor) -> Tensor:
         """Map images ``[n, c, height, width]`` to features."""
-        tokens = self.patches(F.pad(x, self.padding)).transpose(1, 2)
+        tokens = self.patches(self.pad(x)).transpose(1, 2)
         tokens = self.blocks(tokens + self.positions)
         return self.pool(tokens.transpose(1, 2))
