@@ -75,11 +75,11 @@ class Representation(ABC):
         """Map examples ``float32 [n, *shape]`` to ``[n, *input_shape]``."""
 
     def to_samples(self, attribution: Array) -> Array:
-        """Attributions of ``[n, *input_shape]`` as attributions of the samples of a beat, ``float32 [n, t]``.
+        """Attributions of ``[n, *input_shape]`` as attributions of the values of an example, ``float32 [n, *shape]``.
 
-        The channels of a series are added up.
+        The channels that a beat [t] has become are added up.
         """
-        return attribution.sum(axis=1)
+        return attribution.sum(axis=1) if len(self.fitted.shape) == 1 else attribution
 
     def fit(self, train: Examples, *, features: bool = True) -> Self:
         """A copy with the shape, and the means and deviations, of the training part before resampling.
@@ -303,6 +303,11 @@ class Identity(Representation):
             for values in (self.fitted.channel_mean, self.fitted.channel_sd)
         )
         return (x - mean) / sd
+
+
+def value_mask(x: Array) -> npt.NDArray[np.bool_]:
+    """Which values of examples are no padding, ``bool [n, *shape]``; only beats [t] have padding."""
+    return beat_mask(x) if x.ndim == 2 else np.ones(x.shape, dtype=np.bool_)
 
 
 def beat_mask(x: Array) -> npt.NDArray[np.bool_]:

@@ -12,14 +12,14 @@ from torch import nn
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Array, Examples, Labels
-from beatwise.data.representations import beat_mask
+from beatwise.data.representations import value_mask
 from beatwise.explanation.methods import AUX, DRAWN, HIT, MEAN, MISTAKE
 from beatwise.explanation.saliency import (
     Attributions,
     baseline_inputs,
+    explained_layer,
     grad_cam,
     integrated_gradients,
-    last_time_layer,
 )
 from beatwise.explanation.settings import Explain
 from beatwise.networks.base import SelfFitting
@@ -50,7 +50,7 @@ def explain_beats(
     Args:
         model: A trained model.
         tensors: Tensors of the beats, made by the model's own specification.
-        beats: Beats ``[n, t]``.
+        beats: The beats, or examples of another shape.
         predictions: Predictions table of the same beats.
         explain: Number of drawn beats per class, and steps of the integral.
         seed: Seed of the draw.
@@ -58,9 +58,9 @@ def explain_beats(
     Returns:
         The saliency, one row a sample: ``of`` (``mean`` of the drawn beats of a class, ``hit`` or ``mistake``),
         ``target`` and ``explained`` (class indices), ``beat`` (row in the beats table, -1 for a mean), ``beats`` (how
-        many have this sample), ``sample`` (from the beat's first), ``amplitude``, ``integrated_gradients`` (in units
-        of the logit), ``grad_cam`` (missing where it is not defined). Samples behind a beat are left out, and those
-        of a mean that fewer than half of its beats have.
+        many have this sample), ``sample`` (from the first, of the flattened example), ``amplitude``,
+        ``integrated_gradients`` (in units of the logit), ``grad_cam`` (missing where it is not defined). Samples behind
+        a beat are left out, and those of a mean that fewer than half of its beats have.
 
         The beats, one row each: ``of`` (``drawn``, ``hit`` or ``mistake``), ``beat``, ``target``, ``prediction``,
         ``probability`` (of the prediction), ``explained``; ``difference`` of the logit to that of the baseline, what of
@@ -131,19 +131,24 @@ def explain_rows(
     """Integrated gradients and Grad-CAM of some beats.
 
     Returns:
-        Attributions; and Grad-CAM at every sample, ``float32 [n, t]``, None if it is not defined.
+        Attributions; and Grad-CAM at every value, ``float32 [n, *shape]``, None if it is not defined.
     """
     x, aux = tensors.x[rows], tensors.aux[rows]
     baseline = baseline_inputs(values, tensors.representation)
     attributed = integrated_gradients(network, x, aux, baseline, explained, steps=steps)
-    layer = last_time_layer(network, x, aux)
-    return attributed, None if layer is None else grad_cam(network, x, aux, explained, layer)
+    layer = explained_layer(network, tensors)
+    if layer is None:
+        return attributed, None
+    cam = grad_cam(network, x, aux, explained, layer)
+    # The channels of an example share one map.
+    return attributed, np.broadcast_to(cam if cam.ndim == values.ndim else cam[:, None], values.shape)
 
 
 def saliency_table(chosen: pd.DataFrame, values: Array, trace: Array, cam: Array | None) -> pd.DataFrame:
     """The means of the drawn beats and the single beats, one row a sample, as :func:`explain_beats` says."""
-    mask = beat_mask(values)
     cam = np.full_like(trace, np.nan) if cam is None else cam
+    flat = (len(chosen), int(np.prod(values.shape[1:])))
+    mask, values, trace, cam = value_mask(values).reshape(flat), *(part.reshape(flat) for part in (values, trace, cam))
     of, target = chosen["of"].to_numpy(), chosen["target"].to_numpy()
     parts = []
     for index in np.unique(target[of == DRAWN]):

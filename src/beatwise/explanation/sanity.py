@@ -14,10 +14,10 @@ import pandas as pd
 from torch import nn
 
 from beatwise.data.examples import Array, Examples
-from beatwise.data.representations import beat_mask
+from beatwise.data.representations import value_mask
 from beatwise.explanation.attribution import explain_rows, saliency_table
 from beatwise.explanation.methods import CAM, DEFLECTION, DRAWN, HIT, RANDOM, SIGNED, SIZE
-from beatwise.explanation.saliency import flat_beats
+from beatwise.explanation.saliency import flat_examples
 from beatwise.explanation.settings import Explain
 from beatwise.tasks.tensors import TensorSet
 from beatwise.training.trained_model import TrainedModel
@@ -68,7 +68,7 @@ def check_saliency(
         types = {"method": str, "against": str, "network": int, "beat": int, "target": int, "rank_correlation": float}
         empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
         return empty, saliency_table(drawn, values[:0], values[:0], None)
-    mask = beat_mask(values[rows])
+    mask = value_mask(values[rows])
 
     def saliency(network: nn.Module, chosen: pd.DataFrame) -> dict[str, Array]:
         beat, explained = (chosen[name].to_numpy(np.int64) for name in ("beat", "explained"))
@@ -86,7 +86,7 @@ def check_saliency(
         random = saliency(randomised_network(model, number), drawn)
         metadata = {"against": RANDOM, "network": number}
         tables += [compared(trained[method], random[method], method=method, **metadata) for method in trained]
-    deflection = np.abs(values - flat_beats(values))[rows]
+    deflection = np.abs(values[rows] - flat_examples(values[rows]))
     tables.append(compared(trained[SIZE], deflection, method=SIZE, against=DEFLECTION, network=-1))
     hits = attributions[attributions["of"] == HIT]
     random = saliency(randomised_network(model, seed), hits) if len(hits) else {SIGNED: values[:0]}

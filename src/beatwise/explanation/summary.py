@@ -9,7 +9,7 @@ import pandas as pd
 
 from beatwise.explanation.embedding import penultimate_features
 from beatwise.explanation.methods import AUX, DEFLECTION, DRAWN, METHODS, RANDOM, SIZE
-from beatwise.explanation.saliency import last_time_layer
+from beatwise.explanation.saliency import PlacedLayer, explained_layer
 from beatwise.explanation.settings import Explain
 from beatwise.tasks.classification.task import classes_of
 from beatwise.tasks.tensors import TensorSet
@@ -28,7 +28,7 @@ def summarise_explanation(
     embedding: pd.DataFrame,
     projections: list[dict[str, Any]],
     explain: Explain,
-    sample_rate: float,
+    sample_rate: float | None,
 ) -> dict[str, Any]:
     """Summarise the attributions, their numerical error, the check with random weights, and the embedding.
 
@@ -36,7 +36,7 @@ def summarise_explanation(
         ``model``, its fingerprint; ``representation``; ``features``, how many numbers the last layer is given;
         ``steps`` of the integral; ``gap``: the mean of its size over the beats, relative to that of the difference,
         None for a model without gradients; ``grad_cam``: None where it is not defined, else the ``layer``, its
-        ``steps``, and their distance ``step_ms``.
+        ``steps``, and their distance ``step_ms``, or in a picture ``step_pixels``.
 
         ``classes``: of each its ``beats`` in validation, those ``drawn`` and ``projected``; ``attributed``: the means
         over the drawn beats of the logit's ``difference``, of what falls to the ``trace`` and to each auxiliary
@@ -47,7 +47,7 @@ def summarise_explanation(
         whether the saliency is ``lost``. ``deflection``: the mean rank correlation of the size of integrated gradients
         with the deflection. ``projections``, as they were given.
     """
-    layer = last_time_layer(model.network, tensors.x, tensors.aux)
+    layer = explained_layer(model.network, tensors)
     random = saliency_check[saliency_check["against"] == RANDOM]
     size = saliency_check[(saliency_check["against"] == DEFLECTION) & (saliency_check["method"] == SIZE)]
     drawn = attributions[attributions["of"] == DRAWN]
@@ -59,8 +59,7 @@ def summarise_explanation(
         "gap": float(attributions["gap"].abs().mean() / attributions["difference"].abs().mean())
         if len(attributions)
         else None,
-        "grad_cam": layer
-        and {"layer": layer.name, "steps": layer.length, "step_ms": layer.stride / sample_rate * 1000},
+        "grad_cam": layer and _describe_layer(layer, sample_rate),
         "classes": {
             name: {
                 "beats": int((tensors.labels == index).sum()),
@@ -79,6 +78,13 @@ def summarise_explanation(
         "deflection": _mean(size["rank_correlation"]),
         "projections": projections,
     }
+
+
+def _describe_layer(layer: PlacedLayer, sample_rate: float | None) -> dict[str, Any]:
+    if len(layer.steps) > 1 or sample_rate is None:
+        steps, pixels = (" × ".join(f"{n:g}" for n in of) for of in (layer.steps, layer.stride))
+        return {"layer": layer.name, "steps": steps, "step_pixels": pixels}
+    return {"layer": layer.name, "steps": layer.steps[0], "step_ms": layer.stride[0] / sample_rate * 1000}
 
 
 def _mean_attributed(drawn: pd.DataFrame) -> dict[str, float] | None:

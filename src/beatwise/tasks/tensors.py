@@ -41,6 +41,11 @@ class TensorSet:
         return len(self.x)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example, as it was before it became a tensor."""
+        return self.representation.fitted.shape
+
+    @property
     def labels(self) -> npt.NDArray[Any]:
         """The encoded targets.
 
