@@ -13,14 +13,14 @@ from beatwise.data.examples import concatenate
 from beatwise.data.settings import Resample
 from beatwise.figures.table import Entry
 from beatwise.pipelines import train
-from beatwise.report.figures import LEADERBOARD, REPORT, SEARCH
+from beatwise.report.figures import LEADERBOARD, OF_TASK, REPORT, SEARCH
 from beatwise.report.results import Results, SearchResults
 from tests.conftest import CLASSES, ROOT, random_beats
 from tests.layout import check_layout
 from tests.pipelines.test_in_memory import parameters, run, with_part
 from tests.search.test_search_figures import made as made_search
 
-TABLES: dict[str, tuple[Entry[Any], ...]] = {"report": REPORT, "search": SEARCH, "leaderboard": LEADERBOARD}
+TABLES: dict[str, tuple[Entry[Any], ...]] = {**OF_TASK, "search": SEARCH, "leaderboard": LEADERBOARD}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def made() -> dict[str, Any]:
     big = random_beats((120, 24, 28, 20, 24), seed=1, records=True)
     small = random_beats((60, 10, 12, 8, 10), seed=2, records=True)
     raw_beats = concatenate([with_part(big, "train"), with_part(small, "test")])
-    names = ("metrics", "assessment", "mistakes", "errors", "explanation", "history", "val_history")
+    names = ("metrics", "assessment", "predictions", "mistakes", "errors", "explanation", "history", "val_history")
     measured = train.create_pipeline().to_outputs("data_summary", *(f"baseline.{name}" for name in names))
     return run(measured, raw_beats=raw_beats, **parameters(resample=Resample(use="full_oversampling")))
 
@@ -70,7 +70,7 @@ def test_names_are_distinct_and_every_section_stands_in_the_template(table: str)
     entries = TABLES[table]
     assert len({entry.name for entry in entries}) == len(entries)
     folder = ROOT / "src/beatwise/report"
-    names = (f"{table}.html", "explanation.html") if table == "report" else (f"{table}.html",)
+    names = (f"{table}.html", *(("report.html", "explanation.html") if table in OF_TASK else ()))
     templates = "".join((folder / name).read_text(encoding="utf-8") for name in names)
     for entry in entries:
         assert bool(entry.section) == bool(entry.caption)

@@ -63,27 +63,31 @@ def _show_table(saved: Saved) -> None:
     from rich import get_console
 
     from beatwise.report import tables
+    from beatwise.report.tasks import report_of
     from beatwise.report.terminal import as_rich
 
     show = get_console().print
     if saved.kind == "leaderboard":
         show(as_rich(tables.short_leaderboard_table(saved.data), title="Leaderboard"))
     elif saved.kind == "paired":
-        show(as_rich(tables.paired_table(saved.data, tables.HEADLINE), title="Baseline and tuned, test"))
+        names = report_of(saved.data["overall"]).paired_on_screen
+        show(as_rich(tables.paired_table(saved.data, names), title="Baseline and tuned, test"))
     elif saved.kind == "scores":
-        overall = tables.overall_table(saved.data, tables.HEADLINE, tables.PARTS_ON_TERMINAL)
-        show(as_rich(overall, title=f"Scores of {saved.title}"))
-        if "classes" in saved.data:
-            show(as_rich(tables.per_class_table(saved.data, tables.HEADLINE_BY_CLASS)))
+        first, *others = report_of(saved.data["test"]["overall"]).on_screen(saved.data)
+        show(as_rich(first, title=f"Scores of {saved.title}"))
+        for table in others:
+            show(as_rich(table))
 
 
 def _show_words(saved: Saved) -> None:
     """Where a model fails, and the verdict on a search."""
     from beatwise.report import summary
+    from beatwise.report.tasks import report_of
 
-    if saved.kind == "scores" and "classes" in saved.data:
+    if saved.kind == "scores":
         print_text(f"Where {saved.title} fails:", style="bold")
-        print_text("\n".join(f"  {sentence}" for sentence in summary.failures(saved.data)))
+        failures = report_of(saved.data["test"]["overall"]).failures(saved.data)
+        print_text("\n".join(f"  {sentence}" for sentence in failures))
     elif saved.kind == "paired":
         print_text("Verdict:", style="bold")
         print_text(f"  {summary.comparison(saved.data)}")

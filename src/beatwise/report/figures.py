@@ -239,6 +239,9 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     Entry("forgetting_plot", _forgetting_plot),
 )
 
+# By the name of the task.
+OF_TASK: Final = {"classification": REPORT}
+
 SEARCH: Final[tuple[Entry[SearchResults], ...]] = (
     Entry(
         "search",

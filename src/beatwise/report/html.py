@@ -32,10 +32,6 @@ HYPOTHESES_AT_MOST: Final = 10
 TO_SOURCE: Final = "../../.."
 # Pipelines with a search.
 SEARCHES: Final = {"__default__", "tune"}
-# Metrics that the table of the calibration shows, before and after the temperature.
-CALIBRATED: Final = ("log_loss", "ece", "brier")
-# Metrics of the comparison with the baseline.
-PAIRED: Final = ("macro_recall", "macro_precision", "macro_f1", "accuracy", "macro_auroc", "kappa", "log_loss")
 
 
 def summarise_search(plan: SearchPlan, trials: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:
@@ -69,6 +65,7 @@ def render_report(
     explanation: Explanation,
     data_summary: dict[str, Any],
     figures: dict[str, Any],
+    mistakes: pd.DataFrame,
     run_card: RunCard,
     report: Report,
     source: str,
@@ -80,21 +77,22 @@ def render_report(
     Raises:
         BeatwiseError: If the metrics or the explanation are those of another model.
     """
-    from beatwise.report import summary, tables
-    from beatwise.report.field import field_table
-    from beatwise.report.figures import REPORT
+    from beatwise.report import tables
+    from beatwise.report.figures import OF_TASK
     from beatwise.report.journal import brief_entries
     from beatwise.report.rebuild import fit_as_yaml, network_as_python
     from beatwise.report.run_card import card_metadata, node_seconds
+    from beatwise.report.tasks import TASK_REPORTS
 
     check_model(model, metrics, explanation)
+    of_task = TASK_REPORTS[model.task.name]
     stored = model.to_dict()
     config, name = stored["config"], "tuned" if search else "baseline"
     hypotheses = brief_entries(run_card.journal, source, run_card.began, metrics)
     searched = search is not None or SEARCHES & {*run_card.pipeline.split("+")}
     others = [other for other in ("baseline", "tuned", "search") if searched and other != name]
     return render(
-        "report.html",
+        of_task.template,
         title=f"{config['model']['use']}, {name}, on {source}",
         eyebrow=report.title,
         links=_links(*others, "data"),
@@ -105,43 +103,23 @@ def render_report(
         config=config,
         model=stored,
         monitor=METRICS[config["train"]["monitor"] or model.task.default_monitor].label,
-        answers={
-            "Is it good?": summary.quality(metrics),
-            "Can it be trusted?": summary.trust(metrics, data_summary),
-            "Where does it fail?": summary.failures(metrics),
-            "What to do": summary.advice(metrics, data_summary, against_baseline),
-        },
-        matrix=summary.confusion(metrics),
-        field=field_table(source, data_summary["split"], metrics, assessment),
-        # What stands elsewhere in the report is left out: the recall under its other name, and the calibration.
-        overall=tables.overall_table(
-            metrics,
-            [
-                name
-                for name in dict.fromkeys([*tables.ALL, *metrics["test"]["overall"]])
-                if name not in ("balanced_accuracy", *CALIBRATED)
-            ],
-        ),
-        per_class=tables.per_class_table(metrics),
-        ec57=tables.ec57_tables(assessment),
-        thresholds=tables.thresholds_table(assessment),
-        calibration=tables.calibration_table(assessment),
-        rejections=tables.rejections_table(assessment),
+        noun=of_task.noun,
+        expectation=of_task.expectation,
+        answers=of_task.answers(metrics, data_summary, against_baseline),
+        **of_task.sections(metrics, assessment, mistakes, explanation.summary, data_summary, source),
         metrics=metrics,
         explanation=explanation.summary,
-        explained=tables.explanation_table(explanation.summary),
         data=data_summary,
-        parts=tables.parts_table(data_summary),
         shared=tables.shared_table(data_summary),
         search=search,
-        against_baseline=against_baseline and tables.paired_table(against_baseline, PAIRED),
+        against_baseline=against_baseline and tables.paired_table(against_baseline, of_task.paired),
         fit_yaml=fit_as_yaml(config),
         network_python=network_as_python(stored),
         hypotheses=hypotheses[-HYPOTHESES_AT_MOST:],
         earlier=max(len(hypotheses) - HYPOTHESES_AT_MOST, 0),
         run=card_metadata(run_card, report.author, report.repository),
         nodes=node_seconds(run_card),
-        pictures=_pictures(REPORT, figures),
+        pictures=_pictures(OF_TASK[model.task.name], figures),
     )
 
 

@@ -24,9 +24,10 @@ class Results:
     Attributes:
         model: The model.
         metrics: Result of ``measure_predictions``.
-        assessment: Result of ``assess_predictions``.
-        mistakes: Result of ``most_confident_mistakes``.
-        errors: Result of ``find_errors``.
+        assessment: Result of ``Task.assess``.
+        predictions: Predictions of the test part.
+        mistakes: The worst mistakes (``Task.find_mistakes``).
+        errors: Where errors are frequent, from there too.
         explanation: Result of ``explain_model``.
         data_summary: Result of ``summarise_data``.
         test_beats: The test part.
@@ -42,6 +43,7 @@ class Results:
     model: TrainedModel
     metrics: Mapping[str, Any]
     assessment: Mapping[str, Any]
+    predictions: pd.DataFrame
     mistakes: pd.DataFrame
     errors: pd.DataFrame
     explanation: Explanation
@@ -129,9 +131,10 @@ def draw_report(**results: Any) -> dict[str, Any]:
         BeatwiseError: If the metrics or the explanation are those of another model.
     """
     from beatwise.figures.table import draw_all
-    from beatwise.report.figures import REPORT
+    from beatwise.report.figures import OF_TASK
 
-    return draw_all(REPORT, Results(**results))
+    known = Results(**results)
+    return draw_all(OF_TASK[known.model.task.name], known)
 
 
 def draw_search(plan: SearchPlan, trials: pd.DataFrame, histories: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:

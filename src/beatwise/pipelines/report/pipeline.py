@@ -47,7 +47,7 @@ def create_report(namespace: str, *, trained: bool = False, searched: bool = Fal
         Node(
             draw_report,
             inputs={
-                **{name: name for name in (*measured, *history, "mistakes", "errors", "test_beats")},
+                **{name: name for name in (*measured, *history, "predictions", "mistakes", "errors", "test_beats")},
                 **{name: f"params:{name}" for name in ("report", "classes", "sample_rate", "seed")},
                 **search,
             },
@@ -58,7 +58,7 @@ def create_report(namespace: str, *, trained: bool = False, searched: bool = Fal
         Node(
             render_report,
             inputs={
-                **{name: name for name in (*measured, "figures", "run_card")},
+                **{name: name for name in (*measured, "mistakes", "figures", "run_card")},
                 **{name: f"params:{name}" for name in ("report", "source")},
                 **search,
                 **({"against_baseline": "against_baseline"} if searched else {}),
