@@ -12,9 +12,9 @@ from kedro.utils import find_kedro_project
 from beatwise.core.nested import merged
 from beatwise.core.settings import overridden
 from beatwise.hooks import OwnFilesHooks, ParameterHooks, Recorder, RepetitionHooks
-from beatwise.hooks.mlflow_commands import defer_mlflow_commands
+from beatwise.hooks.mlflow_commands import leave_out_mlflow_commands
 
-defer_mlflow_commands()
+leave_out_mlflow_commands()
 
 
 def _project_path(*parts: str) -> str:

@@ -23,72 +23,44 @@ SHA256: Final = 64
 
 
 class SearchedTrial(Block):
-    """A trial of a search, as far as it is needed to train it again.
+    """A trial of a search, as far as it is needed to train it again."""
 
-    Attributes:
-        values: Its hyper-parameters by full name.
-        epochs: How many epochs it was trained; 0 for one that failed before the first.
-    """
-
-    values: dict[str, Any]
-    epochs: int
+    values: dict[str, Any] = Field(description="Its hyper-parameters by full name.")
+    epochs: int = Field(description="How many epochs it was trained; 0 for one that failed before the first.")
 
 
 class SearchBest(Block):
-    """The best trial of a search, and what it was found among.
+    """The best trial of a search, and what it was found among."""
 
-    Attributes:
-        search: Name of the search.
-        metric: The metric of the search, on validation.
-        trial: Its number.
-        score: Its score.
-        values: Its hyper-parameters by full name.
-        resumed: How often the search was resumed after an interruption, or to make more trials of it.
-        trials: All that trained an epoch or failed, by number.
-    """
-
-    search: str
-    metric: str
-    trial: int
-    score: float
-    values: dict[str, Any]
-    resumed: int = 0
-    trials: list[SearchedTrial] = Field(default_factory=list)
+    search: str = Field(description="Name of the search.")
+    metric: str = Field(description="The metric of the search, on validation.")
+    trial: int = Field(description="Its number.")
+    score: float = Field(description="Its score.")
+    values: dict[str, Any] = Field(description="Its hyper-parameters by full name.")
+    resumed: int = Field(0, description="How often the search was resumed, after an interruption or for more trials.")
+    trials: list[SearchedTrial] = Field([], description="All that trained an epoch or failed, by number.")
 
 
 class RunCard(RunMetadata):
-    """Everything that is stored about a run that trains or measures a model.
+    """Everything that is stored about a run that trains or measures a model."""
 
-    Attributes:
-        format: Number of the format of the card, see :mod:`beatwise.core.versions`.
-        seconds: How long it took (s); None while it runs.
-        selected: Whether only some nodes of the pipeline were to run.
-        load_versions: The versions of stored datasets that it began from, by dataset.
-        parameters: All parameters as they were in the end, ``Parameters`` as plain data.
-        seeds: Seeds of everything that was drawn.
-        data: Fingerprints of the examples that it read or made, by dataset, see ``Examples.fingerprint``.
-        versions: Versions of Beatwise, of Python and of the packages that Beatwise requires.
-        hardware: The machine.
-        nodes: How long each node computed (s), without loading and saving, in the order in which they ended.
-        scores: Metrics of every model that it measured, see
-            ``flatten_scores``; by namespace, or by row of a comparison.
-        search: The best trial of the search; None without one.
-        journal: Entries of the journal by ID, the oldest first, for reports; not stored with the card.
-    """
-
-    format: int = FORMAT
-    seconds: float | None = None
-    selected: bool
-    load_versions: dict[str, str] = Field(default_factory=dict)
-    parameters: dict[str, Any]
-    seeds: list[int]
-    data: dict[str, str] = Field(default_factory=dict)
-    versions: dict[str, str]
-    hardware: Hardware
-    nodes: dict[str, float] = Field(default_factory=dict)
-    scores: dict[str, dict[str, float]] = Field(default_factory=dict)
-    search: SearchBest | None = None
-    journal: dict[str, Entry] = Field(default_factory=dict, exclude=True)
+    format: int = Field(FORMAT, description="Number of the format of the card, see `beatwise.core.versions`.")
+    seconds: float | None = Field(None, description="How long it took (s); None while it runs.")
+    selected: bool = Field(description="Whether only some nodes of the pipeline were to run.")
+    load_versions: dict[str, str] = Field({}, description="Versions of stored datasets that it began from.")
+    parameters: dict[str, Any] = Field(description="All parameters, `Parameters` as plain data.")
+    seeds: list[int] = Field(description="Seeds of everything that was drawn.")
+    data: dict[str, str] = Field({}, description="Fingerprints of the examples that it read or made.")
+    versions: dict[str, str] = Field(description="Versions of Beatwise, Python and the required packages.")
+    hardware: Hardware = Field(description="The machine.")
+    nodes: dict[str, float] = Field({}, description="Time that each node computed (s), without loading and saving.")
+    scores: dict[str, dict[str, float]] = Field(
+        {}, description="Metrics (`flatten_scores`) by namespace, or by row of a comparison."
+    )
+    search: SearchBest | None = Field(None, description="The best trial of the search; None without one.")
+    journal: dict[str, Entry] = Field(
+        {}, exclude=True, description="Entries of the journal by ID, for reports; not stored."
+    )
 
     @property
     def measured(self) -> dict[tuple[str, str], float]:

@@ -122,63 +122,37 @@ def judge(expect: str, metrics: Mapping[str, float]) -> Literal["confirmed", "re
 
 
 class Best(Block):
-    """The best value of a metric before a run.
+    """The best value of a metric before a run."""
 
-    Attributes:
-        value: The value.
-        entry: ID of the entry that it stands in; the run and its model, where that run tested no hypothesis.
-    """
-
-    value: float
-    entry: str
+    value: float = Field(description="The value.")
+    entry: str = Field(description="ID of its entry; the run and its model, where that tested no hypothesis.")
 
 
 class Run(RunMetadata):
-    """A run that tested a hypothesis.
+    """A run that tested a hypothesis."""
 
-    Attributes:
-        outcome: Whether the expectation was met, or how else the run ended; None while it runs.
-        error: The first line of the error that ended it.
-        result: The model that was measured: a namespace, or the best row of a comparison.
-        metrics: Of :data:`KEPT_METRICS`, those that are defined.
-        previous_best: The best value of each compared metric on the same source when the run began.
-    """
-
-    outcome: Outcome | None = None
-    error: str | None = None
-    result: str | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
-    previous_best: dict[str, Best] = Field(default_factory=dict)
+    outcome: Outcome | None = Field(None, description="How the run ended; None while it runs.")
+    error: str | None = Field(None, description="The first line of the error that ended it.")
+    result: str | None = Field(None, description="The measured namespace, or the best row of a comparison.")
+    metrics: dict[str, float] = Field({}, description="Those of `KEPT_METRICS` that are defined.")
+    previous_best: dict[str, Best] = Field({}, description="The best values on the same source before.")
 
 
 class Reflection(Block):
-    """A conclusion from an outcome.
+    """A conclusion from an outcome."""
 
-    Attributes:
-        written: When it was written.
-        text: The conclusion.
-    """
-
-    written: AwareDatetime
-    text: Words
+    written: AwareDatetime = Field(description="When it was written.")
+    text: Words = Field(description="The conclusion.")
 
 
 class Entry(Block):
-    """A hypothesis, the runs that tested it, and what people concluded.
+    """A hypothesis, the runs that tested it, and what people concluded."""
 
-    Attributes:
-        hypothesis: A statement that may be true.
-        expect: The result that follows if it is, see :func:`read_expectation`; empty for nothing in particular.
-        proposed: When it was proposed.
-        runs: The runs, all but the last of which failed or were stopped.
-        reflections: The conclusions.
-    """
-
-    hypothesis: Words
-    expect: str = ""
-    proposed: AwareDatetime
-    runs: list[Run] = Field(default_factory=list)
-    reflections: list[Reflection] = Field(default_factory=list)
+    hypothesis: Words = Field(description="A statement that may be true.")
+    expect: str = Field("", description="The result that follows (`read_expectation`); may be empty.")
+    proposed: AwareDatetime = Field(description="When it was proposed.")
+    runs: list[Run] = Field([], description="The runs, all but the last of which failed or were stopped.")
+    reflections: list[Reflection] = Field([], description="The conclusions.")
 
     @field_validator("expect")
     @classmethod

@@ -26,31 +26,20 @@ JOURNAL: Final = Path("docs/journal")
 
 
 class RunMetadata(Block):
-    """Metadata that every run stores.
+    """Metadata that every run stores."""
 
-    Attributes:
-        began: When it began.
-        ended: When it ended; None while it runs, or where its process was killed.
-        command: The command as it was typed, without absolute paths; None for a run of a notebook or a script.
-        git_sha: The commit that was checked out; None without git.
-        uncommitted: Whether anything but the journal differed from that commit; None without git.
-        environment: Kedro's environment.
-        pipeline: Names of the pipelines, joined by ``+``.
-        source: Name of the data source.
-        params: The values given by ``--params``, flat.
-        mlflow_run: ID of the MLflow run; None for a run that is not tracked.
-    """
-
-    began: AwareDatetime
-    ended: AwareDatetime | None = None
-    command: str | None = None
-    git_sha: str | None = None
-    uncommitted: bool | None = None
-    environment: str
-    pipeline: str
-    source: str
-    params: dict[str, Any] = Field(default_factory=dict)
-    mlflow_run: str | None = None
+    began: AwareDatetime = Field(description="When it began.")
+    ended: AwareDatetime | None = Field(None, description="When it ended; None until then.")
+    command: str | None = Field(
+        None, description="The command as typed, without absolute paths; None in a notebook or a script."
+    )
+    git_sha: str | None = Field(None, description="The commit that was checked out; None without git.")
+    uncommitted: bool | None = Field(None, description="Whether anything but the journal differed from it.")
+    environment: str = Field(description="Kedro's environment.")
+    pipeline: str = Field(description="Names of the pipelines, joined by `+`.")
+    source: str = Field(description="Name of the data source.")
+    params: dict[str, Any] = Field({}, description="The values given by `--params`, flat.")
+    mlflow_run: str | None = Field(None, description="ID of the MLflow run; None for a run that is not tracked.")
 
     @property
     def equal_command(self) -> str:
@@ -80,23 +69,14 @@ def run_metadata(run_params: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 class Hardware(Block):
-    """The machine.
+    """The machine."""
 
-    Attributes:
-        cpu: Model of the processor; None where the system does not say.
-        cores: Logical cores.
-        threads: Threads of PyTorch, which share sums, so that their number may change the last digits.
-        memory: Memory (GiB); None where the system does not say.
-        gpu: Name of the GPU that PyTorch computes on; None without one.
-        system: Operating system, its release and its architecture.
-    """
-
-    cpu: str | None
-    cores: int
-    threads: int
-    memory: float | None
-    gpu: str | None
-    system: str
+    cpu: str | None = Field(description="Model of the processor; None where the system does not say.")
+    cores: int = Field(description="Logical cores.")
+    threads: int = Field(description="Threads of PyTorch, whose number may change the last digits.")
+    memory: float | None = Field(description="Memory (GiB); None where the system does not say.")
+    gpu: str | None = Field(description="Name of the GPU that PyTorch computes on; None without one.")
+    system: str = Field(description="Operating system, its release and its architecture.")
 
 
 def hardware() -> Hardware:
