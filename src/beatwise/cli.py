@@ -6,7 +6,6 @@ commands that need it.
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import sys
@@ -265,8 +264,6 @@ def _of_tables(command: Callable[..., None]) -> Callable[..., None]:
 def _look(train: Sequence[Path], name: str, **options: Any) -> OwnTables:
     from beatwise.datasets.own_tables import look_at
 
-    # This command prints what the data set would log.
-    logging.getLogger("beatwise.datasets").setLevel(logging.WARNING)
     columns = dict(given.rpartition("=")[::2] for given in options["column"])
     found = look_at(
         {"train": train, "val": options["val"], "test": options["test"]},

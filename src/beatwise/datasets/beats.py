@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from kedro_datasets._typing import TablePreview
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.contracts import listed, place
-from beatwise.data.examples import PART, Array, Examples
+from beatwise.data.examples import PART, Examples
 from beatwise.data.scaling import ROUNDING, Scale, clip_rounding, pad_with_zeros, scale_each
-from beatwise.datasets.beats_files import open_beats
+from beatwise.datasets.beats_files import BeatsFile, open_beats
 from beatwise.ecg.beats import table_of, with_group
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,6 @@ class BeatsDataset(AbstractDataset[None, Examples]):
         self._how_to_get = how_to_get
         self._columns = {str(name): to for name, to in (columns or {}).items()}
         self._scale = scale
-        self.notes: list[str] = []
         self.metadata = metadata
 
     def load(self) -> Examples:
@@ -71,40 +70,19 @@ class BeatsDataset(AbstractDataset[None, Examples]):
 
         Returns:
             The beats of all parts, one after the other, with ``part``; ``table.attrs["files"]`` names the files of each
-            part. ``notes`` says what was made of the files.
+            part.
 
         Raises:
             DatasetError: If no layout is there in full; if a file cannot be read, or the files do not have the same
                 columns (then a BeatwiseError is its cause).
         """
-        layout, self.notes = self._there(), []
-        files = [(part, open_beats(file, part, self._columns)) for part, paths in layout.items() for file in paths]
-        first = files[0][1]
-        for _, file in files[1:]:
-            if differ := sorted(set(file.columns) ^ set(first.columns)):
-                raise BeatwiseError(
-                    f"{file.path.absolute()} does not have the columns of {first.path.absolute()}; they differ in: "
-                    f"{', '.join(differ)}. All files of a source need the same columns."
-                )
-        if gaps := [name for name in first.signals if name not in first.columns]:
-            raise BeatwiseError(
-                f'Missing column {listed(gaps)}. ({first.path.absolute()}) The signal columns are named "0", "1", … '
-                "without a gap."
-            )
-        ends = np.cumsum([0, *(file.n_rows for _, file in files)])
-        # One array for all parts, filled column by column: the table is never in memory twice.
-        x = np.empty((ends[-1], len(first.signals)), dtype=np.float32)
-        tables = []
-        for (part, file), start, end in zip(files, ends, ends[1:], strict=False):
-            rest = file.read(x[start:end])
-            tables.append(rest if part == "all" else rest.assign(**{PART: part}))
-            self.notes += [f"{file.path.name}: {note}." for note in file.notes]
-        table = with_group(pd.concat(tables, ignore_index=True))
-        table.attrs = {"files": {part: [str(file.absolute()) for file in paths] for part, paths in layout.items()}}
-        self._prepare(x, table)
-        for note in self.notes:
+        files = [open_beats(path, part, self._columns) for part, paths in self._there().items() for path in paths]
+        if problem := next(column_problems(files), None):
+            raise BeatwiseError(problem)
+        beats, notes = read_beats(files, self._scale)
+        for note in notes:
             log.info(note)
-        return Examples(x, table)
+        return beats
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows of the first file, for kedro-viz.
@@ -113,12 +91,8 @@ class BeatsDataset(AbstractDataset[None, Examples]):
             DatasetError: If no layout is there in full.
         """
         (part, (first, *_)), *_ = self._there().items()
-        file = open_beats(first, part, self._columns)
-        x = np.empty((file.n_rows, len(file.signals)), dtype=np.float32)
-        rest = file.read(x)
-        self._prepare(x, rest)
-        table = table_of(Examples(x, rest if part == "all" else rest.assign(**{PART: part})))
-        return TablePreview(table.iloc[:nrows].to_dict(orient="split"))
+        beats, _ = read_beats([open_beats(first, part, self._columns)], self._scale)
+        return TablePreview(table_of(beats).iloc[:nrows].to_dict(orient="split"))
 
     def save(self, data: None) -> None:
         """Refuse: a source is never written.
@@ -127,22 +101,6 @@ class BeatsDataset(AbstractDataset[None, Examples]):
             DatasetError: Always.
         """
         raise DatasetError(f"{type(self).__name__} is read-only: it never writes to a source.")
-
-    def _prepare(self, x: Array, table: pd.DataFrame) -> None:
-        """Bring the values into [0, 1], with zeros as padding, in place.
-
-        Raises:
-            BeatwiseError: If a beat cannot be scaled.
-        """
-        if self._scale == "per_example" and len(flat := scale_each(x)):
-            raise BeatwiseError(
-                f"{place(table, int(flat[0]))} has no scale: all its samples are equal. {len(flat)} such rows in all. "
-                "Leave them out of the table."
-            )
-        if padded := pad_with_zeros(x):
-            self.notes.append(f"{padded:,} beats end in NaN, which is taken for padding.")
-        if clipped := clip_rounding(x):
-            self.notes.append(f"{clipped:,} values left [0, 1] by at most {ROUNDING:g} and are clipped.")
 
     def _there(self) -> Layout:
         layout = self._present()
@@ -167,3 +125,50 @@ class BeatsDataset(AbstractDataset[None, Examples]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder), "layouts": [list(layout) for layout in self._layouts]}
+
+
+def column_problems(files: Sequence[BeatsFile]) -> Iterator[str]:
+    """Why files cannot be read into one table: other columns, or a gap in those of the signal."""
+    for file in files:
+        if differ := sorted(set(file.columns) ^ set(files[0].columns)):
+            yield (
+                f"{file.path.absolute()} does not have the columns of {files[0].path.absolute()}; they differ in: "
+                f"{', '.join(differ)}. All files of a source need the same columns."
+            )
+        if gaps := [name for name in file.signals if name not in file.columns]:
+            yield (
+                f"Missing column {listed(gaps)} of {file.path.absolute()}: the columns of the signal are not numbered "
+                'without a gap ("0", "1", …).'
+            )
+
+
+def read_beats(files: Sequence[BeatsFile], scale: Scale) -> tuple[Examples, list[str]]:
+    """Read files with the same columns, one after the other, and bring the values into [0, 1].
+
+    Returns:
+        The beats, as :meth:`BeatsDataset.load` does; and notes on how the files were read, a sentence each.
+
+    Raises:
+        BeatwiseError: If a value is no number, or a beat cannot be scaled.
+    """
+    ends = np.cumsum([0, *(file.n_rows for file in files)])
+    # One array for all parts, filled column by column: the table is never in memory twice.
+    x = np.empty((ends[-1], len(files[0].signals)), dtype=np.float32)
+    tables, notes = [], [f"{file.path.name}: {note}." for file in files for note in file.notes]
+    paths: dict[str, list[str]] = {}
+    for file, start, end in zip(files, ends, ends[1:], strict=False):
+        rest = file.read(x[start:end])
+        tables.append(rest if file.part == "all" else rest.assign(**{PART: file.part}))
+        paths.setdefault(file.part, []).append(str(file.path.absolute()))
+    table = with_group(pd.concat(tables, ignore_index=True))
+    table.attrs = {"files": paths}
+    if scale == "per_example" and len(flat := scale_each(x)):
+        raise BeatwiseError(
+            f"{place(table, int(flat[0]))} has no scale: all its samples are equal. {len(flat)} such rows in all. "
+            "Leave them out of the table."
+        )
+    if padded := pad_with_zeros(x):
+        notes.append(f"{padded:,} beats end in NaN, which is taken for padding.")
+    if clipped := clip_rounding(x):
+        notes.append(f"{clipped:,} values left [0, 1] by at most {ROUNDING:g} and are clipped.")
+    return Examples(x, table), notes

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from beatwise.core.errors import BeatwiseError, in_own_words
+from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
 from beatwise.data.contracts import OPTIONAL_COLUMNS, BeatsContract, as_label, is_number, listed
 from beatwise.data.examples import GROUP, PART, TARGET, Examples
 from beatwise.data.scaling import Scale
-from beatwise.datasets.beats import BeatsDataset
+from beatwise.datasets.beats import column_problems, read_beats
 from beatwise.datasets.beats_files import BeatsFile, open_beats
 
 # Classes of ANSI/AAMI EC57, in the order that everybody lists them in.
@@ -89,15 +89,13 @@ def look_at(
         return found
     if all(PART in file.columns for file in opened):
         found.files = {"all": [file.path for file in opened]}
+        for file in opened:
+            file.part = "all"
     folder = Path(os.path.commonpath([file.path.absolute().parent for file in opened]))
     layout = {part: [os.path.relpath(path, folder) for path in paths] for part, paths in found.files.items()}
-
-    def dataset(scale: Scale) -> BeatsDataset:
-        return BeatsDataset(filepath=str(folder), layouts=[layout], how_to_get="", columns=columns, scale=scale)
-
     scale: Scale = "none"
     try:
-        beats = (source_of_beats := dataset(scale)).load()
+        beats, notes = read_beats(opened, scale)
         outside = ((beats.x < 0) | (beats.x > 1)).any(axis=1)
         if outside.mean() > OTHER_UNIT:
             scale = "per_example"
@@ -105,14 +103,11 @@ def look_at(
             found.seen.append(
                 f"Values from {low:g} to {high:g}: another unit, so every beat is to be scaled to [0, 1]."
             )
-            beats = (source_of_beats := dataset(scale)).load()
-    except Exception as error:
-        # Kedro wraps what a dataset raises.
-        if (ours := in_own_words(error)) is None:
-            raise
-        found.problems.append(ours)
+            beats, notes = read_beats(opened, scale)
+    except BeatwiseError as error:
+        found.problems.append(str(error))
         return found
-    found.seen += source_of_beats.notes
+    found.seen += notes
     names, labels = _classes(found, beats.table, classes)
     is_own = folder.is_relative_to(Path.cwd())
     found.globals = {
@@ -166,22 +161,14 @@ def _opened(found: OwnTables, columns: dict[str, str]) -> list[BeatsFile]:
     for part, paths in found.files.items():
         for path in paths:
             try:
-                file = open_beats(path, part, columns)
+                opened.append(open_beats(path, part, columns))
             except BeatwiseError as error:
                 found.problems.append(str(error))
-                continue
-            opened.append(file)
+    found.problems += column_problems(opened)
     for file in opened:
-        missing = sorted(set(file.signals) - set(file.columns))
-        if missing or len(file.signals) < 2:
+        if len(file.signals) < 2:
             found.problems.append(
-                f"{file.path}: the columns of the signal are not numbered without a gap: {listed(missing)} missing."
-                if missing
-                else f"{file.path}: there are no columns of a signal, numbered from 0 or 1: 0, 1, … or s1, s2, …."
-            )
-        if differ := sorted(set(file.columns) ^ set(opened[0].columns)):
-            found.problems.append(
-                f"{file.path} does not have the columns of {opened[0].path}; they differ in: {listed(differ)}."
+                f"{file.path}: there are no columns of a signal, numbered from 0 or 1: 0, 1, … or s1, s2, …."
             )
         unknown = [name for name in file.columns if not name.isdecimal() and name not in (TARGET, *OPTIONAL_COLUMNS)]
         if TARGET not in file.columns:
@@ -192,6 +179,7 @@ def _opened(found: OwnTables, columns: dict[str, str]) -> list[BeatsFile]:
             )
         elif unknown:
             columns |= dict.fromkeys(unknown, "")
+            file.columns = [name for name in file.columns if name not in unknown]
     if left_out := [name for name, to in columns.items() if not to]:
         found.seen.append(f"Left out, because Beatwise has no use for them: the columns {listed(left_out)}.")
     return opened
