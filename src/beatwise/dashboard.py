@@ -23,7 +23,7 @@ HOW = "Run one: `kedro run --pipeline=tune`. It appears here as soon as its firs
 
 
 def find_searches(project: Path) -> dict[str, tuple[SearchPlan, list[TrialRecord]]]:
-    """Every search of every source that has a trial, by what it is called here; the one that ran last comes last.
+    """Every search of every source that has a trial, by its name on the page, in the order in which they ran.
 
     The page names files that cannot be read.
     """

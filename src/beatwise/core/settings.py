@@ -187,7 +187,7 @@ def overridden(model: type[BaseModel] | None, base: Mapping[str, Any], changes: 
     neither.
 
     Args:
-        model: What the settings are checked against; None for the options of a choice.
+        model: The model of the settings; None for the options of a choice.
         base: The settings, plain data.
         changes: Those of an environment.
     """

@@ -1,4 +1,4 @@
-"""The beats of a source as examples, whichever of its layouts is on the disk."""
+"""The beats of a source as examples, from the first of its layouts that is on the disk."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class BeatsDataset(AbstractDataset[None, Examples]):
             filepath: Folder of the files.
             layouts: For each layout, file names by part (``train``, ``test``, or ``all`` for a file with a column
                 ``part`` of its own); several files of a part are read one after the other.
-            how_to_get: Where the files come from; ends the error message when none of the layouts is there.
-            columns: What columns are, where their names do not say so, see :func:`open_beats`.
+            how_to_get: Advice that ends the error message when no layout is there.
+            columns: Meaning of columns whose names do not give it, see :func:`open_beats`.
             scale: ``per_example`` scales every beat to [0, 1]; ``none`` takes values in [0, 1] as they are.
             metadata: Kept for plugins such as kedro-viz.
         """

@@ -1,4 +1,4 @@
-"""Files of beats, parquet or text: the columns that they hold, and a way to read them into an array that is there."""
+"""Files of beats, parquet or text: their columns, and their signals, read into a given array."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from beatwise.core.registry import unknown_name
 from beatwise.data.contracts import check_numeric, listed
 from beatwise.data.examples import GROUP, PART, TARGET, Array
 
-# Endings of text files; upper case and a compressed file's second ending are as good.
+# Endings of text files, also in upper case and before that of a compressed file.
 TEXT: Final = (".csv", ".tsv", ".txt")
 OPENERS: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 # Errors of the libraries on a damaged file; pyarrow's and pandas' errors are OSErrors or ValueErrors.
 UNREADABLE: Final = (OSError, EOFError, ValueError, csv.Error, lzma.LZMAError, zlib.error)
-# Names that tables have for columns of ours.
+# Usual names of these columns in other tables.
 ALIASES: Final = {
     **dict.fromkeys(("patient", "patient_id", "subject", "subject_id"), GROUP),
     **dict.fromkeys(("label", "class"), TARGET),
 }
-# Rows that separator, decimal mark and header are read from.
+# Separator, decimal mark and header are detected in this many rows.
 HEAD: Final = 50
 
 
@@ -39,11 +39,10 @@ class BeatsFile:
     """One file of beats.
 
     Attributes:
-        path: Where it is.
         part: Part that its rows belong to, or ``all``.
         n_rows: Number of beats.
         columns: Names of its columns as Beatwise calls them: ``"0"``, ``"1"``, … for the signal, ``target``, ….
-        signals: Those of the signal that it should have, ``"0"`` to ``"T-1"``.
+        signals: The columns that its signal should have, ``"0"`` to ``"T-1"``.
         notes: Notes on how the file was read, as sentences without a subject.
     """
 
@@ -76,17 +75,17 @@ class BeatsFile:
         )
 
     def _column(self, name: str) -> pd.Series:
-        """One column, by the name that Beatwise has for it."""
+        """One column, by Beatwise's name."""
         raise NotImplementedError
 
     def _name(self, names: Iterable[str], wanted: Mapping[str, str], *, by_place: bool = False) -> dict[str, str]:
-        """Set ``columns`` and ``signals``, and return the names in the file by those of ours.
+        """Set ``columns`` and ``signals``, and return the names in the file by Beatwise's names.
 
         Returns:
             The names in the file by those of ours.
 
         Raises:
-            BeatwiseError: If a name of ``wanted`` is not in the file, or two columns are the same to us.
+            BeatwiseError: If a name of ``wanted`` is not in the file, or two columns have the same meaning.
         """
         there = list(names)
         for name in wanted:
@@ -129,7 +128,7 @@ class _ParquetBeats(BeatsFile):
 
 
 class _TextBeats(BeatsFile):
-    """Text: a header or none, separator and decimal mark of its own; without a header, the label in the last column."""
+    """Text with any separator and decimal mark; without a header, the label stands in the last column."""
 
     def __init__(self, path: Path, part: str, wanted: Mapping[str, str]) -> None:
         super().__init__(path, part)
@@ -187,7 +186,7 @@ class _TextBeats(BeatsFile):
         return ","
 
     def _without_index(self, table: pd.DataFrame, header: list[str] | None, wanted: Mapping[str, str]) -> pd.DataFrame:
-        """Name the columns, and leave out an index and the empty column that a separator at the end of lines makes.
+        """Name the columns; leave out an index, and the empty column behind a separator at the end of lines.
 
         Raises:
             BeatwiseError: If header and rows do not have the same columns; if the first column may be an index or not.
@@ -221,7 +220,7 @@ class _TextBeats(BeatsFile):
         return table.loc[:, kept]
 
     def _with_label(self, table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
-        """Name the label, which stands last where columns have no names: in one column, or in one a class."""
+        """Name the label of a table without a header: its last column, or one column a class."""
         if TARGET in wanted.values():
             return table
         labels = _one_hot(table)
@@ -238,11 +237,11 @@ def open_beats(path: Path, part: str, columns: Mapping[str, str] | None = None) 
     Args:
         path: Text (:data:`TEXT`, plain or compressed), or else parquet.
         part: Part that its rows belong to, or ``all``.
-        columns: What its columns are, where their names do not say so: names of ours by names in the file, or by places
-            from 0 in a file without a header; an empty one leaves the column out.
+        columns: Meaning of columns whose names do not give it: Beatwise's names by those in the file, or by places from
+            0 in a file without a header; an empty name leaves the column out.
 
     Raises:
-        BeatwiseError: If it cannot be read, or does not say what a column is.
+        BeatwiseError: If it cannot be read, or the meaning of a column is not clear.
     """
     is_text = path.name[: len(path.name) - len(_compression(path))].lower().endswith(TEXT)
     kind = _TextBeats if is_text else _ParquetBeats
@@ -271,7 +270,7 @@ def _header(rows: Sequence[Sequence[str]], decimal: str) -> list[str] | None:
     first, second = rows[0], rows[1] if len(rows) > 1 else []
     numbers = [_number(cell, decimal) for cell in first]
     counted = [number for number in numbers if number is not None]
-    # The columns of a signal are numbered, which its values never are.
+    # Names of a signal's columns are consecutive whole numbers; its values never are.
     if len(counted) > 1 and all(a < b and b % 1 == 0 for a, b in itertools.pairwise(counted)):
         return list(first)
     below = [_number(cell, decimal) is not None for cell in second] or [True] * len(first)
@@ -292,7 +291,7 @@ def _is_unnamed(name: str) -> bool:
 
 
 def _is_whole(values: pd.Series | pd.DataFrame) -> bool:
-    """Whether whole numbers alone stand there."""
+    """Whether all values are whole numbers."""
     return all(
         column.dtype.kind in "iu" or (column.dtype.kind == "f" and bool((column % 1 == 0).all()))
         for _, column in pd.DataFrame(values).items()

@@ -1,4 +1,4 @@
-"""What a table of one's own holds, all that is wrong with it, and the settings that read it."""
+"""The content and the faults of a user's own tables of beats, and the settings that read them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from beatwise.data.scaling import Scale
 from beatwise.datasets.beats import column_problems, read_beats
 from beatwise.datasets.beats_files import BeatsFile, open_beats
 
-# Classes of ANSI/AAMI EC57, in the order that everybody lists them in.
+# Classes of ANSI/AAMI EC57, in their usual order.
 AAMI: Final = ("N", "S", "V", "F", "Q")
-# More labels than this are no classes.
+# A column with more different values than this is no label.
 MOST_CLASSES: Final = 50
-# Where at least this share of the beats leaves [0, 1], the table has another unit; where fewer do, these are wrong.
+# If this share of the beats leaves [0, 1], the table has another unit; if fewer do, their values are wrong.
 OTHER_UNIT: Final = 0.2
 # Groups that a split by group needs at its default shares.
 FEWEST_GROUPS: Final = 10
@@ -36,10 +36,10 @@ class OwnTables:
 
     Attributes:
         files: Paths by part.
-        seen: What the tables hold, a sentence each.
-        problems: What no setting puts right.
-        globals: What ``globals.yml`` has to say; ``sample_rate`` is None where nobody said it.
-        parameters: What ``parameters.yml`` has to say; may be empty.
+        seen: Sentences on their content.
+        problems: Faults that no setting can correct.
+        globals: Content of ``globals.yml``; ``sample_rate`` is None if it was not given.
+        parameters: Content of ``parameters.yml``; may be empty.
     """
 
     files: dict[str, list[Path]]
@@ -53,7 +53,7 @@ class OwnTables:
         notes = {
             "classes": "in the order of their indices",
             "sample_rate": "samples per second (Hz), which no table says",
-            "beats_columns": 'what columns are, by their names or places; "" leaves one out',
+            "beats_columns": 'meaning of columns, by name or place; "" leaves one out',
             "beats_labels": "the class of each label",
             "beats_scale": "every beat by its own minimum and maximum",
         }
@@ -76,11 +76,11 @@ def look_at(
     """Look at tables of beats.
 
     Args:
-        files: Paths by part; the part of a table with a column ``part`` is ``all``, whatever it is said to be.
+        files: Paths by part; a table with a column ``part`` counts as ``all``.
         source: Name of the source.
         classes: Class names in the order of the labels; empty takes them from the labels.
         sample_rate: Samples per second (Hz) of the beats.
-        columns: What columns are, as ``beats_columns``.
+        columns: Meaning of columns, as in ``beats_columns``.
     """
     found = OwnTables({part: list(paths) for part, paths in files.items() if paths})
     columns = dict(columns or {})
@@ -124,7 +124,7 @@ def look_at(
         "notice": "",
     }
     if found.problems:
-        # Of the labels all is said.
+        # The faults of the labels are listed already.
         beats, names, labels = Examples(beats.x, beats.table.assign(**{TARGET: 0})), names[:1] or ["any"], {}
     try:
         beats = BeatsContract(classes=names, beat_length=beats.shape[0], labels=labels).validate(beats)
@@ -156,7 +156,7 @@ def write_environment(found: OwnTables, conf: Path) -> list[Path]:
 
 
 def _opened(found: OwnTables, columns: dict[str, str]) -> list[BeatsFile]:
-    """The tables that can be opened; adds to ``columns`` what columns must be."""
+    """The tables that can be opened; columns of no use are added to ``columns``, to be left out."""
     opened = []
     for part, paths in found.files.items():
         for path in paths:
@@ -187,7 +187,7 @@ def _opened(found: OwnTables, columns: dict[str, str]) -> list[BeatsFile]:
 
 def _classes(found: OwnTables, table: pd.DataFrame, given: Sequence[str]) -> tuple[list[str], dict[str | int, str]]:
     """Class names, and the class of each label where a label is neither an index nor a name."""
-    # The most frequent first; a label that is missing is for the contract to refuse.
+    # The most frequent first; the contract refuses missing labels.
     written = [as_label(label) for label in table[TARGET].value_counts().index]
     numbered = all(map(is_number, written))
     if len(written) > MOST_CLASSES or (numbered and not all(label.lstrip("-").isdecimal() for label in written)):
@@ -217,7 +217,7 @@ def _classes(found: OwnTables, table: pd.DataFrame, given: Sequence[str]) -> tup
 
 
 def _describe(found: OwnTables, beats: Examples, names: Sequence[str]) -> None:
-    """Say what the beats are, and how they are best split."""
+    """Count the beats by class and group, and choose a split."""
     counts = np.bincount(beats.target, minlength=len(names))
     of_classes = ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
     found.seen.append(f"{len(beats):,} beats of {beats.shape[0]} samples: {of_classes}.")

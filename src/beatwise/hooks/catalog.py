@@ -32,7 +32,7 @@ def record_metadata(catalog: DataCatalog, name: str) -> dict[str, Any]:
     """The catalog's recording metadata of a dataset; empty for none.
 
     Raises:
-        BeatwiseError: If it says what is not known.
+        BeatwiseError: If a key or a kind is unknown.
     """
     metadata = getattr(catalog[name], "metadata", None) if name in catalog else None
     found: dict[str, Any] = (metadata or {}).get("beatwise") or {}
@@ -55,7 +55,7 @@ def _scores(kind: str | None, namespace: str, data: Any) -> dict[str, dict[str, 
 
 
 def saved_path(dataset: Any) -> Path:
-    """Where a dataset of the catalog has just been saved, version and all."""
+    """The path to which a dataset has just been saved, with its version."""
     if getattr(dataset, "_version", None):
         return Path(str(dataset._get_versioned_path(dataset.resolve_save_version())))
     return Path(str(dataset._describe()["filepath"]))

@@ -1,4 +1,4 @@
-"""A run loads what it has made itself, whatever other runs of the same source save in the meantime."""
+"""A run loads its own results, even if other runs of the same source save theirs in the meantime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from beatwise.runs.metadata import JOURNAL
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
 
-# Of the project, on the disk of the data as a rule: what a run has made is linked, not copied.
+# In the project, usually on the disk of the data: files are linked into place, not copied.
 RUNS: Final = Path("data/09_tracking/runs")
 
 

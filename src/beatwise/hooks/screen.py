@@ -40,7 +40,7 @@ class Screen:
 
     @property
     def report_folders(self) -> list[Path]:
-        """The folders of the sources of which reports were saved, below which lie kind, file and version."""
+        """The folders of the sources whose reports were saved."""
         return sorted({saved.path.parents[3] for saved in self._shown if saved.kind == "report"})
 
     def finish(self, catalog: DataCatalog) -> None:

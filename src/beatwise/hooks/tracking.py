@@ -50,25 +50,25 @@ if TYPE_CHECKING:
     from beatwise.training.trained_model import TrainedModel
 
 LOCK: Final = Path("data/09_tracking/mlflow.lock")
-# The tag of a run that names its process and the machine of that.
+# The tag that names the process of a run and its machine.
 PROCESS: Final = "beatwise.process"
-# A trial that was stopped early has done what it was to do.
+# A trial that was stopped early has done its work.
 MLFLOW_STATUS: Final = {"finished": "FINISHED", "stopped": "FINISHED", "running": "KILLED", "failed": "FAILED"}
-# Kinds of datasets of which no file is logged.
+# Kinds of datasets whose files are not logged.
 WITHOUT_FILE: Final = ("examples", "failed_rows", "history", "model", "row_scores", "trials")
-# Blocks of parameters that are logged with the model that is fitted with them.
+# Blocks of parameters that are logged with the model fitted with them.
 OF_MODELS: Final = ("params:task", "params:resample", "params:tensors", "params:model", "params:train")
 # Counts of a fit that are logged beside its scores.
 COUNTS: Final = ("n_parameters", "best_epoch", "seconds")
-# Where MLflow's database keeps addresses of artifacts.
+# Tables and columns of MLflow's database with addresses of artifacts.
 SQLITE: Final = "sqlite:///"
 ADDRESSES: Final = (
     *(("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")),
     *(("model_versions", "source"), ("model_versions", "storage_location")),
 )
-# What MLflow takes of one parameter, and in one request.
+# Limits of MLflow: characters of a parameter, and metrics in a request.
 LONGEST_PARAM, METRICS_AT_ONCE = 6000, 1000
-# How often a request to a server is tried again, and how long one may take (s): MLflow's own 7 and 120 are minutes.
+# Retries of a request to a server, and its time limit (s): MLflow's own 7 and 120 would take minutes.
 PATIENCE: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 IMPATIENCE: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
@@ -80,7 +80,7 @@ Method = Callable[Concatenate["TrackedRun", P], None]
 
 
 def _unless_lost(method: Method[P]) -> Method[P]:
-    """Let a run go on without MLflow where its server has gone: hours of training are not to be lost with it."""
+    """Continue a run without MLflow when its server is lost: hours of training must not be lost with it."""
 
     @wraps(method)
     def call(self: TrackedRun, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -103,25 +103,25 @@ def _unless_lost(method: Method[P]) -> Method[P]:
 
 
 class TrackedRun(MlflowHook):
-    """The MLflow run of a run: kedro-mlflow reads ``mlflow.yml``, opens and closes the run; what it cannot log is ours.
+    """The MLflow run of a run: kedro-mlflow reads ``mlflow.yml``, opens and closes the run; the rest is logged here.
 
     Attributes:
-        run_id: Its ID; None before it is open.
-        uri: Where MLflow keeps the runs.
-        is_remote: Whether a server does.
-        is_lost: Whether that has stopped to answer.
+        run_id: Its ID; None until it is open.
+        uri: Address of the tracking store.
+        is_remote: Whether that is a server.
+        is_lost: Whether that server has stopped answering.
     """
 
     run_id: str | None
 
     def __init__(self, context: KedroContext) -> None:
-        """Read ``mlflow.yml``, and let MLflow read and write where that says.
+        """Read ``mlflow.yml``, and set the tracking store of MLflow.
 
         Raises:
             BeatwiseError: If the file cannot be used: one line a problem, each naming the key.
         """
         super().__init__()
-        # MLflow sets these up when it is imported, long after logging.yml was read.
+        # MLflow sets up its loggers when it is imported, long after logging.yml was read.
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         patience = {name: os.environ.get(name, value) for name, value in PATIENCE.items()}
@@ -134,7 +134,7 @@ class TrackedRun(MlflowHook):
         try:
             self.uri = _where(context)
             self.is_remote = self.uri.startswith("http")
-            # First runs of a new project would make the tables of one SQLite database at once.
+            # Otherwise several first runs of a project would create the tables of one SQLite database at once.
             with FileLock(lock):
                 self.after_context_created(context)
         except ValidationError as error:
@@ -148,10 +148,10 @@ class TrackedRun(MlflowHook):
             return
         finally:
             os.environ |= patience
-        # A script that has opened a run decides where.
+        # The tracking store of a script that has opened a run has precedence.
         self.uri = str(mlflow.get_tracking_uri())
-        # For every node kedro-mlflow makes the run the active one of the thread. Where it is that already, kedro-mlflow
-        # would open it once more and never close it.
+        # kedro-mlflow activates the run in the thread of every node; if it is active already, it would be opened once
+        # more and never closed.
         self.mlflow_config.tracking.run.nested = False
 
     def check(self) -> None:
@@ -168,14 +168,14 @@ class TrackedRun(MlflowHook):
 
     @property
     def address(self) -> str:
-        """Where a browser finds the table of runs."""
+        """Address of the table of runs in a browser."""
         ui, experiment = self.mlflow_config.ui, self.mlflow_config.tracking.experiment._experiment
         server = self.uri.rstrip("/") if self.is_remote else f"http://{ui.host}:{ui.port}"
         return f"{server}/#/experiments/{experiment.experiment_id}/runs"
 
     @property
     def where_to_look(self) -> str:
-        """The address of the table of runs, and how to make it answer."""
+        """The address of the table of runs, and the command that serves it."""
         if self.is_lost:
             return f"This run is tracked only in part: {self.uri} did not answer any more."
         return f"All runs: {self.address}" + ("" if self.is_remote else "\nIt answers while `kedro mlflow ui` runs.")
@@ -199,7 +199,7 @@ class TrackedRun(MlflowHook):
         self._client, self._process = mlflow.MlflowClient(), {PROCESS: f"{socket.gethostname()}:{os.getpid()}"}
         if not self._already_active_mlflow:
             self._end_dead_runs()
-            # MLflow itself would call a run finished that was stopped by Ctrl-C, which Kedro does not report.
+            # MLflow would mark a run stopped by Ctrl-C as finished, and Kedro does not report it.
             atexit.register(self._end_as_killed)
         # kedro-mlflow leaves out environment and parameters.
         self.tag({**self._process, "kedro_command": command})
@@ -212,7 +212,7 @@ class TrackedRun(MlflowHook):
 
     @_unless_lost
     def log_parameters(self, node: Node, inputs: dict[str, Any]) -> None:
-        """Log the parameters among the inputs of a node one by one; of a choice, only what was chosen."""
+        """Log the parameters among the inputs of a node one by one; those of a choice only for the chosen entry."""
         new = {name: value for name, value in inputs.items() if name not in (*OF_MODELS, *self._logged)}
         self._logged |= new.keys()
         # kedro-mlflow would log a block as one text.
@@ -221,7 +221,7 @@ class TrackedRun(MlflowHook):
 
     @_unless_lost
     def record(self, saved: Saved) -> None:
-        """Log a dataset as its kind asks for: what is of one model with that, the rest with the run itself."""
+        """Log a dataset by its kind: to the run of its model, or to the run itself."""
         if saved.kind == "model":
             self._log_model(saved)
             return
@@ -251,7 +251,7 @@ class TrackedRun(MlflowHook):
 
     @_unless_lost
     def end(self, examples: Mapping[str, str], error: Exception | None = None) -> None:
-        """Close the run, and those below it: with fingerprints of the examples by dataset, or with what ended it."""
+        """Close the run and those below it, with the fingerprints of the examples by dataset or the error."""
         if not error:
             inputs = [self._dataset_input(name, fingerprint) for name, fingerprint in examples.items()]
             for run_id in [self.run_id, *self._fitted] if inputs else []:
@@ -273,14 +273,14 @@ class TrackedRun(MlflowHook):
             self._client.set_terminated(run_id, "KILLED")
 
     def _end_dead_runs(self) -> None:
-        """Mark runs as killed whose process on this machine is gone: a process that is killed cannot do so itself."""
+        """Mark the runs of killed processes of this machine, which cannot do so themselves."""
         for run in self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'"):
             host, _, process = run.data.tags.get(PROCESS, "").rpartition(":")
             if host == socket.gethostname() and not is_alive(int(process)):
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
     def _dataset_input(self, name: str, fingerprint: str) -> DatasetInput:
-        """A table of examples as MLflow names what a run has read."""
+        """A table of examples as an input of an MLflow run."""
         file = saved_path(self._run[2][name])
         source = json.dumps({"uri": os.path.relpath(file, self._run[0]["project_path"])})
         dataset = Dataset(name, short_fingerprint(fingerprint), "local", source)
@@ -289,7 +289,7 @@ class TrackedRun(MlflowHook):
     # --- runs of models
 
     def _start(self, name: str, tags: Mapping[str, str], params: Mapping[str, Any], started: int | None = None) -> str:
-        """Open a run below that of the command, with its own parameters."""
+        """Open a run below the run of the command, with its own parameters."""
         parent = {"mlflow.parentRunId": self.run_id, **self._process}
         run: Run = self._client.create_run(self._experiment, started, {**parent, **tags}, name)
         self._log_batch(run.info.run_id, [], params)
@@ -346,7 +346,7 @@ class TrackedRun(MlflowHook):
                 self._client.set_terminated(self._start_row(row, failure=row.failure), "FAILED")
 
     def _start_row(self, row: Row, **tags: str) -> str:
-        """Open the run of a row with what it is fitted with, or the rows that an ensemble averages."""
+        """Open the run of a row with its configuration, or with the rows that an ensemble averages."""
         tags |= {"fitted": "row", "model": row.model, "strategy": row.strategy}
         if row.config is None:
             return self._start(_named(tags), tags, row.changes)
@@ -373,7 +373,7 @@ class TrackedRun(MlflowHook):
 
 
 def _named(tags: Mapping[str, str], metric: str = "", score: float = math.nan) -> str:
-    """The name of a run: what was fitted, and how good it is."""
+    """The name of a run: trial, model, strategy, seed and score."""
     from beatwise.report.tables import short
     from beatwise.tasks.registry import METRICS
 
@@ -385,7 +385,7 @@ def _named(tags: Mapping[str, str], metric: str = "", score: float = math.nan) -
 
 
 def _headline(scores: Mapping[str, float]) -> dict[str, float]:
-    """The dozen metrics that runs are compared by; of a task without these, all that are not of one class."""
+    """The dozen metrics that runs are compared by; all overall metrics for a task without these."""
     from beatwise.report.tables import HEADLINE
 
     names = [f"{part}.{name}" for part in ("test", "val") for name in HEADLINE]
@@ -408,14 +408,14 @@ def _score_table(measured: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _metrics(values: Mapping[str, Any], step: int = 0, at: int | None = None) -> list[Metric]:
-    """Metrics as MLflow takes them, without those that are not defined."""
+    """Metrics in MLflow's form, without undefined ones."""
     at = at or round(1000 * time.time())
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
     return [Metric(name, float(value), at, step) for name, value in numbers.items() if math.isfinite(value)]
 
 
 def _epochs(history: Sequence[Mapping[str, Any]], times: Sequence[int] | None = None) -> list[Metric]:
-    """The metrics of a training, the epoch being the step."""
+    """The metrics of a training, with the epoch as their step."""
     metrics = []
     for row, at in zip(history, times or repeat(None, len(history)), strict=True):
         scores = {name: value for name, value in row.items() if name not in ("epoch", "seconds", "val_seconds")}
@@ -423,14 +423,14 @@ def _epochs(history: Sequence[Mapping[str, Any]], times: Sequence[int] | None = 
     return metrics
 
 
-# --- where MLflow keeps the runs
+# --- tracking store
 
 
 def _where(context: KedroContext) -> str:
-    """Where ``mlflow.yml`` says that the runs are kept; artifacts are made to follow.
+    """The tracking store of ``mlflow.yml``; the place of the artifacts is adapted to it.
 
-    A server keeps the artifacts where it wants. In a database of this project artifacts have absolute addresses, which
-    are made to name its new place after the project was moved or copied.
+    A server chooses the place of its artifacts. A database of this project holds absolute addresses, which are changed
+    after the project was moved or copied.
     """
     loader = context.config_loader
     loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])

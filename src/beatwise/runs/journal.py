@@ -215,7 +215,7 @@ class Journal:
         return meant[0]
 
     def path(self, id: str) -> Path:
-        """Where an entry is stored."""
+        """The file of an entry."""
         return self._folder / f"{id}.yml"
 
     def propose(self, hypothesis: str, expect: str = "") -> str:
@@ -278,12 +278,12 @@ class Journal:
         return Attempt(self, id, entry, best, lock)
 
     def write_run(self, id: str, entry: Entry) -> None:
-        """Write the last run of an entry, as it has become.
+        """Write the present state of the last run of an entry.
 
         Args:
             id: The entry.
-            entry: The entry as it was when the run began, with the run as it is now. What has been added to the file
-                in the meantime stays; a file that is gone, for instance with another branch, comes back.
+            entry: The entry as it was when the run began, with the run as it is now. Reflections that were added in the
+                meantime are kept; a file that was removed, for instance with another branch, is written again.
         """
         with self._changing():
             stored = self._read(id) if self.path(id).exists() else entry
@@ -350,7 +350,7 @@ class Attempt:
         return f"Hypothesis: {self.entry.hypothesis}\n{self.entry.expectation}\nJournal: {self.id}"
 
     def record(self, saved: Saved) -> None:
-        """Remember what the outcome is read from."""
+        """Remember the datasets that decide the outcome."""
         if saved.kind in ("scores", "row_scores", "leaderboard"):
             self.saved.append(saved)
 
@@ -454,7 +454,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes long texts without quotes and escapes, as people read them."""
+    """Writes long texts readably, without quotes and escapes."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -84,7 +84,7 @@ class Range:
         return self._rounded(round((inside - self.low) / self.given[2])) if self.kind == "quniform" else inside
 
     def _rounded(self, steps: int) -> float:
-        """The number so many steps from the lowest; rounded, so that .1 + .2 is .3 in tables and as a name."""
+        """The number that many steps above the lowest; rounded, so that .1 + .2 is .3 in tables and names."""
         return round(self.low + steps * self.given[2], 12)
 
     def plain(self) -> dict[str, list[Any]]:
