@@ -129,11 +129,12 @@ def report(source: str | None) -> None:
     import webbrowser
 
     from beatwise.hooks.catalog import short_path
+    from beatwise.report.html import source_folder
     from beatwise.report.index import INDEX, latest_report
 
     path = latest_report(_project() / "data/08_reporting", source)
     click.echo(short_path(path))
-    click.echo(f"All reports: {short_path(path.parents[3] / INDEX)}")
+    click.echo(f"All reports: {short_path(source_folder(path) / INDEX)}")
     if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(path.as_uri())
 

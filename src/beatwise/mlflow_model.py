@@ -36,16 +36,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         self._model = read_model(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Predict.
-
-        Args:
-            context: Not used.
-            model_input: One row an example; columns that are not needed are ignored.
-            params: Not used.
-
-        Returns:
-            One row an example, float32: one probability a class, or what else the task predicts.
-        """
+        """One row an example, float32: one probability a class, or what else the task predicts."""
         from beatwise.data.examples import Examples
 
         model, fitted = self._model, self._model.representation.fitted

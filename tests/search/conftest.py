@@ -7,7 +7,9 @@ from typing import Any
 
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
+from beatwise.search.algorithms import ALGORITHMS
 from beatwise.search.plan import SearchPlan, plan_search
+from beatwise.search.searcher import draws
 from beatwise.search.settings import Tune
 from beatwise.search.space import Space
 from beatwise.search.trials import TrialRecord
@@ -43,6 +45,11 @@ def plan(
 def space_of(tree: Mapping[str, Any], key: str = "k") -> Space:
     """A space over the same base."""
     return Space(fit_blocks(**BASE), tree, key)
+
+
+def drawn(space: Space, n: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Random values of n trials."""
+    return draws(space, ALGORITHMS["random"](seed=seed), n)
 
 
 def record(

@@ -13,7 +13,6 @@ import pytest
 from beatwise.core.errors import BeatwiseError
 from beatwise.report.tables import best_trials_table
 from beatwise.search.plan import SearchPlan
-from beatwise.search.progress import draw
 from beatwise.search.results import (
     BEST_AT_LEAST,
     ENOUGH,
@@ -29,7 +28,7 @@ from beatwise.search.results import (
 from beatwise.search.space import Range, label, parse_range
 from beatwise.search.trials import Searches, TrialRecord
 from beatwise.training.settings import FitSettings
-from tests.search.conftest import plan, record, space_of
+from tests.search.conftest import drawn, plan, record, space_of
 
 SPACE: dict[str, Any] = {
     "model": {
@@ -226,11 +225,6 @@ IMPORTANT: dict[str, Any] = {
 }
 
 
-def drawn(searched: SearchPlan, n: int, seed: int = 0) -> list[dict[str, Any]]:
-    random = np.random.default_rng(seed)
-    return [searched.space.draw(lambda _, range: draw(range, random)) for _ in range(n)]
-
-
 def test_the_one_hyper_parameter_that_matters_is_found() -> None:
     searched, noise = plan(IMPORTANT), np.random.default_rng(1).normal(0, 0.01, 40)
     cases: dict[str, Callable[[Any], float]] = {
@@ -240,7 +234,7 @@ def test_the_one_hyper_parameter_that_matters_is_found() -> None:
     for name, worth in cases.items():
         trials = [
             record(number, values, float(worth(values[name]) + noise[number]))
-            for number, values in enumerate(drawn(searched, 40))
+            for number, values in enumerate(drawn(searched.space, 40))
         ]
         shares = importances(trials, searched)
         assert shares == importances(trials, searched)
@@ -255,18 +249,20 @@ def test_the_one_hyper_parameter_that_matters_is_found() -> None:
 def test_an_option_that_matters_where_it_is_called_for_is_found() -> None:
     searched = plan(IMPORTANT)
     name = "train.optimizer.adamw.weight_decay"
-    trials = [record(number, values, float(values.get(name, 0.5))) for number, values in enumerate(drawn(searched, 60))]
+    trials = [
+        record(number, values, float(values.get(name, 0.5))) for number, values in enumerate(drawn(searched.space, 60))
+    ]
     assert importances(trials, searched)[name] > 0.6
 
 
 def test_few_or_equally_good_trials_have_no_importances() -> None:
     searched = plan(IMPORTANT)
-    trials = [record(number, values, number / 10) for number, values in enumerate(drawn(searched, ENOUGH))]
+    trials = [record(number, values, number / 10) for number, values in enumerate(drawn(searched.space, ENOUGH))]
     assert importances(trials, searched)
     assert importances(trials[:-1], searched) == {}
     trials[0].status = "failed"
     assert importances(trials, searched) == {}
-    assert importances([record(n, values, 0.5) for n, values in enumerate(drawn(searched, 20))], searched) == {}
+    assert importances([record(n, values, 0.5) for n, values in enumerate(drawn(searched.space, 20))], searched) == {}
 
 
 # --- narrowed ranges
@@ -317,12 +313,11 @@ def check(found: Range, old: Range, values: Sequence[Any]) -> None:
 
 
 def test_a_narrowed_range_can_be_searched_whatever_the_best_trials_are() -> None:
-    random = np.random.default_rng(0)
     for given in (each[0] for each in NARROWED):
-        old = parse_range(given, "k")
-        for _ in range(20):
-            values = [draw(old, random) for _ in range(3)]
-            check(narrowed(space_of({"a": {"b": given}}), best_of("a.b", values))["a.b"], old, values)
+        old, space = parse_range(given, "k"), space_of({"a": {"b": given}})
+        for seed in range(20):
+            values = [values["a.b"] for values in drawn(space, 3, seed)]
+            check(narrowed(space, best_of("a.b", values))["a.b"], old, values)
 
 
 def test_a_fifth_of_the_trials_but_no_fewer_than_three_are_the_best() -> None:

@@ -20,13 +20,12 @@ from beatwise.figures.search import best_so_far
 from beatwise.figures.style import PALETTE, to_png
 from beatwise.networks.zoo import list_models
 from beatwise.search.plan import SearchPlan
-from beatwise.search.progress import draw
 from beatwise.search.results import histories_table, space_table, trials_table
 from beatwise.search.space import label
 from beatwise.search.trials import TrialRecord
 from beatwise.tasks.registry import METRICS
 from tests.layout import check_layout
-from tests.search.conftest import plan, record
+from tests.search.conftest import drawn, plan, record
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, str]
 
@@ -112,8 +111,7 @@ def searched(
     )
     random, less = np.random.default_rng(seed), not METRICS[metric].higher_is_better
     records = []
-    for number in range(n):
-        values = made.space.draw(lambda _, within: draw(within, random))
+    for number, values in enumerate(drawn(made.space, n, seed)):
         status = statuses[number % len(statuses)]
         last = {"finished": epochs, "failed": 0}.get(status, int(random.integers(1, max(epochs, 2))))
         top = 0.9 - 0.08 * abs(np.log10(values["train.learning_rate"]) + 2.5) - 0.05 * random.random()

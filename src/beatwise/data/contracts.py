@@ -66,14 +66,7 @@ class ExamplesContract:
         self._empty_class = empty_class
 
     def validate(self, data: Examples) -> Examples:
-        """Check examples.
-
-        Args:
-            data: Examples, labelled or not; ``table.attrs["files"]``, where there is one, names the files of each part
-                for the messages.
-
-        Returns:
-            The examples; their labels as class indices, int64, or as numbers, float64.
+        """Check examples; return them with labels as class indices, int64, or as numbers, float64.
 
         Raises:
             BeatwiseError: If a rule is broken; a line for each: what, in which file, column and row (from 0), what is

@@ -223,13 +223,6 @@ def resample_examples(
 ) -> Examples:
     """Resample a training part.
 
-    Args:
-        examples: The training part.
-        use: Name of a strategy (:data:`STRATEGIES`).
-        options: Options of the strategy, already checked.
-        classes: Class names in the order of their indices, for messages.
-        seed: Seed of every draw.
-
     Returns:
         Examples with the same columns; group, record and sample are missing for beats that were made.
 

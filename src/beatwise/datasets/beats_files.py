@@ -54,10 +54,7 @@ class BeatsFile:
         self.notes: list[str] = []
 
     def read(self, x: Array) -> pd.DataFrame:
-        """Fill ``x`` ``float32 [n, t]`` with the signals.
-
-        Returns:
-            The other columns.
+        """Fill ``x`` ``float32 [n, t]`` with the signals, and return the other columns.
 
         Raises:
             BeatwiseError: If a value of the signal is no number.
@@ -80,9 +77,6 @@ class BeatsFile:
 
     def _name(self, names: Iterable[str], wanted: Mapping[str, str], *, by_place: bool = False) -> dict[str, str]:
         """Set ``columns`` and ``signals``, and return the names in the file by Beatwise's names.
-
-        Returns:
-            The names in the file by those of ours.
 
         Raises:
             BeatwiseError: If a name of ``wanted`` is not in the file, or two columns have the same meaning.

@@ -69,11 +69,7 @@ def eligible_trials(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_so_far(trials: pd.DataFrame, metric: str) -> pd.Series:
-    """The best score from the first trial to each one; trials that failed cannot be the best.
-
-    Returns:
-        Scores by the number of the trial, of the trials that can be the best.
-    """
+    """The best score up to each trial, by its number, among those that can be the best; failed ones cannot."""
     scores = eligible_trials(trials).set_index("trial")["score"]
     return scores.cummax() if METRICS[metric].higher_is_better else scores.cummin()
 

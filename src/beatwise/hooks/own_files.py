@@ -87,11 +87,7 @@ class OwnFilesHooks:
 
 
 def pin_own_version(dataset: Any) -> bool:
-    """Let a dataset load the version that it saves.
-
-    Returns:
-        Whether it is versioned.
-    """
+    """Let a dataset load the version that it saves, and return whether it is versioned."""
     if not getattr(dataset, "_version", None):
         return False
     version = dataset.resolve_save_version()

@@ -173,10 +173,12 @@ class Recorder:
             if self._tracked is not None:
                 self._tracked.record(saved)
             show_path("Run card:", saved.path)
-        for folder in self._screen.report_folders:
+        if reports := self._screen.reports:
+            from beatwise.report.html import source_folder
             from beatwise.report.index import write_index
 
-            show_path("All reports:", write_index(folder))
+            for folder in sorted({source_folder(path) for path in reports}):
+                show_path("All reports:", write_index(folder))
         if self._tracked is not None:
             self._tracked.end(self._card.data if self._card is not None else {})
             print_text(self._tracked.where_to_look)

@@ -12,6 +12,7 @@ from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 
 from beatwise.hooks.own_files import pin_own_version
+from beatwise.hooks.selection import NAMING
 from beatwise.params import Parameters
 from beatwise.runs.card import RunCard, SearchBest, SearchedTrial
 from beatwise.runs.metadata import hardware, now, package_versions, without_paths
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 
 CARD = "run_card"
 # Options of `kedro run` that choose nodes.
-SELECTING = (
-    *("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces"),
-    "only_missing_outputs",
-)
+SELECTING = {*NAMING, "only_missing_outputs"} - {"load_versions"}
 
 log = logging.getLogger(__name__)
 
@@ -97,11 +95,7 @@ class RunCardRecord:
         self._card.journal.update(entries)
 
     def finish(self) -> RunCard | None:
-        """Write the card.
-
-        Returns:
-            The card; None if it could not be written.
-        """
+        """Write the card; return it, or None if it could not be written."""
         self.close()
         seconds = round(time.perf_counter() - self._started, 3)
         card = self._card.model_copy(update={"ended": now(), "seconds": seconds})

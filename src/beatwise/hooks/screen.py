@@ -39,9 +39,9 @@ class Screen:
             self._shown.append(saved)
 
     @property
-    def report_folders(self) -> list[Path]:
-        """The folders of the sources whose reports were saved."""
-        return sorted({saved.path.parents[3] for saved in self._shown if saved.kind == "report"})
+    def reports(self) -> list[Path]:
+        """The reports that were saved."""
+        return [saved.path for saved in self._shown if saved.kind == "report"]
 
     def finish(self, catalog: DataCatalog) -> None:
         """Print the tables, what they say in words, and the paths of reports.

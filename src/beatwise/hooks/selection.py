@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
-# Options of `kedro run` that choose nodes, and what each names.
+# Options of `kedro run` with names of nodes or datasets, and the kind of these names.
 NAMING: Final = {
     **dict.fromkeys(("node_names", "from_nodes", "to_nodes"), "node"),
     **dict.fromkeys(("from_inputs", "to_outputs", "load_versions"), "dataset"),

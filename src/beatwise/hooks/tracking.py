@@ -181,10 +181,7 @@ class TrackedRun(MlflowHook):
         return f"All runs: {self.address}" + ("" if self.is_remote else "\nIt answers while `kedro mlflow ui` runs.")
 
     def open(self, command: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> bool:
-        """Open the MLflow run, or take the one that a script or a notebook has opened.
-
-        Returns:
-            Whether ``mlflow.yml`` lets the run be tracked.
+        """Open the MLflow run, or take that of a script or notebook; return whether ``mlflow.yml`` tracks runs.
 
         Raises:
             BeatwiseError: If the server does not answer.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 # Earlier ones are in the journal.
 HYPOTHESES_AT_MOST: Final = 10
-# From the folder of a version of a report to that of its source, where stand the pages of :mod:`beatwise.report.index`.
-TO_SOURCE: Final = "../../.."
+# A report lies in folders of its kind, its file and its version below that of its source, see :func:`source_folder`.
+DEPTH: Final = 3
 # Pipelines with a search.
 SEARCHES: Final = {"__default__", "tune"}
 
@@ -198,7 +199,13 @@ def render_data(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any
 
 def _links(*names: str) -> dict[str, str]:
     """Links from a report to the latest ones of other kinds, and to the list of all."""
-    return {name: f"{TO_SOURCE}/{name}.html" for name in names} | {"all reports": f"{TO_SOURCE}/index.html"}
+    up = "../" * DEPTH
+    return {name: f"{up}{name}.html" for name in names} | {"all reports": f"{up}index.html"}
+
+
+def source_folder(report: Path) -> Path:
+    """The folder of the source of a report, which holds the pages of :mod:`beatwise.report.index`."""
+    return report.parents[DEPTH]
 
 
 def render(template: str, **values: Any) -> str:

@@ -91,9 +91,6 @@ def _short_temporary_folder() -> str | None:
 def check_address(address: str) -> None:
     """Check that a Ray cluster answers at an address.
 
-    Args:
-        address: ``host:port``, ``ray://host:port``, or ``auto`` for a cluster on this machine.
-
     Raises:
         BeatwiseError: If nothing answers, or if it is no Ray cluster, or if it denies access.
     """

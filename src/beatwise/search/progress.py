@@ -15,10 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from beatwise.data.examples import Examples
 from beatwise.data.settings import Resample
+from beatwise.search.algorithms import ALGORITHMS
 from beatwise.search.plan import SearchPlan
 from beatwise.search.results import ranked
+from beatwise.search.searcher import draws
 from beatwise.search.settings import RaySettings
-from beatwise.search.space import Range
 from beatwise.search.trial import TensorCache
 from beatwise.search.trials import TrialRecord
 from beatwise.tasks.registry import METRICS
@@ -51,12 +52,10 @@ def announce(plan: SearchPlan, train_beats: Examples, settings: RaySettings) -> 
 
 def seconds_per_epoch(plan: SearchPlan, train_beats: Examples) -> float | None:
     """Estimate the time of an epoch on one thread (s) from a few batches of random trials; None if none can train."""
-    random, threads = np.random.default_rng(plan.seed), torch.get_num_threads()
-    paces = []
+    threads, paces = torch.get_num_threads(), []
     torch.set_num_threads(1)
     try:
-        for _ in range(SAMPLED):
-            values = plan.space.draw(lambda _, range: draw(range, random))
+        for values in draws(plan.space, ALGORITHMS["random"](seed=plan.seed), SAMPLED):
             try:
                 paces.append(_pace(plan.configs(values)[0], train_beats))
             except Exception as error:
@@ -65,22 +64,6 @@ def seconds_per_epoch(plan: SearchPlan, train_beats: Examples) -> float | None:
     finally:
         torch.set_num_threads(threads)
     return sum(paces) / len(paces) if paces else None
-
-
-def draw(range: Range, random: np.random.Generator) -> Any:
-    """Draw one value of a range.
-
-    Args:
-        range: A range of a search space.
-        random: The random generator.
-    """
-    if range.kind == "choice":
-        return range.given[random.integers(len(range.given))]
-    # Half a step beyond each end, so that the ends are as frequent as any other rounded value.
-    step = range.given[2] if range.kind == "quniform" else float(range.is_integer)
-    low, high = range.low - step / 2, range.high + step / 2
-    drawn = np.exp(random.uniform(np.log(low), np.log(high))) if range.is_log else random.uniform(low, high)
-    return range.nearest(float(drawn))
 
 
 def _pace(config: FitSettings, train_beats: Examples) -> float:

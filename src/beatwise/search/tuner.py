@@ -152,17 +152,7 @@ def run_search(
     settings: RaySettings,
     report: Callable[[TrialRecord], None] = lambda record: None,
 ) -> list[TrialRecord]:
-    """Run a search, or resume it.
-
-    Args:
-        plan: The search.
-        key: Key of the search; a changed search has another key.
-        records: The trials that have begun, as :meth:`Searches.begin` returned them.
-        beats: Beats tables of training and validation.
-        searches: The store for the records of trials.
-        checkpoints: The store for the state of each trial after each epoch.
-        settings: Settings of Ray.
-        report: Called with a trial after each of its epochs and at its end.
+    """Run a search, or resume it; ``records`` are the trials that have begun.
 
     Returns:
         All trials of the search by number; unfinished trials are ``running``.

@@ -20,14 +20,7 @@ CHUNK = 50
 
 
 def clusters_of(predictions: pd.DataFrame) -> Clusters:
-    """The group (patient) of each example, ``str [n]``: the bootstrap draws groups as a whole.
-
-    Args:
-        predictions: Predictions table.
-
-    Returns:
-        None where groups are not known, or there is only one: examples are then drawn singly.
-    """
+    """The patient of each example, ``str [n]``, drawn as a whole; None where examples are drawn singly."""
     if GROUP not in predictions:
         return None
     groups = predictions[GROUP].to_numpy(dtype=str)
@@ -156,10 +149,6 @@ def widened(mean: dict[str, float | None], classes: Sequence[Mapping[str, float 
 
     No bootstrap sample differs in them, so that six hits of six beats would count as certain. The distances of the
     ends of independent terms add up in squares (MOVER: Zou & Donner, Stat. Med. 27, 2008).
-
-    Args:
-        mean: The mean, with its bootstrap interval.
-        classes: The classes, each with its own interval, see :func:`interval`.
     """
     defined = [one for one in classes if one["value"] is not None]
     value, low, high = mean["value"], mean["low"], mean["high"]
@@ -175,13 +164,7 @@ def widened(mean: dict[str, float | None], classes: Sequence[Mapping[str, float 
 
 
 def band(values: Floats, drawn: Floats, ends: tuple[float, float]) -> dict[str, list[float | None]]:
-    """A curve with the ends of the interval at each of its points; None where the curve is not defined.
-
-    Args:
-        values: The curve, ``float [p]``.
-        drawn: The curve in each bootstrap sample, ``float [draws, p]``.
-        ends: Quantiles at the ends, see :func:`interval_ends`.
-    """
+    """A curve ``float [p]``, drawn ``float [draws, p]``, with the ends of its intervals; None where not defined."""
     around = np.full((2, len(values)), np.nan)
     defined = ~np.isnan(values)
     around[:, defined] = np.nanquantile(drawn[:, defined], ends, axis=0)

@@ -139,15 +139,8 @@ def resample_train(train: Examples, config: FitSettings) -> Examples:
 
 
 def fit_tensors(resampled: Examples, train: Examples, config: FitSettings, *others: Examples) -> tuple[TensorSet, ...]:
-    """Tensors of the resampled training part, and of other parts.
-
-    Args:
-        resampled: The training part after resampling.
-        train: The training part before resampling: means and deviations are its own, so that the tensors of other parts
-            do not depend on the resampling strategy.
-        config: Configuration of the fit.
-        *others: Other parts.
-    """
+    """Tensors of the resampled training part, and of other parts."""
+    # Means and deviations are those before resampling, so that other parts do not depend on the strategy.
     chosen = representation_of(config.tensors.use, config.tensors.options)
     fitted = chosen.fit(train, features=config.tensors.features)
     task = config.task.build().fitted(train.table[TARGET], train.table.get(TIME))

@@ -31,15 +31,6 @@ def fit(
 ) -> tuple[list[Row], pd.DataFrame]:
     """Fit every row that is not finished yet, side by side, and predict validation and test with each.
 
-    Args:
-        plan: The rows.
-        train_beats: Beats table of the training part.
-        val_beats: Beats table of the validation part.
-        test_beats: Beats table of the test part.
-        checkpoints: Where the state of each training is saved after each epoch.
-        finished_rows: Where each row is stored as it ends; what is there is not trained again.
-        ray: Where the rows are trained.
-
     Returns:
         The rows; and the predictions of all rows, with a column ``row`` (its number) and a column ``part``.
 

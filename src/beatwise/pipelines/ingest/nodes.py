@@ -27,11 +27,7 @@ def summarise(
     classes: list[str],
     sample_rate: float | None,
 ) -> dict[str, Any]:
-    """Count classes, lengths, duplicates and shared records of the parts.
-
-    Returns:
-        See ``summarise_data``; and ``split``, its name.
-    """
+    """Count classes, lengths, duplicates and shared records, see ``summarise_data``; and name the ``split``."""
     parts = {"train": train_beats, "val": val_beats, "test": test_beats}
     return {"split": ingest.split.use, **summaries.summarise_data(parts, classes, sample_rate)}
 

@@ -115,19 +115,9 @@ def measure_calibration(
     equal_mass: bool = False,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """Calibration of test, before and after a temperature that is fitted on validation.
+    """Calibration of test, before and after a temperature that is fitted on validation; bins as in :func:`reliability`.
 
     ``compare_paired`` on the probabilities before and after shows whether the change is more than chance.
-
-    Args:
-        val_target: Class indices of the validation part, ``int64 [n_val]``.
-        val_probability: ``float [n_val, n_classes]``.
-        target: Class indices of the test part, ``int64 [n]``.
-        probability: ``float [n, n_classes]``.
-        classes: Class names in the order of their indices.
-        n_bins: Bins, at most.
-        equal_mass: Whether bins hold equally many beats, and not equal widths.
-        confidence: Confidence of the intervals.
 
     Returns:
         ``temperature``, ``equal_mass`` and ``confidence``; under ``before`` and ``after``: ``log_loss``, ``brier``

@@ -150,10 +150,7 @@ def effective_number_weights(counts: Tensor, *, beta: Annotated[float, Field(ge=
 
 
 def class_weights(counts: Tensor, use: str, options: dict[str, object]) -> Tensor:
-    """Weights of the classes, scaled to a mean of 1 over the examples.
-
-    Returns:
-        ``float32 [n_classes]``.
+    """Weights of the classes, ``float32 [n_classes]``, scaled to a mean of 1 over the examples.
 
     Raises:
         BeatwiseError: If every class that has examples would get weight 0.

@@ -66,13 +66,7 @@ class Predictions:
     def __init__(
         self, target: npt.NDArray[np.int64], probability: Floats, *, accuracy_floor: float = ACCURACY_FLOOR
     ) -> None:
-        """Take the predictions.
-
-        Args:
-            target: Class indices, ``int64 [n]``.
-            probability: One column a class, ``float [n, n_classes]``; the prediction is the largest.
-            accuracy_floor: Accuracy that a recall-first operating point must keep.
-        """
+        """Take the predictions; that of an example is the class with its largest probability."""
         self.target, self.probability, self.n_classes = target, probability, probability.shape[1]
         self.accuracy_floor = accuracy_floor
 
@@ -283,10 +277,6 @@ def point_scores(
 
 def confusion_shares(confusion: npt.ArrayLike, of: Literal["truth", "prediction"]) -> list[list[float | None]]:
     """A confusion matrix in shares: of each true class (recall on the diagonal) or of each predicted one (precision).
-
-    Args:
-        confusion: Counts, truth by row and prediction by column, ``[n_classes, n_classes]``.
-        of: The rows or the columns, which add up to 1.
 
     Returns:
         Shares in the same places; None in the row of a class without examples, or the column of one never predicted.

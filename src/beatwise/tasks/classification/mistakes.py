@@ -25,10 +25,7 @@ RR_EDGES: Final = np.round(np.arange(0.5, 1.55, 0.1), 1)
 def find_mistakes(
     predictions: pd.DataFrame, test_beats: Examples, evaluate: Evaluate, sample_rate: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Find the most confident mistakes of each class, and where errors are frequent.
-
-    Returns:
-        See :func:`most_confident_mistakes` and ``find_errors``.
+    """Find the most confident mistakes (:func:`most_confident_mistakes`), and where errors are frequent.
 
     Raises:
         BeatwiseError: If the beats are not those that were predicted.
