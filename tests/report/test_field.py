@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from beatwise.report.field import FIELD, field_table
+from beatwise.report.field import benchmarks, field_table
 from beatwise.report.tables import Table
 from beatwise.tasks.classification.assessment import assess_predictions
 from beatwise.tasks.classification.predictions import measure_predictions
@@ -78,6 +78,6 @@ def test_nobody_elses_numbers_stand_beside_beats_that_are_not_theirs(measured: A
 
 def test_every_source_of_the_field_is_an_environment_and_every_score_has_a_column() -> None:
     environments = {path.parent.name for path in Path(ROOT / "conf").glob("*/globals.yml")}
-    for benchmark in FIELD:
+    for benchmark in benchmarks():
         assert set(benchmark.sources) <= environments - {"base", "test"}
         assert all(set(published.cells) <= set(benchmark.columns) for published in benchmark.rows)
