@@ -171,7 +171,5 @@ def test_a_fit_writes_down_only_its_choices():
 
 
 def test_defaults_that_are_spelled_out_make_the_same_fit():
-    spelled: dict[str, Any] = {
-        name: {"use": choice.use, **dict(choice.settled_options())} for name, choice in CHOICES.items()
-    }
+    spelled: dict[str, Any] = {name: {"use": choice.use, **dict(choice.in_order())} for name, choice in CHOICES.items()}
     assert fit(**spelled).model_dump(mode="json") == fit().model_dump(mode="json")

@@ -105,17 +105,20 @@ class Choice(Block):
 
     def chosen_values(self) -> dict[str, Any]:
         """See the base class."""
-        return {**super().chosen_values(), self.use: (self.model_extra or {}).get(self.use) or {}}
+        given = self.model_extra or {}
+        return {**super().chosen_values(), **{name: given.get(name) or {} for name in self.names}}
 
     def settled(self) -> Self:
         """See the base class."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        made: Any = type(self).model_construct(**fields, **self.settled_options())
+        options: dict[str, Any] = dict(self.in_order())
+        made: Any = type(self).model_construct(**fields, **options)
         return made
 
-    def settled_options(self) -> dict[str, Any]:
-        """The options of each chosen entry by its name, defaults filled in."""
-        return {self.use: self.options}
+    def in_order(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and options of each chosen entry, defaults filled in."""
+        given, entries = self.model_extra or {}, self.entries()
+        return [(name, entries.options(name, given.get(name) or {}, name)) for name in self.names]
 
 
 class Choices(Choice):
@@ -134,19 +137,9 @@ class Choices(Choice):
         """Names of the chosen entries."""
         return list(self.use)
 
-    def in_order(self) -> list[tuple[str, dict[str, Any]]]:
-        """Name and options of each chosen entry, defaults filled in."""
-        given, entries = self.model_extra or {}, self.entries()
-        return [(name, entries.options(name, given.get(name) or {}, name)) for name in self.use]
-
     def chosen_values(self) -> dict[str, Any]:
         """See the base class."""
-        given = self.model_extra or {}
-        return {"use": "+".join(self.use), **{name: given.get(name) or {} for name in self.use}}
-
-    def settled_options(self) -> dict[str, Any]:
-        """See the base class."""
-        return dict(self.in_order())
+        return {**super().chosen_values(), "use": "+".join(self.use)}
 
 
 class Presets(Block):

@@ -304,7 +304,9 @@ class Journal:
 
     def _write(self, id: str, entry: Entry) -> None:
         with written_whole(self.path(id)) as path:
-            path.write_text(_as_yaml(entry.model_dump(exclude_defaults=True)), encoding="utf-8")
+            values = entry.model_dump(exclude_defaults=True)
+            text = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+            path.write_text(text, encoding="utf-8")
 
     def _lock(self, id: str) -> FileLock:
         return FileLock(self._locks / f"{id}.lock", thread_local=False)
@@ -372,17 +374,14 @@ class Attempt:
         return self._end(outcome="stopped")
 
     def _end(self, **result: Any) -> Entry:
-        self._update(ended=now(), **result)
-        self.lock.release()
-        return self.entry
-
-    def _update(self, **changed: Any) -> None:
-        self.entry = self.entry.with_run(self.entry.runs[-1].model_copy(update=changed))
+        self.entry = self.entry.with_run(self.entry.runs[-1].model_copy(update={"ended": now(), **result}))
         try:
             self.journal.write_run(self.id, self.entry)
         except (BeatwiseError, OSError) as error:
             # Results are stored elsewhere: the run continues and shows them.
             log.warning("The run (%s) could not be written into the journal: %s", self.entry.state, error)
+        self.lock.release()
+        return self.entry
 
 
 # The namespace whose model is the result of a run that has several.
@@ -463,7 +462,3 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
-
-
-def _as_yaml(values: Mapping[str, Any]) -> str:
-    return yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
