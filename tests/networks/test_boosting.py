@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from beatwise.networks.base import SelfFitting
 from beatwise.networks.zoo import build_model
@@ -53,6 +53,20 @@ def test_trees_predict_what_scikit_learn_predicts_to_the_last_bit(classes: list[
     np.testing.assert_array_equal(outputs.softmax(dim=1).float().numpy(), expected)
     assert len(losses) == theirs.n_iter_
     assert losses == sorted(losses, reverse=True)
+
+
+def test_trees_predict_a_number_as_scikit_learn_does() -> None:
+    train, val, test = (part(n, [0, 1, 2], seed, missing=0.2) for seed, n in enumerate((300, 80, 100)))
+    for given in (train, val):
+        given.labels = (given.x[:, 0, 0] + given.labels).astype(np.float32)
+    network = build_model("gradient_boosting", input_shape=SHAPE, n_outputs=1, n_aux=3, iterations=20)
+    assert isinstance(network, SelfFitting)
+    losses = network.fit(train, val, seed=7)
+    theirs = HistGradientBoostingRegressor(max_iter=20, early_stopping=True, n_iter_no_change=10, random_state=7)
+    flat = [np.hstack([p.x.reshape(len(p.x), -1), p.aux]) for p in (train, val, test)]
+    theirs.fit(flat[0], train.labels, X_val=flat[1], y_val=val.labels)
+    np.testing.assert_array_equal(network(*tensors(test))[:, 0].numpy(), theirs.predict(flat[2]))
+    assert len(losses) == theirs.n_iter_
 
 
 def test_rounds_end_with_the_outputs_and_trees_add_up_to_them() -> None:

@@ -129,8 +129,7 @@ class Choices(Choice):
     @field_validator("use", mode="before")
     @classmethod
     def _split(cls, use: Any) -> Any:
-        # `--params` splits at commas, so that a list cannot be given there.
-        return [name.strip() for name in use.split("+") if name.strip()] if isinstance(use, str) else use
+        return split_names(use)
 
     @property
     def names(self) -> list[str]:
@@ -140,6 +139,11 @@ class Choices(Choice):
     def chosen_values(self) -> dict[str, Any]:
         """See the base class."""
         return {**super().chosen_values(), "use": "+".join(self.use)}
+
+
+def split_names(given: Any) -> Any:
+    """Names joined by ``+`` as a list: ``--params`` splits at commas, so that no list can be given there."""
+    return [name.strip() for name in given.split("+") if name.strip()] if isinstance(given, str) else given
 
 
 class Presets(Block):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.registry import Registry
+from beatwise.core.registry import Registry, unknown_name
 from beatwise.data.examples import CHUNK, Array, Examples
 from beatwise.data.features import mean_and_sd, with_ratios
 
@@ -81,11 +81,11 @@ class Representation(ABC):
         """
         return attribution.sum(axis=1) if len(self.fitted.shape) == 1 else attribution
 
-    def fit(self, train: Examples, *, features: bool = True) -> Self:
+    def fit(self, train: Examples, *, features: bool | Sequence[str] = True) -> Self:
         """A copy with the shape, and the means and deviations, of the training part before resampling.
 
         Raises:
-            BeatwiseError: If it does not take examples of this shape.
+            BeatwiseError: If it does not take examples of this shape, or a feature is unknown.
         """
         if (axes := len(train.shape)) not in self.axes:
             others = [name for name in REPRESENTATIONS.names() if axes in REPRESENTATIONS[name].axes]
@@ -93,7 +93,9 @@ class Representation(ABC):
                 f"The representation {self.name!r} takes {' or '.join(AXES[axes] for axes in self.axes)}, and the "
                 f"examples are {list(train.shape)}: use tensors.use={' or '.join(others)}."
             )
-        names = tuple(train.feature_names) if features else ()
+        names = tuple(train.feature_names if features is True else features or ())
+        if unknown := [name for name in names if name not in train.feature_names]:
+            raise BeatwiseError(f"tensors.features: {unknown_name('feature', unknown[0], train.feature_names)}")
         fitted = Fitted(train.shape, names)
         if names:
             values = with_ratios(train.table[list(names)])

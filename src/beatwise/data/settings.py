@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
-from beatwise.core.settings import Block, Choice
+from beatwise.core.settings import Block, Choice, split_names
 
 
 class SplitChoice(Choice):
@@ -35,9 +37,16 @@ class Tensors(Choice):
 
     registry = "beatwise.data.representations.REPRESENTATIONS"
     use: str = Field(description="Name of the representation, or `auto` for the one that the model is made for.")
-    features: bool = Field(
-        True, description="Whether to use the named features of the examples, such as RR intervals, and their ratios."
+    features: bool | list[str] = Field(
+        True,
+        description="Whether to use the named features of the examples, such as RR intervals, and their ratios; or the "
+        "names of some, behind `--params` joined by `+`.",
     )
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _split(cls, features: Any) -> Any:
+        return split_names(features)
 
     @property
     def names(self) -> list[str]:

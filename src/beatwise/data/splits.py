@@ -261,8 +261,8 @@ def split_examples(examples: Examples, use: str, options: Mapping[str, Any], see
     if left_out := int((parts == "").sum()):
         log.info("%s of %s examples are in no part of the split %s", f"{left_out:,}", f"{len(parts):,}", use)
     rest = examples.without(PART)
-    # The files that the source was read from are no property of its parts.
-    rest.table.attrs = {}
+    # The files that the source was read from are no property of its parts; how it was read is.
+    rest.table.attrs = {"notes": notes} if (notes := rest.table.attrs.get("notes")) else {}
     return {part: rest.take(np.flatnonzero(parts == part)) for part in PARTS}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
@@ -10,9 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beatwise.data.examples import Examples
+from beatwise.data.examples import TARGET, Examples
 from beatwise.data.representations import beat_mask
 
+log = logging.getLogger(__name__)
+
+# A feature whose ranks agree so well with those of the target gives it away.
+GIVES_AWAY: Final = 0.99
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -30,7 +35,9 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
         Plain data: ``parts`` (examples, count and share of each class, number of records), ``length_ms`` (quantiles of
         the beats' length without padding, by class, over all parts; a picture has none), ``padding_share``,
         ``duplicates`` (examples that repeat an earlier one ``within`` a part, examples of a part that are ``across`` in
-        another), and ``records`` (``known``, and which are in two parts).
+        another), ``records`` (``known``, and which are in two parts), ``notes`` (what was made of the source), and for
+        a number as target ``rank_correlation`` (Spearman's, of each feature with it) and ``gives_away`` (features in
+        which it is at least :data:`GIVES_AWAY`).
     """
     length = {name: beat_lengths(beats) for name, beats in parts.items()}
     # Without classes nothing is counted by class.
@@ -69,7 +76,27 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
             "across": {f"{a} and {b}": int(np.isin(keys[a], keys[b]).sum()) for a, b in pairs},
         },
         "records": _shared_records(parts, pairs),
+        "notes": parts["train"].table.attrs.get("notes", []),
+        **_correlations({} if classes else parts),
     }
+
+
+def _correlations(parts: Mapping[str, Examples]) -> dict[str, Any]:
+    """How well each feature ranks the examples as the target does, and the features that give it away."""
+    tables = [part.table[[*part.feature_names, TARGET]] for part in parts.values() if part.has(TARGET)]
+    if not tables:
+        return {"rank_correlation": {}, "gives_away": []}
+    table = pd.concat(tables)
+    ranks = table.drop(columns=TARGET).corrwith(table[TARGET], method="spearman")
+    gives_away = [str(name) for name in ranks.index[ranks.abs() >= GIVES_AWAY]]
+    for name in gives_away:
+        log.warning(
+            "The feature %s ranks the examples as the target does (rank correlation %.4f): a model that gets it by "
+            "tensors.features is given the answer.",
+            name,
+            ranks[name],
+        )
+    return {"rank_correlation": ranks.dropna().to_dict(), "gives_away": gives_away}
 
 
 def drop_duplicates(parts: Mapping[str, Examples]) -> dict[str, Examples]:

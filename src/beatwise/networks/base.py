@@ -104,11 +104,9 @@ class SelfFitting(Network):
     Its outputs are constant almost everywhere in its input, so that no gradient explains them.
 
     Attributes:
-        loss: The loss of the task that reads its outputs, whatever ``train.loss`` is.
         learning_rate: Its learning rate, as the history shows it.
     """
 
-    loss: ClassVar[str] = "cross_entropy"
     learning_rate: float
 
     def fit(self, train: TensorSet, val: TensorSet, seed: int) -> list[float]:

@@ -11,7 +11,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from beatwise.core.errors import BeatwiseError
 from beatwise.networks.base import MODELS, SelfFitting
 from beatwise.tasks.tensors import TensorSet
 
@@ -128,7 +127,8 @@ class Trees(nn.Module):
 class GradientBoosting(SelfFitting):
     """Boosted decision trees on the values of the representation and the auxiliary features.
 
-    A round adds one tree a class. Boosting ends after ``iterations`` rounds, or when validation no longer gains.
+    A round adds one tree a class, or one for a number. Boosting ends after ``iterations`` rounds, or when validation no
+    longer gains.
     """
 
     layout = "any"
@@ -161,7 +161,7 @@ class GradientBoosting(SelfFitting):
         return self.trees.rounds(torch.cat([x.flatten(1), aux], dim=1))
 
     def fit(self, train: TensorSet, val: TensorSet, seed: int) -> list[float]:
-        """Fit scikit-learn's HistGradientBoostingClassifier and take over its trees.
+        """Fit scikit-learn's HistGradientBoostingClassifier or -Regressor and take over its trees.
 
         Args:
             train: Training part.
@@ -169,16 +169,12 @@ class GradientBoosting(SelfFitting):
             seed: Seed.
 
         Returns:
-            The log loss on the training part after each round.
-
-        Raises:
-            BeatwiseError: If the targets are no classes.
+            The log loss, or half the squared error of standardised numbers, on the training part after each round.
         """
-        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        if not np.issubdtype(train.labels.dtype, np.integer):
-            raise BeatwiseError("The model 'gradient_boosting' is a classifier: use another model for this task.")
-        booster = HistGradientBoostingClassifier(
+        has_classes = np.issubdtype(train.labels.dtype, np.integer)
+        booster = (HistGradientBoostingClassifier if has_classes else HistGradientBoostingRegressor)(
             max_iter=self.iterations,
             learning_rate=self.learning_rate,
             early_stopping=True,
@@ -186,13 +182,13 @@ class GradientBoosting(SelfFitting):
             random_state=seed,
         )
         # A class that is not in the training part cannot be scored.
-        known = np.isin(val.labels, train.labels)
+        known = np.isin(val.labels, train.labels) if has_classes else np.full(len(val.labels), fill_value=True)
         booster.fit(_values(train), train.labels, X_val=_values(val)[known], y_val=val.labels[known])
         rounds = booster._predictors
         # Two classes share one tree a round, which adds to the output of the second one.
-        columns = booster.classes_[-len(rounds[0]) :]
+        columns = booster.classes_[-len(rounds[0]) :] if has_classes else np.zeros(1, np.int64)
         base = torch.full_like(self.trees.base, -torch.inf)
-        base[booster.classes_] = 0.0
+        base[booster.classes_ if has_classes else columns] = 0.0
         base[columns] = torch.from_numpy(booster._baseline_prediction[0])
         self.trees.hold([tree.nodes for trees in rounds for tree in trees], columns, base)
         return [-float(score) for score in booster.train_score_[1:]]

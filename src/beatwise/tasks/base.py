@@ -78,6 +78,7 @@ class Task(ABC):
 
     Attributes:
         name: Name of the task in the registry.
+        default_loss: The loss that reads the outputs of a network that fits itself.
         default_monitor: Validation metric that picks the best epoch where none is chosen.
         default_objective: Validation metric that a search is for where none is chosen.
         tracked: Validation metrics that every history holds.
@@ -89,6 +90,7 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    default_loss: ClassVar[str]
     default_monitor: ClassVar[str]
     default_objective: ClassVar[str]
     tracked: ClassVar[tuple[str, ...]]

@@ -21,7 +21,7 @@ from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.tasks.settings import TaskChoice
 from beatwise.tasks.tensors import TensorSet, build_tensors
-from beatwise.training.settings import FitSettings, Train
+from beatwise.training.settings import FitSettings, Loss, Train
 
 B = TypeVar("B", bound=Block)
 
@@ -39,10 +39,10 @@ def fit_settings(
     from beatwise.networks.base import SelfFitting
     from beatwise.networks.zoo import MODELS
 
-    task.build().check(train, resample.use)
+    (built := task.build()).check(train, resample.use)
     if issubclass(MODELS[model.use], SelfFitting):
         # It uses none of these settings; their defaults stand for them, so that equal fits have equal configurations.
-        train = Train(monitor=train.monitor)
+        train = Train(monitor=train.monitor, loss=Loss(use=built.default_loss))
     chosen = tensors.model_copy(update={"use": representation(model, tensors)})
     return FitSettings(
         task=task,

@@ -7,15 +7,10 @@ from typing import Any
 
 import torch
 
-from beatwise.networks.base import Network, SelfFitting
+from beatwise.networks.base import SelfFitting
 from beatwise.tasks.base import ValHistory
 from beatwise.tasks.tensors import TensorSet
-from beatwise.training.settings import FitSettings, Loss
-
-
-def loss_behind(network: Network, chosen: Loss) -> Loss:
-    """The loss that reads a network's outputs: the chosen one, or that of a network that fits itself."""
-    return Loss(use=network.loss) if isinstance(network, SelfFitting) else chosen
+from beatwise.training.settings import FitSettings
 
 
 def fit_rounds(
@@ -31,7 +26,7 @@ def fit_rounds(
         One row a round, with the columns of a training's history. ``seconds`` is the same share of the whole fit in
         each.
     """
-    task, reading = train.task, loss_behind(network, config.train.loss)
+    task = train.task
     started = time.perf_counter()
     losses = network.fit(train, val, config.seed)
     seconds = (time.perf_counter() - started) / len(losses)
@@ -39,7 +34,7 @@ def fit_rounds(
     started = time.perf_counter()
     rounds = network.rounds(torch.from_numpy(val.x), torch.from_numpy(val.aux))
     for number, (loss, outputs) in enumerate(zip(losses, rounds, strict=True), start=1):
-        decoded = task.decode(outputs, reading)
+        decoded = task.decode(outputs, config.train.loss)
         scores = task.scores(val.labels, decoded, task.history_metrics(config.train))
         if val_history is not None:
             val_history.add(decoded)

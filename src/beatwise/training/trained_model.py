@@ -186,7 +186,6 @@ class TrainedModel:
         import torch
 
         from beatwise.networks.predict import in_chunks
-        from beatwise.training.rounds import loss_behind
         from beatwise.training.settings import Loss
 
         if tensors.representation != self.representation or tensors.task != self.task:
@@ -196,8 +195,7 @@ class TrainedModel:
             )
 
         outputs = in_chunks(self.network, self.network, torch.from_numpy(tensors.x), torch.from_numpy(tensors.aux))
-        loss = loss_behind(self.network, Loss.model_validate(self.config["train"]["loss"]))
-        return tensors.task.decode(outputs, loss)
+        return tensors.task.decode(outputs, Loss.model_validate(self.config["train"]["loss"]))
 
 
 def rebuild_tensors(model: TrainedModel, val_beats: Examples, *others: Examples) -> list[TensorSet]:

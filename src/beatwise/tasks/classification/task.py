@@ -44,6 +44,7 @@ class Classification(Task):
     """
 
     name: ClassVar[str] = "classification"
+    default_loss: ClassVar[str] = "cross_entropy"
     default_monitor: ClassVar[str] = "macro_recall"
     default_objective: ClassVar[str] = "recall_first"
     tracked: ClassVar[tuple[str, ...]] = ("log_loss", "accuracy", "macro_recall", "macro_f1", "macro_auroc")

@@ -41,6 +41,7 @@ class Regression(Task):
     """
 
     name: ClassVar[str] = "regression"
+    default_loss: ClassVar[str] = "mse"
     default_monitor: ClassVar[str] = "rmse"
     default_objective: ClassVar[str] = "rmse"
     tracked: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
