@@ -13,6 +13,7 @@ from beatwise.data.augmentations import (
     AUGMENTATIONS,
     LEAST,
     OF_ANY_SERIES,
+    OF_PICTURES,
     OF_THE_SIGNAL,
     Batch,
     augment,
@@ -34,7 +35,8 @@ ROUGH: dict[str, dict[str, Any]] = {
 }
 KEEPS_LENGTH = ["amplitude", "noise", "baseline_wander", "masking"]
 
-EVERY_AUGMENTATION = pytest.mark.parametrize("name", AUGMENTATIONS.names())
+OF_BEATS = [name for name in AUGMENTATIONS.names() if name not in OF_PICTURES]
+EVERY_AUGMENTATION = pytest.mark.parametrize("name", OF_BEATS)
 
 
 def suited(name: str) -> list[str]:
@@ -189,7 +191,7 @@ def test_all_augmentations_in_a_row_keep_beats_whole():
     made = batch_of(beats([1, 2, 3, T, *some_lengths()]), "signal_with_mask")
     torch.manual_seed(0)
     for _ in range(5):
-        made = augment(made, [(name, {**ROUGH.get(name, {}), "share": 1.0}) for name in AUGMENTATIONS.names()])
+        made = augment(made, [(name, {**ROUGH.get(name, {}), "share": 1.0}) for name in OF_BEATS])
         check_whole(made.x)
 
 
@@ -422,7 +424,7 @@ def test_a_range_of_frequencies_upside_down_is_refused():
 
 
 def test_only_what_suits_any_series_is_allowed_for_wavelets():
-    for name in AUGMENTATIONS.names():
+    for name in OF_BEATS:
         for representation in OF_THE_SIGNAL:
             refuse_unsuitable([name], representation)
         if name in OF_ANY_SERIES:
@@ -438,7 +440,7 @@ def test_only_what_suits_any_series_is_allowed_for_wavelets():
 
 
 def test_channels_that_are_not_the_signal_are_refused():
-    for name in set(AUGMENTATIONS.names()) - set(OF_ANY_SERIES):
+    for name in set(OF_BEATS) - set(OF_ANY_SERIES):
         with pytest.raises(
             BeatwiseError, match=r"not \[8, 4, 48\]\. Use tensors\.use=signal, signal_with_mask or image"
         ):
@@ -452,3 +454,76 @@ def test_every_representation_that_holds_the_signal_is_a_known_one():
 def test_an_unknown_augmentation_is_refused():
     with pytest.raises(BeatwiseError, match=r"Unknown augmentation 'mixupp'\. Did you mean 'mixup'\?"):
         refuse_unsuitable(["mixupp"], "signal")
+
+
+# --- pictures
+
+PICTURES = torch.rand(64, 2, 5, 5) * torch.tensor([1.0, 0.01])[:, None, None]
+
+
+def orientations(picture: Tensor) -> list[Tensor]:
+    """The eight orientations of a square picture."""
+    return [turned for one in (picture, picture.flip(1)) for turned in (one.rot90(k, (1, 2)) for k in range(4))]
+
+
+def is_moved(changed: Tensor, picture: Tensor) -> bool:
+    """Whether a picture is another one, moved by up to two pixels, with edges repeated."""
+    padded = torch.nn.functional.pad(picture, (2, 2, 2, 2), mode="replicate")
+    return any(bool((padded[:, i : i + 5, j : j + 5] == changed).all()) for i in range(5) for j in range(5))
+
+
+def check_turned(changed: Tensor, picture: Tensor) -> None:
+    assert any(torch.equal(changed, turned) for turned in orientations(picture))
+
+
+def check_moved(changed: Tensor, picture: Tensor) -> None:
+    assert is_moved(changed, picture)
+
+
+def check_zoomed(changed: Tensor, picture: Tensor) -> None:
+    # The centre stays, and no value leaves the range of the picture.
+    torch.testing.assert_close(changed[:, 2, 2], picture[:, 2, 2])
+    assert picture.min() - 1e-6 <= changed.min() <= changed.max() <= picture.max() + 1e-6
+
+
+def check_intensity(changed: Tensor, picture: Tensor) -> None:
+    # Whatever a channel's unit, it changes by shares of its own deviation.
+    change = (changed - picture).abs().amax(dim=(1, 2)) / PICTURES.std(dim=(0, 2, 3))
+    assert (change < 0.8).all()
+    assert change[1] <= 20 * change[0] + 1e-6
+
+
+OPTIONS_OF_PICTURES: dict[str, tuple[dict[str, Any], Any]] = {
+    "flip": ({}, check_turned),
+    "quarter_turns": ({}, check_turned),
+    "translate": ({"max_pixels": 2}, check_moved),
+    "zoom": ({"max_zoom": 0.5}, check_zoomed),
+    "brightness": ({"max_offset": 0.2, "max_gain": 0.2}, check_intensity),
+    "pixel_noise": ({"sd": 0.1}, check_intensity),
+}
+
+
+@pytest.mark.parametrize("name", OF_PICTURES)
+def test_pictures_are_changed_as_the_name_says_and_nothing_else_is(name):
+    options, check = OPTIONS_OF_PICTURES[name]
+    batch = Batch(x=PICTURES.clone(), aux=torch.rand(64, 1), target=torch.eye(4)[torch.arange(64) % 4])
+    torch.manual_seed(0)
+    made = AUGMENTATIONS[name](batch, **options)
+    torch.manual_seed(0)
+    assert torch.equal(AUGMENTATIONS[name](batch, **options).x, made.x)
+    assert torch.equal(batch.x, PICTURES)
+    assert torch.equal(made.aux, batch.aux)
+    assert torch.equal(made.target, batch.target)
+    changed = (made.x != PICTURES).flatten(1).any(dim=1)
+    assert 0.3 < changed.float().mean() < 0.95
+    for one, before in zip(made.x, PICTURES, strict=True):
+        check(one, before)
+    with pytest.raises(BeatwiseError, match=r"changes pictures \[n, c, h, w\], not \[8, 2, 48\]"):
+        AUGMENTATIONS[name](Batch(torch.rand(8, 2, 48), batch.aux[:8], batch.target[:8]), **options)
+    AUGMENTATIONS["mixup"](batch)
+
+
+def test_quarter_turns_of_oblong_pictures_are_refused():
+    batch = Batch(x=torch.rand(4, 1, 4, 6), aux=torch.rand(4, 0), target=torch.eye(4))
+    with pytest.raises(BeatwiseError, match=r"'quarter_turns' turns square pictures, and these have 4 × 6 pixels"):
+        AUGMENTATIONS["quarter_turns"](batch)

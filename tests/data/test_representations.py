@@ -59,10 +59,12 @@ def test_the_contract_of_a_representation(full, use):
     alone = np.concatenate([made.transform(beats.x[i : i + 1]) for i in range(len(beats))])
     np.testing.assert_array_equal(alone, tensors.x)
     assert len(np.unique(tensors.x.reshape(len(beats), -1), axis=0)) == len(beats)
-    # An attribution goes back to the samples without a loss.
+    # An attribution goes back to the values of an example without a loss.
     back = made.to_samples(tensors.x)
-    assert back.shape == (len(beats), 187)
-    np.testing.assert_allclose(back.sum(axis=1), tensors.x.reshape(len(beats), -1).sum(axis=1), rtol=1e-3)
+    assert back.shape == beats.x.shape
+    np.testing.assert_allclose(
+        back.reshape(len(beats), -1).sum(axis=1), tensors.x.reshape(len(beats), -1).sum(axis=1), rtol=1e-3
+    )
     # It survives JSON, with what was fitted.
     again = Representation.from_dict(json.loads(json.dumps(made.to_dict())))
     assert again == made
@@ -114,6 +116,24 @@ def test_channels_are_normalised_with_what_was_fitted_on_train(beats):
     np.testing.assert_allclose(x.mean(axis=(0, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(x.std(axis=(0, 2)), 1, rtol=1e-4)
     np.testing.assert_array_equal(build_tensors(val, made, TASK).x, x[:5])
+
+
+def test_chosen_channels_alone_are_seen_and_attributed():
+    pictures = Examples(np.random.default_rng(0).random((6, 3, 4, 4), np.float32), pd.DataFrame({"target": [0, 1] * 3}))
+    options = REPRESENTATIONS.options("identity", {"channels": "2+0", "normalise": True})
+    made = Representation.from_dict(json.loads(json.dumps(representation("identity", options).fit(pictures).to_dict())))
+    expected = pictures.x[:, [2, 0]].astype(np.float64)
+    mean, sd = (measure(axis=(0, 2, 3), keepdims=True) for measure in (expected.mean, expected.std))
+    x, _ = made.apply(pictures)
+    np.testing.assert_allclose(x, (expected - mean) / sd, atol=1e-5)
+    back = made.to_samples(x)
+    np.testing.assert_array_equal(back[:, [2, 0]], x)
+    assert not back[:, 1].any()
+    options = REPRESENTATIONS.options("identity", {"channels": 3})
+    with pytest.raises(BeatwiseError, match=r"no channel 3; these examples have 3, numbered from 0 to 2"):
+        representation("identity", options).fit(pictures)
+    with pytest.raises(BeatwiseError, match=r"channels: got \[1, 1\]; each channel stands there once"):
+        REPRESENTATIONS.options("identity", {"channels": [1, 1]})
 
 
 def test_features_and_their_ratios_are_standardised_with_what_was_fitted_on_train(full, make_beats):

@@ -7,6 +7,9 @@ For a signal in [0, 1], with or without its mask, as a series or folded into an 
 three properties: values lie in [0, 1]; a beat starts at the first sample and ends with its last sample that is not
 zero; the padding behind it is exactly zero. A beat's last sample is therefore held just above zero (:data:`LEAST`)
 where a change would take it there. Beats that are nothing but padding stay as they are, unless mixed with others.
+
+Pictures have augmentations of their own (:data:`OF_PICTURES`), which know no padding and no bounds: edges are repeated
+where a picture moves, and changes of intensity are in deviations of the channel, whatever its unit.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from beatwise.data.padding import beat_lengths
 OF_THE_SIGNAL = ("signal", "signal_with_mask", "image")
 # Augmentations that make sense of any series of numbers, wavelet coefficients among them.
 OF_ANY_SERIES = ("mixup", "masking")
+# Augmentations of pictures, which the representation identity alone holds.
+OF_PICTURES = ("flip", "quarter_turns", "translate", "zoom", "brightness", "pixel_noise")
 # Distinguishes the last sample of a beat from padding; far below the resolution of recordings (8 to 12 bits).
 LEAST = 1e-6
 
@@ -41,6 +46,7 @@ def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
 Share = Annotated[float, Field(gt=0, le=1)]
 Samples = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Magnitude = Annotated[float, Field(ge=0)]
 Frequency = Annotated[float, Field(ge=0)]
 FrequencyRange = Annotated[tuple[Frequency, Frequency], AfterValidator(_rising)]
 
@@ -72,19 +78,21 @@ def augment(batch: Batch, chosen: Sequence[tuple[str, Mapping[str, Any]]]) -> Ba
 
 
 def refuse_unsuitable(names: Iterable[str], representation: str) -> None:
-    """Refuse augmentations of the signal for a representation that does not hold the signal itself.
+    """Refuse augmentations of the signal, or of pictures, for a representation that does not hold them.
 
     Raises:
         BeatwiseError: If an augmentation is unknown, or makes no sense for the representation.
     """
     for name in names:
         AUGMENTATIONS[name]  # refuses an unknown name
-        if representation not in OF_THE_SIGNAL and name not in OF_ANY_SERIES:
+        changes, held_by = ("pictures", ("identity",)) if name in OF_PICTURES else ("a signal", OF_THE_SIGNAL)
+        if representation not in held_by and name not in OF_ANY_SERIES:
+            allowed = [*OF_ANY_SERIES, *(OF_PICTURES if representation == "identity" else ())]
             raise BeatwiseError(
-                f"The augmentation {name!r} changes a signal, which the representation {representation!r} does not "
-                f"hold. Allowed with {representation!r}: {', '.join(OF_ANY_SERIES)}. Leave {name!r} "
+                f"The augmentation {name!r} changes {changes}, which the representation {representation!r} does not "
+                f"hold. Allowed with {representation!r}: {', '.join(allowed)}. Leave {name!r} "
                 f"out (train.augment.use={OF_ANY_SERIES[0]}, or nothing behind the sign for none), or use "
-                f"tensors.use={', '.join(OF_THE_SIGNAL[:-1])} or {OF_THE_SIGNAL[-1]}."
+                f"tensors.use={' or '.join(filter(None, [', '.join(held_by[:-1]), held_by[-1]]))}."
             )
 
 
@@ -258,6 +266,130 @@ def masking(batch: Batch, *, max_samples: Samples = 20, share: Share = 0.5) -> B
     if _has_mask(series):
         kept = torch.stack([kept[:, 0], series[:, 1]], dim=1)
     return replace(batch, x=_where(chosen, kept, batch.x))
+
+
+@AUGMENTATIONS.register("flip")
+def flip(batch: Batch, *, share: Share = 0.5) -> Batch:
+    """Mirror pictures, top to bottom and left to right, each drawn for itself.
+
+    Args:
+        batch: Pictures.
+        share: Share of the pictures that are mirrored, in each of the two directions.
+    """
+    x = _pictures(batch.x)
+    for axis in (2, 3):
+        x = _where(_drawn(x, share), x.flip(axis), x)
+    return replace(batch, x=x)
+
+
+@AUGMENTATIONS.register("quarter_turns")
+def quarter_turns(batch: Batch, *, share: Share = 0.75) -> Batch:
+    """Turn square pictures by 90, 180 or 270 degrees.
+
+    Args:
+        batch: Pictures.
+        share: Share of the pictures that are turned; three quarters make all four orientations equally frequent.
+    """
+    x = _pictures(batch.x)
+    if x.shape[2] != x.shape[3]:
+        raise BeatwiseError(
+            f"The augmentation 'quarter_turns' turns square pictures, and these have {x.shape[2]} × {x.shape[3]} "
+            "pixels (height × width). Leave it out of train.augment.use, or resize the pictures in catalog.yml."
+        )
+    chosen, turns = _drawn(x, share), torch.randint(1, 4, (len(x),), device=x.device)
+    turned = x
+    for quarter in (1, 2, 3):
+        turned = _where(chosen & (turns == quarter), x.rot90(quarter, (2, 3)), turned)
+    return replace(batch, x=turned)
+
+
+@AUGMENTATIONS.register("translate")
+def translate(batch: Batch, *, max_pixels: Samples = 3, share: Share = 0.5) -> Batch:
+    """Move pictures by whole pixels, up or down and left or right; pixels at the edges are repeated.
+
+    Args:
+        batch: Pictures.
+        max_pixels: Largest shift in each direction, drawn uniformly from ``-max_pixels`` to ``max_pixels``.
+        share: Share of the pictures that are moved.
+    """
+    x = _pictures(batch.x)
+    chosen = _drawn(x, share)
+    by = torch.randint(-max_pixels, max_pixels + 1, (2, len(x), 1), device=x.device)
+    rows, columns = (
+        (torch.arange(size, device=x.device) - shift_by).clamp(0, size - 1)
+        for size, shift_by in zip(x.shape[2:], by, strict=True)
+    )
+    every = torch.arange(len(x), device=x.device)[:, None, None]
+    moved = x.permute(0, 2, 3, 1)[every, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return replace(batch, x=_where(chosen, moved, x))
+
+
+@AUGMENTATIONS.register("zoom")
+def zoom(batch: Batch, *, max_zoom: Annotated[float, Field(gt=0)] = 0.1, share: Share = 0.5) -> Batch:
+    """Enlarge or shrink pictures about their centre, interpolating linearly; pixels at the edges are repeated.
+
+    Args:
+        batch: Pictures.
+        max_zoom: The factor is drawn log-uniformly from ``1 / (1 + max_zoom)`` to ``1 + max_zoom``.
+        share: Share of the pictures that are changed.
+    """
+    x = _pictures(batch.x)
+    chosen = _drawn(x, share)
+    factor = torch.exp(math.log1p(max_zoom) * _both_sides(x))[:, :, None]
+    maps = torch.eye(2, 3, device=x.device) / factor
+    grid = torch.nn.functional.affine_grid(maps, list(x.shape), align_corners=False)
+    zoomed = torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    return replace(batch, x=_where(chosen, zoomed, x))
+
+
+@AUGMENTATIONS.register("brightness")
+def brightness(batch: Batch, *, max_offset: Magnitude = 0.1, max_gain: Fraction = 0.1, share: Share = 0.5) -> Batch:
+    """Add one offset to all of a picture, and multiply its differences from the mean of a channel by one gain.
+
+    Args:
+        batch: Pictures.
+        max_offset: Largest offset, in deviations of each channel over the batch; uniform on both sides of 0.
+        max_gain: Largest relative change of the contrast; the gain is drawn uniformly from both sides of 1.
+        share: Share of the pictures that are changed.
+    """
+    x = _pictures(batch.x)
+    chosen = _drawn(x, share)
+    gain, offset = (size * _both_sides(x)[:, :, None, None] for size in (max_gain, max_offset))
+    mean = x.mean(dim=(2, 3), keepdim=True)
+    return replace(batch, x=_where(chosen, x + gain * (x - mean) + offset * _deviations(x), x))
+
+
+@AUGMENTATIONS.register("pixel_noise")
+def pixel_noise(batch: Batch, *, sd: Annotated[float, Field(gt=0)] = 0.05, share: Share = 0.5) -> Batch:
+    """Add a normal number to each pixel of each channel.
+
+    Args:
+        batch: Pictures.
+        sd: Its standard deviation, in deviations of each channel over the batch.
+        share: Share of the pictures that are changed.
+    """
+    x = _pictures(batch.x)
+    chosen = _drawn(x, share)
+    return replace(batch, x=_where(chosen, x + sd * _deviations(x) * torch.randn_like(x), x))
+
+
+def _pictures(x: Tensor) -> Tensor:
+    """Pictures ``[n, c, h, w]`` as they are.
+
+    Raises:
+        BeatwiseError: If they are of another shape.
+    """
+    if x.ndim != 4:
+        raise BeatwiseError(
+            f"This augmentation changes pictures [n, c, h, w], not {list(x.shape)}. Leave it out of train.augment.use; "
+            f"allowed for series with the representation identity: {', '.join(OF_ANY_SERIES)}."
+        )
+    return x
+
+
+def _deviations(x: Tensor) -> Tensor:
+    """Deviation of each channel over a batch of pictures, ``[1, c, 1, 1]``."""
+    return x.std(dim=(0, 2, 3), keepdim=True, correction=0)
 
 
 def _beats(x: Tensor) -> tuple[Tensor, Tensor]:

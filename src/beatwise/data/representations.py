@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry, unknown_name
@@ -22,6 +22,22 @@ from beatwise.data.examples import CHUNK, Array, Examples
 from beatwise.data.features import mean_and_sd, with_ratios
 
 Layout = Literal["series", "image"]
+
+
+def _split(given: Any) -> Any:
+    # `--params` splits at commas, so that a list cannot be given there; one number is a list of one.
+    if isinstance(given, int):
+        return (given,)
+    return tuple(part.strip() for part in given.split("+") if part.strip()) if isinstance(given, str) else given
+
+
+def _distinct(channels: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(channels)) < len(channels):
+        raise ValueError(f"got {list(channels)}; each channel stands there once.")
+    return channels
+
+
+Channels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_split), AfterValidator(_distinct)]
 # Shapes of an example, by their number of axes.
 AXES = {1: "[t]", 2: "[c, t]", 3: "[c, h, w]"}
 
@@ -276,27 +292,45 @@ class Identity(Representation):
 
     axes = (1, 2, 3)
 
-    def __init__(self, *, normalise: bool = False) -> None:
-        super().__init__(normalise=normalise)
-        self.normalise = normalise
+    def __init__(self, *, normalise: bool = False, channels: Channels = ()) -> None:
+        """Choose what a network sees.
+
+        Args:
+            normalise: Whether each channel gets mean 0 and deviation 1 over the training part.
+            channels: Numbers of the channels from 0, in order; behind ``--params`` joined by ``+``; empty takes all.
+        """
+        super().__init__(normalise=normalise, channels=channels)
+        self.normalise, self.channels = normalise, channels
 
     @property
     def layout(self) -> Layout:  # type: ignore[override]
         """That of the examples."""
         return "image" if len(self.fitted.shape) == 3 else "series"
 
+    def _seen(self, x: Array) -> Array:
+        """The chosen channels, ``[n, c, …]``."""
+        x = x[:, None] if x.ndim == 2 else x
+        if not self.channels:
+            return x
+        if max(self.channels) >= x.shape[1]:
+            raise BeatwiseError(
+                f"tensors.identity.channels: there is no channel {max(self.channels)}; these examples have "
+                f"{x.shape[1]}, numbered from 0 to {x.shape[1] - 1}."
+            )
+        return x[:, list(self.channels)]
+
     def _fit_channels(self, x: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        x = self._seen(x)
         if not self.normalise:
             return (), ()
-        x = x[:, None] if x.ndim == 2 else x
         axes = (0, *range(2, x.ndim))
         mean = x.mean(axis=axes, dtype=np.float64)
         sd = x.std(axis=axes, dtype=np.float64)
         return tuple(mean.tolist()), tuple(np.where(sd > 0, sd, 1.0).tolist())
 
     def transform(self, x: Array) -> Array:
-        """Return ``x``, each channel with mean 0 and deviation 1 over the training part if asked."""
-        x = x[:, None] if x.ndim == 2 else x
+        """The chosen channels of ``x``, each with mean 0 and deviation 1 over the training part if asked."""
+        x = self._seen(x)
         if not self.normalise:
             return x
         behind = (1,) * (x.ndim - 2)
@@ -305,6 +339,14 @@ class Identity(Representation):
             for values in (self.fitted.channel_mean, self.fitted.channel_sd)
         )
         return (x - mean) / sd
+
+    def to_samples(self, attribution: Array) -> Array:
+        """Those of the base class; channels that the network does not see have none."""
+        if not self.channels or len(self.fitted.shape) == 1:
+            return super().to_samples(attribution)
+        out = np.zeros((len(attribution), *self.fitted.shape), dtype=attribution.dtype)
+        out[:, list(self.channels)] = attribution
+        return out
 
 
 def value_mask(x: Array) -> npt.NDArray[np.bool_]:
