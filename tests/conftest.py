@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -205,6 +206,23 @@ def kept_process() -> Iterator[None]:
         patch.delenv("BEATWISE_TRACEBACK", raising=False)
         yield
     os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def few_figures() -> Iterator[None]:
+    """Reports of two figures, because drawing takes most of the time of a small run.
+
+    All figures are drawn in tests/report/test_figures.py and, by a command, in tests/pipelines/test_session.py.
+    """
+    from beatwise.report import figures
+
+    few = tuple(
+        entry if entry.name in ("roc", "importance") else dataclasses.replace(entry, draw=lambda _: "Not drawn here.")
+        for entry in figures.REPORT
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(figures.OF_TASK, "classification", few)
+        yield
 
 
 def tracked_runs(folder: Path) -> pd.DataFrame:

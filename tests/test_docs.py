@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -107,24 +106,23 @@ def test_generated_pages_are_current(snapshot: Any) -> None:
 
 
 def test_a_page_that_differs_is_named_and_written_again(
-    snapshot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("conf", "docs", "src/beatwise"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    page = tmp_path / "docs" / "reference" / "catalog.md"
-    page.write_text("old", encoding="utf-8")
+    old, new = tmp_path / "old.md", tmp_path / "folder" / "new.md"
+    for path in (old, tmp_path / "same.md"):
+        path.write_text(path.stem, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    # What Kedro is asked for takes seconds.
-    monkeypatch.setattr("tools.reference.__main__.get_project_snapshot", lambda _: snapshot)
+    # Making the pages takes seconds.
+    for name in ("bootstrap_project", "get_project_snapshot"):
+        monkeypatch.setattr(f"tools.reference.__main__.{name}", lambda _: None)
+    pages = {"same.md": "same", "old.md": "current", "folder/new.md": "new"}
+    monkeypatch.setattr("tools.reference.__main__.all_pages", lambda *_: pages)
     assert main([]) == 1
-    assert capsys.readouterr().out == "docs/reference/catalog.md differs\n"
-    assert page.read_text(encoding="utf-8") == "old"
+    assert capsys.readouterr().out == "old.md differs\nfolder/new.md differs\n"
+    assert old.read_text(encoding="utf-8") == "old"
     assert main(["--write"]) == 0
-    assert page.read_text(encoding="utf-8") == (ROOT / "docs" / "reference" / "catalog.md").read_text(encoding="utf-8")
+    assert (old.read_text(encoding="utf-8"), new.read_text(encoding="utf-8")) == ("current", "new")
     assert main([]) == 0
-    bootstrap_project(ROOT)
 
 
 def test_the_page_of_parameters_has_a_row_for_each_and_says_what_conf_base_says(parameters: dict[str, Any]) -> None:

@@ -54,8 +54,8 @@ def made(name: str) -> Case:
     }[name]()
 
 
-CASES = ("usual", "an absent class")
-EDGES = ("perfect", "always wrong", "useless")
+# Usual beats are drawn in tests/report/test_figures.py.
+EDGES = ("usual", "perfect", "always wrong", "useless")
 
 
 def waves(beats: Case) -> Examples:
@@ -117,7 +117,7 @@ FIGURES: dict[str, Callable[[Case], Figure]] = {
 @pytest.mark.parametrize(
     ("beats", "name"),
     [
-        *product(CASES, FIGURES),
+        *product(("an absent class",), FIGURES),
         *(pytest.param(*which, marks=pytest.mark.slow) for which in product(EDGES, FIGURES)),
         *product(("many records", "one record"), ("errors_by_record", "errors_by_rr")),
     ],

@@ -30,6 +30,7 @@ from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
 from tests.conftest import CLASSES, TASK, example_card
 
+pytestmark = pytest.mark.usefixtures("few_figures")
 MakeBeats = Callable[..., Examples]
 
 
@@ -95,7 +96,7 @@ def raw_beats(make_beats: MakeBeats) -> Examples:
 def test_raw_beats_become_a_report(raw_beats: Examples) -> None:
     made = run(train.create_pipeline(), raw_beats=raw_beats, **parameters())
     assert made["baseline.report"].lstrip().lower().startswith("<!doctype html>")
-    assert made["baseline.report"].count("data:image/png;base64,") == 19
+    assert made["baseline.report"].count("data:image/png;base64,") == 1
     for words in ("How it was made", "kedro run --pipeline=train", "0123456789", "torch 2.13.0", "1,234.57 s"):
         assert words in made["baseline.report"]
     assert len(made["baseline.predictions"]) == (raw_beats.table["part"] == "test").sum()

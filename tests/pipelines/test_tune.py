@@ -64,7 +64,7 @@ class Tuned:
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuned]:
+def tuned(tmp_path_factory: pytest.TempPathFactory, few_figures: None) -> Iterator[Tuned]:
     import rich
 
     folder = copy_project(tmp_path_factory.mktemp("project"))
@@ -167,7 +167,7 @@ def test_the_report_of_the_tuned_model_tells_of_its_search_and_that_of_the_basel
     for words in ("Search for hyper-parameters", "2 finished", "train.learning_rate", "McNemar"):
         assert words in ours
         assert words not in baseline.partition('id="run-card"')[0]
-    assert (ours.count("data:image/png;base64,"), baseline.count("data:image/png;base64,")) == (20, 19)
+    assert (ours.count("data:image/png;base64,"), baseline.count("data:image/png;base64,")) == (2, 1)
 
 
 def test_the_screen_shows_both_models_side_by_side_in_80_columns(tuned: Tuned) -> None:
