@@ -41,7 +41,7 @@ def written_whole(target: Path) -> Iterator[Path]:
 
 
 def scratch_folder(folder: Path, name: str) -> Path:
-    """Make a temporary folder whose name begins so, and says which process it belongs to."""
+    """Make a temporary folder whose name begins with ``name`` and holds the ID of this process."""
     return Path(tempfile.mkdtemp(prefix=f".{name}-{socket.gethostname()}-{os.getpid()}-", dir=folder))
 
 

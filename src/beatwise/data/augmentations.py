@@ -71,7 +71,7 @@ AUGMENTATIONS: Registry[Callable[..., Batch]] = Registry("augmentation")
 
 
 def augment(batch: Batch, chosen: Sequence[tuple[str, Mapping[str, Any]]]) -> Batch:
-    """A new batch of training beats after the augmentations, given by name and checked options, one after the other."""
+    """A new batch after the given augmentations (names and checked options), one after the other."""
     for name, options in chosen:
         batch = AUGMENTATIONS[name](batch, **options)
     return batch

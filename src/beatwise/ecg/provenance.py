@@ -53,7 +53,7 @@ def recover_provenance(raw_beats: Examples, beats: Examples) -> pd.DataFrame:
 
 
 def summarise_provenance(provenance: pd.DataFrame) -> dict[str, object]:
-    """Count, of :func:`recover_provenance`, the rows, the ambiguous rows, and the records that stand in both parts."""
+    """Count the rows of :func:`recover_provenance`, the ambiguous ones, and the records in both parts."""
     records = provenance.groupby(PART)["record"].unique()
     shared = set.intersection(*map(set, records)) if len(records) > 1 else set()
     return {

@@ -165,7 +165,7 @@ def beat_shape(rule: str, options: Mapping[str, Any], sample_rate: float) -> tup
 def check_beat_shape(
     record: Record, rule: str, options: Mapping[str, Any], sample_rate: float, beat_length: int
 ) -> None:
-    """Refuse a record from which a rule cuts beats of another rate (Hz) or length than the source is said to have.
+    """Refuse a record whose beats, cut by a rule, would not have the rate (Hz) and length of the source.
 
     Raises:
         BeatwiseError: With the values of the keys that would agree.

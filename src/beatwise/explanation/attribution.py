@@ -90,7 +90,7 @@ def explain_beats(
 
 
 def choose_beats(predictions: pd.DataFrame, per_class: int, seed: int) -> pd.DataFrame:
-    """Choose the beats to explain, at most so many drawn ones per class.
+    """Choose the beats to explain, with at most ``per_class`` drawn ones of each class.
 
     Returns:
         One row each: ``of``, ``beat``, ``target``, ``prediction``, ``probability`` and ``explained``, as

@@ -67,7 +67,7 @@ def embed_beats(
 
 
 def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]:
-    """Rows, in order, of as many beats of each class; what rare classes leave unused goes to the others."""
+    """Rows of as many beats of each class, in order; the unused share of rare classes goes to the others."""
     rng = np.random.default_rng(seed)
     classes, counts = np.unique(target, return_counts=True)
     left, drawn = at_most, []

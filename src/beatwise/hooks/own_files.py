@@ -22,7 +22,7 @@ RUNS: Final = Path("data/09_tracking/runs")
 
 
 class OwnFilesHooks:
-    """Keeps apart what runs of one source save under the same name.
+    """Keeps the results of concurrent runs of one source apart.
 
     A versioned dataset is loaded in the version that the run has saved, where Kedro takes the newest of all. Any other
     file or folder is saved into a folder of the run, from which the run loads it, and is linked to its place in the
@@ -47,7 +47,7 @@ class OwnFilesHooks:
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str) -> None:
-        """Let the run load what it saves now."""
+        """Redirect the dataset to the folder of the run, or pin its version."""
         dataset = self._catalog[dataset_name]
         if not pin_own_version(dataset) and self._folder is not None and _is_replaced(dataset):
             place = self._places.setdefault(dataset_name, dataset._filepath)

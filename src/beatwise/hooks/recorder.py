@@ -45,7 +45,7 @@ MEASURED = ("scores", "row_scores")
 
 
 class Recorder:
-    """Follows one run after the other and passes on what each saves."""
+    """Follows each run and passes its saved datasets on."""
 
     # The name of kedro-mlflow's hook in Kedro's manager, which therefore does not import it, and MLflow with it.
     __name__ = "mlflow_hook"
@@ -152,7 +152,7 @@ class Recorder:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Pass on what was saved."""
+        """Pass the dataset on."""
         saved = read_saved(self._catalog, dataset_name, data)
         if saved.kind is None:
             return

@@ -41,7 +41,7 @@ class RunCardRecord:
         pipeline: Pipeline,
         catalog: DataCatalog,
     ) -> None:
-        """Write down what is known when the run begins, for its report and for the end."""
+        """Begin the card, which nodes of the run load as far as it is known."""
         self._catalog, self._inputs = catalog, pipeline.inputs() - {CARD}
         self._started, self._nodes_started = time.perf_counter(), dict[str, float]()
         self._card = RunCard(
@@ -61,7 +61,7 @@ class RunCardRecord:
         return self._card.data
 
     def start_node(self, name: str) -> None:
-        """Look at the clock."""
+        """Note when the node starts."""
         self._nodes_started[name] = time.perf_counter()
 
     def end_node(self, name: str) -> None:
@@ -82,7 +82,7 @@ class RunCardRecord:
                 self._card.load_versions[name] = version
 
     def record(self, saved: Saved) -> None:
-        """Note what the run made and measured."""
+        """Note scores, examples and the best trial of a search."""
         self._card.scores.update(saved.scores)
         if saved.kind == "examples":
             self.note_examples(saved.name, saved.data)

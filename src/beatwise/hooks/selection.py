@@ -25,7 +25,7 @@ RUNNERS: Final = ("SequentialRunner", "ThreadRunner")
 
 
 def check_selection(options: Mapping[str, Any], asked_for: Iterable[str], project: Path) -> None:
-    """Refuse names that are not there, among the arguments of ``kedro run`` and the pipelines asked for.
+    """Refuse unknown names among the arguments of ``kedro run`` and the requested pipelines.
 
     Raises:
         BeatwiseError: On an unknown pipeline, environment, node, dataset, tag, namespace or runner.

@@ -13,7 +13,7 @@ SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def serve_runs(project: Path, env: str | None, host: str | None, port: str | None) -> None:
-    """Serve the pages until Ctrl-C, at that of ``mlflow.yml`` where no address is given; only name a server that runs.
+    """Serve the pages until Ctrl-C, by default at the address of ``mlflow.yml``; of a server, print the address.
 
     Raises:
         BeatwiseError: If a server is to keep the runs, and does not answer.

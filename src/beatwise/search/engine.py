@@ -130,7 +130,7 @@ def _join(ray: Any, address: str) -> None:
 def run_jobs(
     function: Callable[[Any, Any], Any], jobs: Mapping[str, Any], shared: Any, settings: RaySettings
 ) -> Generator[tuple[str, Any]]:
-    """Call an importable function once a job, with the shared data, each on one thread, as many at once as cores.
+    """Call an importable function for each job and the shared data: one thread a job, one job a core.
 
     Yields:
         Key and result of each job at its end; the result of a failed job is a :class:`Failure`.

@@ -200,7 +200,7 @@ def _searching(plan: SearchPlan, ranges: Mapping[str, Range], name: str) -> Sear
 
 
 def narrowed(space: Space, records: Sequence[TrialRecord]) -> dict[str, Range]:
-    """Ranges around the best of the trials, which come with the best first, for each hyper-parameter that these use.
+    """The ranges of the hyper-parameters that the best trials use, narrowed; the records come with the best first.
 
     A range of numbers becomes the range of the best trials with a margin on both sides, inside the old range. A choice
     keeps the values of the best trials.

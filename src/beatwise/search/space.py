@@ -181,7 +181,7 @@ class Space:
                 yield full, value
 
     def draw(self, pick: Callable[[str, Range], Any]) -> dict[str, Any]:
-        """Values by full name: ``pick`` draws one for each hyper-parameter that is used with those drawn before it."""
+        """Draw values by full name, with ``pick``, for the hyper-parameters that the values before them use."""
         drawn: dict[str, Any] = {}
         for name, range in self.ranges.items():
             if self.is_called_for(name, drawn):
@@ -258,7 +258,7 @@ def _calls_for(option: str, chosen: str | Sequence[str] | None) -> bool:
 def with_model_spaces(
     tree: Mapping[str, Any], default_model: str, spaces: Mapping[str, Mapping[str, Any]], key: str
 ) -> dict[str, Any]:
-    """Fill in the space of each model that a search can choose, where the search says nothing of the model.
+    """Fill in the space of each model that a search can choose, unless the search gives one.
 
     Raises:
         BeatwiseError: If there is no space for one of the models.

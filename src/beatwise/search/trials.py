@@ -79,7 +79,7 @@ class TrialRecord(BaseModel):
         self.n_parameters = result["n_parameters"]
 
     def end(self, result: Mapping[str, Any], error: bool) -> None:
-        """Set the outcome by the last report, and by whether the process died."""
+        """Set the outcome from the last report and from whether the process died."""
         self.failure = result.get("failure")
         if error and self.failure is None:
             self.failure = "its process was killed again and again; did the machine run out of memory?"

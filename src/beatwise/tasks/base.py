@@ -64,10 +64,10 @@ class ValHistory(Protocol):
         """All epochs so far, as tensors."""
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go to where :meth:`state` was taken."""
+        """Restore a :meth:`state`."""
 
     def metadata(self) -> dict[str, Any]:
-        """The part of it that the model keeps, plain data."""
+        """Plain data for the metadata of the model."""
 
     def table(self) -> pd.DataFrame:
         """All epochs, one row an epoch and example."""
@@ -79,11 +79,11 @@ class Task(ABC):
     Attributes:
         name: Name of the task in the registry.
         default_loss: The loss that reads the outputs of a network that fits itself.
-        default_monitor: Validation metric that picks the best epoch where none is chosen.
-        default_objective: Validation metric that a search is for where none is chosen.
-        tracked: Validation metrics that every history holds.
-        shown: Those of them that stand in the log after each epoch.
-        compared: Metrics in which the rows of a comparison are set side by side, the first ones on the screen.
+        default_monitor: Default validation metric that picks the best epoch.
+        default_objective: Default validation metric of a search.
+        tracked: Validation metrics in every history.
+        shown: Those of them in the log after each epoch.
+        compared: Metrics that a comparison shows for each row, the first ones on the screen.
         ranked: Those of them that rank the rows; the first one orders the leaderboard.
         is_reported: Whether models of it are explained and have a report.
         listed: Further columns of a leaderboard, each a part of the measured metrics and a metric.
@@ -107,7 +107,7 @@ class Task(ABC):
 
     @abstractmethod
     def encode(self, target: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Turn the column ``target`` into what a training compares outputs with.
+        """Encode the column ``target`` for training.
 
         Args:
             target: One value an example, ``[n]``.
@@ -200,7 +200,7 @@ class Task(ABC):
         return list(dict.fromkeys([*self.tracked, self.monitor(settings)]))
 
     def check(self, settings: TrainSettings, resampling: str) -> None:
-        """Refuse what belongs to another task, or makes no sense for this one.
+        """Refuse settings that belong to another task or do not suit this one.
 
         Args:
             settings: Settings of the training.
@@ -214,7 +214,7 @@ class Task(ABC):
         self.refuse_unsuitable(settings, resampling)
 
     def refuse_unsuitable(self, settings: TrainSettings, resampling: str) -> None:
-        """Refuse what makes no sense for this task; a classification takes everything.
+        """Refuse settings that do not suit this task; a classification takes all.
 
         Args:
             settings: Class weights, sampling and augmentations.

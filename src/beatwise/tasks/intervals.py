@@ -20,7 +20,7 @@ CHUNK = 50
 
 
 def clusters_of(predictions: pd.DataFrame) -> Clusters:
-    """The patient of each example, ``str [n]``, drawn as a whole; None where examples are drawn singly."""
+    """The patient of each example, ``str [n]``; None if the bootstrap draws single examples."""
     if GROUP not in predictions:
         return None
     groups = predictions[GROUP].to_numpy(dtype=str)

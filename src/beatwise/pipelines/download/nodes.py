@@ -7,5 +7,5 @@ from beatwise.ecg.settings import Download
 
 
 def request(download: Download) -> DownloadRequest:
-    """Say what to fetch."""
+    """The address, the database and the records to fetch."""
     return DownloadRequest(download.address, download.database, tuple(download.records))

@@ -110,7 +110,7 @@ class Predictions:
         return np.eye(ECE_BINS)[equal_width_bins(top, ECE_BINS)] * gap[:, None]
 
     def weighted(self, weights: Floats | None = None) -> WeightedPredictions:
-        """The predictions, each counted as often as ``float [b, n]`` says in each of b samples, or once."""
+        """The predictions with the weights ``float [b, n]`` of the examples in b samples, by default 1."""
         return WeightedPredictions(
             self, np.ones((1, len(self.target)), dtype=np.float32) if weights is None else weights
         )
@@ -342,7 +342,7 @@ class Order:
         self.tie, self.enters = tie[self.last], self.order[place]
 
     def weighted(self, weights: Floats) -> Ranking:
-        """Hits and alarms in each sample, by how often each example counts there, ``float [b, n]``."""
+        """Hits and alarms in each sample, with the weights ``float [b, n]`` of the examples."""
         seen = np.cumsum(np.take(weights, self.order, axis=1), axis=1, dtype=np.float64)
         hits = np.cumsum(np.take(weights, self.enters, axis=1), axis=1, dtype=np.float64)[:, self.last]
         seen_before = np.where(self.tie > 0, seen[:, self.ends[self.tie - 1]], 0.0)
