@@ -97,7 +97,6 @@ FIGURES: dict[str, Callable[[Case], Figure]] = {
     "confusion_matrices": lambda beats: figures.plot_confusion_matrices(metrics_of(beats)),
     "per_class": lambda beats: figures.plot_per_class(metrics_of(beats)),
     "reliability": lambda beats: figures.plot_reliability(calibration_of(beats)),
-    "reliability, equal masses": lambda beats: figures.plot_reliability(calibration_of(beats, equal_mass=True)),
     "reliability_by_class": lambda beats: figures.plot_reliability_by_class(calibration_of(beats)),
     "predictive_value": lambda beats: figures.plot_predictive_value(values_of(beats)),
     "risk_coverage": lambda beats: figures.plot_risk_coverage(

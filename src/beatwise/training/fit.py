@@ -5,7 +5,7 @@ Pipelines name these functions, so that importing them must not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -83,12 +83,7 @@ def fit_blocks(resample: Resample, tensors: Tensors, model: Model, train: Train)
 
 
 def changed_fit(
-    base: Mapping[str, Any],
-    changes: Mapping[str, Any],
-    task: TaskChoice,
-    seed: int,
-    key: str,
-    allowed: Sequence[str] = (),
+    base: Mapping[str, Any], changes: Mapping[str, Any], task: TaskChoice, seed: int, key: str
 ) -> FitSettings:
     """The configuration of a fit with changed parameters.
 
@@ -98,16 +93,13 @@ def changed_fit(
         task: The task.
         seed: Seed of resampling and training.
         key: The key of the changes in the configuration, for messages.
-        allowed: Further allowed names, for the message.
 
     Raises:
         BeatwiseError: If what is changed is no parameter, or a value is not allowed.
     """
     unknown = sorted(set(changes) - set(BLOCKS))
     if unknown:
-        raise BeatwiseError(
-            f"{key}: {', '.join(unknown)} cannot be changed here; allowed: {', '.join([*BLOCKS, *allowed])}."
-        )
+        raise BeatwiseError(f"{key}: {', '.join(unknown)} cannot be changed here; allowed: {', '.join(BLOCKS)}.")
     blocks: dict[str, Any] = {
         name: changed_block(schema, base[name], changes.get(name), f"{key}: {name}") for name, schema in BLOCKS.items()
     }

@@ -59,18 +59,9 @@ def reliability(
     happened: npt.NDArray[np.bool_],
     *,
     n_bins: int = ECE_BINS,
-    equal_mass: bool = False,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """The frequency of an event among beats with similar predicted probabilities of it.
-
-    Args:
-        probability: Probability of the event, ``float [n]``.
-        happened: ``bool [n]``.
-        n_bins: Bins, at most.
-        equal_mass: Whether bins hold equally many beats, edges being quantiles (Nguyen & O'Connor, EMNLP 2015), and not
-            equal widths. Beats of equal probability share a bin, so that there may be fewer of them.
-        confidence: Confidence of the intervals.
+    """The frequency of an event, ``bool [n]``, among beats with similar predicted probabilities of it, ``float [n]``.
 
     Returns:
         Of each bin that holds beats, a list each: ``from`` and ``to``, its edges; ``beats``; ``probability``, the mean;
@@ -79,14 +70,7 @@ def reliability(
         (Naeini et al., AAAI 2015).
     """
     exact = probability.astype(np.float64)
-    if equal_mass:
-        # Equal edges count once; the lowest stays, so that many zeros have a bin of their own.
-        between = np.unique(np.quantile(exact, np.linspace(0, 1, n_bins + 1)[1:-1]))
-        edges = np.array([exact.min(), *between, exact.max()])
-        place = np.searchsorted(between, exact)
-    else:
-        edges = np.linspace(0, 1, n_bins + 1)
-        place = equal_width_bins(exact, n_bins)
+    edges, place = np.linspace(0, 1, n_bins + 1), equal_width_bins(exact, n_bins)
     beats = np.bincount(place, minlength=n_bins)
     kept = np.flatnonzero(beats)
     sums, hits = (np.bincount(place, weights=values, minlength=n_bins)[kept] for values in (exact, happened))
@@ -111,38 +95,34 @@ def measure_calibration(
     probability: Floats,
     classes: Sequence[str],
     *,
-    n_bins: int = ECE_BINS,
-    equal_mass: bool = False,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
-    """Calibration of test, before and after a temperature that is fitted on validation; bins as in :func:`reliability`.
+    """Calibration of test, before and after a temperature that is fitted on validation.
 
     ``compare_paired`` on the probabilities before and after shows whether the change is more than chance.
 
     Returns:
-        ``temperature``, ``equal_mass`` and ``confidence``; under ``before`` and ``after``: ``log_loss``, ``brier``
+        ``temperature`` and ``confidence``; under ``before`` and ``after``: ``log_loss``, ``brier``
         (summed over the classes), ``top``, the :func:`reliability` of the largest probability, ``per_class``, by class
         the reliability of its probability and its own ``brier``, and ``classwise_ece``, the mean over the classes (Kull
         et al., NeurIPS 2019).
     """
     temperature = fit_temperature(val_target, val_probability)
-    options: dict[str, Any] = {"n_bins": n_bins, "equal_mass": equal_mass, "confidence": confidence}
     return {
         "temperature": temperature,
-        "equal_mass": equal_mass,
         "confidence": confidence,
-        "before": _calibration(target, probability, classes, options),
-        "after": _calibration(target, apply_temperature(probability, temperature), classes, options),
+        "before": _calibration(target, probability, classes, confidence),
+        "after": _calibration(target, apply_temperature(probability, temperature), classes, confidence),
     }
 
 
 def _calibration(
-    target: npt.NDArray[np.int64], probability: Floats, classes: Sequence[str], options: dict[str, Any]
+    target: npt.NDArray[np.int64], probability: Floats, classes: Sequence[str], confidence: float
 ) -> dict[str, Any]:
     scores = point_scores(target, probability)
     per_class = {
         label: {
-            **reliability(probability[:, index], target == index, **options),
+            **reliability(probability[:, index], target == index, confidence=confidence),
             "brier": float(np.mean((probability[:, index].astype(np.float64) - (target == index)) ** 2)),
         }
         for index, label in enumerate(classes)
@@ -150,7 +130,7 @@ def _calibration(
     return {
         "log_loss": scores["log_loss"],
         "brier": scores["brier"],
-        "top": reliability(probability.max(axis=1), probability.argmax(axis=1) == target, **options),
+        "top": reliability(probability.max(axis=1), probability.argmax(axis=1) == target, confidence=confidence),
         "per_class": per_class,
         "classwise_ece": float(np.mean([of_class["ece"] for of_class in per_class.values()])),
     }
