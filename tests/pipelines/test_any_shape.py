@@ -24,9 +24,11 @@ from beatwise.data.settings import Ingest, Resample, Tensors
 from beatwise.datasets.examples import ExamplesDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.figures import plot_leaderboard
+from beatwise.figures.table import entries_for
 from beatwise.hooks.parameters import refuse_report
 from beatwise.networks.settings import Model
 from beatwise.pipelines import compare, train
+from beatwise.report.figures import OF_TASK
 from beatwise.report.tables import behind_table, leaderboard_table, short_leaderboard_table
 from beatwise.search.plan import plan_search
 from beatwise.search.settings import Tune
@@ -67,8 +69,13 @@ def test_windows_and_pictures_go_from_their_file_to_a_stored_model(shape, model,
         model=Model(use=model),
         train=Train(epochs=1, steps_per_epoch=2),
     )
-    pipeline = train.create_pipeline().to_outputs("baseline.metrics", "data.page")
+    pictures = len(shape) == 3
+    outputs = ["baseline.report", "baseline.figures"] if pictures and split == "stratified" else ["baseline.metrics"]
+    pipeline = train.create_pipeline().to_outputs(*outputs, "data.page")
     made = run(pipeline, raw_beats=contract.validate(file.load()), **settings)
+
+    if "baseline.report" in made:
+        check_report_of_pictures(made)
 
     parts = [contract.validate(made[f"{part}_beats"]) for part in ("train", "val", "test")]
     if split == "by_group":
@@ -87,6 +94,27 @@ def test_windows_and_pictures_go_from_their_file_to_a_stored_model(shape, model,
     unlabelled = contract.validate(parts[2].without("target"))
     again = loaded.predict(loaded.tensors(unlabelled))
     pd.testing.assert_frame_equal(again, made["baseline.predictions"].drop(columns="target"), check_exact=True)
+
+
+def check_report_of_pictures(made: dict[str, Any]) -> None:
+    """The report shows pictures and speaks of them, and of nothing that only beats have."""
+    figures = made["baseline.figures"]
+    drawn = {"example_pictures", "mistakes", "saliency", "explained_pictures", "saliency_check", "embedding", "roc"}
+    assert not [name for name in drawn if not hasattr(figures.get(name), "savefig")]
+    assert not {"example_beats", "errors_by_length"} & set(figures)
+    # A layer with a convolution, and the classes, have their panels: three channels and Grad-CAM.
+    assert len(figures["saliency"].axes) == len(CELLS) * 4 + 2
+    report, page = (
+        re.sub(r"<script.*?</script>|data:image/png;base64,[^\"]*", "", made[name], flags=re.DOTALL)
+        for name in ("baseline.report", "data.page")
+    )
+    placed = [entry for entry in entries_for(OF_TASK["classification"], (3, 8, 8)) if entry.section]
+    assert report.count("<img") == sum(hasattr(figures[entry.name], "savefig") for entry in placed)
+    for text in (report, page):
+        assert "test pictures" in text
+        assert not re.search(r"\bbeats?\b|R peak|heart|\btrace\b|\brecords\b", text)
+    for words in ("Balanced accuracy", "κ", "pixels, so it shows nothing finer"):
+        assert words in report
 
 
 def test_a_representation_of_beats_refuses_other_shapes_and_says_what_takes_them() -> None:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from beatwise.data.examples import concatenate
+from beatwise.data.examples import BEAT, concatenate
 from beatwise.data.settings import Resample
-from beatwise.figures.table import Entry
+from beatwise.figures.table import Entry, entries_for
 from beatwise.pipelines import train
 from beatwise.report.figures import LEADERBOARD, OF_TASK, REPORT, SEARCH
 from beatwise.report.results import Results, SearchResults
@@ -46,7 +46,7 @@ def results(made: dict[str, Any]) -> Results:
     return Results(**{field.name: known[field.name] for field in dataclasses.fields(Results)})
 
 
-@pytest.mark.parametrize("entry", REPORT, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", entries_for(REPORT, BEAT), ids=lambda entry: entry.name)
 def test_a_figure_of_a_report_is_drawn_and_nothing_is_written_over_another(entry: Any, results: Results) -> None:
     drawn = entry.draw(results)
     if entry.section or isinstance(drawn, Figure):
@@ -68,7 +68,9 @@ def test_a_figure_of_a_search_is_drawn(entry: Any) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_names_are_distinct_and_every_section_stands_in_the_template(table: str) -> None:
     entries = TABLES[table]
-    assert len({entry.name for entry in entries}) == len(entries)
+    for axes in (1, 2, 3):
+        names_of = [entry.name for entry in entries if axes in entry.axes]
+        assert len(set(names_of)) == len(names_of)
     folder = ROOT / "src/beatwise/report"
     names = (f"{table}.html", *(("report.html", "explanation.html") if table in OF_TASK else ()))
     templates = "".join((folder / name).read_text(encoding="utf-8") for name in names)
@@ -78,7 +80,7 @@ def test_names_are_distinct_and_every_section_stands_in_the_template(table: str)
 
 
 def test_what_is_not_known_is_said_instead(results: Results) -> None:
-    known = {entry.name: entry for entry in REPORT}
+    known = {entry.name: entry for entry in entries_for(REPORT, BEAT)}
     old = dataclasses.replace(results.model, metadata={**results.model.metadata, "moves": None})
     unknown = dataclasses.replace(results, model=old, errors=results.errors.head(0), search=None)
     plain = {**unknown.model.config, "resample": {"use": "none"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +28,10 @@ RESERVED: Final = (TARGET, PART, GROUP, TIME, PERSISTENCE, *IDENTITY_COLUMNS)
 CARRIED: Final = (GROUP, TIME, PERSISTENCE, "record", "sample")
 # Examples behind a mean that is drawn, at most.
 SHOWN: Final = 20_000
+# What an example is called, by its number of axes.
+NOUNS: Final = {1: "beat", 2: "window", 3: "picture"}
+# Any shape of a beat, for texts that are about beats.
+BEAT: Final = (0,)
 # Rows that are looked at together: bounds the memory of temporary arrays.
 CHUNK: Final = 65_536
 
@@ -138,6 +143,21 @@ class Examples:
     def _target_bytes(self) -> bytes:
         target = self.table[TARGET].to_numpy()
         return target.astype(np.int64 if target.dtype.kind in "iub" else np.float64).tobytes()
+
+
+def noun(shape: Sequence[int]) -> str:
+    """What one example of this shape is called: a beat, a window of channels, a picture."""
+    return NOUNS[len(shape)]
+
+
+def reword(text: str, shape: Sequence[int]) -> str:
+    """A text that speaks of beats, in the word for examples of this shape."""
+    word = noun(shape)
+    if word == noun(BEAT):
+        return text
+    named = {"b": word, "B": word.capitalize()}
+    # Between slashes and plus signs it is a piece of an encoded file.
+    return re.sub(r"(?<![\w+/])([bB])eat(s?)(?![\w+/=])", lambda found: named[found[1]] + found[2], text)
 
 
 def evenly(rows: Rows, at_most: int = SHOWN) -> Rows:

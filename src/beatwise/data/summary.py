@@ -32,12 +32,12 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
     """Describe the parts of a split.
 
     Returns:
-        Plain data: ``parts`` (examples, count and share of each class, number of records), ``length_ms`` (quantiles of
-        the beats' length without padding, by class, over all parts; a picture has none), ``padding_share``,
-        ``duplicates`` (examples that repeat an earlier one ``within`` a part, examples of a part that are ``across`` in
-        another), ``records`` (``known``, and which are in two parts), ``notes`` (what was made of the source), and for
-        a number as target ``rank_correlation`` (Spearman's, of each feature with it) and ``gives_away`` (features in
-        which it is at least :data:`GIVES_AWAY`).
+        Plain data: ``shape`` of an example, ``parts`` (examples, count and share of each class, number of records),
+        ``length_ms`` (quantiles of the beats' length without padding, by class, over all parts; a picture has none),
+        ``padding_share``, ``duplicates`` (examples that repeat an earlier one ``within`` a part, examples of a part
+        that are ``across`` in another), ``records`` (``known``, and which are in two parts), ``notes`` (what was made
+        of the source), and for a number as target ``rank_correlation`` (Spearman's, of each feature with it) and
+        ``gives_away`` (features in which it is at least :data:`GIVES_AWAY`).
     """
     length = {name: beat_lengths(beats) for name, beats in parts.items()}
     # Without classes nothing is counted by class.
@@ -50,6 +50,7 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
     pairs = list(combinations(parts, 2))
     return {
         "classes": list(classes),
+        "shape": list(shape),
         "sample_rate": sample_rate,
         "samples_per_beat": n_samples,
         "parts": {

@@ -42,7 +42,7 @@ def explain_model(
     val_predictions: pd.DataFrame,
     explain: Explain,
     seed: int,
-    sample_rate: float,
+    sample_rate: float | None,
 ) -> Explanation:
     """Attribute logits to samples, compare with random weights, project the input of the last layer, and sum up."""
     from beatwise.explanation.attribution import explain_beats

@@ -33,10 +33,10 @@ def summarise_explanation(
     """Summarise the attributions, their numerical error, the check with random weights, and the embedding.
 
     Returns:
-        ``model``, its fingerprint; ``representation``; ``features``, how many numbers the last layer is given;
-        ``steps`` of the integral; ``gap``: the mean of its size over the beats, relative to that of the difference,
-        None for a model without gradients; ``grad_cam``: None where it is not defined, else the ``layer``, its
-        ``steps``, and their distance ``step_ms``, or in a picture ``step_pixels``.
+        ``model``, its fingerprint; ``shape`` of an example; ``representation``; ``features``, how many numbers the last
+        layer is given; ``steps`` of the integral; ``gap``: the mean of its size over the beats, relative to that of the
+        difference, None for a model without gradients; ``grad_cam``: None where it is not defined, else the ``layer``,
+        its ``steps``, and their distance ``step_ms``, or in a picture ``step_pixels``.
 
         ``classes``: of each its ``beats`` in validation, those ``drawn`` and ``projected``; ``attributed``: the means
         over the drawn beats of the logit's ``difference``, of what falls to the ``trace`` and to each auxiliary
@@ -53,6 +53,7 @@ def summarise_explanation(
     drawn = attributions[attributions["of"] == DRAWN]
     return {
         "model": model.fingerprint,
+        "shape": list(tensors.shape),
         "representation": tensors.representation.name,
         "features": penultimate_features(model, tensors, np.arange(1)).shape[1],
         "steps": explain.steps,

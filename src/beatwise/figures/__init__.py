@@ -25,6 +25,13 @@ from beatwise.figures.mistakes import (
     plot_errors_by_rr,
     plot_most_confident_mistakes,
 )
+from beatwise.figures.pictures import (
+    draw_attributed_picture,
+    plot_example_pictures,
+    plot_explained_pictures,
+    plot_mistaken_pictures,
+    plot_picture_saliency,
+)
 from beatwise.figures.prevalence import plot_predictive_value
 from beatwise.figures.reject import plot_risk_coverage
 from beatwise.figures.saliency import plot_explained_beats, plot_saliency, plot_saliency_check
@@ -33,6 +40,7 @@ from beatwise.figures.search import plot_importance, plot_parallel, plot_search,
 from beatwise.figures.training import plot_learning_curves
 
 __all__ = [
+    "draw_attributed_picture",
     "plot_architecture",
     "plot_average_beats",
     "plot_class_counts",
@@ -43,14 +51,18 @@ __all__ = [
     "plot_errors_by_record",
     "plot_errors_by_rr",
     "plot_example_beats",
+    "plot_example_pictures",
     "plot_explained_beats",
+    "plot_explained_pictures",
     "plot_forgetting",
     "plot_importance",
     "plot_leaderboard",
     "plot_learning_curves",
+    "plot_mistaken_pictures",
     "plot_most_confident_mistakes",
     "plot_parallel",
     "plot_per_class",
+    "plot_picture_saliency",
     "plot_precision_recall_curves",
     "plot_predictive_value",
     "plot_reliability",

@@ -78,7 +78,11 @@ def plot_waveforms(x: npt.NDArray[np.float32], y: Labels, classes: Sequence[str]
 
 def _draw_beat(ax, beat: Array, color: str) -> None:  # type: ignore[no-untyped-def]
     if beat.ndim == 3:
-        ax.imshow(beat[0], cmap="Greys", aspect="auto")
+        # A beat that was folded has no shape to keep; the channels of a picture stand side by side.
+        folded = len(beat) == 1
+        ax.imshow(
+            np.concatenate(list(beat), axis=1), cmap="Greys" if folded else "gray", aspect="auto" if folded else "equal"
+        )
         return
     for channel, alpha in zip(beat, np.linspace(1, 0.3, len(beat)), strict=True):
         ax.plot(channel, color=color, linewidth=0.9, alpha=alpha)

@@ -14,7 +14,11 @@ from beatwise.figures.style import PART_COLORS, PART_NAMES, class_colors, light_
 def plot_data_summary(summary: Mapping[str, Any]) -> Figure:
     """Beats of each class in each part, and how long they are."""
     classes, parts = summary["classes"], summary["parts"]
-    figure, (counts, lengths) = new_figure(8.0, 3.4, 1, 2, width_ratios=[3, 2])
+    with_lengths = bool(summary["length_ms"])
+    if with_lengths:
+        figure, (counts, lengths) = new_figure(8.0, 3.4, 1, 2, width_ratios=[3, 2])
+    else:
+        figure, counts = new_figure(6.0, 3.4)
     place = np.arange(len(classes))
     width = 0.8 / len(parts)
     for i, (name, part) in enumerate(parts.items()):
@@ -33,6 +37,8 @@ def plot_data_summary(summary: Mapping[str, Any]) -> Figure:
     counts.set_xlabel("class")
     counts.legend(frameon=False, fontsize=8, ncols=len(parts), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     light_grid(counts)
+    if not with_lengths:
+        return figure
 
     colors = class_colors(classes)
     boxes = [

@@ -13,8 +13,11 @@ from plotly.subplots import make_subplots
 from beatwise.data.examples import Examples
 from beatwise.data.representations import beat_mask
 from beatwise.ecg.average_beats import average_beats
+from beatwise.figures.gallery import gallery
 from beatwise.figures.interactive import LAYOUT
-from beatwise.figures.style import GREY, class_colors
+from beatwise.figures.pictures import plot_example_pictures
+from beatwise.figures.style import GREY, class_colors, to_png
+from beatwise.figures.table import in_words_for
 
 PARTS: Final = {"train": "train", "val": "validation", "test": "test"}
 COLUMNS: Final = 3
@@ -64,15 +67,39 @@ def class_shares(summary: Mapping[str, Any]) -> go.Figure:
     return figure
 
 
+def draw_examples(
+    parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float | None, per_class: int, seed: int
+) -> go.Figure:
+    """Examples of each class; buttons or a menu change the part: signals of beats, pictures as they are.
+
+    Args:
+        parts: The examples of each part.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz); None of pictures.
+        per_class: Examples of each class and part, drawn at random.
+        seed: Seed of the draw.
+    """
+    shape = next(iter(parts.values())).shape
+    if len(shape) == 3 and classes:
+        drawn = {
+            PARTS[name]: in_words_for(shape, plot_example_pictures(examples, classes, per_class, seed))
+            for name, examples in parts.items()
+        }
+        height = max(100 * drawn[name].get_figheight() for name in drawn) + 60
+        return gallery({name: to_png(figure) for name, figure in drawn.items()}).update_layout(
+            height=height, **_layout(60)
+        )
+    if len(shape) != 1 or not classes or sample_rate is None:
+        text = f"Signals are drawn of beats [t] with a class; these examples are {list(shape)}."
+        note = {"text": text, "showarrow": False, "xref": "paper", "yref": "paper"}
+        return go.Figure(layout={"annotations": [note], "height": PANEL_HEIGHT, **_layout(20)})
+    return example_signals(parts, classes, sample_rate, per_class, seed)
+
+
 def example_signals(
     parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float, per_class: int, seed: int
 ) -> go.Figure:
     """The mean beat of each class, its spread, and single beats; buttons change the part."""
-    shape = next(iter(parts.values())).shape
-    if len(shape) != 1 or not classes:
-        text = f"Signals are drawn of beats [t] with a class; these examples are {list(shape)}."
-        note = {"text": text, "showarrow": False, "xref": "paper", "yref": "paper"}
-        return go.Figure(layout={"annotations": [note], "height": PANEL_HEIGHT, **_layout(20)})
     columns = min(COLUMNS, len(classes))
     rows = -(-len(classes) // columns)
     figure = make_subplots(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -56,7 +56,7 @@ def plot_saliency(saliency: pd.DataFrame, classes: Sequence[str], sample_rate: f
         ax.set_xlabel(TIME, fontsize=8)
     figure.supylabel(AMPLITUDE, fontsize=8)
     for column, method in zip(axes.T, shown, strict=True):
-        _add_scale(figure, column, method)
+        add_scale(figure, column, method)
     return figure
 
 
@@ -88,7 +88,7 @@ def plot_explained_beats(
     for ax in axes[-1]:
         ax.set_xlabel(TIME, fontsize=8)
     figure.supylabel(AMPLITUDE, fontsize=8)
-    _add_scale(figure, axes, SIGNED, of="predicted class")
+    add_scale(figure, axes, SIGNED, of="predicted class")
     return figure
 
 
@@ -97,40 +97,55 @@ def plot_saliency_check(
     saliency: pd.DataFrame,
     random_saliency: pd.DataFrame,
     classes: Sequence[str],
-    sample_rate: float,
+    sample_rate: float | None,
+    draw_picture: Callable[[Axes, pd.DataFrame], None] | None = None,
 ) -> Figure:
-    """The most confident hits under the trained network and one with random weights, and all rank correlations."""
+    """The most confident hits under the trained network and one with random weights, and all rank correlations.
+
+    Args:
+        saliency_check: Rank correlations.
+        saliency: Saliency of the trained network.
+        random_saliency: Saliency of a network with random weights.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz); not used of pictures.
+        draw_picture: Draws the saliency of one picture; None draws traces.
+    """
     if saliency_check.empty:
         return new_note(NO_GRADIENTS)
     figure, axes = new_figure(7.5, 5.2, 3, len(classes), squeeze=False, gridspec_kw={"height_ratios": [1, 1, 2.2]})
     grid = axes[0, 0].get_gridspec()
     for ax in axes[2]:
         ax.remove()
-    _draw_correlations(figure.add_subplot(grid[2, :]), saliency_check, classes)
+    of_itself = "the\ntrace's own deflection" if draw_picture is None else "the\npicture's own contrast"
+    _draw_correlations(figure.add_subplot(grid[2, :]), saliency_check, classes, of_itself)
     for row, table, name in ((0, saliency, "trained"), (1, random_saliency, "random\nweights")):
         axes[row, 0].set_ylabel(name, fontsize=8)
         for index, ax in enumerate(axes[row]):
             beat = table[(table["of"] == HIT) & (table["target"] == index)]
-            _draw_beat(ax, beat, SIGNED, sample_rate)
-            ax.xaxis.set_major_locator(MaxNLocator(3, steps=STEPS))
+            if draw_picture is not None:
+                draw_picture(ax, beat)
+            elif sample_rate is not None:
+                _draw_beat(ax, beat, SIGNED, sample_rate)
+                ax.xaxis.set_major_locator(MaxNLocator(3, steps=STEPS))
             if beat.empty:
                 ax.text(0.5, 0.5, "no hit", transform=ax.transAxes, ha="center", va="center", fontsize=8)
                 ax.set_xticks([])
             ax.set_yticks([])
     for ax, (name, color) in zip(axes[0], class_colors(classes).items(), strict=True):
-        ax.set_title(f"hit of {name}", color=color, fontweight="bold", fontsize=8)
-    for ax in axes[1]:
+        of = f"hit of\n{name}" if draw_picture is not None else f"hit of {name}"
+        ax.set_title(of, color=color, fontweight="bold", fontsize=8)
+    for ax in axes[1] if draw_picture is None else ():
         ax.set_xlabel("time (ms)", fontsize=7.5)
     return figure
 
 
-def _draw_correlations(ax: Axes, saliency_check: pd.DataFrame, classes: Sequence[str]) -> None:
+def _draw_correlations(ax: Axes, saliency_check: pd.DataFrame, classes: Sequence[str], of_itself: str) -> None:
     """Rank correlations as dots, a row a comparison, and their means."""
     named = {
         (SIGNED, False): "integrated gradients",
         (SIZE, False): "the same without sign",
         (CAM, False): "Grad-CAM",
-        (SIZE, True): "without sign, and the\ntrace's own deflection",
+        (SIZE, True): f"without sign, and {of_itself}",
     }
     against = saliency_check["against"] == DEFLECTION
     rows = [
@@ -187,11 +202,13 @@ def _scaled(values: Floats) -> Floats:
     return values / largest if largest > 0 else np.zeros_like(values)
 
 
-def _add_scale(figure: Figure, axes: Any, method: str, of: str = "class") -> None:
+def add_scale(figure: Figure, axes: Any, method: str, of: str = "class", name: str = "") -> None:
+    """The colours of a map, below some axes."""
     _, colors, lowest = MAPS[method]
     drawn = ScalarMappable(Normalize(lowest, 1.0), colors)
     bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.7, aspect=35, pad=0.01)
     ends = [f"against the {of}", "0", f"for the {of}"] if lowest < 0 else ["none", "most"]
     bar.set_ticks(np.linspace(lowest, 1, len(ends)).tolist(), labels=ends)
     bar.ax.tick_params(labelsize=7.5, length=2)
+    bar.set_label(name, fontsize=7.5)
     bar.outline.set_linewidth(0.5)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from beatwise.data.examples import BEAT, reword
 from beatwise.hooks.catalog import saved_path, short_path
 from beatwise.runs.saved import Saved
 
@@ -66,17 +67,20 @@ def _show_table(saved: Saved) -> None:
     from beatwise.report.tasks import report_of
     from beatwise.report.terminal import as_rich
 
-    show = get_console().print
+    def show(table: tables.Table, title: str | None = None) -> None:
+        shape = saved.data.get("shape", BEAT) if isinstance(saved.data, dict) else BEAT
+        get_console().print(as_rich(table.in_words_for(shape), title=title))
+
     if saved.kind == "leaderboard":
-        show(as_rich(tables.short_leaderboard_table(saved.data), title="Leaderboard"))
+        show(tables.short_leaderboard_table(saved.data), title="Leaderboard")
     elif saved.kind == "paired":
         names = report_of(saved.data["overall"]).paired_on_screen
-        show(as_rich(tables.paired_table(saved.data, names), title="Baseline and tuned, test"))
+        show(tables.paired_table(saved.data, names), title="Baseline and tuned, test")
     elif saved.kind == "scores":
         first, *others = report_of(saved.data["test"]["overall"]).on_screen(saved.data)
-        show(as_rich(first, title=f"Scores of {saved.title}"))
+        show(first, title=f"Scores of {saved.title}")
         for table in others:
-            show(as_rich(table))
+            show(table)
 
 
 def _show_words(saved: Saved) -> None:
@@ -87,7 +91,7 @@ def _show_words(saved: Saved) -> None:
     if saved.kind == "scores":
         print_text(f"Where {saved.title} fails:", style="bold")
         failures = report_of(saved.data["test"]["overall"]).failures(saved.data)
-        print_text("\n".join(f"  {sentence}" for sentence in failures))
+        print_text(reword("\n".join(f"  {sentence}" for sentence in failures), saved.data.get("shape", BEAT)))
     elif saved.kind == "paired":
         print_text("Verdict:", style="bold")
         print_text(f"  {summary.comparison(saved.data)}")

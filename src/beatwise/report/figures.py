@@ -5,6 +5,7 @@ The report shows the entries of a section in this order.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import pandas as pd
@@ -80,11 +81,18 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     ),
     Entry(
         "example_beats",
-        lambda of: draw.plot_example_beats(
-            of.test_beats, of.classes, of.sample_rate, of.report.examples_per_class, of.seed
-        ),
+        lambda of: draw.plot_example_beats(of.test_beats, of.classes, of.rate, of.report.examples_per_class, of.seed),
         "data",
         "Test beats of each class, drawn at random, over the mean of the class.",
+        axes=(1,),
+    ),
+    Entry(
+        "example_pictures",
+        lambda of: draw.plot_example_pictures(of.test_beats, of.classes, of.report.examples_per_class, of.seed),
+        "data",
+        "Test pictures of each class, drawn at random; the greys of a channel are the same in all of them.",
+        tall=True,
+        axes=(3,),
     ),
     Entry(
         "per_class",
@@ -139,10 +147,19 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     ),
     Entry(
         "mistakes",
-        lambda of: draw.plot_most_confident_mistakes(of.mistakes, of.test_beats, of.classes, of.sample_rate),
+        lambda of: draw.plot_most_confident_mistakes(of.mistakes, of.test_beats, of.classes, of.rate),
         "mistakes",
         "The most confident mistakes, with the means of the true and of the predicted class.",
         tall=True,
+        axes=(1,),
+    ),
+    Entry(
+        "mistakes",
+        lambda of: draw.plot_mistaken_pictures(of.mistakes, of.test_beats, of.classes),
+        "mistakes",
+        "The most confident mistakes: true class, predicted class, its probability; the channels stand side by side.",
+        tall=True,
+        axes=(3,),
     ),
     Entry(
         "errors_by_length",
@@ -150,6 +167,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "mistakes",
         "Share of errors over the length of the beat.",
         printed=False,
+        axes=(1,),
     ),
     Entry(
         "errors_by_record",
@@ -158,6 +176,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "Errors by record, those with most errors first.",
         tall=True,
         printed=False,
+        axes=(1, 2),
     ),
     Entry(
         "errors_by_rr",
@@ -166,25 +185,47 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         "Share of errors over the RR interval before the beat, relative to the local mean: early beats are on the "
         "left.",
         printed=False,
+        axes=(1, 2),
     ),
     Entry(
         "saliency",
-        lambda of: draw.plot_saliency(of.explanation.saliency, of.classes, of.sample_rate),
+        lambda of: draw.plot_saliency(of.explanation.saliency, of.classes, of.rate),
         "saliency",
         "The mean beat of each class, aligned at its first sample (the R peak, where beats are cut as in the Kaggle "
         "set), and behind it the mean attribution of the logit of the class. Each row has its own scale.",
         tall=True,
+        axes=(1,),
+    ),
+    Entry(
+        "saliency",
+        lambda of: draw.plot_picture_saliency(of.explanation.saliency, of.classes, of.test_beats.shape),
+        "saliency",
+        "The mean picture of some of each class, and over it the mean attribution of the logit of the class: of each "
+        "channel, then by Grad-CAM over the mean of the channels. Each row has a scale, the same for its channels.",
+        tall=True,
+        axes=(3,),
     ),
     Entry(
         "explained_beats",
-        lambda of: draw.plot_explained_beats(
-            of.explanation.saliency, of.explanation.attributions, of.classes, of.sample_rate
-        ),
+        lambda of: draw.plot_explained_beats(of.explanation.saliency, of.explanation.attributions, of.classes, of.rate),
         "saliency",
         "The most confident hit and the most confident mistake of each class; behind each, the attribution of the "
         "logit of the predicted class.",
         tall=True,
         printed=False,
+        axes=(1,),
+    ),
+    Entry(
+        "explained_pictures",
+        lambda of: draw.plot_explained_pictures(
+            of.explanation.saliency, of.explanation.attributions, of.classes, of.test_beats.shape
+        ),
+        "saliency",
+        "The most confident hit and the most confident mistake of each class under the attribution of the logit of the "
+        "predicted class: each channel, then Grad-CAM over their mean.",
+        tall=True,
+        printed=False,
+        axes=(3,),
     ),
     Entry(
         "saliency_check",
@@ -193,12 +234,29 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
             of.explanation.saliency,
             of.explanation.random_saliency,
             of.classes,
-            of.sample_rate,
+            of.rate,
         ),
         "saliency-check",
         "Above: the most confident hits under the trained network and under the same one with random weights. Below: "
         "rank correlations beat by beat.",
         printed=False,
+        axes=(1,),
+    ),
+    Entry(
+        "saliency_check",
+        lambda of: draw.plot_saliency_check(
+            of.explanation.saliency_check,
+            of.explanation.saliency,
+            of.explanation.random_saliency,
+            of.classes,
+            None,
+            partial(draw.draw_attributed_picture, shape=of.test_beats.shape),
+        ),
+        "saliency-check",
+        "Above: the most confident hits under the trained network and under the same one with random weights, all "
+        "channels together. Below: rank correlations picture by picture.",
+        printed=False,
+        axes=(3,),
     ),
     Entry(
         "embedding",

@@ -15,6 +15,7 @@ import pandas as pd
 
 from beatwise.comparison.documents import Row
 from beatwise.comparison.leaderboard import ranked_metrics
+from beatwise.data.examples import BEAT, reword
 from beatwise.explanation.explain import Explanation
 from beatwise.report.results import check_model
 from beatwise.report.settings import Report
@@ -78,6 +79,7 @@ def render_report(
     Raises:
         BeatwiseError: If the metrics or the explanation are those of another model.
     """
+    from beatwise.figures.table import entries_for
     from beatwise.report import tables
     from beatwise.report.figures import OF_TASK
     from beatwise.report.journal import brief_entries
@@ -86,7 +88,7 @@ def render_report(
     from beatwise.report.tasks import TASK_REPORTS
 
     check_model(model, metrics, explanation)
-    of_task = TASK_REPORTS[model.task.name]
+    of_task, shape = TASK_REPORTS[model.task.name], model.representation.fitted.shape
     stored = model.to_dict()
     config, name = stored["config"], "tuned" if search else "baseline"
     hypotheses = brief_entries(run_card.journal, source, run_card.began, metrics)
@@ -120,7 +122,8 @@ def render_report(
         earlier=max(len(hypotheses) - HYPOTHESES_AT_MOST, 0),
         run=card_metadata(run_card, report.author, report.repository),
         nodes=node_seconds(run_card),
-        pictures=_pictures(OF_TASK[model.task.name], figures),
+        pictures=_pictures(entries_for(OF_TASK[model.task.name], shape), figures),
+        shape=shape,
     )
 
 
@@ -191,6 +194,7 @@ def render_data(shares_plot: Any, signals_plot: Any, data_summary: dict[str, Any
         notice=report.notice,
         source=source,
         data=data_summary,
+        shape=data_summary.get("shape", BEAT),
         library=Markup(get_plotlyjs()),
         shares=embedded(shares_plot, "shares"),
         signals=embedded(signals_plot, "signals"),
@@ -218,7 +222,7 @@ def render(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    return environment.get_template(template).render(**values)
+    return reword(environment.get_template(template).render(**values), values.get("shape", BEAT))
 
 
 def _pictures(entries: Iterable[Entry[Any]], figures: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

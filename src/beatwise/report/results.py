@@ -33,7 +33,7 @@ class Results:
         test_beats: The test part.
         report: How many example beats are drawn.
         classes: Class names in the order of their indices.
-        sample_rate: Samples per second (Hz).
+        sample_rate: Samples per second (Hz); None of pictures.
         seed: Seed of the draw of example beats.
         history: One row an epoch, where this run has trained the model; an older one is taken from the model.
         val_history: One row an epoch and validation beat, where this run has trained the model.
@@ -51,7 +51,7 @@ class Results:
     test_beats: Examples
     report: Report
     classes: list[str]
-    sample_rate: float
+    sample_rate: float | None
     seed: int
     history: pd.DataFrame | None = None
     val_history: pd.DataFrame | None = None
@@ -83,6 +83,12 @@ class Results:
             self.val_history[name].to_numpy(np.int64).reshape(epochs, -1) for name in ("target", "prediction")
         )
         return count_moves(target[0], prediction, self.classes)
+
+    @property
+    def rate(self) -> float:
+        """The sample rate (Hz), for figures over time."""
+        assert self.sample_rate is not None, "a figure over time is drawn of examples without time"
+        return self.sample_rate
 
     def errors_by(self, by: str) -> pd.DataFrame:
         """Errors by ``length``, ``record`` or ``rr``; empty where that is not known of the beats."""
@@ -134,7 +140,7 @@ def draw_report(**results: Any) -> dict[str, Any]:
     from beatwise.report.figures import OF_TASK
 
     known = Results(**results)
-    return draw_all(OF_TASK[known.model.task.name], known)
+    return draw_all(OF_TASK[known.model.task.name], known, known.test_beats.shape)
 
 
 def draw_search(plan: SearchPlan, trials: pd.DataFrame, histories: pd.DataFrame, space: pd.DataFrame) -> dict[str, Any]:

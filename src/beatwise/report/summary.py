@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from beatwise.data.examples import BEAT, noun
 from beatwise.report.tables import few_patients, majority_class, operating_point, short, with_interval
 from beatwise.tasks.registry import METRICS
 
 NAMED: Final = ("macro_recall", "macro_f1", "accuracy")
+# Those who look at pictures know macro recall by its other name.
+NAMED_OF_PICTURES: Final = ("balanced_accuracy", "macro_f1", "kappa", "accuracy")
 # A class below this recall or precision is named.
 WEAK: Final = 0.5
 # With fewer test beats the scores of a class are hardly known.
@@ -29,7 +32,8 @@ def quality(metrics: Mapping[str, Any]) -> list[str]:
         at = "the factors chosen on validation change no prediction of test."
     else:
         at = f"{_named(recall_first, ('macro_recall', 'accuracy'), intervals=True)} on test."
-    scores = f"{_named(test, intervals=True)} on {test['n']:,} test beats."
+    named = NAMED if noun(metrics.get("shape", BEAT)) != "picture" else NAMED_OF_PICTURES
+    scores = f"{_named(test, named, intervals=True)} on {test['n']:,} test beats."
     return [f"{scores[0].upper()}{scores[1:]} {verdict}", f"Recall first: {at}"]
 
 
@@ -41,7 +45,7 @@ def trust(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
 def _trust(metrics: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
     yield _about_patients(data)
     if equal := data["duplicates"]["across"].get("train and test"):
-        yield f"{equal:,} beats of train stand in test too, equal in signal and label."
+        yield f"{equal:,} beats of train stand in test too, equal in all values and label."
     if narrow := few_patients(metrics):
         yield narrow.strip()
     if rare := [f"{label} ({support})" for label, support in _rare(metrics).items()]:
@@ -142,7 +146,12 @@ def advice(metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping[
 def _advice(metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping[str, Any] | None) -> Iterator[str]:
     if paired is not None:
         yield comparison(paired)
-    if not data["records"]["known"]:
+    if noun(data.get("shape", BEAT)) == "picture":
+        yield (
+            "Before you promise anything for other patients, slides or instruments, measure it on them (a column "
+            "`group` and ingest.split.use=by_group)."
+        )
+    elif not data["records"]["known"]:
         yield "Before you promise anything for new patients, measure it on patients apart (records in the table)."
     elif data["records"]["shared"]["train and test"]:
         yield "Before you promise anything for new patients, split by record (ingest.split)."
@@ -178,6 +187,13 @@ def _beats(n: int) -> str:
 
 
 def _about_patients(data: Mapping[str, Any]) -> str:
+    if noun(data.get("shape", BEAT)) == "picture":
+        if data["split"] == "by_group":
+            return "No group stands in both train and test: the scores hold for new groups."
+        return (
+            "Pictures of one patient, slide or instrument may stand in train and in test: the scores hold for new "
+            "pictures from where these come from."
+        )
     if not data["records"]["known"]:
         return (
             "The records of the beats are not known, so that the same patients may stand in train and in test: the "

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pandas as pd
 
 from beatwise.comparison.documents import Row
 from beatwise.comparison.leaderboard import compared_metrics, ranked_metrics, row_labels
+from beatwise.data.examples import BEAT, noun, reword
 from beatwise.explanation.methods import AUX
 from beatwise.figures.search import eligible_trials
 from beatwise.figures.style import PART_NAMES
@@ -64,6 +65,12 @@ class Table:
     labels: int = 1
     notes: int = 0
     marked: int = 0
+
+    def in_words_for(self, shape: Sequence[int]) -> Table:
+        """The table in the words for examples of this shape."""
+        return replace(
+            self, caption=reword(self.caption, shape), columns=[reword(column, shape) for column in self.columns]
+        )
 
 
 def with_interval(metric: Mapping[str, float | None]) -> str:
@@ -248,7 +255,7 @@ def parts_table(data: Mapping[str, Any]) -> Table:
         rows.append(["records", *(f"{part['records']:,}" for part in parts.values())])
     rows.append(["duplicates within", *(f"{n:,}" for n in data["duplicates"]["within"].values())])
     caption = (
-        "Beats, and in brackets their share of the part. Duplicates within: beats that are equal, in signal and "
+        "Beats, and in brackets their share of the part. Duplicates within: beats that are equal, in all values and "
         "label, to an earlier one of the same part."
     )
     return Table(caption, ["class", *(PART_NAMES.get(name, name) for name in parts)], rows)
@@ -257,18 +264,20 @@ def parts_table(data: Mapping[str, Any]) -> Table:
 def shared_table(data: Mapping[str, Any]) -> Table:
     """Duplicates and records that two parts share."""
     known, shared = data["records"]["known"], data["records"]["shared"]
+    pictures = noun(data.get("shape", BEAT)) == "picture"
     rows = []
     for pair, n in data["duplicates"]["across"].items():
         first, second = pair.split(" and ")
         share = n / max(data["parts"][first]["beats"], 1)
         records = f"{len(shared[pair])} of {data['parts'][second]['records']}" if known else "not known"
+        of_records = [records] if known or not pictures else []
         rows.append(
-            [" and ".join(PART_NAMES.get(name, name) for name in (first, second)), f"{n:,} ({share:.1%})", records]
+            [" and ".join(PART_NAMES.get(name, name) for name in (first, second)), f"{n:,} ({share:.1%})", *of_records]
         )
-    caption = (
-        "Duplicates: beats of the first part that stand, equal in signal and label, in the second too. Records: "
-        "those of the second part that stand in the first too."
-    )
+    caption = "Duplicates: beats of the first part that stand, equal in all values and label, in the second too."
+    if not known and pictures:
+        return Table(caption, ["in both", "duplicates"], rows)
+    caption += " Records: those of the second part that stand in the first too."
     return Table(caption, ["in both", "duplicates", "records"], rows)
 
 
@@ -459,6 +468,9 @@ def explanation_table(explanation: Mapping[str, Any]) -> Table:
     """Attributions of the logit of each class, and how far the class lies apart from the others."""
     known = [found["attributed"] for found in explanation["classes"].values() if found["attributed"]]
     rr = [name for name in known[0] if name.startswith(AUX)] if known else []
+    pictures = noun(explanation.get("shape", BEAT)) == "picture"
+    seen, features = ("pixels", "features") if pictures else ("trace", "RR features")
+    of_features = "features" if pictures else "RR intervals"
     rows = []
     for name, found in explanation["classes"].items():
         attributed, apart = found["attributed"], found["same_class"]
@@ -470,10 +482,11 @@ def explanation_table(explanation: Mapping[str, Any]) -> Table:
         counts = [f"{found[count]:,}" for count in ("beats", "drawn", "projected")]
         rows.append([name, *counts, *numbers, apart])
     caption = (
-        "The mean excess of the logit of a class for its own beats over that for a flat line"
-        + (" with mean RR intervals, and the shares of the trace and of the RR features in it" if rr else "")
+        "The mean excess of the logit of a class for its own beats over that for "
+        + ("an empty one" if pictures else "a flat line")
+        + (f" with mean {of_features}, and the shares of the {seen} and of the {features} in it" if rr else "")
         + ". Last, the share of a beat's 15 nearest neighbours in the last layer that are of its class: for a rare"
         " class it can be small because there are few."
     )
-    columns = ["class", "validation beats", "explained", "projected", "logit above baseline", "by the trace"]
-    return Table(caption, [*columns, *(["by RR features"] if rr else []), "neighbours of its class"], rows)
+    columns = ["class", "validation beats", "explained", "projected", "logit above baseline", f"by the {seen}"]
+    return Table(caption, [*columns, *([f"by {features}"] if rr else []), "neighbours of its class"], rows)

@@ -294,7 +294,7 @@ class Task(ABC):
         return {}
 
     def find_mistakes(
-        self, predictions: pd.DataFrame, examples: Examples, evaluate: Evaluate, sample_rate: float
+        self, predictions: pd.DataFrame, examples: Examples, evaluate: Evaluate, sample_rate: float | None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The worst mistakes, and where errors are frequent; by default two empty tables.
 

@@ -162,8 +162,13 @@ class TrainedModel:
     def measure(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
     ) -> dict[str, Any]:
-        """Every metric from the stored predictions, see ``Task.measure``; and ``model``, the model's fingerprint."""
-        return {"model": self.fingerprint, **self.task.measure(val_predictions, predictions, evaluate, seed)}
+        """Every metric from the stored predictions, see ``Task.measure``; ``model``, its fingerprint; ``shape``."""
+        shape = list(self.representation.fitted.shape)
+        return {
+            "model": self.fingerprint,
+            "shape": shape,
+            **self.task.measure(val_predictions, predictions, evaluate, seed),
+        }
 
     def assess(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
@@ -172,7 +177,7 @@ class TrainedModel:
         return self.task.assess(val_predictions, predictions, evaluate, seed)
 
     def find_mistakes(
-        self, predictions: pd.DataFrame, test_beats: Examples, evaluate: Evaluate, sample_rate: float
+        self, predictions: pd.DataFrame, test_beats: Examples, evaluate: Evaluate, sample_rate: float | None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The worst mistakes, and where errors are frequent, see ``Task.find_mistakes``."""
         return self.task.find_mistakes(predictions, test_beats, evaluate, sample_rate)

@@ -39,11 +39,13 @@ def draw_data(
     data_summary: dict[str, Any],
     report: Report,
     classes: list[str],
-    sample_rate: float,
+    sample_rate: float | None,
     seed: int,
 ) -> tuple[Any, Any]:
-    """Draw class shares and signals by class with plotly, see ``class_shares`` and ``example_signals``."""
-    from beatwise.figures.interactive_data import class_shares, example_signals
+    """Draw class shares and examples by class with plotly, see ``class_shares`` and ``draw_examples``."""
+    from beatwise.figures.interactive_data import class_shares, draw_examples
+    from beatwise.figures.table import in_words_for
 
     parts = {"train": train_beats, "val": val_beats, "test": test_beats}
-    return class_shares(data_summary), example_signals(parts, classes, sample_rate, report.examples_per_class, seed)
+    examples = draw_examples(parts, classes, sample_rate, report.examples_per_class, seed)
+    return in_words_for(train_beats.shape, class_shares(data_summary)), examples

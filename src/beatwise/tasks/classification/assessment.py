@@ -76,18 +76,24 @@ def _uses_of_ec57(classes: Sequence[str]) -> list[list[str]]:
     return [[], ["Q"]] if "Q" in classes else [[]]
 
 
-def find_errors(predictions: pd.DataFrame, beats: Examples, sample_rate: float, confidence: float) -> pd.DataFrame:
-    """Where the errors are: by length of the beat, and by record and RR interval where they are known.
+def find_errors(
+    predictions: pd.DataFrame, beats: Examples, sample_rate: float | None, confidence: float
+) -> pd.DataFrame:
+    """Where the errors are: by length of the beat, by record and by RR interval, as far as these are known.
 
     Returns:
         One row a group: ``by`` (``length``, ``record`` or ``rr``), ``record``, ``from`` and ``to`` (missing where they
         do not apply), the other columns like those of ``errors_by_record``.
     """
-    tables = {"length": errors_by_length(predictions, beat_lengths(beats), sample_rate, confidence)}
+    tables = {}
+    if len(beats.shape) == 1 and sample_rate is not None:
+        tables["length"] = errors_by_length(predictions, beat_lengths(beats), sample_rate, confidence)
     if "record" in predictions:
         tables["record"] = errors_by_record(predictions, confidence)
     if beats.has(*RR_COLUMNS):
         tables["rr"] = errors_by_rr(predictions, beats.table, confidence)
-    together = pd.concat([table.assign(by=by) for by, table in tables.items()], ignore_index=True)
     first = ["by", "record", "from", "to"]
+    if not tables:
+        return pd.DataFrame(columns=first).astype({"by": "str", "record": "str"})
+    together = pd.concat([table.assign(by=by) for by, table in tables.items()], ignore_index=True)
     return together.reindex(columns=[*first, *together.columns.drop(first, errors="ignore")]).astype({"record": "str"})

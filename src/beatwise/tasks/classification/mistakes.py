@@ -23,7 +23,7 @@ RR_EDGES: Final = np.round(np.arange(0.5, 1.55, 0.1), 1)
 
 
 def find_mistakes(
-    predictions: pd.DataFrame, test_beats: Examples, evaluate: Evaluate, sample_rate: float
+    predictions: pd.DataFrame, test_beats: Examples, evaluate: Evaluate, sample_rate: float | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find the most confident mistakes (:func:`most_confident_mistakes`), and where errors are frequent.
 

@@ -115,6 +115,7 @@ def compare_with_baseline(
     searched_at = (recall_first, "macro_recall") if monitor == "recall_first" else (paired["overall"], monitor)
     return {
         **paired,
+        **({"shape": metrics["shape"]} if "shape" in metrics else {}),
         "confidence": evaluate.confidence,
         "bootstrap_draws": evaluate.bootstrap_draws,
         "recall_first": recall_first,

@@ -159,7 +159,7 @@ class Classification(Task):
         return assess_predictions(val_predictions, predictions, evaluate, seed)
 
     def find_mistakes(
-        self, predictions: pd.DataFrame, examples: Examples, evaluate: Evaluate, sample_rate: float
+        self, predictions: pd.DataFrame, examples: Examples, evaluate: Evaluate, sample_rate: float | None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The most confident mistakes of each class, and the share of errors by length, record and RR interval."""
         from beatwise.tasks.classification.mistakes import find_mistakes
