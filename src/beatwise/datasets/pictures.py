@@ -6,6 +6,7 @@ import io
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
 from beatwise.data.contracts import listed
 from beatwise.data.examples import GROUP, PART, TARGET, TIME, Array, Examples
+from beatwise.data.splits import PARTS
 from beatwise.datasets.beats_files import ALIASES
 
 ENDINGS: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -36,13 +38,32 @@ CONVERTED: Final = {"1": "L", "P": "RGB"}
 Cell = bytes | Path | None
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The table of a source, the pictures of its rows by column, and its files with the rows of each."""
+
+    table: pd.DataFrame
+    cells: dict[str, Sequence[Cell]]
+    files: Sequence[tuple[Path, int]]
+
+    def place(self, row: int, column: str) -> str:
+        """Where a picture is."""
+        cell = self.cells[column][row]
+        if isinstance(cell, Path):
+            return str(cell.absolute())
+        starts = np.cumsum([0, *(rows for _, rows in self.files)])
+        number = int(np.searchsorted(starts, row, side="right")) - 1
+        return f"Row {row - starts[number]}, column {column!r} of {self.files[number][0].name}"
+
+
 class PicturesDataset(AbstractDataset[None, Examples]):
     """Read-only: the pictures of one source as the examples ``raw_beats``, ``float32 [n, c, h, w]``.
 
-    Three kinds of sources, told apart by what lies at the path: a parquet file whose columns hold encoded pictures; a
-    folder with a folder for each class; a list of files (``.lst``, as MXNet has it: index, labels, path, separated by
-    tabs). Pictures are PNG, JPEG or TIFF, grey of 8 or 16 bits or colour of 8. Values are divided by the largest that
-    their bits can hold, 255 or 65,535, so that they lie in [0, 1]; pages of a TIFF become channels.
+    Three kinds of sources, told apart by what lies at the path: a parquet file whose columns hold encoded pictures, or
+    a folder of such files, whose names begin with their part; a folder with a folder for each class; a list of files
+    (``.lst``, as MXNet has it: index, labels, path, separated by tabs). Pictures are PNG, JPEG or TIFF, grey of 8 or 16
+    bits or colour of 8. Values are divided by the largest that their bits can hold, 255 or 65,535, so that they lie in
+    [0, 1]; pages of a TIFF become channels.
     """
 
     def __init__(
@@ -59,7 +80,8 @@ class PicturesDataset(AbstractDataset[None, Examples]):
         """Describe where the pictures lie.
 
         Args:
-            filepath: The parquet file, the folder of folders, or the list. Paths in a list begin in its own folder.
+            filepath: The parquet file or their folder, the folder of folders, or the list. Paths in a list begin
+                in its own folder.
             how_to_get: Where they come from; ends the error message when nothing is there.
             pictures: Columns of a parquet file that hold pictures: one for all channels, or one for each. A column
                 holds bytes, or Hugging Face's struct of bytes and path.
@@ -93,13 +115,21 @@ class PicturesDataset(AbstractDataset[None, Examples]):
             DatasetError: If there is nothing at the path.
             BeatwiseError: If a picture or a column is missing, or cannot be used; it names the first one.
         """
-        table, columns = self._read()
-        if table.empty:
+        source = self._read()
+        if source.table.empty:
             raise BeatwiseError(f"There is no picture in {self._filepath.absolute()}. {self._how_to_get}")
-        stacks = [self._decoded(cells, name) for name, cells in columns.items()]
+        stacks = [self._decoded(source, column) for column in source.cells]
+        for column, x in zip(source.cells, stacks, strict=True):
+            if x.shape[2:] != stacks[0].shape[2:]:
+                (height, width), (first_height, first_width) = x.shape[2:], stacks[0].shape[2:]
+                raise BeatwiseError(
+                    f"{self._filepath.absolute()}: the pictures of column {column!r} have {height} × {width} pixels "
+                    f"(height × width), and those of {next(iter(source.cells))!r} have {first_height} × {first_width}. "
+                    f"To resize them: size: [{first_height}, {first_width}], resize: true in catalog.yml."
+                )
         x = stacks[0] if len(stacks) == 1 else np.concatenate(stacks, axis=1)
-        table.attrs = {"files": {"all": [str(self._filepath.absolute())]}}
-        return Examples(x, table)
+        source.table.attrs = {"files": {"all": [str(self._filepath.absolute())]}}
+        return Examples(x, source.table)
 
     def save(self, data: None) -> None:
         """Refuse: a source is never written.
@@ -115,7 +145,7 @@ class PicturesDataset(AbstractDataset[None, Examples]):
         Args:
             nrows: How many.
         """
-        return TablePreview(self._read()[0].iloc[:nrows].to_dict(orient="split"))
+        return TablePreview(self._read().table.iloc[:nrows].to_dict(orient="split"))
 
     def _exists(self) -> bool:
         return self._filepath.exists()
@@ -125,14 +155,31 @@ class PicturesDataset(AbstractDataset[None, Examples]):
 
     # --- the kinds of sources: their table, and where the picture of each row is, by column
 
-    def _read(self) -> tuple[pd.DataFrame, dict[str, Sequence[Cell]]]:
+    def _read(self) -> _Source:
         if not self._filepath.exists():
             raise DatasetError(f"There are no pictures at {self._filepath.absolute()}.\n{self._how_to_get}")
         if self._filepath.is_dir():
-            return self._from_folders()
-        return self._from_list() if self._filepath.suffix.lower() == LIST else self._from_parquet()
+            files = sorted(self._filepath.glob("*.parquet"))
+            return self._from_parquets(files) if files else self._from_folders()
+        return self._from_list() if self._filepath.suffix.lower() == LIST else self._from_parquet(self._filepath)
 
-    def _from_folders(self) -> tuple[pd.DataFrame, dict[str, Sequence[Cell]]]:
+    def _from_parquets(self, files: Sequence[Path]) -> _Source:
+        """Several files, as Hugging Face cuts a set: ``train-00000-of-00002.parquet``."""
+        read = [self._from_parquet(file) for file in files]
+        parts = [next((part for part in PARTS if file.name.startswith(part)), None) for file in files]
+        if None not in parts:
+            read = [replace(one, table=one.table.assign(**{PART: part})) for part, one in zip(parts, read, strict=True)]
+        tables = [one.table for one in read]
+        if differ := [file for file, table in zip(files, tables, strict=True) if set(table) != set(tables[0])]:
+            raise BeatwiseError(
+                f"{differ[0].absolute()} does not have the columns of {files[0].name}. All files need the same."
+            )
+        cells: dict[str, Sequence[Cell]] = {
+            name: [cell for one in read for cell in one.cells[name]] for name in self._pictures
+        }
+        return _Source(pd.concat(tables, ignore_index=True), cells, [file for one in read for file in one.files])
+
+    def _from_folders(self) -> _Source:
         root = self._filepath
         folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
         by_class = {folder.name: _picture_files(folder) for folder in folders}
@@ -149,17 +196,18 @@ class PicturesDataset(AbstractDataset[None, Examples]):
                 "or remove the folder."
             )
         table = pd.DataFrame({TARGET: [name for name, files in by_class.items() for _ in files]})
-        return table, {"": [file for files in by_class.values() for file in files]}
+        return _Source(table, {"": [file for files in by_class.values() for file in files]}, [])
 
-    def _from_list(self) -> tuple[pd.DataFrame, dict[str, Sequence[Cell]]]:
+    def _from_list(self) -> _Source:
         where = self._filepath.absolute()
-        text = self._filepath.read_text(encoding="utf-8-sig")
+        text = self._filepath.read_text(encoding="utf-8-sig", errors="replace")
         rows = [(number, line.split("\t")) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
         for number, cells in rows:
             if len(cells) < 3 or len(cells) != len(rows[0][1]):
                 expected = "index, label, path" if len(cells) < 3 else f"{len(rows[0][1])} of them, as in the first"
                 raise BeatwiseError(
-                    f"{where}, line {number}: {len(cells)} columns separated by tabs. Allowed: {expected}."
+                    f"{where}, line {number}: {len(cells)} column{'s'[: len(cells) > 1]} separated by tabs. Allowed: "
+                    f"{expected}."
                 )
         paths = [self._filepath.parent / cells[-1].strip() for _, cells in rows]
         if missing := [i for i, path in enumerate(paths) if not path.is_file()]:
@@ -179,17 +227,17 @@ class PicturesDataset(AbstractDataset[None, Examples]):
             numbers = pd.to_numeric(table[name], errors="coerce")
             # A list writes the index of a class as a decimal number.
             table[name] = numbers if numbers.notna().all() else table[name]
-        return self._named(table, where), {"": paths}
+        return _Source(self._named(table, where), {"": paths}, [])
 
-    def _from_parquet(self) -> tuple[pd.DataFrame, dict[str, Sequence[Cell]]]:
-        where = self._filepath.absolute()
+    def _from_parquet(self, path: Path) -> _Source:
+        where = path.absolute()
         try:
-            with pq.ParquetFile(self._filepath) as file:
+            with pq.ParquetFile(path) as file:
                 schema = file.schema_arrow
                 if unknown := [name for name in self._pictures if name not in schema.names]:
                     known = [name for name in schema.names if _holds_bytes(schema.field(name).type)]
                     raise BeatwiseError(
-                        f"{where}: {unknown_name('column of pictures', unknown[0], known)}. Name them by pictures in "
+                        f"{where}: {unknown_name('column of pictures', unknown[0], known)} Name them by pictures in "
                         "catalog.yml."
                     )
                 if wrong := [name for name in self._pictures if not _holds_bytes(schema.field(name).type)]:
@@ -199,8 +247,8 @@ class PicturesDataset(AbstractDataset[None, Examples]):
                     )
                 others = [name for name in schema.names if not _holds_bytes(schema.field(name).type)]
                 table = file.read(columns=others, use_pandas_metadata=False).to_pandas()
-                columns: dict[str, Sequence[Cell]] = {
-                    name: self._cells(file.read(columns=[name])[name]) for name in self._pictures
+                cells: dict[str, Sequence[Cell]] = {
+                    name: _cells(file.read(columns=[name])[name], path) for name in self._pictures
                 }
         except (pa.ArrowException, OSError) as error:
             raise BeatwiseError(
@@ -210,16 +258,7 @@ class PicturesDataset(AbstractDataset[None, Examples]):
         names = _label_names(schema.metadata)
         for name in set(names) & set(others):
             table[name] = table[name].map(dict(enumerate(names[name]))).fillna(table[name])
-        return self._named(table, where), columns
-
-    def _cells(self, column: pa.ChunkedArray) -> list[Cell]:
-        if not pa.types.is_struct(column.type):
-            return column.to_pylist()
-        folder = self._filepath.parent
-        return [
-            None if cell is None else cell.get("bytes") or (folder / cell["path"] if cell.get("path") else None)
-            for cell in column.to_pylist()
-        ]
+        return _Source(self._named(table, where), cells, [(path, len(table))])
 
     def _named(self, table: pd.DataFrame, where: Path) -> pd.DataFrame:
         """The columns that are known or named, under our names."""
@@ -246,29 +285,24 @@ class PicturesDataset(AbstractDataset[None, Examples]):
 
     # --- pictures
 
-    def _decoded(self, cells: Sequence[Cell], column: str) -> Array:
+    def _decoded(self, source: _Source, column: str) -> Array:
         """All pictures of one column, ``float32 [n, c, h, w]``."""
-
-        def place(row: int) -> str:
-            cell = cells[row]
-            in_column = f" column {column!r} of" if column else ""
-            return str(cell.absolute()) if isinstance(cell, Path) else f"Row {row},{in_column} {self._filepath.name}"
-
+        cells = source.cells[column]
         x: Array | None = None
         first: tuple[tuple[int, int, int], int] | None = None
         other: list[tuple[int, tuple[tuple[int, int, int], int]]] = []
         for row, cell in enumerate(_shown(cells, column)):
             if cell is None:
                 missing = sum(1 for other_cell in cells if other_cell is None)
-                raise BeatwiseError(f"{place(row)} holds no picture. {missing} such rows in all.")
+                raise BeatwiseError(f"{source.place(row, column)} holds no picture. {missing} such rows in all.")
             try:
                 picture, bits = decode(cell)
             except BeatwiseError as error:
-                raise BeatwiseError(f"{place(row)}: {error}") from error
+                raise BeatwiseError(f"{source.place(row, column)}: {error}") from error
             except UNREADABLE as error:
                 raise BeatwiseError(
-                    f"{place(row)} cannot be read as a picture ({error}). Allowed: PNG, JPEG and TIFF. Fetch it again, "
-                    "or leave it out."
+                    f"{source.place(row, column)} cannot be read as a picture ({error}). Allowed: PNG, JPEG and TIFF. "
+                    "Fetch it again, or leave it out."
                 ) from error
             if self._resize and self._size and picture.shape[1:] != self._size:
                 picture = _resized(picture, self._size)
@@ -287,8 +321,8 @@ class PicturesDataset(AbstractDataset[None, Examples]):
             is_size = found[0][0] == first[0][0] and found[1] == first[1]
             height, width = first[0][1:]
             raise BeatwiseError(
-                f"{place(row)}: {_described(*found)}, and {wanted} {_described(*first)}. {len(other)} such pictures in "
-                "all. "
+                f"{source.place(row, column)}: {_described(*found)}, and {wanted} {_described(*first)}. "
+                f"{len(other)} such pictures in all. "
                 + (
                     f"To resize them: size: [{height}, {width}], resize: true in catalog.yml."
                     if is_size
@@ -343,6 +377,15 @@ def _described(shape: tuple[int, int, int], bits: int) -> str:
 
 def _picture_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+
+
+def _cells(column: pa.ChunkedArray, file: Path) -> list[Cell]:
+    """Encoded pictures, or their files, whose paths begin in the folder of the table."""
+    cells = column.to_pylist()
+    if not pa.types.is_struct(column.type):
+        return list(cells)
+    found = [cell or {} for cell in cells]
+    return [cell.get("bytes") or (file.parent / cell["path"] if cell.get("path") else None) for cell in found]
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
