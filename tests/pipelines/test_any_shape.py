@@ -14,13 +14,22 @@ from kedro.io import Version
 from beatwise.comparison.documents import Row
 from beatwise.comparison.leaderboard import compared_metrics, rank_rows, ranked_metrics
 from beatwise.comparison.plan import plan_rows
-from beatwise.comparison.rows import average_rows, fit_row, measure_row
+from beatwise.comparison.rows import (
+    average_rows,
+    beside_naive,
+    fit_fold,
+    fit_row,
+    measure_row,
+    naive_rows,
+    pool_rows,
+)
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.contracts import ExamplesContract
 from beatwise.data.examples import Examples
 from beatwise.data.representations import REPRESENTATIONS, representation
 from beatwise.data.settings import Ingest, Resample, Tensors
+from beatwise.data.splits import ingest_parts
 from beatwise.datasets.examples import ExamplesDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.figures import plot_leaderboard
@@ -248,6 +257,33 @@ def test_what_a_regression_does_not_have_is_refused_before_anything_is_trained()
         with pytest.raises(BeatwiseError, match=r"^task\.use: a regression has no explanation and no report yet"):
             refuse_report(REGRESSION, train.create_pipeline().to_outputs(outputs))
     refuse_report(TASK, train.create_pipeline())
+
+
+def test_blocks_of_a_series_are_pooled_and_measured_beside_what_each_fold_knew(tmp_path: Path) -> None:
+    time = pd.date_range("2004-03-01", periods=5760, freq="h")[::12]
+    raw = examples((2, 24), np.random.default_rng(1).uniform(10, 90, len(time)) + 40 * np.arange(len(time)) / len(time))
+    raw.table["time"], raw.table["group"] = time, time.strftime("%Y-%m-%d")
+    ingest = Ingest(split={"use": "blocked", "blocked": {"folds": 3, "gap": 24}})
+    preset = {"models": {"mlp": {"train": {"epochs": 1}}}, "seeds": [1], "cross_validate": True}
+    plan = plan_rows(Comparison.model_validate({"use": "p", "p": preset}), REGRESSION, **BLOCKS, ingest=ingest)
+    assert [(row.fold, row.members) for row in plan] == [(1, []), (2, []), (3, []), (None, [0, 1, 2])]
+    shared = (raw, ingest, 0, Checkpoints(tmp_path))
+    outcomes = [
+        beside_naive(fit_fold((row.config, row.fold), shared), row.fold) for row in plan[:3] if row.config is not None
+    ]
+    metadata, pooled = pool_rows(outcomes)
+    metrics, _ = measure_row(pooled, (metadata.fitted_task, EVALUATE, 0))
+
+    test = pooled[pooled["part"] == "test"]
+    assert sorted(test["time"]) == list(time)
+    assert metrics["test"]["overall"]["rmse"]["value"] == pytest.approx(rmse(test))
+    assert metrics["bootstrap_of"] == "days"
+    # The mean of a fold is that of its own training part, and so is the naive row.
+    means = {fold: ingest_parts(raw, ingest, 0, fold)[0].table["target"].mean() for fold in (1, 2, 3)}
+    naive = test.assign(prediction=test["fold"].map(means))
+    assert metrics["naive"]["overall"]["rmse"]["value"] == pytest.approx(rmse(naive))
+    _, row = naive_rows((metadata, pooled))["mean"]
+    np.testing.assert_allclose(row.loc[row["part"] == "test", "prediction"], naive["prediction"])
 
 
 def test_a_regression_is_searched_for_its_own_metric(series) -> None:

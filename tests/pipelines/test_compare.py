@@ -14,22 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.metrics import f1_score
 
 from beatwise.comparison.documents import Row
+from beatwise.comparison.leaderboard import folds_of, rank_rows
 from beatwise.comparison.plan import plan_rows
 from beatwise.comparison.rows import FinishedRows
 from beatwise.comparison.settings import Comparison
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import Examples
-from beatwise.data.settings import Resample, Tensors
+from beatwise.data.examples import Examples, concatenate
+from beatwise.data.settings import Ingest, Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.pipelines.compare import nodes
+from beatwise.report.tables import folds_table
 from beatwise.runs.card import read_card
 from beatwise.search.engine import started_ray
 from beatwise.search.settings import RaySettings
+from beatwise.tasks.classification.predictions import probabilities
+from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
 from beatwise.training.trained_model import CONFIG, read_model
@@ -37,6 +43,7 @@ from tests.conftest import TASK, copy_project, kedro_run, run_session, tracked_r
 
 MakeBeats = Callable[..., Examples]
 HERE = RaySettings(cpus=2)
+GIVEN = Ingest(split={"use": "given"})
 STRATEGIES: dict[str, Any] = {"none": {}, "oversampled": {"resample": {"use": "full_oversampling"}}}
 MODELS: dict[str, Any] = {
     "small mlp": {"model": {"use": "mlp", "mlp": {"width": 16, "layers": 1}}},
@@ -115,11 +122,13 @@ def compared(tmp_path_factory: pytest.TempPathFactory, ray: Any) -> Iterator[Com
 def test_the_leaderboard_has_a_row_for_every_model_and_strategy_best_first(compared: Compared) -> None:
     board = compared.leaderboard()
     assert set(zip(board["model"], board["strategy"], strict=True)) == {
-        (m, s) for m in (*MODELS, *ENSEMBLES) for s in STRATEGIES
+        *((m, s) for m in (*MODELS, *ENSEMBLES) for s in STRATEGIES),
+        ("largest class", "naive"),
     }
     assert board["rank_macro_f1"].is_monotonic_increasing
     assert board["macro_f1"].is_monotonic_decreasing
     assert (board["seeds"] == board["model"].isin([*MODELS]) + 1).all()
+    assert board[board["naive"]]["model"].tolist() == ["largest class"]
     assert (board["averaged"] == 4 * board["model"].isin([*ENSEMBLES])).all()
 
 
@@ -127,10 +136,10 @@ def test_the_leaderboard_holds_metrics_with_intervals_and_deviations_and_what_ea
     board = compared.leaderboard()
     for name in TASK.build().compared:
         assert board[[name, f"{name}_low", f"{name}_high"]].notna().all(axis=None)
-        assert (board[f"{name}_sd"].isna() == board["model"].isin([*ENSEMBLES])).all()
+        assert (board[f"{name}_sd"].isna() == ~board["model"].isin([*MODELS])).all()
         assert (board[f"{name}_low"] <= board[f"{name}_high"]).all()
     assert set(board[board["model"] == "cnn1d"]["n_parameters"]) == {39653}
-    assert (board["seconds"] > 0).all()
+    assert (board[~board["naive"]]["seconds"] > 0).all()
     best = board.iloc[0]
     assert (best["behind_macro_f1"], best["behind_macro_f1_low"], best["behind_macro_f1_high"]) == (0, 0, 0)
 
@@ -169,14 +178,14 @@ def test_the_leaderboard_and_the_path_of_the_page_are_shown_at_the_end(compared:
 def test_the_run_card_has_the_scores_of_every_row_that_did_not_fail(compared: Compared) -> None:
     card = read_card(compared.versions("run_card.json", "")[0])
     fits = {f"{m} · {s} · seed {seed}" for m in MODELS for s in STRATEGIES for seed in (1, 2)}
-    assert set(card.scores) == fits | {f"both · {s}" for s in STRATEGIES}
+    assert set(card.scores) == fits | {f"both · {s}" for s in STRATEGIES} | {"largest class · naive"}
     assert card.seeds == [1, 2, 42]
 
 
 def test_every_row_is_an_mlflow_run_below_that_of_the_command(compared: Compared) -> None:
     rows = compared.rows_of(0)
     names = {f"{m} · {s} · seed {seed}" for m in (*MODELS, "wild") for s in STRATEGIES for seed in (1, 2)}
-    names |= {f"both · {s}" for s in STRATEGIES}
+    names |= {f"both · {s}" for s in STRATEGIES} | {"largest class · naive"}
     measured = rows[rows["status"] == "FINISHED"]
     scores = [f" · macro recall {f'{v:.3f}'.lstrip('0')}" for v in measured["metrics.test.macro_recall"]]
     assert all(name.endswith(s) for name, s in zip(measured["tags.mlflow.runName"], scores, strict=True))
@@ -272,12 +281,21 @@ def test_a_mistake_in_a_preset_is_told_before_anything_runs(compared: Compared) 
 
 
 @pytest.fixture
-def fit(ray: Any, make_beats: MakeBeats, tmp_path: Path) -> Callable[..., tuple[list[Row], pd.DataFrame]]:
-    """Plan and fit rows on few beats; says which rows came out and what they predict."""
-    train, val, test = (make_beats(seed=seed) for seed in (1, 2, 3))
+def raw(make_beats: MakeBeats) -> Examples:
+    parts = [make_beats(seed=seed) for seed in (1, 2, 3)]
+    return concatenate(
+        [Examples(b.x, b.table.assign(part=part)) for b, part in zip(parts, ("train", "val", "test"), strict=True)]
+    )
+
+
+@pytest.fixture
+def fit(ray: Any, raw: Examples, tmp_path: Path) -> Callable[..., tuple[list[Row], pd.DataFrame]]:
+    """Plan and fit rows on few beats; says which rows came out and what they predict, naive ones apart."""
     checkpoints, finished = Checkpoints(tmp_path / "checkpoints"), FinishedRows(tmp_path / "rows")
 
-    def fit(models: dict[str, Any], **more: Any) -> tuple[list[Row], pd.DataFrame]:
+    def fit(
+        models: dict[str, Any], split: Ingest = GIVEN, naive: bool = False, **more: Any
+    ) -> tuple[list[Row], pd.DataFrame]:
         plan = plan_rows(
             Comparison.model_validate(preset(models, **more)["compare"]),
             TASK,
@@ -285,8 +303,11 @@ def fit(ray: Any, make_beats: MakeBeats, tmp_path: Path) -> Callable[..., tuple[
             Tensors(use="auto"),
             Model(use="mlp", mlp={"width": 4}, cnn1d={"kernel_size": 3, "pool": 2}),
             Train(epochs=2),
+            split,
         )
-        return nodes.fit(plan, train, val, test, checkpoints, finished, HERE)
+        rows, predictions = nodes.fit(plan, raw, split, 0, checkpoints, finished, HERE)
+        kept = [row.row for row in rows if row.naive == naive]
+        return [rows[row] for row in kept], predictions[predictions["row"].isin(kept)]
 
     return fit
 
@@ -357,6 +378,79 @@ def test_an_ensemble_of_which_a_fit_failed_fails_and_says_which(fit) -> None:
     rows, predictions = fit({"mlp": {}, **DIVERGES}, ensembles={"all": ["mlp", "wild"]})
     assert rows[-1].failure == "of what it averages, wild · none · seed 1 and wild · none · seed 2 failed"
     assert set(predictions["row"]) == {0, 1}
+
+
+LEARNS = {"model": {"mlp": {"width": 32}}, "train": {"epochs": 12, "learning_rate": 0.02}}
+FOLDS = Ingest(split={"use": "stratified_folds", "stratified_folds": {"folds": 3}})
+
+
+def test_the_folds_of_a_cross_validation_are_pooled_and_measured_once_and_resume(fit, raw, tmp_path: Path) -> None:
+    how = {"split": FOLDS, "cross_validate": True, "ensembles": {"both": ["a"]}}
+    rows, predictions = fit({"a": LEARNS}, **how)
+    assert [(row.name, row.members) for row in rows] == [
+        *((f"a · none · seed {seed} · fold {fold}", []) for seed in (1, 2) for fold in (1, 2, 3)),
+        ("a · none · seed 1", [0, 1, 2]),
+        ("a · none · seed 2", [3, 4, 5]),
+        ("both · none", [6, 7]),
+    ]
+    # Every example is predicted once, by the model of the fold that had it in test.
+    tested = predictions[predictions["part"] == "test"]
+    by_row = dict(list(tested.groupby("row")))
+    for pooled in (6, 7, 8):
+        assert sorted(by_row[pooled]["target"]) == sorted(raw.table["target"])
+    together = pd.concat([by_row[row] for row in (0, 1, 2)]).drop(columns="row")
+    pd.testing.assert_frame_equal(
+        by_row[6].drop(columns="row").reset_index(drop=True), together.reset_index(drop=True), check_exact=True
+    )
+
+    scores, draws = nodes.measure(rows, predictions, Evaluate(bootstrap_draws=20), 0, HERE)
+    target, probability = by_row[6]["target"].to_numpy(), probabilities(by_row[6])
+    pooled_score = scores[6].metrics["test"]["overall"]["macro_f1"]["value"]
+    assert pooled_score == pytest.approx(f1_score(target, probability.argmax(axis=1), average="macro"))
+    by_fold = [score.metrics["test"]["overall"]["macro_f1"]["value"] for score in scores[:3]]
+    assert pooled_score != pytest.approx(np.mean(by_fold))
+    # The recall-first factors of a fold are chosen on its own validation part.
+    hits = [
+        score.metrics["recall_first"]["overall"]["accuracy"]["value"] * score.metrics["test"]["n"]
+        for score in scores[:3]
+    ]
+    assert scores[6].metrics["recall_first"]["overall"]["accuracy"]["value"] == pytest.approx(sum(hits) / len(raw))
+    board = rank_rows(scores, draws, Evaluate(bootstrap_draws=20))
+    assert folds_of(board, "macro_f1")[board["model"] == "a"].to_numpy()[0].tolist() == [
+        pytest.approx(np.mean([scores[fold].metrics["test"]["overall"]["macro_f1"]["value"] for fold in pair]))
+        for pair in ((0, 3), (1, 4), (2, 5))
+    ]
+    table = folds_table(board)
+    assert table is not None
+    assert table.columns[2:] == ["fold 1", "fold 2", "fold 3", "pooled"]
+
+    # A run that was killed after some folds trains the others alone, and ends with the same numbers; a plain run with
+    # the same fold has nothing left to train.
+    before = stored(tmp_path)
+    lost = list(before)[:2]
+    for key in lost:
+        shutil.rmtree(tmp_path / "rows" / key)
+    _, again = fit({"a": LEARNS}, **how)
+    pd.testing.assert_frame_equal(again, predictions, check_exact=True)
+    after = stored(tmp_path)
+    assert {key: after[key] for key in after if key not in lost} == {
+        key: before[key] for key in before if key not in lost
+    }
+    fit({"a": LEARNS}, split=Ingest(split={"use": "stratified_folds", "stratified_folds": {"folds": 3, "fold": 2}}))
+    assert stored(tmp_path) == after
+
+
+def test_naive_rows_are_pooled_as_the_others_are(fit, raw) -> None:
+    rows, predictions = fit({"a": {}}, split=FOLDS, cross_validate=True, naive=True)
+    assert [(row.model, row.fold) for row in rows] == [("largest class", fold) for fold in (1, 2, 3, None)]
+    tested = predictions[(predictions["row"] == rows[-1].row) & (predictions["part"] == "test")]
+    assert len(tested) == len(raw)
+    assert set(tested["prediction"]) == {raw.table["target"].value_counts().idxmax()}
+
+
+def test_a_split_without_folds_cannot_be_cross_validated(fit) -> None:
+    with pytest.raises(BeatwiseError, match=r"compare\.tiny\.cross_validate: the split 'given' has no folds\. Allowed"):
+        fit({"a": {}}, cross_validate=True)
 
 
 # --- interruption

@@ -515,7 +515,9 @@ def test_the_result_of_a_comparison_is_its_first_row_that_is_no_ensemble_with_me
     undefined: Any = None
     rows = [row("mlp", 0.1), row("cnn1d", 0.6, mcc=undefined), row("cnn1d", 0.7), row("both", 0.8)]
     scores = {str(number): flatten_scores(row.metrics) for number, row in enumerate(rows)}
-    board = pd.DataFrame({"model": ["both", "cnn1d", "mlp"], "strategy": ["none"] * 3, "averaged": [3, 0, 0]})
+    board = pd.DataFrame({"model": ["both", "cnn1d", "mlp"], "strategy": ["none"] * 3, "averaged": [3, 0, 0]}).assign(
+        naive=False
+    )
     result = result_of(
         [
             Saved("row_scores", "comparison.scores", rows, Path(), [], "comparison", scores),

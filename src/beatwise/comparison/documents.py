@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from beatwise.core.settings import Block
 from beatwise.tasks.base import Task
 from beatwise.training.checkpoint import key_of
 from beatwise.training.settings import FitSettings
 
+# The strategy of naive rows.
+NAIVE: Final = "naive"
+
 
 class PlannedRow(Block):
-    """One fit of a model with a strategy and a seed, or an ensemble of such fits.
+    """One fit of a model with a strategy and a seed, or what is made of the predictions of such fits.
 
     Attributes:
         model: Name of the model, or of the ensemble.
         strategy: Name of the strategy.
         seed: Seed of the fit; None for an ensemble.
+        fold: The fold that is test; None without cross-validation, and where the folds are pooled.
         changes: The changes of model and strategy in the parameters of a fit, by full name.
         config: The settings of its fit; None for an ensemble.
-        members: Numbers of the rows that an ensemble averages; empty for a fit.
+        members: Numbers of the rows that an ensemble averages, or whose folds are pooled; empty for a fit.
+        naive: Whether it is predicted by a naive model of the task.
     """
 
     model: str
     strategy: str
     seed: int | None
+    fold: int | None = None
     changes: dict[str, Any]
     config: FitSettings | None = None
     members: list[int] = []
+    naive: bool = False
 
     @property
     def is_ensemble(self) -> bool:
         """Whether the row averages others."""
-        return bool(self.members)
+        return bool(self.members) and self.config is None
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether the row is trained."""
+        return not self.members and not self.naive
 
     @property
     def name(self) -> str:
-        """Model and strategy, and the seed of a fit."""
-        named = f"{self.model} · {self.strategy}"
-        return named if self.is_ensemble else f"{named} · seed {self.seed}"
+        """Model and strategy, and the seed and fold of a fit."""
+        parts = [self.model, self.strategy]
+        parts += [] if self.seed is None else [f"seed {self.seed}"]
+        parts += [] if self.fold is None else [f"fold {self.fold}"]
+        return " · ".join(parts)
 
     def key(self, fingerprints: list[str]) -> str:
         """Names what a fit computes from these examples: a row with the same key need not be trained again.

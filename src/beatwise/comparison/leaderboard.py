@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from beatwise.comparison.documents import Row
+from beatwise.comparison.documents import NAIVE, Row
+from beatwise.core.errors import BeatwiseError
 from beatwise.tasks.intervals import interval_ends
 from beatwise.tasks.registry import METRICS
 from beatwise.tasks.settings import Evaluate
@@ -16,6 +17,9 @@ from beatwise.tasks.settings import Evaluate
 
 def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) -> pd.DataFrame:
     """Average the seeds of each model and strategy, and rank by the metrics on test that the task ranks by.
+
+    Of a cross-validation the test part is the whole set: the folds are pooled before anything is measured, because a
+    mean over folds is no metric of the set (Forman & Scholz, SIGKDD Explor. 12, 2010).
 
     Intervals are bootstrap intervals over examples of the mean over the seeds. Rows are compared in pairs: draw i holds
     the same examples in every row, so that common errors cancel (Koehn, EMNLP 2004). The deviation over seeds, not the
@@ -28,16 +32,30 @@ def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) ->
 
     Returns:
         One row for each model and strategy, the best by the first ranked metric first: ``model``, ``strategy``,
-        ``seeds``, ``averaged`` (how many fits an ensemble averages, 0 otherwise), ``n_parameters``, ``best_epoch``,
-        ``seconds`` (means over the seeds); of each compared metric ``<metric>``, ``<metric>_sd`` (NaN for a single
-        seed), ``<metric>_low``, ``<metric>_high``; of each ranked metric ``val_<metric>`` on validation,
-        ``rank_<metric>`` and ``behind_<metric>``, ``behind_<metric>_low``, ``behind_<metric>_high``: by how much it is
-        worse than the best; and ``<part>_<metric>`` of what the task lists beside them.
+        ``naive`` (whether it is a naive model), ``seeds``, ``averaged`` (how many fits an ensemble averages, 0
+        otherwise), ``n_parameters``, ``best_epoch``, ``seconds`` (means over the seeds); of each compared metric
+        ``<metric>``, ``<metric>_sd`` (NaN for a single seed), ``<metric>_low``, ``<metric>_high``; of each ranked
+        metric ``val_<metric>`` on validation, ``rank_<metric>`` and ``behind_<metric>``, ``behind_<metric>_low``,
+        ``behind_<metric>_high``: by how much it is
+        worse than the best, and in a cross-validation ``fold_1_<metric>``, … (means over the seeds); and
+        ``<part>_<metric>`` of what the task lists beside them.
+
+    Raises:
+        BeatwiseError: If in every row of a cross-validation a fold failed.
     """
-    task, ends = scores[0].fitted.fitted_task, interval_ends(evaluate.confidence)
+    whole = [row for row in scores if row.fold is None]
+    if not whole:
+        raise BeatwiseError(
+            "Every row of the cross-validation lacks a fold that failed. The same command tries them again."
+        )
+    task, ends = whole[0].fitted.fitted_task, interval_ends(evaluate.confidence)
+    of_folds: dict[tuple[str, str], dict[int, list[Row]]] = {}
+    for row in scores:
+        if row.fold is not None:
+            of_folds.setdefault((row.model, row.strategy), {}).setdefault(row.fold, []).append(row)
     by_row = {row: group.sort_values("draw") for row, group in draws.groupby("row")}
     groups: dict[tuple[str, str], list[Row]] = {}
-    for row in scores:
+    for row in whole:
         groups.setdefault((row.model, row.strategy), []).append(row)
     table, drawn = [], []
     for (model, strategy), rows in groups.items():
@@ -45,8 +63,9 @@ def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) ->
         entry: dict[str, Any] = {
             "model": model,
             "strategy": strategy,
+            "naive": rows[0].naive,
             "seeds": len(rows),
-            "averaged": len(rows[0].members),
+            "averaged": len(rows[0].members) if rows[0].is_ensemble else 0,
         }
         for name in ("n_parameters", "best_epoch", "seconds"):
             known = [number for row in rows if (number := getattr(row.fitted, name)) is not None]
@@ -59,6 +78,9 @@ def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) ->
             entry[f"{name}_low"], entry[f"{name}_high"] = np.nanquantile(mean_draws[name], ends)
         for part, name in (*(("val", name) for name in task.ranked), *task.listed):
             entry[f"{part}_{name}"] = _values(rows, part, name).mean()
+        for fold, in_fold in of_folds.get((model, strategy), {}).items():
+            for name in task.ranked:
+                entry[f"fold_{fold}_{name}"] = _values(in_fold, "test", name).mean()
         table.append(entry)
         drawn.append(mean_draws)
     board = pd.DataFrame(table)
@@ -84,11 +106,17 @@ def ranked_metrics(leaderboard: pd.DataFrame) -> list[str]:
 
 def row_labels(leaderboard: pd.DataFrame) -> list[str]:
     """A short name of each row: the model, and the strategy where there are several."""
-    several = len(set(leaderboard["strategy"])) > 1
+    several = len(set(leaderboard.loc[~leaderboard["naive"], "strategy"])) > 1
     return [
-        f"{model} · {strategy}" if several else str(model)
-        for model, strategy in zip(leaderboard["model"], leaderboard["strategy"], strict=True)
+        f"{NAIVE}: {model}" if naive else f"{model} · {strategy}" if several else str(model)
+        for model, strategy, naive in zip(*(leaderboard[name] for name in ("model", "strategy", "naive")), strict=True)
     ]
+
+
+def folds_of(leaderboard: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A ranked metric of each row in each fold, columns numbered by fold; without columns where there are no folds."""
+    folds = leaderboard.filter(regex=rf"^fold_\d+_{metric}$")
+    return folds.rename(columns=lambda name: int(name.split("_")[1]))
 
 
 def _values(rows: Sequence[Row], part: str, name: str) -> Any:

@@ -6,13 +6,16 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from beatwise.comparison.documents import FitMetadata
 from beatwise.core.files import written_whole
-from beatwise.data.examples import PART, Examples
+from beatwise.data.examples import FOLD, PART, Examples
+from beatwise.data.settings import Ingest
+from beatwise.data.splits import ingest_parts
 from beatwise.tasks.base import Task
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
@@ -84,6 +87,22 @@ def fit_row(config: FitSettings, parts: tuple[Examples, Examples, Examples, Chec
     return metadata, together.drop(columns="sample", errors="ignore")
 
 
+def fit_fold(job: tuple[FitSettings, int | None], shared: tuple[Examples, Ingest, int, Checkpoints]) -> Outcome:
+    """Cut the parts of a row, then :func:`fit_row`.
+
+    Args:
+        job: The settings of the fit, and the fold that is test; None takes the configured one.
+        shared: The examples of all parts, how they are split, the seed of the split, and where checkpoints are kept.
+            All rows read the same table in memory; a row copies its parts for as long as it is trained.
+
+    Raises:
+        BeatwiseError: If training diverges.
+    """
+    config, fold = job
+    raw_beats, ingest, seed, checkpoints = shared
+    return fit_row(config, (*ingest_parts(raw_beats, ingest, seed, fold), checkpoints))
+
+
 def _without_nan(epoch: Mapping[str, float]) -> dict[str, float | None]:
     """An epoch of a history for JSON, which has no NaN."""
     return {name: value if math.isfinite(value) else None for name, value in epoch.items()}
@@ -104,6 +123,58 @@ def average_rows(outcomes: Sequence[Outcome]) -> Outcome:
         history=[],
     )
     return together, together.fitted_task.average(tables)
+
+
+def beside_naive(outcome: Outcome, fold: int | None) -> Outcome:
+    """A finished row whose predictions can be measured together with those of other folds.
+
+    Args:
+        outcome: Result of :func:`fit_row`.
+        fold: The fold that is test; None without cross-validation.
+    """
+    metadata, predictions = outcome
+    predictions = metadata.fitted_task.with_naive(predictions)
+    return metadata, predictions if fold is None else predictions.assign(**{FOLD: fold})
+
+
+def pool_rows(outcomes: Sequence[Outcome]) -> Outcome:
+    """The folds of a cross-validation as one row, whose predictions are measured once over the whole set.
+
+    Args:
+        outcomes: Results of :func:`beside_naive` for each fold, from the same examples.
+
+    Returns:
+        Metadata, with the means of parameters and best epoch and the sum of seconds; and the predictions of all folds.
+        A validation example is there once for each fold in which it validated.
+    """
+    metadata, tables = zip(*outcomes, strict=True)
+    together = FitMetadata(
+        task=metadata[0].task,
+        n_parameters=_mean([one.n_parameters for one in metadata]),
+        best_epoch=_mean([one.best_epoch for one in metadata]),
+        seconds=sum(one.seconds for one in metadata),
+        history=[],
+    )
+    return together, pd.concat(tables, ignore_index=True)
+
+
+def _mean(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return round(fmean(known)) if known else None
+
+
+def naive_rows(outcome: Outcome) -> dict[str, Outcome]:
+    """What the naive models of the task predict for the examples of a row, by name.
+
+    Args:
+        outcome: Result of :func:`fit_row`.
+    """
+    metadata, predictions = outcome
+    task = metadata.fitted_task
+    val = predictions[predictions[PART] == "val"]
+    found = task.naive_predictions(val, predictions)
+    nothing = FitMetadata(task=metadata.task, n_parameters=None, best_epoch=None, seconds=0.0, history=[])
+    return {name: (nothing, table) for name, table in found.items()}
 
 
 def measure_row(predictions: pd.DataFrame, settings: tuple[Task, Evaluate, int]) -> tuple[dict[str, Any], pd.DataFrame]:

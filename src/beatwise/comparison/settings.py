@@ -20,6 +20,11 @@ class Rows(Block):
         {"none": {}}, min_length=1, description="Changes over those of the model, by name of the strategy."
     )
     seeds: list[Annotated[int, Field(ge=0, le=2**32 - 1)]] = Field([42], min_length=1, description="Seeds of the fits.")
+    cross_validate: bool = Field(
+        False,
+        description="Whether every fold of `ingest.split` is test once: each a row of its own, and the predictions of "
+        "all folds are measured together.",
+    )
     ensembles: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
         {}, description="Models whose predictions are averaged over all seeds, by name of the ensemble."
     )

@@ -20,6 +20,8 @@ GROUP: Final = "group"
 TIME: Final = "time"
 # The last known target before an example, in the unit of the target: the forecast that nothing changes.
 PERSISTENCE: Final = "persistence"
+# The fold of a cross-validation whose model made a prediction.
+FOLD: Final = "fold"
 # Where a beat was cut from.
 IDENTITY_COLUMNS: Final = ("record", "sample", "lead")
 # Columns of the table that are no features.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from pydantic import Field
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
 from beatwise.data.examples import GROUP, PART, TARGET, TIME, Examples, Labels
+
+if TYPE_CHECKING:
+    from beatwise.data.settings import Ingest
 
 log = logging.getLogger(__name__)
 
@@ -264,6 +267,37 @@ def split_examples(examples: Examples, use: str, options: Mapping[str, Any], see
     # The files that the source was read from are no property of its parts; how it was read is.
     rest.table.attrs = {"notes": notes} if (notes := rest.table.attrs.get("notes")) else {}
     return {part: rest.take(np.flatnonzero(parts == part)) for part in PARTS}
+
+
+def ingest_parts(
+    raw_beats: Examples, ingest: Ingest, seed: int, fold: int | None = None
+) -> tuple[Examples, Examples, Examples]:
+    """The parts that training, validation and test take.
+
+    Args:
+        raw_beats: The examples of all parts.
+        ingest: Split, and what to do with duplicates.
+        seed: Seed of the split.
+        fold: The fold that is test; None takes the configured one.
+
+    Returns:
+        Train, validation and test.
+
+    Raises:
+        BeatwiseError: See :func:`split_examples`.
+    """
+    from beatwise.data.summary import drop_duplicates
+
+    options = ingest.split.options if fold is None else {**ingest.split.options, "fold": fold}
+    parts = split_examples(raw_beats, ingest.split.use, options, seed)
+    if ingest.drop_duplicates:
+        parts = drop_duplicates(parts)
+    return parts["train"], parts["val"], parts["test"]
+
+
+def splits_with_folds() -> list[str]:
+    """Names of the splits that have a test part for each of several folds."""
+    return [name for name in SPLITS.names() if {"folds", "fold"} <= SPLITS.schema(name).model_fields.keys()]
 
 
 def patients_of(table: pd.DataFrame) -> npt.NDArray[np.str_]:

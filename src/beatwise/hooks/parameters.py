@@ -70,7 +70,7 @@ class ParameterHooks:
             if any("compare" in node.tags for node in pipeline.nodes):
                 from beatwise.comparison.plan import plan_rows
 
-                plan_rows(given.compare, given.task, *fit)
+                plan_rows(given.compare, given.task, *fit, given.ingest)
             if any("tune" in node.tags for node in pipeline.nodes):
                 from beatwise.search.plan import plan_search
 

@@ -345,9 +345,9 @@ class TrackedRun(MlflowHook):
     def _start_row(self, row: Row, **tags: str) -> str:
         """Open the run of a row with its configuration, or with the rows that an ensemble averages."""
         tags |= {"fitted": "row", "model": row.model, "strategy": row.strategy}
+        tags |= {name: str(value) for name in ("seed", "fold") if (value := getattr(row, name)) is not None}
         if row.config is None:
             return self._start(_named(tags), tags, row.changes)
-        tags["seed"] = str(row.seed)
         return self._start(_named(tags), tags, flatten(row.config.model_dump(mode="json")))
 
     def _log_trials(self, saved: Saved) -> None:
@@ -376,7 +376,7 @@ def _named(tags: Mapping[str, str], metric: str = "", score: float = math.nan) -
 
     parts = [f"trial {tags['trial']}"] if "trial" in tags else []
     parts += [tags["model"], tags["strategy"]]
-    parts += [f"seed {tags['seed']}"] if "seed" in tags else []
+    parts += [f"{name} {tags[name]}" for name in ("seed", "fold") if name in tags]
     parts += [f"{METRICS[metric.rpartition('.')[2]].label} {short(score)}"] if metric else []
     return " · ".join(parts)
 

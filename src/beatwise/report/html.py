@@ -140,7 +140,7 @@ def render_leaderboard(
     from beatwise.report.figures import LEADERBOARD
     from beatwise.tasks.registry import METRICS
 
-    fits = [row for row in rows if not row.is_ensemble]
+    fits = [row for row in rows if row.is_fit]
     return render(
         "leaderboard.html",
         title=f"Comparison on {source}",
@@ -149,7 +149,8 @@ def render_leaderboard(
         source=source,
         n_fits=len(fits),
         n_failed=sum(row.failure is not None for row in fits),
-        n_ensembles=len(rows) - len(fits),
+        n_ensembles=sum(row.is_ensemble for row in rows),
+        folds=tables.folds_table(leaderboard),
         ranked_by=METRICS[ranked_metrics(leaderboard)[0]].label,
         scores=tables.leaderboard_table(leaderboard, evaluate),
         behind=tables.behind_table(leaderboard, evaluate.confidence),

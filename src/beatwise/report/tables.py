@@ -16,7 +16,7 @@ from typing import Any, Final
 import pandas as pd
 
 from beatwise.comparison.documents import Row
-from beatwise.comparison.leaderboard import compared_metrics, ranked_metrics, row_labels
+from beatwise.comparison.leaderboard import compared_metrics, folds_of, ranked_metrics, row_labels
 from beatwise.data.examples import BEAT, noun, reword
 from beatwise.explanation.methods import AUX
 from beatwise.figures.search import eligible_trials
@@ -288,19 +288,21 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
     rows = [
         [
             *_labels(row),
-            f"{row['averaged']} averaged" if row["averaged"] else str(row["seeds"]),
+            f"{row['averaged']} averaged" if row["averaged"] else "–" if row["naive"] else str(row["seeds"]),
             *(_with_sd(row, name) for name in names),
+            *over_folds,
             *(
                 f"{short(row['recall_first_macro_recall'])} at {short(row['recall_first_accuracy'])}"
                 for _ in recall_first
             ),
             " / ".join(str(row[f"rank_{name}"]) for name in ranked),
         ]
-        for row in leaderboard.to_dict("records")
+        for row, over_folds in zip(leaderboard.to_dict("records"), _over_folds(leaderboard), strict=True)
     ]
     caption = (
-        f"Test. ± is the deviation over seeds; in brackets the {evaluate.confidence:.0%} bootstrap interval of the "
-        "mean over the seeds; an ensemble averages the predictions of its fits and has one score. "
+        f"{_what_is_tested(leaderboard)}. ± is the deviation over seeds; in brackets the {evaluate.confidence:.0%} "
+        "bootstrap interval of the mean over the seeds; an ensemble averages the predictions of its fits and has one "
+        "score. "
         f"Ranks by {' / '.join(_heads(ranked))}."
     )
     if recall_first:
@@ -308,19 +310,60 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
             " Recall first: macro recall at its accuracy, with factors of the classes chosen on validation for an "
             f"accuracy of {evaluate.accuracy_floor} there."
         )
-    return Table(caption, ["model", "strategy", "seeds", *_heads(names), *recall_first, "rank"], rows, labels=2)
+    heads = [*_heads(names), *_fold_head(leaderboard), *recall_first]
+    return Table(caption, ["model", "strategy", "seeds", *heads, "rank"], rows, labels=2)
 
 
 def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
     """The leaderboard as wide as a terminal is."""
-    names = compared_metrics(leaderboard)[:3]
+    # With the range over folds, two metrics fit into 80 columns.
+    names = compared_metrics(leaderboard)[: 2 if _fold_head(leaderboard) else 3]
     rows = [
-        [label, *(_with_sd(row, name, interval=False) for name in names)]
-        for label, row in zip(row_labels(leaderboard), leaderboard.to_dict("records"), strict=True)
+        [label, *(_with_sd(row, name, interval=False) for name in names), *over_folds]
+        for label, row, over_folds in zip(
+            row_labels(leaderboard), leaderboard.to_dict("records"), _over_folds(leaderboard), strict=True
+        )
     ]
     first = METRICS[ranked_metrics(leaderboard)[0]].label
-    caption = f"Test, best {first} first; ± is the deviation over seeds. Intervals stand in the report."
-    return Table(caption, ["", *_heads(names)], rows)
+    tested = _what_is_tested(leaderboard)
+    caption = f"{tested}, best {first} first; ± is the deviation over seeds. Intervals stand in the report."
+    return Table(caption, ["", *_heads(names), *_fold_head(leaderboard)], rows)
+
+
+def folds_table(leaderboard: pd.DataFrame) -> Table | None:
+    """The metric that orders the rows, in each fold of a cross-validation; None without one."""
+    metric = METRICS[ranked_metrics(leaderboard)[0]]
+    folds = folds_of(leaderboard, metric.name)
+    if folds.empty:
+        return None
+    rows = [
+        [*_labels(row), *(short(value) for value in values), short(row[metric.name])]
+        for row, values in zip(leaderboard.to_dict("records"), folds.to_numpy(), strict=True)
+    ]
+    caption = (
+        f"{metric.label[0].upper()}{metric.label[1:]} on the test part of each fold, the mean over the seeds. Pooled: "
+        "measured once over the predictions of all folds, which is not the mean of the folds."
+    )
+    return Table(caption, ["model", "strategy", *(f"fold {fold}" for fold in folds), "pooled"], rows, labels=2)
+
+
+def _over_folds(leaderboard: pd.DataFrame) -> list[list[str]]:
+    """For each row a cell with the lowest and highest value over the folds; no cell without folds."""
+    folds = folds_of(leaderboard, ranked_metrics(leaderboard)[0])
+    if folds.empty:
+        return [[] for _ in range(len(leaderboard))]
+    ends = zip(folds.min(axis=1), folds.max(axis=1), strict=True)
+    return [["–" if math.isnan(low) else f"{short(low)} to {short(high)}"] for low, high in ends]
+
+
+def _fold_head(leaderboard: pd.DataFrame) -> list[str]:
+    metric = ranked_metrics(leaderboard)[0]
+    return [] if folds_of(leaderboard, metric).empty else [f"{METRICS[metric].label}, folds"]
+
+
+def _what_is_tested(leaderboard: pd.DataFrame) -> str:
+    folds = folds_of(leaderboard, ranked_metrics(leaderboard)[0])
+    return "Test" if folds.empty else f"Test predictions of {folds.shape[1]} folds, measured together"
 
 
 def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
@@ -349,7 +392,7 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
             "–" if math.isnan(row["best_epoch"]) else f"{row['best_epoch']:.0f}",
             f"{row['seconds']:,.0f}",
         ]
-        for row in leaderboard.to_dict("records")
+        for row in leaderboard[~leaderboard["naive"]].to_dict("records")
     ]
     caption = (
         "Means over the seeds; of an ensemble, all its fits together. Seconds of training and validation on one "
@@ -360,7 +403,7 @@ def cost_table(leaderboard: pd.DataFrame) -> Table:
 
 def changes_table(rows: Sequence[Row]) -> Table:
     """Changes of every model and strategy of a comparison in the parameters of a fit."""
-    distinct = {(row.model, row.strategy): row for row in rows}
+    distinct = {(row.model, row.strategy): row for row in rows if not row.naive}
     cells = [
         [*labels, ", ".join(f"{key}={value}" for key, value in row.changes.items()) or "nothing"]
         for labels, row in distinct.items()

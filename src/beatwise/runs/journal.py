@@ -400,11 +400,11 @@ def result_of(saved: Iterable[Saved]) -> tuple[str, dict[str, float]] | None:
     models = {name: scores for one in by_kind.get("scores", []) for name, scores in one.scores.items()}
     if TUNED not in models and {"leaderboard", "row_scores"} <= by_kind.keys():
         (board,), (rows,) = by_kind["leaderboard"], by_kind["row_scores"]
-        best = board.data[board.data["averaged"] == 0].iloc[0]
+        best = board.data[(board.data["averaged"] == 0) & ~board.data["naive"]].iloc[0]
         flat = [
             scores
             for row, scores in zip(rows.data, rows.scores.values(), strict=True)
-            if (row.model, row.strategy) == (best["model"], best["strategy"])
+            if (row.model, row.strategy, row.fold) == (best["model"], best["strategy"], None)
         ]
         result = f"{best['model']} · {best['strategy']}"
     elif models:

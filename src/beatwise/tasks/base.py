@@ -255,6 +255,26 @@ class Task(ABC):
             ``target`` where it is known, ``prediction``, and whatever else metrics need.
         """
 
+    def with_naive(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Predictions beside what :meth:`fitted` knows of the training part, in columns of their own.
+
+        Predictions of the folds of a cross-validation, whose training parts differ, are measured together. A
+        classification needs nothing of the training part.
+        """
+        return predictions
+
+    @abstractmethod
+    def naive_predictions(self, val_predictions: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """Predictions of the models that a real one has to beat, by name.
+
+        Args:
+            val_predictions: Any predictions of the validation part, of which a naive model may know the targets.
+            predictions: Any predictions of the examples, from :meth:`with_naive`.
+
+        Returns:
+            ``predictions``, with those of each naive model in their place.
+        """
+
     @abstractmethod
     def average(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         """The predictions of an ensemble: those of its members, averaged.

@@ -9,10 +9,21 @@ from typing import Any
 
 import pandas as pd
 
-from beatwise.comparison.documents import PlannedRow, Row
-from beatwise.comparison.rows import FinishedRows, average_rows, fit_row, measure_row
+from beatwise.comparison.documents import NAIVE, PlannedRow, Row
+from beatwise.comparison.rows import (
+    FinishedRows,
+    Outcome,
+    average_rows,
+    beside_naive,
+    fit_fold,
+    measure_row,
+    naive_rows,
+    pool_rows,
+)
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
+from beatwise.data.settings import Ingest
+from beatwise.data.splits import ingest_parts
 from beatwise.search.settings import RaySettings
 from beatwise.tasks.settings import Evaluate
 from beatwise.training.checkpoint import Checkpoints
@@ -22,9 +33,9 @@ log = logging.getLogger(__name__)
 
 def fit(
     plan: list[PlannedRow],
-    train_beats: Examples,
-    val_beats: Examples,
-    test_beats: Examples,
+    raw_beats: Examples,
+    ingest: Ingest,
+    seed: int,
     checkpoints: Checkpoints,
     finished_rows: FinishedRows,
     ray: RaySettings,
@@ -32,28 +43,30 @@ def fit(
     """Fit every row that is not finished yet, side by side, and predict validation and test with each.
 
     Returns:
-        The rows; and the predictions of all rows, with a column ``row`` (its number) and a column ``part``.
+        The rows, and naive ones; and the predictions of all rows, with a column ``row`` (its number) and a column
+        ``part``.
 
     Raises:
         BeatwiseError: If every row failed.
     """
     from beatwise.search.engine import Failure, run_jobs
 
-    parts = (train_beats, val_beats, test_beats)
-    fingerprints = [part.fingerprint for part in parts]
-    fits = [row for row in plan if not row.is_ensemble]
-    keys = [row.key(fingerprints) for row in fits]
+    fits = {number: row for number, row in enumerate(plan) if row.is_fit}
+    fingerprints = {
+        fold: [part.fingerprint for part in ingest_parts(raw_beats, ingest, seed, fold)]
+        for fold in dict.fromkeys(row.fold for row in fits.values())
+    }
+    keys = {number: row.key(fingerprints[row.fold]) for number, row in fits.items()}
     # Rows may be called differently and yet be the same training.
-    distinct = dict(zip(keys, fits, strict=True))
+    distinct = {keys[number]: row for number, row in fits.items()}
     finished = {key: found for key in distinct if (found := finished_rows.load(key)) is not None}
     todo = {key: row for key, row in distinct.items() if key not in finished}
     log.info("%d rows to train; %d of %d are finished already", len(todo), len(finished), len(distinct))
     failures: dict[str, str] = {}
+    jobs = {key: (row.config, row.fold) for key, row in todo.items()}
     with (
         _progress("training rows", len(distinct), len(finished)) as advance,
-        closing(
-            run_jobs(fit_row, {key: row.config for key, row in todo.items()}, (*parts, checkpoints), ray)
-        ) as outcomes,
+        closing(run_jobs(fit_fold, jobs, (raw_beats, ingest, seed, checkpoints), ray)) as outcomes,
     ):
         for key, outcome in outcomes:
             named = todo[key].name
@@ -67,19 +80,37 @@ def fit(
             advance()
     if not finished:
         raise BeatwiseError(f"Every row of the comparison failed. The first: {next(iter(failures.values()))}")
-    rows, tables = [], []
+    results: list[Outcome | None] = []
+    rows = []
     for number, row in enumerate(plan):
-        if row.is_ensemble:
-            lost = [plan[member].name for member in row.members if keys[member] not in finished]
-            failure = f"of what it averages, {' and '.join(lost)} failed" if lost else None
-            outcome = None if lost else average_rows([finished[keys[member]] for member in row.members])
+        if row.is_fit:
+            failure, result = failures.get(keys[number]), finished.get(keys[number])
+            result = result and beside_naive(result, row.fold)
         else:
-            failure, outcome = failures.get(keys[number]), finished.get(keys[number])
-        metadata, predictions = outcome or (None, None)
-        rows.append(Row(**dict(row), row=number, metadata=metadata, failure=failure))
-        if predictions is not None:
-            tables.append(predictions.assign(row=number))
+            # Members come before what is made of them.
+            lost = [plan[member].name for member in row.members if results[member] is None]
+            together, verb = (average_rows, "averages") if row.is_ensemble else (pool_rows, "pools")
+            failure = f"of what it {verb}, {' and '.join(lost)} failed" if lost else None
+            known = [found for member in row.members if (found := results[member]) is not None]
+            result = None if lost else together(known)
+        rows.append(Row(**dict(row), row=number, metadata=result and result[0], failure=failure))
+        results.append(result)
+    for row, outcome in _naive(plan, results):
+        rows.append(Row(**dict(row), row=len(rows), metadata=outcome[0]))
+        results.append(outcome)
+    tables = [result[1].assign(row=number) for number, result in enumerate(results) if result is not None]
     return rows, pd.concat(tables, ignore_index=True)
+
+
+def _naive(plan: list[PlannedRow], results: list[Outcome | None]) -> Iterator[tuple[PlannedRow, Outcome]]:
+    """Naive rows on the examples of each fold, and of all folds together."""
+    by_fold: dict[int | None, Outcome] = {}
+    for row, result in zip(plan, results, strict=True):
+        if result is not None and (row.is_fit or row.fold is None):
+            by_fold.setdefault(row.fold, result)
+    for fold, result in by_fold.items():
+        for name, outcome in naive_rows(result).items():
+            yield PlannedRow(model=name, strategy=NAIVE, seed=None, fold=fold, changes={}, naive=True), outcome
 
 
 def measure(
@@ -94,7 +125,7 @@ def measure(
     from beatwise.search.engine import Failure, run_jobs
 
     jobs = {str(number): table.drop(columns="row") for number, table in row_predictions.groupby("row")}
-    # The same for all rows: each was fitted on the same training part.
+    # The same for all rows: what each was fitted on stands beside its predictions.
     task = next(row.metadata.fitted_task for row in rows if row.metadata is not None)
     metrics: dict[int, dict[str, Any]] = {}
     draws: dict[int, pd.DataFrame] = {}

@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 plan_rows,
-                inputs={"comparison": "params:compare", **FIT_PARAMETERS},
+                inputs={"comparison": "params:compare", "ingest": "params:ingest", **FIT_PARAMETERS},
                 outputs="plan",
                 name="plan_rows",
                 tags=["compare", "configure"],
@@ -27,9 +27,9 @@ def create_pipeline() -> Pipeline:
                 nodes.fit,
                 inputs=[
                     "plan",
-                    "train_beats",
-                    "val_beats",
-                    "test_beats",
+                    "raw_beats",
+                    "params:ingest",
+                    "params:seed",
                     "checkpoints",
                     "finished_rows",
                     "params:ray",
@@ -75,7 +75,7 @@ def create_pipeline() -> Pipeline:
             ),
         ]
     )
-    names = ("compare", "ray", "evaluate", "report", "seed", "source")
+    names = ("compare", "ingest", "ray", "evaluate", "report", "seed", "source")
     parameters = {*FIT_PARAMETERS.values(), *(f"params:{name}" for name in names)}
-    shared = {"train_beats", "val_beats", "test_beats", "checkpoints", "finished_rows"}
+    shared = {"raw_beats", "checkpoints", "finished_rows"}
     return create_ingest() + Pipeline(comparison, namespace="comparison", inputs=shared, parameters=parameters)

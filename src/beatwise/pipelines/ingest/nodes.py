@@ -1,4 +1,4 @@
-"""Nodes that split the raw beats and describe the parts."""
+"""Nodes that describe the parts of the raw beats."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from typing import Any
 from beatwise.data import summary as summaries
 from beatwise.data.examples import Examples
 from beatwise.data.settings import Ingest
-from beatwise.data.splits import split_examples
 from beatwise.report.settings import Report
-
-
-def split(raw_beats: Examples, ingest: Ingest, seed: int) -> tuple[Examples, Examples, Examples]:
-    """Split the raw beats into train, validation and test."""
-    parts = split_examples(raw_beats, ingest.split.use, ingest.split.options, seed)
-    if ingest.drop_duplicates:
-        parts = summaries.drop_duplicates(parts)
-    return parts["train"], parts["val"], parts["test"]
 
 
 def summarise(

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from beatwise.data.splits import ingest_parts
 from beatwise.pipelines.ingest import nodes
 from beatwise.pipelines.nested import stage
 from beatwise.report.html import render_data
@@ -14,7 +15,7 @@ def create_pipeline() -> Pipeline:
     ingest = stage(
         "ingest",
         Node(
-            nodes.split,
+            ingest_parts,
             inputs=["raw_beats", "params:ingest", "params:seed"],
             outputs=list(PARTS),
             name="split_beats",

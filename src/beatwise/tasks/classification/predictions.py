@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from beatwise.data.examples import FOLD
 from beatwise.tasks.classification.intervals import draw_scores, measure
 from beatwise.tasks.classification.metrics import Scores
 from beatwise.tasks.classification.operating_point import apply_factors, recall_first_point
@@ -18,6 +19,7 @@ from beatwise.tasks.metrics import Floats
 if TYPE_CHECKING:
     from beatwise.tasks.settings import Evaluate
 
+Mask = npt.NDArray[np.bool_]
 PREFIX = "probability_"
 
 
@@ -50,6 +52,35 @@ def probabilities(predictions: pd.DataFrame) -> Floats:
     return predictions[probability_columns(predictions)].to_numpy(np.float32)
 
 
+def naive_predictions(val_predictions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions of the naive classifier, which knows nothing but the class shares of the validation part.
+
+    It always predicts the largest class, with the shares as probabilities; in each fold of a cross-validation those of
+    the fold's own validation part.
+    """
+    shares = _class_shares(val_predictions, predictions)
+    table = predictions.assign(prediction=shares.argmax(axis=1))
+    table[probability_columns(table)] = shares.astype(np.float32)
+    return table
+
+
+def _class_shares(val_predictions: pd.DataFrame, predictions: pd.DataFrame) -> Floats:
+    shares = np.empty((len(predictions), len(class_names(predictions))))
+    for val, rows in _folds(val_predictions, predictions):
+        target = val_predictions["target"].to_numpy(np.int64)[val]
+        shares[rows] = np.bincount(target, minlength=shares.shape[1]) / len(target)
+    return shares
+
+
+def _folds(val_predictions: pd.DataFrame, predictions: pd.DataFrame) -> Iterator[tuple[Mask, Mask]]:
+    """Rows of the validation part of each fold, and of the examples for which it chooses; of all without folds."""
+    if FOLD not in predictions:
+        yield np.ones(len(val_predictions), bool), np.ones(len(predictions), bool)
+        return
+    for fold in predictions[FOLD].unique():
+        yield tuple((table[FOLD] == fold).to_numpy() for table in (val_predictions, predictions))
+
+
 def average_predictions(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The mean of the probabilities of several models for the same examples, and the class with the largest."""
     mean = np.mean([probabilities(table) for table in tables], axis=0)
@@ -76,13 +107,18 @@ def measure_predictions(
         are; what ``measure`` returns under ``test``, ``val``, ``naive`` and ``recall_first`` (test);
         ``class_factors``, by which probabilities are multiplied at the recall-first operating point, by class;
         ``floor_reached``, whether any factors reach the accuracy floor on validation, and ``floor_accuracy``, the
-        accuracy there of the best that were found.
+        accuracy there of the best that were found. With a column ``fold`` factors are chosen and applied fold by fold:
+        these are then their mean, all, and the lowest accuracy.
     """
     classes = class_names(predictions)
     val_target, target = (table["target"].to_numpy(np.int64) for table in (val_predictions, predictions))
     val_probability, probability = probabilities(val_predictions), probabilities(predictions)
-    naive = np.tile(np.bincount(val_target, minlength=len(classes)) / len(val_target), (len(target), 1))
-    chosen = recall_first_point(val_target, val_probability, evaluate.accuracy_floor)
+    naive = _class_shares(val_predictions, predictions)
+    chosen, recall_first = [], np.empty(probability.shape)
+    for val, rows in _folds(val_predictions, predictions):
+        chosen.append(recall_first_point(val_target[val], val_probability[val], evaluate.accuracy_floor))
+        recall_first[rows] = apply_factors(probability[rows], chosen[-1].factors)
+    factors = np.mean([point.factors for point in chosen], axis=0)
 
     val_clusters, clusters = clusters_of(val_predictions), clusters_of(predictions)
 
@@ -103,11 +139,11 @@ def measure_predictions(
         "bootstrap_of": "beats" if clusters is None else "patients",
         "patients": None if clusters is None else len(np.unique(clusters)),
         "accuracy_floor": evaluate.accuracy_floor,
-        "class_factors": dict(zip(classes, chosen.factors.tolist(), strict=True)),
-        "floor_reached": chosen.reached,
-        "floor_accuracy": chosen.accuracy,
+        "class_factors": dict(zip(classes, factors.tolist(), strict=True)),
+        "floor_reached": all(point.reached for point in chosen),
+        "floor_accuracy": min(point.accuracy for point in chosen),
         "test": measured(target, probability, drawn=drawn),
         "val": measured(val_target, val_probability, val_clusters),
         "naive": measured(target, naive, estimated=False),
-        "recall_first": measured(target, apply_factors(probability, chosen.factors)),
+        "recall_first": measured(target, recall_first),
     }

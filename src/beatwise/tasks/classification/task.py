@@ -19,6 +19,7 @@ from beatwise.tasks.classification.metrics import ACCURACY_FLOOR, point_scores
 from beatwise.tasks.classification.predictions import (
     average_predictions,
     measure_predictions,
+    naive_predictions,
     prediction_table,
     probabilities,
 )
@@ -132,6 +133,10 @@ class Classification(Task):
     def prediction_table(self, y: npt.NDArray[Any] | None, decoded: Array) -> pd.DataFrame:
         """Class indices, and a column of probabilities for each class."""
         return prediction_table(y, decoded, self.classes)
+
+    def naive_predictions(self, val_predictions: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The largest class, with the class shares as probabilities (``naive_predictions``)."""
+        return {"largest class": naive_predictions(val_predictions, predictions)}
 
     def average(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         """The mean of the probabilities, and the class with the largest."""

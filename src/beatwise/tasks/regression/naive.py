@@ -11,6 +11,8 @@ from beatwise.data.examples import GROUP, PERSISTENCE, TARGET, TIME
 from beatwise.tasks.metrics import Floats
 
 HOUR_MEAN: Final = "hour_mean"
+# Columns of predictions that hold the forecasts that were fitted on train.
+FITTED: Final = {"mean": "naive_mean", HOUR_MEAN: "naive_hour_mean"}
 HOURS: Final = 24
 # More groups than these are no rows of a table.
 GROUPS_AT_MOST: Final = 40
@@ -50,7 +52,9 @@ def naive_forecasts(predictions: pd.DataFrame, by_hour: tuple[float, ...]) -> di
     known: dict[str, Floats] = {}
     if PERSISTENCE in predictions:
         known[PERSISTENCE] = predictions[PERSISTENCE].to_numpy(np.float64)
-    if by_hour and is_known(predictions.get(TIME)):
+    if FITTED[HOUR_MEAN] in predictions:
+        known[HOUR_MEAN] = predictions[FITTED[HOUR_MEAN]].to_numpy(np.float64)
+    elif by_hour and is_known(predictions.get(TIME)):
         known[HOUR_MEAN] = np.array(by_hour)[predictions[TIME].dt.hour.to_numpy()]
     return known
 

@@ -17,7 +17,7 @@ from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_number
 from beatwise.tasks.intervals import Clusters, bootstrap, clusters_of, interval, interval_ends
 from beatwise.tasks.metrics import Floats
 from beatwise.tasks.regression.metrics import WeightedNumbers, every_metric
-from beatwise.tasks.regression.naive import errors_by, hour_means, is_known, naive_forecasts
+from beatwise.tasks.regression.naive import FITTED, errors_by, hour_means, is_known, naive_forecasts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,6 +130,22 @@ class Regression(Task):
         known = {} if y is None else {"target": self.in_units(y)}
         return pd.DataFrame({**known, "prediction": decoded[:, 0].astype(np.float64)})
 
+    def with_naive(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Predictions beside the mean of train, and the mean of train in the hour of the day where it is known."""
+        known = {"mean": self._mean(predictions), **naive_forecasts(predictions, self.by_hour)}
+        return predictions.assign(**{column: known[name] for name, column in FITTED.items() if name in known})
+
+    def _mean(self, predictions: pd.DataFrame) -> Floats:
+        """The mean of the training part that each prediction was made from."""
+        if FITTED["mean"] in predictions:
+            return predictions[FITTED["mean"]].to_numpy(np.float64)
+        return np.full(len(predictions), self.mean)
+
+    def naive_predictions(self, val_predictions: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The mean of train, the last known target, and the mean of the hour of the day, as far as they are known."""
+        known = {"mean": self._mean(predictions), **naive_forecasts(predictions, self.by_hour)}
+        return {name.replace("_", " "): predictions.assign(prediction=values) for name, values in known.items()}
+
     def average(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         """The mean of the predictions."""
         return tables[0].assign(prediction=np.mean([table["prediction"] for table in tables], axis=0))
@@ -172,7 +188,7 @@ class Regression(Task):
             "patients": None if clusters is None else len(np.unique(clusters)),
             "test": {**test, "by": errors_by(predictions, known)},
             "val": measured(val_predictions, val_predicted, clusters_of(val_predictions))[0],
-            "naive": measured(predictions, np.full(len(predictions), self.mean), clusters)[0],
+            "naive": measured(predictions, self._mean(predictions), clusters)[0],
             **{name: measured(predictions, forecast, clusters)[0] for name, forecast in known.items()},
         }
         return metrics, drawn
