@@ -39,7 +39,7 @@ def in_project() -> None:
             {"load_versions": {"baseline.modle": "1"}},
             r"^Unknown dataset 'baseline\.modle'\. Did you mean 'baseline\.mod",
         ),
-        ({"env": "mitbhi"}, r"^Unknown environment 'mitbhi'\. Did you mean 'mitbih'\? Known: base, "),
+        ({"env": "mitbhi"}, r"^Unknown environment 'mitbhi'\. Did you mean 'mitbih'\? Known: air, air_demo, base, "),
         ({"runner": "ThreadRuner"}, r"^Unknown runner 'ThreadRuner'\. Did you mean 'ThreadRunner'\?"),
         ({"runner": "ParallelRunner"}, r"^ParallelRunner cannot be used, because nodes share .* Leave out --runner"),
     ],
