@@ -68,7 +68,7 @@ class Board:
         """A row whose draws are its metrics plus the spread."""
 
         def part(**values: float | None) -> dict[str, Any]:
-            return {"overall": {name: {"value": value} for name, value in values.items()}}
+            return {"overall": {name: dict.fromkeys(("value", "low", "high"), value) for name, value in values.items()}}
 
         row = len(self.scores)
         test = {"macro_f1": f1, "macro_recall": recall, "accuracy": 0.9, "macro_auroc": 0.95}
@@ -129,6 +129,16 @@ def test_an_interval_is_that_of_the_mean_over_the_seeds() -> None:
     # The 10% and 90% quantiles of the eleven means, which are those at ±0.04 of the wide and ±0.008 of the narrow.
     assert row["macro_f1_low"] == pytest.approx(0.7 - (0.04 + 0.008) / 2)
     assert row["macro_f1_high"] == pytest.approx(0.7 + (0.04 + 0.008) / 2)
+
+
+def test_the_interval_of_a_mean_is_as_wide_as_the_measured_ones_where_no_draw_differs() -> None:
+    board = Board().add("a", 1.0, 1.0, seed=1, spread=[0.0] * 11).add("a", 1.0, 1.0, seed=2, spread=[0.0] * 11)
+    for row in board.scores:
+        # Six hits of six beats: the bootstrap draws nothing else, and Wilson's interval is wider.
+        row.metrics["test"]["overall"]["macro_recall"]["low"] = 0.8
+    found = entry(board.rank(), "a")
+    assert (found["macro_recall_low"], found["macro_recall_high"]) == pytest.approx((0.8, 1.0))
+    assert (found["macro_f1_low"], found["macro_f1_high"]) == (1.0, 1.0)
 
 
 def test_a_higher_confidence_makes_a_wider_interval() -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from beatwise.comparison.documents import NAIVE, Row
 from beatwise.core.errors import BeatwiseError
 from beatwise.tasks.intervals import interval_ends
+from beatwise.tasks.metrics import Floats
 from beatwise.tasks.registry import METRICS
 from beatwise.tasks.settings import Evaluate
 
@@ -75,7 +76,10 @@ def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) ->
             values = _values(rows, "test", name)
             entry[name] = values.mean()
             entry[f"{name}_sd"] = values.std(ddof=1) if len(values) > 1 else np.nan
-            entry[f"{name}_low"], entry[f"{name}_high"] = np.nanquantile(mean_draws[name], ends)
+            ends_of_rows = [np.nanquantile(by_row[row.row][name], ends) for row in rows]
+            entry[f"{name}_low"], entry[f"{name}_high"] = _widened(
+                values, np.nanquantile(mean_draws[name], ends), np.array(ends_of_rows), _measured_ends(rows, name)
+            )
         for part, name in (*(("val", name) for name in task.ranked), *task.listed):
             entry[f"{part}_{name}"] = _values(rows, part, name).mean()
         for fold, in_fold in of_folds.get((model, strategy), {}).items():
@@ -117,6 +121,30 @@ def folds_of(leaderboard: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A ranked metric of each row in each fold, columns numbered by fold; without columns where there are no folds."""
     folds = leaderboard.filter(regex=rf"^fold_\d+_{metric}$")
     return folds.rename(columns=lambda name: int(name.split("_")[1]))
+
+
+def _widened(values: Floats, of_mean: Floats, of_rows: Floats, measured: Floats) -> Floats:
+    """The interval of a mean over seeds, with what the bootstrap cannot know of classes at 0 or 1.
+
+    Args:
+        values: The metric of each seed, ``[s]``.
+        of_mean: Ends of the bootstrap interval of the mean, ``[2]``.
+        of_rows: Ends of the bootstrap intervals of the seeds, ``[s, 2]``.
+        measured: Ends of their measured intervals, which are as wide or wider (``intervals.widened``), ``[s, 2]``.
+    """
+    # All seeds are tested on the same examples: what widens them does not average out.
+    added = ((values[:, None] - measured) ** 2 - (values[:, None] - of_rows) ** 2).mean(axis=0)
+    if not (added > 1e-9).any():
+        return of_mean
+    mean = values.mean()
+    apart = np.sqrt((mean - of_mean) ** 2 + np.maximum(added, 0.0))
+    return np.clip(mean + apart * (-1, 1), 0.0, 1.0)
+
+
+def _measured_ends(rows: Sequence[Row], name: str) -> Any:
+    """The interval of a metric on test of each seed, ``[s, 2]``."""
+    metrics = [row.metrics["test"]["overall"][name] for row in rows]
+    return np.array([[metric["low"], metric["high"]] for metric in metrics], dtype=np.float64)
 
 
 def _values(rows: Sequence[Row], part: str, name: str) -> Any:

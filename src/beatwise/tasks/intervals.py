@@ -163,11 +163,28 @@ def widened(mean: dict[str, float | None], classes: Sequence[Mapping[str, float 
     return {"value": value, "low": max(float(low), 0.0), "high": min(float(high), 1.0)}
 
 
-def band(values: Floats, drawn: Floats, ends: tuple[float, float]) -> dict[str, list[float | None]]:
-    """A curve ``float [p]``, drawn ``float [draws, p]``, with the ends of its intervals; None where not defined."""
+def band(
+    values: Floats, drawn: Floats, ends: tuple[float, float], of: Floats | None = None
+) -> dict[str, list[float | None]]:
+    """A curve with the ends of the interval at each of its points; None where the curve is not defined.
+
+    Args:
+        values: The curve, ``float [p]``.
+        drawn: The curve in each bootstrap sample, ``float [draws, p]``.
+        ends: Quantiles at the ends, see :func:`interval_ends`.
+        of: How many examples each point is a share of, ``float [p]``: the interval of a point at 0 or 1 holds
+            Wilson's, see :func:`interval`. NaN where a point is 0 or 1 by definition; None leaves the bootstrap's.
+    """
     around = np.full((2, len(values)), np.nan)
     defined = ~np.isnan(values)
     around[:, defined] = np.nanquantile(drawn[:, defined], ends, axis=0)
+    if of is not None and (certain := np.isin(values, (0.0, 1.0)) & (of > 0)).any():
+        n = np.round(of[certain])
+        low, high = wilson_interval(values[certain] * n, n, ends[1] - ends[0])
+        around[0, certain], around[1, certain] = (
+            np.minimum(around[0, certain], low),
+            np.maximum(around[1, certain], high),
+        )
     return {"value": plain(values), "low": plain(around[0]), "high": plain(around[1])}
 
 

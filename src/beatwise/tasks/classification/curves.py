@@ -51,7 +51,14 @@ def measure_curves(
 
     point, drawn = bootstrap(trace, len(target), draws=draws, seed=seed, cluster=cluster)
     ends = interval_ends(confidence)
-    areas, curves = ("auroc", "average_precision"), ("roc", "precision_recall")
+    areas = ("auroc", "average_precision")
+
+    def shares(index: int) -> dict[str, Floats]:
+        """How many beats each point of a curve is a share of."""
+        positives = (target == index).sum()
+        # Without a false alarm, the accepted beats are the hits. All beats are found where all are accepted.
+        return {"roc": np.where(FPR_GRID < 1, positives, np.nan), "precision_recall": np.ceil(RECALL_GRID * positives)}
+
     return {
         "confidence": confidence,
         "fpr": FPR_GRID.tolist(),
@@ -64,7 +71,10 @@ def measure_curves(
                     name: interval(point[name][index], drawn[name][:, index], ends, int((target == index).sum()))
                     for name in areas
                 },
-                **{name: band(point[name][index], drawn[name][:, index], ends) for name in curves},
+                **{
+                    name: band(point[name][index], drawn[name][:, index], ends, of)
+                    for name, of in shares(index).items()
+                },
             }
             for index, label in enumerate(classes)
         },

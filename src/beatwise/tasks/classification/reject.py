@@ -57,7 +57,7 @@ def measure_risk_coverage(
     return {
         "confidence": confidence,
         "coverage": COVERAGE_GRID.tolist(),
-        "error": band(point["error"], drawn["error"], ends),
+        "error": band(point["error"], drawn["error"], ends, np.ceil(COVERAGE_GRID * len(target))),
         "aurc": interval(float(point["aurc"]), drawn["aurc"], ends),
     }
 
