@@ -22,17 +22,18 @@ def quality(metrics: Mapping[str, Any]) -> list[str]:
     """Whether the model is good: its scores, those of the naive classifier, and the recall-first operating point."""
     test, naive, recall_first = metrics["test"], metrics["naive"]["overall"], metrics["recall_first"]
     recall, by_chance = test["overall"]["macro_recall"], naive["macro_recall"]["value"]
+    named = NAMED if noun(metrics.get("shape", BEAT)) != "picture" else NAMED_OF_PICTURES
     if recall["value"] is None or recall["low"] <= by_chance:
         verdict = f"No: it is no better than calling every beat {majority_class(metrics)}."
     else:
-        verdict = f"Better than calling every beat {majority_class(metrics)}, which gives {_named(metrics['naive'])}."
+        by_naive = _named(metrics["naive"], named)
+        verdict = f"Better than calling every beat {majority_class(metrics)}, which gives {by_naive}."
     if not metrics["floor_reached"]:
         at = operating_point(metrics)
     elif recall_first["confusion"] == test["confusion"]:
         at = "the factors chosen on validation change no prediction of test."
     else:
         at = f"{_named(recall_first, ('macro_recall', 'accuracy'), intervals=True)} on test."
-    named = NAMED if noun(metrics.get("shape", BEAT)) != "picture" else NAMED_OF_PICTURES
     scores = f"{_named(test, named, intervals=True)} on {test['n']:,} test beats."
     return [f"{scores[0].upper()}{scores[1:]} {verdict}", f"Recall first: {at}"]
 
