@@ -166,11 +166,11 @@ def run_session(folder: Path, pipeline: str = "train", env: str = "test", **opti
         session.run(pipeline_names=[pipeline], **options)
 
 
-def kedro_run(folder: Path, pipeline: str, log: Path) -> subprocess.Popen[bytes]:
+def kedro_run(folder: Path, pipeline: str, log: Path, *options: str) -> subprocess.Popen[bytes]:
     """The command as a person gives it, in a process group of its own."""
     kedro = Path(sys.executable).with_name("kedro")
     return subprocess.Popen(
-        [kedro, "run", f"--pipeline={pipeline}", "--env=test"],
+        [kedro, "run", f"--pipeline={pipeline}", "--env=test", *options],
         cwd=folder,
         stdout=log.open("ab"),
         stderr=subprocess.STDOUT,
@@ -209,10 +209,10 @@ def kept_process() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def few_figures() -> Iterator[None]:
-    """Reports of two figures, because drawing takes most of the time of a small run.
+def short_reports() -> Iterator[None]:
+    """Reports of two figures and without a PDF, because both take most of the time of a small run.
 
-    All figures are drawn in tests/report/test_figures.py and, by a command, in tests/pipelines/test_session.py.
+    All figures are drawn in tests/report/test_figures.py; tests/pipelines/test_session.py looks at whole reports.
     """
     from beatwise.report import figures
 
@@ -222,6 +222,7 @@ def few_figures() -> Iterator[None]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(figures.OF_TASK, "classification", few)
+        patch.setattr("beatwise.report.pdf.as_pdf", lambda html: None)
         yield
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -228,101 +226,7 @@ def test_a_graph_is_put_between_the_markers_of_a_text() -> None:
     assert with_graph(f"a\n{marker}\nold\n{marker}\nb\n", "new") == f"a\n{marker}\n\nnew\n\n{marker}\nb\n"
 
 
-# --- examples
-
-
-def examples(page: str, language: str = "python") -> list[str]:
-    """The examples of a how-to in a language."""
-    text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
-    blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
-    return [textwrap.dedent(block) for block in blocks]
-
-
-# The examples are run in a process of their own, because they register a name.
-CHECKS = {
-    "add-a-model.md": """
-import torch
-from beatwise.networks.zoo import build_model
-network = build_model("my_net", input_shape=(1, 187), n_outputs=5, n_aux=8, width=16)
-print(list(network(torch.rand(3, 1, 187), torch.rand(3, 8)).shape))
-""",
-    "add-a-resampling-strategy.md": """
-from tests.conftest import CLASSES, random_beats
-options = STRATEGIES.options("thin_majority", {"share": 0.25})
-beats = random_beats((60, 12, 14, 10, 12), records=True)
-thinned = resample_examples(beats, "thin_majority", options, CLASSES, seed=1)
-assert not thinned.table["record"].isna().any()
-print([int((thinned.target == k).sum()) for k in range(5)])
-""",
-    "add-a-loss.md": """
-logits, target = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.eye(2)
-loss = LOSSES["poly1"](**LOSSES.options("poly1", {"epsilon": 2.0}))
-p = logits.softmax(dim=1).diagonal()
-found = loss(logits, target, torch.ones(2), torch.zeros(2))
-pinball = LOSSES["pinball"](**LOSSES.options("pinball", {"quantile": 0.75}))
-quantile = pinball(torch.tensor([[0.0], [0.0]]), torch.tensor([[1.0], [-1.0]]), torch.ones(1), torch.zeros(1)).item()
-print(torch.allclose(found, (2 * (1 - p) - p.log()).mean()), loss.decode(logits).sum().item(), quantile)
-""",
-    "add-a-metric.md": """
-found = point_scores(np.array([0, 0, 1, 1]), np.array([[1, 0], [1, 0], [1, 0], [0, 1]]), ["informedness"])
-from beatwise.tasks.regression.metrics import every_metric
-print(round(found["informedness"], 4), every_metric(np.array([0.0, 4.0]), np.array([1.0, 5.0]))["nrmse"].item())
-""",
-    "add-a-figure.md": """
-import sys
-from beatwise.figures.table import Entry
-from beatwise.report.figures import REPORT
-(entry,) = eval(f"({sys.argv[1]})")
-point = {"per_class": {"N": {"recall": {"value": 0.5}}, "V": {"recall": {"value": None}}}}
-results = type("Results", (), {"metrics": {"classes": ["N", "V"], "test": point, "recall_first": point}})
-drawn = entry.draw(results)
-print([float(bar.get_height()) for bar in drawn.axes[0].patches], entry.section in {other.section for other in REPORT})
-""",
-    "add-a-source.md": """
-import sys, yaml
-from beatwise.data.contracts import BeatsContract
-from beatwise.datasets.beats import BeatsDataset
-made, catalog = map(yaml.safe_load, sys.argv[1:3])
-source = {key.removeprefix("beats_").replace("folder", "filepath"): made[key] for key in made if "beats_" in key}
-beats = BeatsDataset(**source).load()
-checked = BeatsContract(classes=made["classes"], beat_length=made["beat_length"]).validate(beats)
-entry = catalog["raw_beats"]
-windows = ExamplesDataset(filepath=entry["filepath"], metadata=entry["metadata"]).load()
-print([*checked.shape, len(checked), len(set(checked.group))], windows.shape)
-""",
-}
-PRINTED = {
-    "add-a-model.md": "[3, 5]",
-    "add-a-resampling-strategy.md": "[15, 12, 14, 10, 12]",
-    "add-a-loss.md": "True 2.0 0.5",
-    "add-a-metric.md": "0.5 0.5",
-    "add-a-figure.md": "[0.5, 0.0, 0.5, 0.0] True",
-    "add-a-source.md": "[100, 600, 12] (2, 100)",
-}
-# What is added to a file that is there already.
-INSIDE = {
-    "add-a-resampling-strategy.md": "data.resampling",
-    "add-a-loss.md": "tasks.classification.losses",
-    "add-a-metric.md": "tasks.classification.metrics",
-}
-
-
-@pytest.mark.parametrize("page", CHECKS)
-def test_the_example_of_a_how_to_works(page: str, tmp_path: Path) -> None:
-    above = ""
-    if module := INSIDE.get(page):
-        above = f"import beatwise.{module} as file\nglobals().update(vars(file))\n"
-    script = "\n".join([above, *examples(page), CHECKS[page]])
-    (tmp_path / "data" / "01_raw").mkdir(parents=True)
-    done = subprocess.run(
-        [sys.executable, "-c", script, *examples(page, "text"), *examples(page, "yaml")],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == PRINTED[page], done.stderr
+# --- numbers
 
 
 def test_the_table_of_recalls_per_batch_is_what_batches_give() -> None:

@@ -57,7 +57,7 @@ def project_with_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     folder = copy_project(tmp_path_factory.mktemp("project"))
     with chdir(folder):
         run_session(folder)
-        run_session(folder, parameters={"train": {"learning_rate": 0.001}})
+        run_session(folder, parameters={"train": {"learning_rate": 0.001}}, to_outputs=["baseline.metrics"])
         yield folder
 
 
@@ -66,7 +66,8 @@ def project_with_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_project(tmp_path_factory.mktemp("project"))
     space = {"model": {"use": {"choice": ["mlp", "cnn1d"]}}, "train": {"learning_rate": {"loguniform": [1e-3, 1e-2]}}}
     small = {"space": space, "algorithm": {"use": "random"}, "scheduler": {"use": "none"}, "trials": 6, "epochs": 2}
-    with chdir(folder):
+    with chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("beatwise.report.pdf.as_pdf", lambda html: None)
         run_session(folder, "tune", parameters={"tune": {"use": "small", "small": small}})
     return folder
 

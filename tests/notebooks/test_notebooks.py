@@ -81,7 +81,7 @@ def copy_of_project(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, short_reports: None) -> Path:
     """A project in which `kedro run` has run, with a small search."""
     folder = copy_of_project(tmp_path_factory.mktemp("project"))
     space = {"model": {"cnn1d": {"pool": {"choice": [2, 3]}}}, "train": {"learning_rate": {"loguniform": [1e-3, 1e-2]}}}

@@ -242,7 +242,7 @@ def test_no_checkpoint_is_left(compared: Compared) -> None:
 
 @pytest.mark.slow
 def test_the_best_stored_model_is_measured_by_the_version_best(compared: Compared) -> None:
-    run_session(compared.folder, "train")
+    run_session(compared.folder, "train", to_outputs=["baseline.metrics"])
     (trained,) = (compared.folder / "data/06_models/test/baseline/model").iterdir()
     # A model that was trained later, and did worse on validation.
     worse = trained.with_name("9999-01-01T00.00.00.000Z")
@@ -254,7 +254,7 @@ def test_the_best_stored_model_is_measured_by_the_version_best(compared: Compare
     (worse / "model" / CONFIG).write_text(json.dumps(config), "utf-8")
 
     def measured(**options: Any) -> str:
-        run_session(compared.folder, "evaluate", **options)
+        run_session(compared.folder, "evaluate", to_outputs=["baseline.metrics"], **options)
         metrics = sorted((compared.folder / "data/07_model_output/test/baseline/metrics.json").glob("*/*.json"))[-1]
         return json.loads(metrics.read_text("utf-8"))["model"]
 

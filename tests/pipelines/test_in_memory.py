@@ -30,7 +30,7 @@ from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
 from tests.conftest import CLASSES, TASK, example_card
 
-pytestmark = pytest.mark.usefixtures("few_figures")
+pytestmark = pytest.mark.usefixtures("short_reports")
 MakeBeats = Callable[..., Examples]
 
 

@@ -39,7 +39,7 @@ from tests.conftest import ROOT, copy_project, example_card, git, leave_untracke
 from tests.search.conftest import plan
 
 # Whole runs, and their repetitions.
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kept_process")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("kept_process", "short_reports")]
 MakeBeats = Callable[..., pd.DataFrame]
 DRY = "train.epochs=1,train.steps_per_epoch=2"
 CARDS = "data/08_reporting/test/run_card.json"
@@ -67,7 +67,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, kept_process: None) -> Ran:
+def ran(tmp_path_factory: pytest.TempPathFactory, kept_process: None, short_reports: None) -> Ran:
     folder = copy_project(tmp_path_factory.mktemp("project"))
     (folder / ".gitignore").write_text("data/\nconf/local\n")
     git(folder, "init", "--quiet")

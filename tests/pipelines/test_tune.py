@@ -64,16 +64,14 @@ class Tuned:
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory, few_figures: None) -> Iterator[Tuned]:
+def tuned(tmp_path_factory: pytest.TempPathFactory, short_reports: None) -> Iterator[Tuned]:
     import rich
 
     folder = copy_project(tmp_path_factory.mktemp("project"))
     # Heads that do not divide the width: values that are allowed one by one and do not go together.
     wild = {**SPACE, "model": {"use": "attention_gru", "attention_gru": {"width": 16, "heads": {"choice": [4, 5]}}}}
     given = searched(space=wild, algorithm={"use": "grid", "grid": {"points": 2}})
-    with chdir(folder), pytest.MonkeyPatch.context() as patch:
-        # What is printed is looked at in test_session.py.
-        patch.setattr("beatwise.report.pdf.as_pdf", lambda html: None)
+    with chdir(folder):
         with started_ray(RaySettings(cpus=2)), rich.get_console().capture() as capture:
             run_session(folder, "tune", parameters={**given, "train": {"steps_per_epoch": 4}})
         yield Tuned(folder, capture.get(), tracked_runs(folder))
@@ -178,7 +176,7 @@ def test_the_screen_shows_both_models_side_by_side_in_80_columns(tuned: Tuned) -
 
 
 @pytest.mark.slow
-def test_without_a_search_the_whole_flow_runs_in_one_process(project: Path) -> None:
+def test_without_a_search_the_whole_flow_runs_in_one_process(project: Path, short_reports: None) -> None:
     run_session(project, "tune")
     (trials,) = (project / "data/06_models/test/search/trials.parquet").glob("*/*")
     assert pd.read_parquet(trials)[["status", "epochs"]].to_numpy().tolist() == [["finished", 2]]
@@ -208,7 +206,9 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(how: signal.Signals, tmp
     folder.mkdir()
     copy_project(folder)
     (folder / "conf/test/parameters.yml").write_text(yaml.safe_dump(LONG), "utf-8")
-    run = kedro_run(folder, "tune", log)
+    # Without figures and reports, which take as long as the search.
+    measured = "--to-outputs=tuned.metrics"
+    run = kedro_run(folder, "tune", log, measured)
     try:
         deadline = time.monotonic() + 900
         while run.poll() is None and time.monotonic() < deadline:
@@ -227,13 +227,14 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(how: signal.Signals, tmp
         assert 2 <= len(ended) < N_TRIALS, log.read_text("utf-8")
         if how == signal.SIGINT:
             assert "Repeat the command to resume." in " ".join(log.read_text("utf-8").split())
-        assert not (folder / "data/08_reporting/test/tuned").exists()
+        assert not (folder / "data/06_models/test/tuned").exists()
 
-        run = kedro_run(folder, "tune", log)
+        run = kedro_run(folder, "tune", log, measured)
         assert run.wait(timeout=900) == 0, log.read_text("utf-8")
     finally:
         with suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
+    assert list((folder / "data/07_model_output/test/tuned/metrics.json").glob("*/metrics.json"))
     after = stored_trials(folder)
     assert sorted(after) == list(range(N_TRIALS))
     assert {record["status"] for record in after.values()} == {"finished"}

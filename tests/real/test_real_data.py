@@ -121,7 +121,7 @@ def test_cutting_records_costs_at_most_a_quarter_of_reading_them(real_data, reco
     stored = RecordsDataset(filepath=str(real_data / "mitdb"))
     reading, cutting = [], []
     # In turn, so that a machine that is busy for a while slows both.
-    for _ in range(5):
+    for _ in range(3):
         reading.append(seconds(lambda: [read() for read in stored.load().values()]))
         cutting.append(seconds(lambda: segment_records(records, **HOW)))
     assert min(cutting) <= min(reading) / 4
