@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -77,12 +78,17 @@ def encoded(channel: Floats) -> bytes:
     return file.getvalue()
 
 
+def draw_cells() -> Iterator[tuple[str, tuple[Floats, Floats, Floats]]]:
+    """Phase and channels of each cell of the sample."""
+    rng = np.random.default_rng(SEED)
+    for phase in rng.permutation(np.repeat(list(COUNTS), list(COUNTS.values()))):
+        yield str(phase), draw_cell(phase, rng)
+
+
 def make_cells(file: Path) -> None:
     """Write one parquet with a column of pictures for each channel, and the phase; it says that it is synthetic."""
-    rng = np.random.default_rng(SEED)
-    phases = rng.permutation(np.repeat(list(COUNTS), list(COUNTS.values())))
-    cells = [[encoded(channel) for channel in draw_cell(phase, rng)] for phase in phases]
-    table = pd.DataFrame(cells, columns=list(CHANNELS)).assign(phase=phases)
+    cells = [[*map(encoded, channels), phase] for phase, channels in draw_cells()]
+    table = pd.DataFrame(cells, columns=[*CHANNELS, "phase"])
     table.attrs = {"notice": NOTICE}
     with written_whole(file) as path:
         table.to_parquet(path, compression="zstd")

@@ -8,6 +8,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from beatwise.core.errors import BeatwiseError, in_own_words
 from beatwise.data.contracts import PicturesContract
 from beatwise.data.examples import Examples
 from beatwise.data.resampling import resample_examples
-from beatwise.datasets.pictures import PicturesDataset
+from beatwise.datasets.pictures import PicturesDataset, decode
+from tools.synthetic_cells import CHANNELS, draw_cells
+from tools.synthetic_cells import encoded as encoded_channel
 
 RNG = np.random.default_rng(0)
 GREY8 = RNG.integers(0, 256, (6, 5, 4), dtype=np.uint8)
@@ -64,7 +67,9 @@ COLUMNS = {"phase": "target", "Donor": "group", "age": "age"}
 
 
 def test_one_column_a_channel_is_scaled_by_the_bits_of_each(tmp_path: Path) -> None:
-    made = CONTRACT.validate(source(in_columns(tmp_path), pictures=["b", "a"], columns=COLUMNS).load())
+    # What is said of the phase goes before what a name suggests.
+    path = in_columns(tmp_path, label=["?"] * 6)
+    made = CONTRACT.validate(source(path, pictures=["b", "a"], columns=COLUMNS).load())
     assert made.x.shape == (6, 2, 5, 4)
     assert made.x.dtype == np.float32
     np.testing.assert_allclose(made.x[:, 0], GREY16 / 65_535, rtol=1e-6)
@@ -300,3 +305,15 @@ def test_pictures_are_oversampled_by_copies_and_not_interpolated(tmp_path: Path)
     for use in ("smote", "borderline_smote", "adasyn", "smote_enn", "smote_tomek", "graft"):
         with pytest.raises(BeatwiseError, match=r"have the shape \[2, 5, 4\]\. Use one that repeats or leaves out"):
             resample_examples(pictures, use, {}, ["Interphase", "Prophase"], 0)
+
+
+def test_the_bundled_cells_are_small_and_what_their_generator_draws() -> None:
+    bundled = Path("data/01_raw/cells_demo/cells.parquet")
+    assert bundled.stat().st_size < 300_000
+    assert "SYNTHETIC" in str(pq.read_schema(bundled).metadata)
+    there = source(bundled, pictures=list(CHANNELS), columns={"phase": "target"}).load()
+    for row, (phase, channels) in enumerate(islice(draw_cells(), 20)):
+        assert there.table["target"].iloc[row] == phase
+        for drawn, stored in zip(channels, there.x[row], strict=True):
+            values, bits = decode(encoded_channel(drawn))
+            np.testing.assert_allclose(values[0] / (2**bits - 1), stored, rtol=1e-6)

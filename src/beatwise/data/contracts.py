@@ -225,7 +225,7 @@ class BeatsContract(ExamplesContract):
 
 
 class PicturesContract(ExamplesContract):
-    """Labelled pictures of one size, values in [0, 1]."""
+    """Pictures ``[n, c, h, w]`` with labels that are classes, or are mapped to them."""
 
     noun = "picture"
     mapping = "pictures_labels in globals.yml"

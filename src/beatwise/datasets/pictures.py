@@ -87,7 +87,8 @@ class PicturesDataset(AbstractDataset[None, Examples]):
                 holds bytes, or Hugging Face's struct of bytes and path.
             columns: What further columns are, by their names: ``target``, ``part``, ``group``, ``time``, or a feature.
                 Columns that have such a name already need not be named, and others are left out. Those of a list are
-                ``index``, ``label`` (``label0``, ``label1``, … where there are several) and ``path``.
+                ``label`` (``label0``, ``label1``, … where there are several). An empty name leaves a
+                column out.
             size: Height and width in pixels; None takes that of the first picture.
             resize: Whether pictures of another size are resized (linearly, smoothed where they shrink), or refused.
             metadata: Kept for plugins such as kedro-viz.
@@ -269,7 +270,9 @@ class PicturesDataset(AbstractDataset[None, Examples]):
         named = {
             name: self._columns.get(name, ALIASES.get(name.lower(), name.lower())) for name in map(str, table.columns)
         }
-        kept = {name: to for name, to in named.items() if name in self._columns or to in (TARGET, PART, GROUP, TIME)}
+        # What is said goes before what a name suggests.
+        open_names = {TARGET, PART, GROUP, TIME} - set(self._columns.values())
+        kept = {name: to for name, to in named.items() if to and (name in self._columns or to in open_names)}
         for to in set(kept.values()):
             if len(same := [name for name, other in kept.items() if other == to]) > 1:
                 raise BeatwiseError(
