@@ -382,6 +382,16 @@ def test_all_that_is_wrong_with_several_tables_is_listed(tmp_path):
         assert named in problems
 
 
+def test_a_table_whose_pages_are_damaged_is_named(tmp_path):
+    path = tmp_path / "b.parquet"
+    LABELLED.to_parquet(path, compression="gzip")
+    whole = bytearray(path.read_bytes())
+    whole[60:200] = bytes(140)
+    path.write_bytes(whole)
+    (problem,) = look_at({"train": [path]}).problems
+    assert problem.startswith(f"{path} cannot be read as parquet")
+
+
 @pytest.fixture
 def conf(tmp_path, monkeypatch) -> Path:
     """An empty project that holds tables of patients and of none."""

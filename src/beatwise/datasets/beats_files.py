@@ -9,7 +9,8 @@ import itertools
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,19 +58,20 @@ class BeatsFile:
         """Fill ``x`` ``float32 [n, t]`` with the signals, and return the other columns.
 
         Raises:
-            BeatwiseError: If a value of the signal is no number.
+            BeatwiseError: If a value of the signal is no number, or the file is damaged.
         """
-        for column, name in enumerate(self.signals):
-            values = self._column(name)
-            if not pd.api.types.is_numeric_dtype(values.dtype):
-                table = pd.DataFrame({name: values, PART: self.part})
-                table.attrs = {"files": {self.part: [str(self.path.absolute())]}}
-                check_numeric(table, name)
-            x[:, column] = values.to_numpy(dtype=np.float32, na_value=np.nan)
-        return pd.DataFrame(
-            {name: self._column(name) for name in self.columns if name not in {*self.signals}},
-            index=pd.RangeIndex(self.n_rows),
-        )
+        with _explained(self.path):
+            for column, name in enumerate(self.signals):
+                values = self._column(name)
+                if not pd.api.types.is_numeric_dtype(values.dtype):
+                    table = pd.DataFrame({name: values, PART: self.part})
+                    table.attrs = {"files": {self.part: [str(self.path.absolute())]}}
+                    check_numeric(table, name)
+                x[:, column] = values.to_numpy(dtype=np.float32, na_value=np.nan)
+            return pd.DataFrame(
+                {name: self._column(name) for name in self.columns if name not in {*self.signals}},
+                index=pd.RangeIndex(self.n_rows),
+            )
 
     def _column(self, name: str) -> pd.Series:
         """One column, by Beatwise's name."""
@@ -237,20 +239,28 @@ def open_beats(path: Path, part: str, columns: Mapping[str, str] | None = None) 
     Raises:
         BeatwiseError: If it cannot be read, or the meaning of a column is not clear.
     """
-    is_text = path.name[: len(path.name) - len(_compression(path))].lower().endswith(TEXT)
-    kind = _TextBeats if is_text else _ParquetBeats
+    with _explained(path):
+        return (_TextBeats if _is_text(path) else _ParquetBeats)(path, part, columns or {})
+
+
+def _is_text(path: Path) -> bool:
+    return path.name[: len(path.name) - len(_compression(path))].lower().endswith(TEXT)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Name the file that cannot be read, and what to do."""
     try:
-        file = kind(path, part, columns or {})
+        yield
     except BeatwiseError:
         raise
     except UNREADABLE as error:
-        is_other = not is_text and not path.suffix.lower().startswith((".parq", ".pq"))
+        is_other = not _is_text(path) and not path.suffix.lower().startswith((".parq", ".pq"))
         known = f" The name of a text file ends in {', '.join(TEXT)}." if is_other else ""
         raise BeatwiseError(
-            f"{path.absolute()} cannot be read as {'CSV' if is_text else 'parquet'} ({error}). It may be truncated or "
-            f"of another format: fetch it again.{known}"
+            f"{path.absolute()} cannot be read as {'CSV' if _is_text(path) else 'parquet'} ({error}). It may be "
+            f"truncated or of another format: fetch it again.{known}"
         ) from error
-    return file
 
 
 def _compression(path: Path) -> str:
