@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import Version
+from matplotlib.figure import Figure
 
 from beatwise.comparison.documents import Row
 from beatwise.comparison.leaderboard import compared_metrics, rank_rows, ranked_metrics
@@ -34,9 +35,9 @@ from beatwise.datasets.examples import ExamplesDataset
 from beatwise.datasets.model import ModelDataset
 from beatwise.figures import plot_leaderboard
 from beatwise.figures.table import entries_for
-from beatwise.hooks.parameters import refuse_report
 from beatwise.networks.settings import Model
-from beatwise.pipelines import compare, train
+from beatwise.pipelines import train
+from beatwise.pipelines.report.pipeline import create_report
 from beatwise.report.figures import OF_TASK
 from beatwise.report.tables import behind_table, leaderboard_table, short_leaderboard_table
 from beatwise.search.plan import plan_search
@@ -45,7 +46,7 @@ from beatwise.search.trial import TensorCache, Trial
 from beatwise.tasks.settings import Evaluate, TaskChoice
 from beatwise.training.checkpoint import Checkpoints
 from beatwise.training.settings import Train
-from tests.conftest import TASK
+from tests.layout import check_layout
 from tests.pipelines.test_in_memory import parameters, run
 
 CELLS = ["round", "square", "dark"]
@@ -183,20 +184,33 @@ BLOCKS: dict[str, Any] = {
 }
 
 
+SERIES = parameters(
+    classes=[],
+    task=TaskChoice.model_validate({"use": "regression", "regression": {"label": "C6H6", "unit": "µg/m³"}}),
+    evaluate=EVALUATE,
+    ingest=Ingest(split={"use": "by_group"}),
+    **BLOCKS,
+)
+TABLE = {"caption": "", "columns": [], "rows": [], "labels": 1, "notes": 0, "marked": 0}
+SEARCHED = {
+    "name": "s",
+    "summary": "2 trials",
+    "best": TABLE,
+    "space": TABLE,
+    "importance": [{"name": "a", "importance": 1}],
+}
+
+
 @pytest.fixture(scope="module")
 def series() -> dict[str, Any]:
     """What the baseline's nodes make of hourly series with a number to predict."""
     target = np.random.default_rng(1).uniform(10, 90, 240)
     contract = ExamplesContract(shape=(2, 24))
-    settings = parameters(
-        classes=[], task=REGRESSION, evaluate=EVALUATE, ingest=Ingest(split={"use": "by_group"}), **BLOCKS
-    )
-    raw = contract.validate(examples((2, 24), target))
-    return run(
-        train.create_pipeline().to_outputs("baseline.metrics", "baseline.assessment", "baseline.mistakes", "data.page"),
-        raw_beats=raw,
-        **settings,
-    )
+    raw = examples((2, 24), target)
+    time = pd.Series(pd.date_range("2004-05-27", periods=240, freq="h"))
+    hourly = raw.table.assign(time=time, group=time.dt.strftime("%Y-%m-%d"), persistence=np.roll(target, 1))
+    hourly.attrs = {"inputs": ["benzene", "wind"]}
+    return run(train.create_pipeline(), raw_beats=contract.validate(Examples(raw.x, hourly)), **SERIES)
 
 
 def rmse(table: pd.DataFrame) -> float:
@@ -213,11 +227,55 @@ def test_a_regression_goes_through_the_nodes_of_a_classification(series) -> None
     naive = predictions.assign(prediction=series["train_beats"].table["target"].mean())
     assert measured["naive"]["overall"]["rmse"]["value"] == pytest.approx(rmse(naive))
     assert rmse(predictions) < 0.7 * rmse(naive)
-    assert measured["bootstrap_of"] == "groups"
+    last = predictions.assign(prediction=predictions["persistence"])
+    assert measured["persistence"]["overall"]["rmse"]["value"] == pytest.approx(rmse(last))
+    assert measured["bootstrap_of"] == "days"
     assert series["baseline.assessment"] == {}
-    assert series["baseline.mistakes"].empty
+    error = (predictions["prediction"] - predictions["target"]).abs()
+    assert series["baseline.mistakes"]["error"].abs().tolist() == error.nlargest(20).tolist()
+    assert set(series["baseline.errors"]["by"]) == {"month", "hour"}
     assert series["data_summary"]["length_ms"] == {}
     assert series["baseline.model"].task.to_dict()["use"] == "regression"
+
+
+def test_a_regression_is_explained_drawn_and_reported_in_its_unit(series) -> None:
+    explanation, report = series["baseline.explanation"], series["baseline.report"]
+    # The target stands in the first input, all along the window.
+    assert explanation.summary["inputs"][0] > 2 * explanation.summary["inputs"][1]
+    # The differences are in the target's unit, all from one baseline.
+    start = explanation.attributions["prediction"] - explanation.attributions["difference"]
+    np.testing.assert_allclose(start, start.iloc[0], rtol=1e-3)
+    assert explanation.summary["gap"] < 0.1
+    assert explanation.saliency.groupby("input").size().tolist() == [24, 24]
+    assert [(name, drawn) for name, drawn in series["baseline.figures"].items() if isinstance(drawn, str)] == [
+        ("importance", "The model does not come from a search.")
+    ]
+    for drawn in series["baseline.figures"].values():
+        if isinstance(drawn, Figure):
+            check_layout(drawn)
+    value = series["baseline.metrics"]["test"]["overall"]["rmse"]["value"]
+    for words in (
+        f"Root mean squared error {value:.3g} µg/m³",
+        "Better than persistence",
+        "Hours with the",
+        "examples of 2 days",
+    ):
+        assert words in report
+    assert "macro" not in report
+
+
+def test_the_report_of_a_searched_regression_says_whether_it_is_better_than_the_baseline(series) -> None:
+    made = {name.replace("baseline.", "tuned."): value for name, value in series.items()}
+    # Half of every error, over the same days.
+    halved = series["baseline.predictions"].assign(prediction=lambda table: (table["prediction"] + table["target"]) / 2)
+    given = {**series, **made, "tuned.predictions": halved, "search.summary": SEARCHED}
+    pipeline = create_report("tuned", searched=True)
+    found = run(pipeline, **{name: value for name, value in given.items() if name in pipeline.inputs()}, **SERIES)
+    paired = found["tuned.against_baseline"]
+    assert paired["overall"]["rmse"]["second"] == pytest.approx(paired["overall"]["rmse"]["first"] / 2)
+    assert paired["verdict"]["outcomes"] == {"rmse": "better"}
+    assert "root mean squared error (µg/m³) better (" in found["tuned.report"]
+    assert "Use the tuned model." in found["tuned.report"]
 
 
 def test_a_regression_is_compared_ranked_and_averaged_by_its_own_metrics(series, tmp_path: Path) -> None:
@@ -248,15 +306,6 @@ def test_a_regression_is_compared_ranked_and_averaged_by_its_own_metrics(series,
     assert behind_table(board, 0.9).rows[0][2] == "the best"
     assert "best root mean squared error first" in short_leaderboard_table(board).caption
     assert plot_leaderboard(board).axes[0].get_xlabel() == "root mean squared error, test"
-
-
-def test_what_a_regression_does_not_have_is_refused_before_anything_is_trained() -> None:
-    refuse_report(REGRESSION, train.create_pipeline().to_outputs("baseline.metrics"))
-    refuse_report(REGRESSION, compare.create_pipeline())
-    for outputs in ("baseline.explanation", "baseline.report"):
-        with pytest.raises(BeatwiseError, match=r"^task\.use: a regression has no explanation and no report yet"):
-            refuse_report(REGRESSION, train.create_pipeline().to_outputs(outputs))
-    refuse_report(TASK, train.create_pipeline())
 
 
 def test_blocks_of_a_series_are_pooled_and_measured_beside_what_each_fold_knew(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ TIME: Final = "time"
 PERSISTENCE: Final = "persistence"
 # The fold of a cross-validation whose model made a prediction.
 FOLD: Final = "fold"
+# What ``table.attrs`` calls the names of the channels, where the source has some.
+INPUTS: Final = "inputs"
 # Where a beat was cut from.
 IDENTITY_COLUMNS: Final = ("record", "sample", "lead")
 # Columns of the table that are no features.
@@ -160,6 +162,11 @@ def reword(text: str, shape: Sequence[int]) -> str:
     named = {"b": word, "B": word.capitalize()}
     # Between slashes and plus signs it is a piece of an encoded file.
     return re.sub(r"(?<![\w+/])([bB])eat(s?)(?![\w+/=])", lambda found: named[found[1]] + found[2], text)
+
+
+def are_times(column: pd.Series | None) -> TypeGuard[pd.Series]:
+    """Whether a column is there and holds points in time."""
+    return column is not None and pd.api.types.is_datetime64_any_dtype(column)
 
 
 def evenly(rows: Rows, at_most: int = SHOWN) -> Rows:

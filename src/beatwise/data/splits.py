@@ -18,7 +18,7 @@ from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.data.examples import GROUP, PART, TARGET, TIME, Examples, Labels
+from beatwise.data.examples import GROUP, INPUTS, PART, TARGET, TIME, Examples, Labels
 
 if TYPE_CHECKING:
     from beatwise.data.settings import Ingest
@@ -264,8 +264,9 @@ def split_examples(examples: Examples, use: str, options: Mapping[str, Any], see
     if left_out := int((parts == "").sum()):
         log.info("%s of %s examples are in no part of the split %s", f"{left_out:,}", f"{len(parts):,}", use)
     rest = examples.without(PART)
-    # The files that the source was read from are no property of its parts; how it was read is.
-    rest.table.attrs = {"notes": notes} if (notes := rest.table.attrs.get("notes")) else {}
+    # The files that the source was read from are no property of its parts; how it was read is, and its channels' names.
+    kept = ("notes", INPUTS)
+    rest.table.attrs = {name: value for name, value in rest.table.attrs.items() if name in kept and value}
     return {part: rest.take(np.flatnonzero(parts == part)) for part in PARTS}
 
 

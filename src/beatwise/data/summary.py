@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from beatwise.data.examples import TARGET, Examples
+from beatwise.data.examples import TARGET, TIME, Examples, are_times
 from beatwise.data.representations import beat_mask
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
         ``padding_share``, ``duplicates`` (examples that repeat an earlier one ``within`` a part, examples of a part
         that are ``across`` in another), ``records`` (``known``, and which are in two parts), ``notes`` (what was made
         of the source), and for a number as target ``rank_correlation`` (Spearman's, of each feature with it) and
-        ``gives_away`` (features in which it is at least :data:`GIVES_AWAY`).
+        ``gives_away`` (features in which it is at least :data:`GIVES_AWAY`). A part of numbers to predict has mean,
+        deviation, least and largest ``target``; ``spans`` has the first and the last time of each part where known.
     """
     length = {name: beat_lengths(beats) for name, beats in parts.items()}
     # Without classes nothing is counted by class.
@@ -61,6 +62,7 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
                     label: float((target[name] == i).sum() / max(len(beats), 1)) for i, label in enumerate(classes)
                 },
                 "records": int(beats.table["record"].nunique()) if beats.has("record") else None,
+                **({} if classes else {"target": _numbers(beats.table[TARGET])}),
             }
             for name, beats in parts.items()
         },
@@ -79,6 +81,25 @@ def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample
         "records": _shared_records(parts, pairs),
         "notes": parts["train"].table.attrs.get("notes", []),
         **_correlations({} if classes else parts),
+        **_spans(parts),
+    }
+
+
+def _numbers(target: pd.Series) -> dict[str, float]:
+    """A target that is a number."""
+    return {"mean": target.mean(), "sd": target.std(ddof=0), "min": target.min(), "max": target.max()}
+
+
+def _spans(parts: Mapping[str, Examples]) -> dict[str, Any]:
+    """``spans``: the first and the last time of each part; nothing where times are not known."""
+    tables = {name: beats.table for name, beats in parts.items()}
+    if not all(are_times(table.get(TIME)) for table in tables.values()):
+        return {}
+    return {
+        "spans": {
+            name: [f"{end:%Y-%m-%d %H:%M}" for end in (table[TIME].min(), table[TIME].max())]
+            for name, table in tables.items()
+        }
     }
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
-from beatwise.data.examples import GROUP, PERSISTENCE, RESERVED, TARGET, TIME, Examples
+from beatwise.data.examples import GROUP, INPUTS, PERSISTENCE, RESERVED, TARGET, TIME, Examples
 
 # Inputs that the clock gives, by the length of their cycle; each is a sine and a cosine.
 CYCLES: Final = {
@@ -113,7 +113,9 @@ def cut_windows(series: pd.DataFrame, how: Windows) -> tuple[Examples, dict[str,
         PERSISTENCE: target[before[kept]],
         **{name: features[known[kept, i], i] for i, name in enumerate(present)},
     }
-    return Examples(_filled(values, kept, how), pd.DataFrame(table)), counts
+    examples = Examples(_filled(values, kept, how), pd.DataFrame(table))
+    examples.table.attrs = {INPUTS: list(inputs)}
+    return examples, counts
 
 
 def described(counts: dict[str, int], gap: int) -> str:

@@ -127,7 +127,7 @@ class SeriesDataset(AbstractDataset[None, Examples]):
         )
         for note in self.notes:
             log.info("%s: %s", self._path.name, note)
-        examples.table.attrs = {"files": {"all": [str(self._path.absolute())]}, "notes": list(self.notes)}
+        examples.table.attrs |= {"files": {"all": [str(self._path.absolute())]}, "notes": list(self.notes)}
         return examples
 
     def preview(self, nrows: int = 5) -> TablePreview:

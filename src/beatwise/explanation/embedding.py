@@ -49,10 +49,20 @@ def embed_beats(
             "same_class": same_class_share(features, tensors.labels[rows]),
         }
     )
-    metadata = []
+    points, metadata = project(features, projections, seed)
+    known = {name: predictions[name].to_numpy()[rows] for name in ("record", "sample") if name in predictions}
+    return table.assign(**points, **known), metadata
+
+
+def project(
+    features: Array, projections: list[tuple[str, dict[str, Any]]], seed: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Two columns a projection, and the facts of each, as :func:`embed_beats` says."""
+    columns: dict[str, Any] = {}
+    metadata: list[dict[str, Any]] = []
     for name, options in projections:
         points = PROJECTIONS[name](features, seed=seed, **options)
-        table = table.assign(**{f"{name}_1": points[:, 0], f"{name}_2": points[:, 1]})
+        columns |= {f"{name}_1": points[:, 0], f"{name}_2": points[:, 1]}
         linear = name == "pca"
         metadata.append(
             {
@@ -62,8 +72,7 @@ def embed_beats(
                 "variance": float(points.var(axis=0).sum() / features.var(axis=0).sum()) if linear else None,
             }
         )
-    known = {name: predictions[name].to_numpy()[rows] for name in ("record", "sample") if name in predictions}
-    return table.assign(**known), metadata
+    return columns, metadata
 
 
 def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]:

@@ -44,6 +44,23 @@ def explain_model(
     seed: int,
     sample_rate: float | None,
 ) -> Explanation:
+    """Explain a model as its task asks for: classes by ``explain_beats``, numbers by ``explain_numbers``."""
+    if model.task.class_names:
+        return _explain_classes(model, val_tensors, val_beats, val_predictions, explain, seed, sample_rate)
+    from beatwise.explanation.numbers import explain_numbers
+
+    return explain_numbers(model, val_tensors, val_beats, val_predictions, explain, seed)
+
+
+def _explain_classes(
+    model: TrainedModel,
+    val_tensors: TensorSet,
+    val_beats: Examples,
+    val_predictions: pd.DataFrame,
+    explain: Explain,
+    seed: int,
+    sample_rate: float | None,
+) -> Explanation:
     """Attribute logits to samples, compare with random weights, project the input of the last layer, and sum up."""
     from beatwise.explanation.attribution import explain_beats
     from beatwise.explanation.embedding import embed_beats

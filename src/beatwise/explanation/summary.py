@@ -72,7 +72,7 @@ def summarise_explanation(
             for index, name in enumerate(classes_of(tensors.task))
         },
         "check": {
-            method: _summarise_correlations(random.loc[random["method"] == method, "rank_correlation"])
+            method: summarise_correlations(random.loc[random["method"] == method, "rank_correlation"])
             for method in METHODS
             if (random["method"] == method).any()
         },
@@ -93,7 +93,8 @@ def _mean_attributed(drawn: pd.DataFrame) -> dict[str, float] | None:
     return None if drawn.empty else {name: float(drawn[name].mean()) for name in names}
 
 
-def _summarise_correlations(correlations: pd.Series) -> dict[str, Any]:
+def summarise_correlations(correlations: pd.Series) -> dict[str, Any]:
+    """Rank correlations of one method with random weights, as :func:`summarise_explanation` says."""
     known = correlations.dropna().to_numpy(np.float64)
     low, high = np.percentile(known, [2.5, 97.5]).tolist() if len(known) else (None, None)
     mean = _mean(correlations)

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from beatwise.data.examples import PERSISTENCE, TIME
 from beatwise.figures.embedding import LABELS as LABELS_OF_PROJECTIONS
 from beatwise.figures.search import STATUS, best_so_far
-from beatwise.figures.style import GREY, class_colors, origin
+from beatwise.figures.style import GREY, PALETTE, class_colors, origin
 from beatwise.tasks.registry import METRICS
 
 LAYOUT: dict[str, Any] = {
@@ -136,3 +137,26 @@ def _hover(row: Mapping[Any, Any], classes: Sequence[str]) -> str:
     if "record" in row:
         lines.append(f"record {origin(row)}")
     return "<br>".join(lines)
+
+
+def forecast(predictions: pd.DataFrame, what: str) -> go.Figure | str:
+    """Target, prediction and last known target over time; drag to look closer.
+
+    Args:
+        predictions: Predictions table.
+        what: Name of the target with its unit.
+    """
+    if TIME not in predictions:
+        return "The times of the examples are not known."
+    table = predictions.sort_values(TIME)
+    looks: dict[str, tuple[str, str, bool | str]] = {
+        "target": ("measured", "black", True),
+        "prediction": ("predicted", PALETTE[0], True),
+        PERSISTENCE: ("last known", PALETTE[1], "legendonly"),
+    }
+    figure = go.Figure()
+    for column, (name, color, visible) in looks.items():
+        if column in table:
+            style = {"name": name, "mode": "lines", "line": {"color": color, "width": 1}, "visible": visible}
+            figure.add_scatter(x=table[TIME], y=table[column].round(4), **style)
+    return figure.update_layout(**LAYOUT, yaxis_title=what, xaxis={"rangeslider": {"visible": True}})

@@ -14,14 +14,8 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
-    from beatwise.tasks.settings import TaskChoice
-
 # Parameters that are taken from globals.yml, where the catalog takes them from as well.
 FIXED_BY_SOURCE = {"source", "classes", "sample_rate", "task"}
-
-
-# Nodes that describe a model, which not every task has results for.
-DESCRIBING = {"explain_model", "render_report"}
 
 
 class ParameterHooks:
@@ -60,7 +54,6 @@ class ParameterHooks:
                 allowed, or no cluster is at the address.
         """
         check_inputs(pipeline, catalog, run_params)
-        refuse_report(self._parameters.task, pipeline)
         if any("configure" in node.tags for node in pipeline.nodes):
             from beatwise.training.fit import check_fit
 
@@ -80,17 +73,3 @@ class ParameterHooks:
 
             # A baseline is trained first, and may take an hour.
             check_address(self._parameters.ray.address)
-
-
-def refuse_report(task: TaskChoice, pipeline: Pipeline) -> None:
-    """Refuse to explain a model and to write its report where the task has neither, before anything is trained.
-
-    Raises:
-        BeatwiseError: If the pipeline does it.
-    """
-    if task.build().is_reported or not DESCRIBING & {node.name.rpartition(".")[2] for node in pipeline.nodes}:
-        return
-    raise BeatwiseError(
-        f"task.use: a {task.use} has no explanation and no report yet. Stop at its metrics: kedro run "
-        "--to-outputs=baseline.metrics, or compare models of it: kedro run --pipeline=compare."
-    )

@@ -13,8 +13,9 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from beatwise import figures as draw
-from beatwise.figures import interactive, interactive_training
+from beatwise.figures import interactive, interactive_training, regression
 from beatwise.figures.table import Entry
+from beatwise.report.regression import input_names, target_of
 from beatwise.report.results import Results, SearchResults
 
 IMPORTANCE: Final = (
@@ -297,8 +298,64 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     Entry("forgetting_plot", _forgetting_plot),
 )
 
+
+def _what(results: Results) -> str:
+    return target_of(results.metrics)
+
+
+def _inputs(results: Results) -> list[str]:
+    return input_names(results.test_beats.table.attrs, len(results.explanation.summary["inputs"]))
+
+
+REGRESSION: Final[tuple[Entry[Results], ...]] = (
+    Entry(
+        "forecast",
+        lambda of: regression.plot_forecast(of.predictions, _what(of)),
+        "scores",
+        "Measured and predicted over the test part, in order of time. A line is broken where examples are missing.",
+        tall=True,
+    ),
+    Entry(
+        "scatter",
+        lambda of: regression.plot_scatter(of.predictions, _what(of)),
+        "scores",
+        "Predicted over measured, and how the residuals are distributed.",
+    ),
+    Entry(
+        "errors_by",
+        lambda of: regression.plot_errors_by(of.metrics["test"]["by"], of.predictions, _what(of)),
+        "mistakes",
+        "Above: the residuals, the box 25–75 %, the whiskers 5–95 %. Below: the root mean squared error of the model "
+        "and of naive forecasts.",
+    ),
+    Entry(
+        "window_saliency",
+        lambda of: regression.plot_window_saliency(of.explanation.saliency, _inputs(of), _what(of)),
+        "saliency",
+        "How much of a prediction falls to each input at each step of the window (integrated gradients without their "
+        "sign, mean over the explained examples), and in all.",
+    ),
+    Entry(
+        "embedding",
+        lambda of: regression.plot_number_embedding(
+            of.explanation.embedding, of.explanation.summary["projections"], _what(of)
+        ),
+        "embedding",
+        "Validation examples as the last layer sees them: on the left by target, on the right by error.",
+        tall=True,
+    ),
+    Entry(
+        "learning_curves",
+        lambda of: regression.plot_number_curves(of.epochs, of.best_epoch, of.metrics["unit"]),
+        "training",
+        "Loss of train, and errors on validation by epoch; the dotted line marks the epoch whose weights were kept.",
+    ),
+    *(entry for entry in REPORT if entry.name in ("importance", "architecture")),
+    Entry("forecast_plot", lambda of: interactive.forecast(of.predictions, _what(of))),
+)
+
 # By the name of the task.
-OF_TASK: Final = {"classification": REPORT}
+OF_TASK: Final = {"classification": REPORT, "regression": REGRESSION}
 
 SEARCH: Final[tuple[Entry[SearchResults], ...]] = (
     Entry(

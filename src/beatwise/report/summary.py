@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from beatwise.data.examples import BEAT, noun
-from beatwise.report.tables import few_patients, majority_class, operating_point, short, with_interval
+from beatwise.report.tables import few_patients, label_of, majority_class, operating_point, short, with_interval
 from beatwise.tasks.registry import METRICS
 
 NAMED: Final = ("macro_recall", "macro_f1", "accuracy")
@@ -126,10 +126,10 @@ def comparison(paired: Mapping[str, Any]) -> str:
     """The verdict on a search: whether the tuned model is better than the baseline, and which one to use."""
     verdict = paired["verdict"]
     outcomes = [
-        f"{METRICS[name].label} {outcome} ({_difference(verdict['differences'][name])})"
+        f"{label_of(name, paired.get('unit', ''))} {outcome} ({_difference(verdict['differences'][name])})"
         for name, outcome in verdict["outcomes"].items()
     ]
-    at = " at the recall-first operating points" if verdict["recall_first"] else ""
+    at = " at the recall-first operating points" if verdict.get("recall_first") else ""
     return f"Tuned against baseline{at}: {', '.join(outcomes)}. {verdict['advice']}"
 
 

@@ -46,6 +46,15 @@ FEW_PATIENTS: Final = 20
 OF_PROBABILITIES: Final = ("macro_auroc", "macro_average_precision", "log_loss", "ece", "brier")
 
 
+# Metrics in the unit of a target that is a number, or in its square.
+IN_UNIT: Final = {"rmse": "{}", "mae": "{}", "mse": "({})²"}
+
+
+def label_of(name: str, unit: str) -> str:
+    """A metric with the unit of the target, where it has one."""
+    return METRICS[name].label + (f" ({IN_UNIT[name].format(unit)})" if unit and name in IN_UNIT else "")
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of text.
@@ -154,7 +163,8 @@ def few_patients(metrics: Mapping[str, Any]) -> str:
     patients = metrics["patients"]
     if patients is None or patients >= FEW_PATIENTS:
         return ""
-    return f" From only {patients} patients these intervals are too narrow (Cameron et al. 2008)."
+    drawn = "patients" if "classes" in metrics else metrics["bootstrap_of"]
+    return f" From only {patients} {drawn} these intervals are too narrow (Cameron et al. 2008)."
 
 
 def per_class_table(metrics: Mapping[str, Any], names: Sequence[str] = ALL_BY_CLASS) -> Table:
@@ -414,10 +424,10 @@ def changes_table(rows: Sequence[Row]) -> Table:
 
 def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table:
     """Baseline and tuned model on the same test beats."""
-    shown = [(METRICS[name].label, paired["overall"][name]) for name in names]
-    shown += [
-        (f"recall first: {METRICS[name].label}", paired["recall_first"][name]) for name in ("macro_recall", "accuracy")
-    ]
+    at_point, unit = paired.get("recall_first", {}), paired.get("unit", "")
+    shown = [(label_of(name, unit), paired["overall"][name]) for name in names]
+    for name in ("macro_recall", "accuracy") if at_point else ():
+        shown.append((f"recall first: {METRICS[name].label}", at_point[name]))
     rows = []
     for label, found in shown:
         if found["difference"] is None:
@@ -425,14 +435,18 @@ def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table
             continue
         between = {"value": found["difference"], "low": found["low"], "high": found["high"]}
         rows.append([label, short(found["first"]), short(found["second"]), with_interval(between)])
-    mcnemar = paired["mcnemar"]
+    mcnemar, noun = paired.get("mcnemar"), "beats" if at_point else "examples"
     caption = (
-        f"{paired['n']:,} test beats. In brackets the {paired['confidence']:.0%} interval of the difference from "
-        f"{paired['bootstrap_draws']:,} bootstrap draws, the same beats for both: one that holds 0 cannot tell the two "
-        f"apart. Only the baseline is right on {mcnemar['first_only']:,} beats, only the tuned model on "
-        f"{mcnemar['second_only']:,} (McNemar's exact test, which takes beats for independent: "
-        f"{_p_value(mcnemar['p'])})."
+        f"{paired['n']:,} test {noun}. In brackets the {paired['confidence']:.0%} interval of the difference from "
+        f"{paired['bootstrap_draws']:,} bootstrap draws, the same {noun} for both: one that holds 0 cannot tell the "
+        "two apart."
     )
+    if mcnemar:
+        caption += (
+            f" Only the baseline is right on {mcnemar['first_only']:,} beats, only the tuned model on "
+            f"{mcnemar['second_only']:,} (McNemar's exact test, which takes beats for independent: "
+            f"{_p_value(mcnemar['p'])})."
+        )
     return Table(caption, ["", "baseline", "tuned", "difference"], rows)
 
 

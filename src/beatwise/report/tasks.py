@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from beatwise.report import summary, tables
+from beatwise.report import regression, summary, tables
 from beatwise.report.tables import Table
 from beatwise.tasks.registry import METRICS
 
@@ -119,7 +119,60 @@ class ClassificationReport(TaskReport):
         return summary.failures(metrics)
 
 
-TASK_REPORTS: Final[dict[str, TaskReport]] = {"classification": ClassificationReport()}
+class RegressionReport(TaskReport):
+    """Of numbers, in the unit of the target."""
+
+    template = "regression.html"
+    noun = "examples"
+    expectation = "rmse < 3"
+    paired = ("rmse", "mae", "r2", "mse", "skill_persistence", "skill_hour")
+    paired_on_screen = paired
+
+    def answers(
+        self, metrics: Mapping[str, Any], data: Mapping[str, Any], paired: Mapping[str, Any] | None
+    ) -> dict[str, list[str]]:
+        """How large the error is, whether it is better than a naive forecast, where it fails, what holds."""
+        return {
+            "How large is the error?": regression.error_size(metrics),
+            "Is it better than a naive forecast?": regression.against_naive(metrics),
+            "Where does it fail?": regression.failures(metrics),
+            "Can it be trusted?": regression.trust(metrics, data),
+            "What to do": regression.advice(metrics, paired),
+        }
+
+    def sections(
+        self,
+        metrics: Mapping[str, Any],
+        assessment: Mapping[str, Any],
+        mistakes: Any,
+        explanation: Mapping[str, Any],
+        data: Mapping[str, Any],
+        source: str,
+    ) -> dict[str, Any]:
+        """Model and naive forecasts, errors by month and hour, the largest errors, attributions."""
+        return {
+            "beside": regression.beside_table(metrics),
+            "naive": regression.naive_table(metrics),
+            "overall": regression.overall_table(metrics),
+            "by": regression.errors_tables(metrics),
+            "worst": regression.worst_table(metrics, mistakes),
+            "explained": regression.explanation_table(metrics, explanation),
+            "parts": regression.parts_table(metrics, data),
+        }
+
+    def on_screen(self, metrics: Mapping[str, Any]) -> list[Table]:
+        """The model beside the naive forecasts."""
+        return [regression.naive_table(metrics)]
+
+    def failures(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Whether it beats the naive forecasts, and its worst months and hours."""
+        return [*regression.against_naive(metrics), *regression.failures(metrics)]
+
+
+TASK_REPORTS: Final[dict[str, TaskReport]] = {
+    "classification": ClassificationReport(),
+    "regression": RegressionReport(),
+}
 
 
 def report_of(overall: Mapping[str, Any]) -> TaskReport:

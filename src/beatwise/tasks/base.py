@@ -85,7 +85,6 @@ class Task(ABC):
         shown: Those of them in the log after each epoch.
         compared: Metrics that a comparison shows for each row, the first ones on the screen.
         ranked: Those of them that rank the rows; the first one orders the leaderboard.
-        is_reported: Whether models of it are explained and have a report.
         listed: Further columns of a leaderboard, each a part of the measured metrics and a metric.
     """
 
@@ -98,7 +97,6 @@ class Task(ABC):
     compared: ClassVar[tuple[str, ...]]
     ranked: ClassVar[tuple[str, ...]]
     listed: ClassVar[tuple[tuple[str, str], ...]] = ()
-    is_reported: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -330,6 +328,39 @@ class Task(ABC):
         import pandas as pd
 
         return pd.DataFrame(), pd.DataFrame()
+
+    @abstractmethod
+    def compare_with_baseline(
+        self,
+        predictions: tuple[pd.DataFrame, pd.DataFrame],
+        metrics: tuple[Mapping[str, Any], Mapping[str, Any]],
+        monitor: str,
+        evaluate: Evaluate,
+        seed: int,
+    ) -> dict[str, Any]:
+        """Compare a tuned model with the baseline on the same test examples, and say which to use.
+
+        Args:
+            predictions: Those of the baseline and of the tuned model for the test part.
+            metrics: Results of :meth:`measure` for both.
+            monitor: The metric that was searched for, which picked the epoch too.
+            evaluate: Settings of the bootstrap.
+            seed: Seed of the bootstrap.
+
+        Returns:
+            Plain data: ``n``, ``confidence``, ``bootstrap_draws``; ``overall``, a metric each: ``first``, ``second``,
+            ``difference`` (the second less the first) with its ends ``low`` and ``high``; ``verdict``: ``metric``,
+            ``differences`` and ``outcomes`` by metric, ``advice``.
+        """
+
+    def shortfall(self, objective: str, score: float) -> str:
+        """A sentence where the best score of a search does not keep what the task asks for; empty where it does.
+
+        Args:
+            objective: The metric of the search.
+            score: The best score.
+        """
+        return ""
 
     # --- storage
 

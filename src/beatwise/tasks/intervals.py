@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -161,6 +161,49 @@ def widened(mean: dict[str, float | None], classes: Sequence[Mapping[str, float 
 
     low, high = value - np.sqrt((value - low) ** 2 + apart("low")), value + np.sqrt((high - value) ** 2 + apart("high"))
     return {"value": value, "low": max(float(low), 0.0), "high": min(float(high), 1.0)}
+
+
+def paired_differences(
+    points: Sequence[Mapping[str, Any]], drawn: Sequence[Mapping[str, Floats]], confidence: float
+) -> dict[str, dict[str, float | None]]:
+    """Metrics of two models and their differences, with intervals of draws that hold the same examples for both.
+
+    What both have in common cancels (Koehn, EMNLP 2004).
+
+    Args:
+        points: The metrics of each, by name.
+        drawn: The same in each bootstrap sample, ``float [draws]``.
+        confidence: Share of the samples between the ends of an interval.
+
+    Returns:
+        By metric ``first``, ``second``, ``difference`` (the second less the first), ``low`` and ``high``, all None
+        where one is not defined.
+    """
+    overall: dict[str, dict[str, float | None]] = {}
+    for name in points[0]:
+        a, b = (float(point[name]) for point in points)
+        if np.isnan(a) or np.isnan(b):
+            overall[name] = dict.fromkeys(("first", "second", "difference", "low", "high"))
+            continue
+        low, high = np.nanquantile(drawn[1][name] - drawn[0][name], interval_ends(confidence))
+        overall[name] = {"first": a, "second": b, "difference": b - a, "low": float(low), "high": float(high)}
+    return overall
+
+
+Outcome = Literal["better", "worse", "no different"]
+
+
+def outcome_of(difference: Mapping[str, float | None], sign: int) -> Outcome:
+    """Whether the second of two models is better: a difference counts where its interval does not hold 0.
+
+    Args:
+        difference: One metric of :func:`paired_differences`.
+        sign: ``Metric.sign``.
+    """
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None or low <= 0 <= high:
+        return "no different"
+    return "better" if sign * low > 0 else "worse"
 
 
 def band(

@@ -182,6 +182,20 @@ class TrainedModel:
         """The worst mistakes, and where errors are frequent, see ``Task.find_mistakes``."""
         return self.task.find_mistakes(predictions, test_beats, evaluate, sample_rate)
 
+    def compare_with_baseline(
+        self,
+        baseline_predictions: pd.DataFrame,
+        predictions: pd.DataFrame,
+        baseline_metrics: dict[str, Any],
+        metrics: dict[str, Any],
+        evaluate: Evaluate,
+        seed: int,
+    ) -> dict[str, Any]:
+        """Whether this model, the best of a search, is better than the baseline: ``Task.compare_with_baseline``."""
+        monitor = self.config["train"]["monitor"] or self.task.default_monitor
+        pair, measured = (baseline_predictions, predictions), (baseline_metrics, metrics)
+        return self.task.compare_with_baseline(pair, measured, monitor, evaluate, seed)
+
     def decoded(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
         """Predictions as their task decodes them, ``float32 [n, n_outputs]``: probabilities of classes, or numbers.
 

@@ -126,6 +126,25 @@ def test_skill_and_naive_forecasts_are_those_computed_by_hand():
         Train(monitor="skill_hour")
 
 
+def test_a_tuned_model_is_judged_by_a_bootstrap_of_days():
+    target = np.zeros(6)
+    table = pd.DataFrame({"target": target, "group": ["a", "a", "b", "b", "c", "c"]})
+    # Squared errors of the baseline are 4 on every day; of the tuned model 1 on each, or 1, 1 and 9.
+    first = table.assign(prediction=2.0)
+    task, evaluate = Regression(unit="m"), Evaluate(bootstrap_draws=200)
+    measured = task.measure(first, first, evaluate, seed=0)
+    for second, outcome, ends in (([1] * 6, "better", (-3, -3)), ([1, 1, 1, 1, 3, 3], "no different", (-3, 5))):
+        pair = (first, table.assign(prediction=np.array(second, float)))
+        found = task.compare_with_baseline(pair, (measured, measured), "mse", evaluate, seed=0)
+        mse = found["overall"]["mse"]
+        assert mse["difference"] == pytest.approx(np.square(second).mean() - 4)
+        assert (mse["low"], mse["high"]) == pytest.approx(ends)
+        assert found["verdict"]["outcomes"] == {"mse": outcome}
+        assert found["verdict"]["advice"].startswith("Use the tuned" if outcome == "better" else "Keep the baseline")
+    worse = task.compare_with_baseline(pair[::-1], (measured, measured), "mse", evaluate, seed=0)
+    assert worse["overall"]["mse"]["difference"] == -mse["difference"]
+
+
 # --- one synthetic case: the height of a bump in a series of two channels
 
 

@@ -5,7 +5,6 @@ from kedro.pipeline import Node, Pipeline
 from beatwise.pipelines.nested import stage, template
 from beatwise.report.html import render_report
 from beatwise.report.results import draw_report
-from beatwise.tasks.classification.paired import compare_with_baseline
 from beatwise.training.trained_model import TrainedModel
 
 # Inputs that all namespaces share.
@@ -22,9 +21,9 @@ def create_report(namespace: str, *, trained: bool = False, searched: bool = Fal
         searched: Whether the model comes from a search, which the report then describes.
     """
     compared = Node(
-        compare_with_baseline,
+        TrainedModel.compare_with_baseline,
         inputs=[
-            *("baseline_predictions", "predictions", "baseline_metrics", "metrics", "config"),
+            *("model", "baseline_predictions", "predictions", "baseline_metrics", "metrics"),
             *("params:evaluate", "params:seed"),
         ],
         outputs="against_baseline",

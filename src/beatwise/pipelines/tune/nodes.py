@@ -74,14 +74,8 @@ def choose(records: list[TrialRecord], plan: SearchPlan) -> FitSettings:
     from beatwise.search.results import best_trial
 
     best = best_trial(records, plan)
-    if plan.metric == "recall_first" and best.scores[-1] < 0:
-        floor = plan.task.options["accuracy_floor"]
-        log.warning(
-            "No trial reaches an accuracy of %g on validation, with any factors of the classes; the best is %.3f. More "
-            "epochs or trials may reach it; or lower evaluate.accuracy_floor.",
-            floor,
-            floor + best.scores[-1],
-        )
+    if shortfall := plan.task.build().shortfall(plan.metric, best.scores[-1]):
+        log.warning("%s", shortfall)
     log.info("The best is trial %d; it is fitted once more", best.number)
     return plan.refit(best.values)
 

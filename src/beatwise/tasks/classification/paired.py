@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,23 +11,13 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import TARGET
-from beatwise.tasks.base import TrainSettings
 from beatwise.tasks.classification.intervals import draw_scores
 from beatwise.tasks.classification.metrics import score
 from beatwise.tasks.classification.operating_point import apply_factors
 from beatwise.tasks.classification.predictions import probabilities
-from beatwise.tasks.classification.task import Classification
-from beatwise.tasks.intervals import clusters_of, interval_ends
+from beatwise.tasks.intervals import Outcome, clusters_of, outcome_of, paired_differences
 from beatwise.tasks.metrics import METRICS, Floats
 from beatwise.tasks.settings import Evaluate
-
-
-class Fit(Protocol):
-    """The settings of a fit that say what it was searched for."""
-
-    @property
-    def train(self) -> TrainSettings:
-        """Settings of the training."""
 
 
 def compare_paired(
@@ -66,14 +56,7 @@ def compare_paired(
         draw_scores(target, probability, draws=draws, seed=seed, cluster=cluster).overall
         for probability in (first, second)
     ]
-    overall: dict[str, dict[str, float | None]] = {}
-    for name in points[0]:
-        a, b = (float(point[name][0]) for point in points)
-        if np.isnan(a) or np.isnan(b):
-            overall[name] = dict.fromkeys(("first", "second", "difference", "low", "high"))
-            continue
-        low, high = np.nanquantile(drawn[1][name] - drawn[0][name], interval_ends(confidence))
-        overall[name] = {"first": a, "second": b, "difference": b - a, "low": float(low), "high": float(high)}
+    overall = paired_differences([{k: v[0] for k, v in point.items()} for point in points], drawn, confidence)
     right = [probability.argmax(axis=1) == target for probability in (first, second)]
     first_only, second_only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     differing = first_only + second_only
@@ -86,44 +69,39 @@ def compare_paired(
 
 
 def compare_with_baseline(
-    baseline_predictions: pd.DataFrame,
-    predictions: pd.DataFrame,
-    baseline_metrics: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    config: Fit,
+    pair: tuple[pd.DataFrame, pd.DataFrame],
+    metrics: tuple[Mapping[str, Any], Mapping[str, Any]],
+    monitor: str,
     evaluate: Evaluate,
     seed: int,
 ) -> dict[str, Any]:
-    """Compare a model with the baseline on the same test beats, and say which to use.
+    """Compare a model with the baseline on the same test beats, see ``Task.compare_with_baseline``.
 
     Returns:
         See :func:`compare_paired`; with ``confidence`` and ``bootstrap_draws``; ``recall_first``, ``overall`` again, of
         the two at their recall-first operating points; and ``verdict``, see :func:`judge_difference`.
     """
-    target, pair = predictions[TARGET].to_numpy(np.int64), (baseline_predictions, predictions)
+    target = pair[1][TARGET].to_numpy(np.int64)
     drawing: dict[str, Any] = {
         "draws": evaluate.bootstrap_draws,
         "seed": seed,
         "confidence": evaluate.confidence,
-        "cluster": clusters_of(predictions),
+        "cluster": clusters_of(pair[1]),
     }
-    factors = [np.array([*measured["class_factors"].values()]) for measured in (baseline_metrics, metrics)]
+    factors = [np.array([*measured["class_factors"].values()]) for measured in metrics]
     at_factors = [apply_factors(probabilities(table), by) for table, by in zip(pair, factors, strict=True)]
     paired = compare_paired(target, *map(probabilities, pair), **drawing)
     recall_first = compare_paired(target, *at_factors, **drawing)["overall"]
-    monitor = config.train.monitor or Classification.default_monitor
     searched_at = (recall_first, "macro_recall") if monitor == "recall_first" else (paired["overall"], monitor)
     return {
         **paired,
-        **({"shape": metrics["shape"]} if "shape" in metrics else {}),
+        **({"shape": metrics[1]["shape"]} if "shape" in metrics[1] else {}),
         "confidence": evaluate.confidence,
         "bootstrap_draws": evaluate.bootstrap_draws,
         "recall_first": recall_first,
         "verdict": {**judge_difference(*searched_at), "recall_first": monitor == "recall_first"},
     }
 
-
-Outcome = Literal["better", "worse", "no different"]
 
 # Which model to use, by the outcomes of the metric that was searched for and of accuracy.
 ADVICE: Final[dict[tuple[Outcome, Outcome], str]] = {
@@ -156,13 +134,6 @@ def judge_difference(overall: Mapping[str, Mapping[str, float | None]], metric: 
         ``metric``; ``differences``, ``outcomes`` by metric and by ``accuracy``; ``advice``.
     """
     differences = {name: dict(overall[name]) for name in (metric, "accuracy")}
-    outcomes = {name: _outcome(found, METRICS[name].sign) for name, found in differences.items()}
+    outcomes = {name: outcome_of(found, METRICS[name].sign) for name, found in differences.items()}
     advice = ADVICE[outcomes[metric], outcomes["accuracy"]]
     return {"metric": metric, "differences": differences, "outcomes": outcomes, "advice": advice}
-
-
-def _outcome(found: Mapping[str, float | None], sign: int) -> Outcome:
-    low, high = found["low"], found["high"]
-    if low is None or high is None or low <= 0 <= high:
-        return "no different"
-    return "better" if sign * low > 0 else "worse"

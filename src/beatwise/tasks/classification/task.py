@@ -52,7 +52,6 @@ class Classification(Task):
     shown: ClassVar[tuple[str, ...]] = ("macro_recall", "macro_f1")
     compared: ClassVar[tuple[str, ...]] = ("macro_f1", "macro_recall", "accuracy", "macro_auroc")
     ranked: ClassVar[tuple[str, ...]] = ("macro_f1", "macro_recall")
-    is_reported: ClassVar[bool] = True
     listed: ClassVar[tuple[tuple[str, str], ...]] = (("recall_first", "macro_recall"), ("recall_first", "accuracy"))
 
     classes: tuple[str, ...] = field(default=(), kw_only=True)
@@ -170,6 +169,29 @@ class Classification(Task):
         from beatwise.tasks.classification.mistakes import find_mistakes
 
         return find_mistakes(predictions, examples, evaluate, sample_rate)
+
+    def compare_with_baseline(
+        self,
+        predictions: tuple[pd.DataFrame, pd.DataFrame],
+        metrics: tuple[Mapping[str, Any], Mapping[str, Any]],
+        monitor: str,
+        evaluate: Evaluate,
+        seed: int,
+    ) -> dict[str, Any]:
+        """By the searched metric and by accuracy, beat by beat (``compare_with_baseline``)."""
+        from beatwise.tasks.classification.paired import compare_with_baseline
+
+        return compare_with_baseline(predictions, metrics, monitor, evaluate, seed)
+
+    def shortfall(self, objective: str, score: float) -> str:
+        """Whether the accuracy floor is out of reach: the recall-first score is then below 0."""
+        if objective != "recall_first" or score >= 0:
+            return ""
+        floor = self.accuracy_floor
+        return (
+            f"No trial reaches an accuracy of {floor:g} on validation, with any factors of the classes; the best is "
+            f"{floor + score:.3f}. More epochs or trials may reach it; or lower evaluate.accuracy_floor."
+        )
 
 
 def classes_of(task: Task) -> tuple[str, ...]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from beatwise.data.examples import GROUP, PERSISTENCE, TARGET, TIME
+from beatwise.data.examples import GROUP, PERSISTENCE, TARGET, TIME, are_times
 from beatwise.tasks.metrics import Floats
 
 HOUR_MEAN: Final = "hour_mean"
 # Columns of predictions that hold the forecasts that were fitted on train.
 FITTED: Final = {"mean": "naive_mean", HOUR_MEAN: "naive_hour_mean"}
 HOURS: Final = 24
+# Largest errors that are listed.
+WORST: Final = 20
 # More groups than these are no rows of a table.
 GROUPS_AT_MOST: Final = 40
 
@@ -28,15 +30,10 @@ def hour_means(target: Floats, time: pd.Series | None) -> tuple[float, ...]:
     Returns:
         Empty where the times are not known.
     """
-    if not is_known(time):
+    if not are_times(time):
         return ()
     by_hour = pd.Series(target).groupby(time.dt.hour.to_numpy()).mean()
     return tuple(by_hour.reindex(range(HOURS), fill_value=float(target.mean())).tolist())
-
-
-def is_known(time: pd.Series | None) -> TypeGuard[pd.Series]:
-    """Whether a column of times is there and holds points in time."""
-    return time is not None and pd.api.types.is_datetime64_any_dtype(time)
 
 
 def naive_forecasts(predictions: pd.DataFrame, by_hour: tuple[float, ...]) -> dict[str, Floats]:
@@ -54,9 +51,23 @@ def naive_forecasts(predictions: pd.DataFrame, by_hour: tuple[float, ...]) -> di
         known[PERSISTENCE] = predictions[PERSISTENCE].to_numpy(np.float64)
     if FITTED[HOUR_MEAN] in predictions:
         known[HOUR_MEAN] = predictions[FITTED[HOUR_MEAN]].to_numpy(np.float64)
-    elif by_hour and is_known(predictions.get(TIME)):
+    elif by_hour and are_times(predictions.get(TIME)):
         known[HOUR_MEAN] = np.array(by_hour)[predictions[TIME].dt.hour.to_numpy()]
     return known
+
+
+def worst_errors(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The examples with the largest errors, the largest first.
+
+    Returns:
+        ``example`` (row in the predictions), ``time``, ``group``, ``record`` and ``persistence`` where they are known,
+        ``target``, ``prediction`` and ``error`` (prediction less target).
+    """
+    error = predictions["prediction"] - predictions[TARGET]
+    rows = error.abs().sort_values(ascending=False, kind="stable").index[:WORST]
+    names = [name for name in (TIME, GROUP, "record", TARGET, "prediction", PERSISTENCE) if name in predictions]
+    found = predictions.loc[rows, names].assign(error=error[rows])
+    return found.rename_axis("example").reset_index()
 
 
 def errors_by(predictions: pd.DataFrame, forecasts: dict[str, Floats]) -> dict[str, list[dict[str, Any]]]:
@@ -72,7 +83,7 @@ def errors_by(predictions: pd.DataFrame, forecasts: dict[str, Floats]) -> dict[s
         each naive forecast by its name.
     """
     by: dict[str, Any] = {}
-    if is_known(time := predictions.get(TIME)):
+    if are_times(time := predictions.get(TIME)):
         by = {"month": time.dt.strftime("%Y-%m").to_numpy(), "hour": time.dt.strftime("%H").to_numpy()}
     elif GROUP in predictions and predictions[GROUP].nunique() <= GROUPS_AT_MOST:
         by = {"group": predictions[GROUP].to_numpy(dtype=str)}

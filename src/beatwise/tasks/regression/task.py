@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +12,35 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Choice
-from beatwise.data.examples import GROUP, TIME
+from beatwise.data.examples import GROUP, TARGET, TIME, are_times
 from beatwise.tasks.base import TASKS, Array, Task, TrainSettings, finite_numbers
-from beatwise.tasks.intervals import Clusters, bootstrap, clusters_of, interval, interval_ends
-from beatwise.tasks.metrics import Floats
+from beatwise.tasks.intervals import (
+    Clusters,
+    Outcome,
+    bootstrap,
+    clusters_of,
+    interval,
+    interval_ends,
+    outcome_of,
+    paired_differences,
+)
+from beatwise.tasks.metrics import METRICS, Floats
 from beatwise.tasks.regression.metrics import WeightedNumbers, every_metric
-from beatwise.tasks.regression.naive import FITTED, errors_by, hour_means, is_known, naive_forecasts
+from beatwise.tasks.regression.naive import FITTED, errors_by, hour_means, naive_forecasts, worst_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from beatwise.data.examples import Examples
     from beatwise.tasks.objective import Objective
     from beatwise.tasks.settings import Evaluate
+
+# Which model to use, by the outcome of the metric that was searched for.
+ADVICE: Final[dict[Outcome, str]] = {
+    "better": "Use the tuned model.",
+    "no different": "Keep the baseline: this test part shows no gain from the search.",
+    "worse": "Keep the baseline.",
+}
 
 
 @TASKS.register("regression")
@@ -36,8 +53,10 @@ class Regression(Task):
         sd: Standard deviation of the target over the training part.
         by_hour: Mean of the target over the training part in each hour of the day, 24 numbers; empty where the times
             are not known.
+
+    Args:
         label: What the target is called in tables and figures.
-        unit: Its unit there; empty for none.
+        unit: Its unit there, e.g. µg/m³; empty for none.
     """
 
     name: ClassVar[str] = "regression"
@@ -156,23 +175,15 @@ class Regression(Task):
         """Measure a model and the naive forecasts: the mean of train, and ``persistence`` and ``hour_mean`` if known.
 
         Returns:
-            As for every task; with ``label`` and ``unit`` of the target, and of test the errors by month, hour or group
-            (``by``, see ``errors_by``).
+            As for every task; with ``label`` and ``unit`` of the target, and of test the mean of prediction less target
+            (``bias``) and the errors by month, hour or group (``by``, see ``errors_by``).
         """
         clusters, ends = clusters_of(predictions), interval_ends(evaluate.confidence)
 
         def measured(
             table: pd.DataFrame, prediction: Floats, cluster: Clusters
         ) -> tuple[dict[str, Any], Mapping[str, Floats]]:
-            target = table["target"].to_numpy(np.float64)
-            forecasts = naive_forecasts(table, self.by_hour)
-            point, drawn = bootstrap(
-                lambda weights: every_metric(target, prediction, weights, forecasts),
-                len(table),
-                draws=evaluate.bootstrap_draws,
-                seed=seed,
-                cluster=cluster,
-            )
+            point, drawn = self._draw(table, prediction, cluster, evaluate, seed)
             overall = {name: interval(float(value), drawn[name], ends) for name, value in point.items()}
             return {"n": len(table), "overall": overall}, drawn
 
@@ -186,17 +197,79 @@ class Regression(Task):
             "bootstrap_draws": evaluate.bootstrap_draws,
             "bootstrap_of": "examples" if clusters is None else _units(predictions),
             "patients": None if clusters is None else len(np.unique(clusters)),
-            "test": {**test, "by": errors_by(predictions, known)},
+            "test": {
+                **test,
+                "bias": float((predicted - predictions[TARGET]).mean()),
+                "by": errors_by(predictions, known),
+            },
             "val": measured(val_predictions, val_predicted, clusters_of(val_predictions))[0],
             "naive": measured(predictions, self._mean(predictions), clusters)[0],
             **{name: measured(predictions, forecast, clusters)[0] for name, forecast in known.items()},
         }
         return metrics, drawn
 
+    def _draw(
+        self, table: pd.DataFrame, prediction: Floats, cluster: Clusters, evaluate: Evaluate, seed: int
+    ) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """Every metric of a prediction, and the same in each bootstrap sample."""
+        target, forecasts = table[TARGET].to_numpy(np.float64), naive_forecasts(table, self.by_hour)
+        return bootstrap(
+            lambda weights: every_metric(target, prediction, weights, forecasts),
+            len(table),
+            draws=evaluate.bootstrap_draws,
+            seed=seed,
+            cluster=cluster,
+        )
+
+    def find_mistakes(
+        self, predictions: pd.DataFrame, examples: Examples, evaluate: Evaluate, sample_rate: float | None
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The largest errors, and the errors by month, hour or group (``worst_errors``, ``errors_by``)."""
+        target = examples.table[TARGET].to_numpy(np.float64)
+        if len(target) != len(predictions) or not np.allclose(predictions[TARGET], target, atol=1e-5 * self.sd):
+            raise BeatwiseError(
+                "The latest predictions are not of today's test examples. Measure the model again: `kedro run "
+                "--pipeline=evaluate`."
+            )
+        by = errors_by(predictions, naive_forecasts(predictions, self.by_hour))
+        tables = [pd.DataFrame(rows).assign(by=name) for name, rows in by.items()]
+        return worst_errors(predictions), pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def compare_with_baseline(
+        self,
+        predictions: tuple[pd.DataFrame, pd.DataFrame],
+        metrics: tuple[Mapping[str, Any], Mapping[str, Any]],
+        monitor: str,
+        evaluate: Evaluate,
+        seed: int,
+    ) -> dict[str, Any]:
+        """By the searched metric, over the same days or groups in each draw."""
+        results = [
+            self._draw(table, table["prediction"].to_numpy(np.float64), clusters_of(table), evaluate, seed)
+            for table in predictions
+        ]
+        points, drawn = zip(*results, strict=True)
+        overall = paired_differences(points, drawn, evaluate.confidence)
+        outcome = outcome_of(overall[monitor], METRICS[monitor].sign)
+        return {
+            "n": len(predictions[1]),
+            "overall": overall,
+            "unit": self.unit,
+            "confidence": evaluate.confidence,
+            "bootstrap_draws": evaluate.bootstrap_draws,
+            "bootstrap_of": metrics[1]["bootstrap_of"],
+            "verdict": {
+                "metric": monitor,
+                "differences": {monitor: overall[monitor]},
+                "outcomes": {monitor: outcome},
+                "advice": ADVICE[outcome],
+            },
+        }
+
 
 def _units(predictions: pd.DataFrame) -> str:
     """What a bootstrap of groups draws: days where every group lies within one."""
-    if not is_known(time := predictions.get(TIME)):
+    if not are_times(time := predictions.get(TIME)):
         return "groups"
     days = time.dt.normalize().groupby(predictions[GROUP])
     return "days" if (days.min() == days.max()).all() else "groups"
