@@ -85,9 +85,9 @@ def draw_examples(
             PARTS[name]: in_words_for(shape, plot_example_pictures(examples, classes, per_class, seed))
             for name, examples in parts.items()
         }
-        height = max(100 * drawn[name].get_figheight() for name in drawn) + 60
+        height = max(100 * drawn[name].get_figheight() for name in drawn) + 170
         return gallery({name: to_png(figure) for name, figure in drawn.items()}).update_layout(
-            height=height, **_layout(60)
+            height=height, **_layout(110)
         )
     if len(shape) != 1 or not classes or sample_rate is None:
         text = f"Signals are drawn of beats [t] with a class; these examples are {list(shape)}."

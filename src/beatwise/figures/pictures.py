@@ -83,7 +83,10 @@ def plot_picture_saliency(saliency: pd.DataFrame, classes: Sequence[str], shape:
     for index, (row, (name, color)) in enumerate(zip(axes, class_colors(classes).items(), strict=True)):
         own = means[means["target"] == index]
         _draw_explained(row, own, shape)
-        counted = f"\n{own['beats'].max():,} beats" if len(own) else "\nno validation\nbeats"
+        n_pictures = own["beats"].max() if len(own) else 0
+        counted = (
+            f"\n{n_pictures:,} {'beat' if n_pictures == 1 else 'beats'}" if n_pictures else "\nno validation\nbeats"
+        )
         row[0].set_ylabel(f"{name}{counted}", color=color, fontweight="bold", fontsize=8)
     for ax, head in zip(axes[0], heads, strict=True):
         ax.set_title(head, fontsize=8)

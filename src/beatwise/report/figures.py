@@ -72,6 +72,14 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
         lambda of: draw.plot_data_summary(of.data_summary),
         "data",
         "Beats by class and part, and how long they are.",
+        axes=(1, 2),
+    ),
+    Entry(
+        "data_summary",
+        lambda of: draw.plot_data_summary(of.data_summary),
+        "data",
+        "Beats by class and part.",
+        axes=(3,),
     ),
     Entry(
         "class_counts",
