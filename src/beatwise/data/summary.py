@@ -31,6 +31,11 @@ def beat_lengths(beats: Examples) -> npt.NDArray[np.int64]:
 def summarise_data(parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float | None) -> dict[str, Any]:
     """Describe the parts of a split.
 
+    Args:
+        parts: The examples of each part, time as their last axis.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz).
+
     Returns:
         Plain data: ``shape`` of an example, ``parts`` (examples, count and share of each class, number of records),
         ``length_ms`` (quantiles of the beats' length without padding, by class, over all parts; a picture has none),

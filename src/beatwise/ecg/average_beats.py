@@ -17,6 +17,11 @@ QUANTILES: Final = (0.05, 0.95)
 def average_beats(beats: Examples, classes: Sequence[str], sample_rate: float) -> pd.DataFrame:
     """Mean and spread of each class over time, of the beats that have not ended yet, :data:`SHOWN` a class.
 
+    Args:
+        beats: Beats ``[n, t]``.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz).
+
     Returns:
         One row a class and time, while at least a tenth of the class's beats last: ``class``, ``ms`` (from the R peak),
         ``beats`` (that last so long), ``mean``, ``low`` and ``high`` (nine of ten beats lie between them). A class

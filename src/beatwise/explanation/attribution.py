@@ -130,6 +130,14 @@ def explain_rows(
 ) -> tuple[Attributions, Array | None]:
     """Integrated gradients and Grad-CAM of some beats.
 
+    Args:
+        network: The network.
+        tensors: Tensors of all beats.
+        values: Values of the explained examples, ``float32 [n, *shape]``.
+        rows: Rows of the explained beats in the tensors.
+        explained: Class of the explained logit, one a beat.
+        steps: Steps of the integral.
+
     Returns:
         Attributions; and Grad-CAM at every value, ``float32 [n, *shape]``, None if it is not defined.
     """
@@ -145,7 +153,14 @@ def explain_rows(
 
 
 def saliency_table(chosen: pd.DataFrame, values: Array, trace: Array, cam: Array | None) -> pd.DataFrame:
-    """The means of the drawn beats and the single beats, one row a sample, as :func:`explain_beats` says."""
+    """The means of the drawn beats and the single beats, one row a sample, as :func:`explain_beats` says.
+
+    Args:
+        chosen: The result of :func:`choose_beats`.
+        values: Their values, ``float32 [n, *shape]``.
+        trace: Integrated gradients of each value, ``float32 [n, *shape]``.
+        cam: Grad-CAM of each sample, or None.
+    """
     cam = np.full_like(trace, np.nan) if cam is None else cam
     flat = (len(chosen), int(np.prod(values.shape[1:])))
     mask, values, trace, cam = value_mask(values).reshape(flat), *(part.reshape(flat) for part in (values, trace, cam))

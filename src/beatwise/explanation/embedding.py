@@ -76,7 +76,13 @@ def project(
 
 
 def draw_beats(target: Labels, at_most: int, seed: int) -> npt.NDArray[np.int64]:
-    """Rows of as many beats of each class, in order; the unused share of rare classes goes to the others."""
+    """Rows of as many beats of each class, in order; the unused share of rare classes goes to the others.
+
+    Args:
+        target: Class indices ``[n]``.
+        at_most: Largest number of beats.
+        seed: Seed of the draw.
+    """
     rng = np.random.default_rng(seed)
     classes, counts = np.unique(target, return_counts=True)
     left, drawn = at_most, []
@@ -98,7 +104,12 @@ def penultimate_features(model: TrainedModel, tensors: TensorSet, rows: npt.NDAr
 
 
 def same_class_share(features: Array, target: Labels) -> npt.NDArray[np.float64]:
-    """The share of each beat's nearest neighbours, itself left out, that are of its class, ``float [n]``."""
+    """The share of each beat's nearest neighbours, itself left out, that are of its class, ``float [n]``.
+
+    Args:
+        features: ``float32 [n, d]``.
+        target: Class indices ``[n]``.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(features) - 1)).fit(features).kneighbors()[1]

@@ -44,7 +44,17 @@ def explain_model(
     seed: int,
     sample_rate: float | None,
 ) -> Explanation:
-    """Explain a model as its task asks for: classes by ``explain_beats``, numbers by ``explain_numbers``."""
+    """Explain a model as its task asks for: classes by ``explain_beats``, numbers by ``explain_numbers``.
+
+    Args:
+        model: A trained model.
+        val_tensors: Tensors of the validation part.
+        val_beats: The validation part.
+        val_predictions: Predictions of the validation part.
+        explain: Which beats, how finely, and which projections.
+        seed: Seed of every draw, of the random weights and of the projections.
+        sample_rate: Samples per second (Hz).
+    """
     if model.task.class_names:
         return _explain_classes(model, val_tensors, val_beats, val_predictions, explain, seed, sample_rate)
     from beatwise.explanation.numbers import explain_numbers

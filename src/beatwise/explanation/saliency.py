@@ -84,7 +84,12 @@ def flat_examples(values: Array) -> Array:
 
 
 def baseline_inputs(values: Array, representation: Representation) -> Array:
-    """The baselines of examples ``float32 [n, *shape]`` as input of a model, ``float32 [n, *input_shape]``."""
+    """The baselines of examples ``float32 [n, *shape]`` as input of a model, ``float32 [n, *input_shape]``.
+
+    Args:
+        values: Beats, ``float32 [n, t]``.
+        representation: The representation of the model.
+    """
     return np.ascontiguousarray(representation.transform(flat_examples(values)))
 
 
@@ -176,6 +181,13 @@ def last_placed_layer(network: nn.Module, x: Array, aux: Array) -> PlacedLayer |
 
 def grad_cam(network: nn.Module, x: Array, aux: Array, target: Labels, layer: PlacedLayer) -> Array:
     """Grad-CAM (Selvaraju et al., ICCV 2017, equations 1 and 2), at every sample or pixel of the input.
+
+    Args:
+        network: Maps ``x, aux`` to logits.
+        x: Beats, ``float32 [n, c, t]``.
+        aux: Auxiliary features, ``float32 [n, f]``.
+        target: Class of the explained logit, one a beat, ``int64 [n]``.
+        layer: The result of :func:`last_time_layer`.
 
     Returns:
         ``float32 [n, t]`` or ``[n, height, width]``, 0 or more, in arbitrary units. Values between the steps of the

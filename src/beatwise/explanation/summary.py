@@ -32,6 +32,16 @@ def summarise_explanation(
 ) -> dict[str, Any]:
     """Summarise the attributions, their numerical error, the check with random weights, and the embedding.
 
+    Args:
+        model: The model that was explained.
+        tensors: Tensors of the validation part.
+        attributions: The beats that were explained (``explain_beats``).
+        saliency_check: Rank correlations (``check_saliency``).
+        embedding: The beats that were projected (``embed_beats``).
+        projections: Facts of the projections, from there too.
+        explain: Settings.
+        sample_rate: Samples per second (Hz).
+
     Returns:
         ``model``, its fingerprint; ``shape`` of an example; ``representation``; ``features``, how many numbers the last
         layer is given; ``steps`` of the integral; ``gap``: the mean of its size over the beats, relative to that of the

@@ -20,7 +20,15 @@ COLUMNS_AT_MOST: Final = 3
 def plot_example_beats(
     beats: Examples, classes: Sequence[str], sample_rate: float, per_class: int, seed: int
 ) -> Figure:
-    """A few beats of each class, drawn at random, over the class's mean."""
+    """A few beats of each class, drawn at random, over the class's mean.
+
+    Args:
+        beats: Beats ``[n, t]``.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz).
+        per_class: Beats drawn for each class.
+        seed: Seed of the draw.
+    """
     values, target = beats.x, beats.target
     columns = min(COLUMNS_AT_MOST, len(classes))
     rows = -(-len(classes) // columns)
@@ -64,7 +72,14 @@ def plot_average_beats(averages: pd.DataFrame, classes: Sequence[str]) -> Figure
 
 
 def plot_waveforms(x: npt.NDArray[np.float32], y: Labels, classes: Sequence[str], per_class: int = 3) -> Figure:
-    """The first beats of each class as a model sees them: every channel of a series as a line, an image as an image."""
+    """The first beats of each class as a model sees them: every channel of a series as a line, an image as an image.
+
+    Args:
+        x: Representation, ``[n, c, t]`` or ``[n, c, height, width]``.
+        y: Class indices ``[n]``.
+        classes: Class names.
+        per_class: Beats a class.
+    """
     figure, axes = new_figure(2.0 * per_class, 1.3 * len(classes), len(classes), per_class, squeeze=False)
     for index, (row, (name, color)) in enumerate(zip(axes, class_colors(classes).items(), strict=True)):
         row[0].set_ylabel(name, rotation=0, labelpad=12)

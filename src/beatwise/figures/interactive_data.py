@@ -99,7 +99,15 @@ def draw_examples(
 def example_signals(
     parts: Mapping[str, Examples], classes: Sequence[str], sample_rate: float, per_class: int, seed: int
 ) -> go.Figure:
-    """The mean beat of each class, its spread, and single beats; buttons change the part."""
+    """The mean beat of each class, its spread, and single beats; buttons change the part.
+
+    Args:
+        parts: The beats of each part.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz).
+        per_class: Beats of each class and part, drawn at random.
+        seed: Seed of the draw.
+    """
     columns = min(COLUMNS, len(classes))
     rows = -(-len(classes) // columns)
     figure = make_subplots(

@@ -68,7 +68,14 @@ def plot_errors_by_rr(errors: pd.DataFrame) -> Figure:
 def plot_most_confident_mistakes(
     mistakes: pd.DataFrame, beats: Examples, classes: Sequence[str], sample_rate: float
 ) -> Figure:
-    """The most confident mistakes of each true class, over the means of the true and of the predicted class."""
+    """The most confident mistakes of each true class, over the means of the true and of the predicted class.
+
+    Args:
+        mistakes: Result of ``most_confident_mistakes``.
+        beats: The beats that were predicted.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz).
+    """
     by_class = [mistakes[mistakes["target"] == index].to_dict("records") for index in range(len(classes))]
     rows = [(index, of_class) for index, of_class in enumerate(by_class) if of_class]
     columns = max([2, *(len(of_class) for _, of_class in rows)])

@@ -292,6 +292,10 @@ class Training:
     def validate_epoch(self, train_loss: float, seconds: float) -> None:
         """Score the epoch on validation, write it down, and keep its weights if it is the best.
 
+        Args:
+            train_loss: Mean loss of the epoch.
+            seconds: How long it took to train (s).
+
         Raises:
             BeatwiseError: If the loss or a prediction is not finite, or the monitored metric is not defined.
         """

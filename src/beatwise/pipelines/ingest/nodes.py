@@ -18,7 +18,16 @@ def summarise(
     classes: list[str],
     sample_rate: float | None,
 ) -> dict[str, Any]:
-    """Count classes, lengths, duplicates and shared records, see ``summarise_data``; and name the ``split``."""
+    """Count classes, lengths, duplicates and shared records, see ``summarise_data``; and name the ``split``.
+
+    Args:
+        train_beats: The training part.
+        val_beats: The validation part.
+        test_beats: The test part.
+        ingest: How they were split.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz) of the beats.
+    """
     parts = {"train": train_beats, "val": val_beats, "test": test_beats}
     return {"split": ingest.split.use, **summaries.summarise_data(parts, classes, sample_rate)}
 
@@ -33,7 +42,18 @@ def draw_data(
     sample_rate: float | None,
     seed: int,
 ) -> tuple[Any, Any]:
-    """Draw class shares and examples by class with plotly, see ``class_shares`` and ``draw_examples``."""
+    """Draw class shares and examples by class with plotly, see ``class_shares`` and ``draw_examples``.
+
+    Args:
+        train_beats: The training part.
+        val_beats: The validation part.
+        test_beats: The test part.
+        data_summary: Description of the parts.
+        report: How many beats of each class are drawn.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz).
+        seed: Seed of the draw.
+    """
     from beatwise.figures.interactive_data import class_shares, draw_examples
     from beatwise.figures.table import in_words_for
 

@@ -28,6 +28,13 @@ def cut_records(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Cut records into beats.
 
+    Args:
+        records: One function a record that reads it with the annotations of an annotator.
+        segment: Which records, rule, lead and class map.
+        classes: Class names in the order of their indices.
+        sample_rate: Samples per second (Hz) that the beats are to have.
+        beat_length: Samples that a beat is to have.
+
     Returns:
         Beats table with ``record``, ``sample``, ``lead``, the RR columns (s), and ``group`` where that is a folder; and
         what became of the annotated beats, in all and by record.

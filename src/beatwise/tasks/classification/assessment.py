@@ -81,6 +81,12 @@ def find_errors(
 ) -> pd.DataFrame:
     """Where the errors are: by length of the beat, by record and by RR interval, as far as these are known.
 
+    Args:
+        predictions: Predictions table.
+        beats: The same beats.
+        sample_rate: Samples per second (Hz).
+        confidence: Confidence of the intervals.
+
     Returns:
         One row a group: ``by`` (``length``, ``record`` or ``rr``), ``record``, ``from`` and ``to`` (missing where they
         do not apply), the other columns like those of ``errors_by_record``.

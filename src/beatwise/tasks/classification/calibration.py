@@ -19,6 +19,10 @@ TEMPERATURES: Final = (0.05, 20.0)
 def fit_temperature(target: npt.NDArray[np.int64], probability: Floats) -> float:
     """The temperature with the lowest log loss (Guo et al., ICML 2017, section 4.2), to be fitted on validation.
 
+    Args:
+        target: Class indices of the validation part, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+
     Returns:
         The temperature; above 1 makes the model less sure. An end of :data:`TEMPERATURES` where none is best, as on a
         validation part without a mistake.
@@ -44,6 +48,10 @@ def apply_temperature(probability: Floats, temperature: float) -> Floats:
 
     This is the softmax of the logits over T, because logits and log p differ by a number that is the same for all
     classes. The order of the classes stays as it is, so no prediction changes.
+
+    Args:
+        probability: ``float [n, n_classes]``.
+        temperature: T, above 0.
     """
     from scipy.special import softmax
 

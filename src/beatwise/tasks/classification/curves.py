@@ -34,6 +34,15 @@ def measure_curves(
     Fawcett, Pattern Recognit. Lett. 27, 2006, section 8.1). The precision–recall curve is the precision at the highest
     threshold that reaches a recall, as for average precision; nothing is interpolated (Davis & Goadrich, ICML 2006).
 
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        classes: Class names in the order of their indices.
+        draws: Number of bootstrap samples.
+        seed: Their seed; the samples are those of ``draw_scores``.
+        confidence: Share of the samples between the ends of an interval.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
+
     Returns:
         ``confidence``; the grids, ``fpr`` and ``recall``; ``per_class``, by class: ``support``, ``share`` of the beats,
         ``auroc`` and ``average_precision``, each ``{value, low, high}``; ``roc``, the recall on the grid ``fpr``, and

@@ -28,7 +28,12 @@ class ClassHistory:
     """
 
     def __init__(self, target: Labels, classes: Sequence[str]) -> None:
-        """Begin before the first epoch."""
+        """Begin before the first epoch.
+
+        Args:
+            target: Class index of each validation example, ``[n]``.
+            classes: Class names in the order of their indices.
+        """
         self.target, self.classes = target, classes
         self.prediction: npt.NDArray[np.int16] = np.zeros((0, len(target)), np.int16)
         self.probability_of_truth: npt.NDArray[np.float16] = np.zeros((0, len(target)), np.float16)

@@ -23,6 +23,13 @@ def draw_scores(
 ) -> Scores:
     """Every metric in each of many bootstrap samples; the same seed draws the same beats of any two models.
 
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        draws: Number of bootstrap samples.
+        seed: Seed of the draws: the same seed draws the same beats of any two models.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
+
     Raises:
         BeatwiseError: If the records cannot be drawn.
     """

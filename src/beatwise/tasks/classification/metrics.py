@@ -66,7 +66,13 @@ class Predictions:
     def __init__(
         self, target: npt.NDArray[np.int64], probability: Floats, *, accuracy_floor: float = ACCURACY_FLOOR
     ) -> None:
-        """Take the predictions; that of an example is the class with its largest probability."""
+        """Take the predictions; that of an example is the class with its largest probability.
+
+        Args:
+            target: Class indices, ``int64 [n]``.
+            probability: One column a class, ``float [n, n_classes]``; the prediction is the largest.
+            accuracy_floor: Accuracy that a recall-first operating point must keep.
+        """
         self.target, self.probability, self.n_classes = target, probability, probability.shape[1]
         self.accuracy_floor = accuracy_floor
 
@@ -259,7 +265,12 @@ class Scores:
 
 
 def score(target: npt.NDArray[np.int64], probability: Floats) -> Scores:
-    """Compute every metric of the examples as they are."""
+    """Compute every metric of the examples as they are.
+
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: One column a class, ``float [n, n_classes]``; the prediction is the largest.
+    """
     return Scores.of(Predictions(target, probability).weighted())
 
 
@@ -277,6 +288,10 @@ def point_scores(
 
 def confusion_shares(confusion: npt.ArrayLike, of: Literal["truth", "prediction"]) -> list[list[float | None]]:
     """A confusion matrix in shares: of each true class (recall on the diagonal) or of each predicted one (precision).
+
+    Args:
+        confusion: Counts, truth by row and prediction by column, ``[n_classes, n_classes]``.
+        of: The rows or the columns, which add up to 1.
 
     Returns:
         Shares in the same places; None in the row of a class without examples, or the column of one never predicted.
@@ -360,6 +375,10 @@ def falling(values: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 def macro_average(values: Floats) -> Floats:
-    """Mean ``[b]`` of a metric ``float [b, n_classes]`` over the classes for which it is defined."""
+    """Mean ``[b]`` of a metric ``float [b, n_classes]`` over the classes for which it is defined.
+
+    Args:
+        values: ``float [b, n_classes]``.
+    """
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))

@@ -27,6 +27,12 @@ def find_mistakes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find the most confident mistakes (:func:`most_confident_mistakes`), and where errors are frequent.
 
+    Args:
+        predictions: Predictions of the test part.
+        test_beats: The test part.
+        evaluate: Mistakes of each class, and confidence of the intervals.
+        sample_rate: Samples per second (Hz).
+
     Raises:
         BeatwiseError: If the beats are not those that were predicted.
     """

@@ -54,6 +54,11 @@ def recall_first_point(target: npt.NDArray[np.int64], probability: Floats, accur
     To be chosen on validation and applied to test: the prediction is the class with the largest probability after
     multiplication. Where argmax alone does not reach the floor, the search first climbs to it.
 
+    Args:
+        target: Class indices of the validation part, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        accuracy_floor: Accuracy that must be kept.
+
     Returns:
         The best point that the search found; the class with the most beats has factor 1.
     """
@@ -152,6 +157,16 @@ def measure_thresholds(
     cluster: npt.NDArray[Any] | None = None,
 ) -> dict[str, Any]:
     """Apply the thresholds of :func:`recall_thresholds` to a part: each class against the rest.
+
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        classes: Class names in the order of their indices.
+        thresholds: ``float64 [n_classes]``.
+        draws: Number of bootstrap samples.
+        seed: Their seed.
+        confidence: Share of the samples between the ends of an interval.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
 
     Returns:
         By class: ``threshold``, ``support``, ``called`` (beats at or above the threshold), and ``recall``,

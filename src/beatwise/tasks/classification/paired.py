@@ -36,6 +36,15 @@ def compare_paired(
     McNemar's test (Psychometrika 12, 1947; exact, two-sided) takes the beats that only one of the two gets right, and
     asks whether each model gets half of them; it assumes independent beats, whether they are drawn by record or not.
 
+    Args:
+        target: Class indices, ``int64 [n]``.
+        first: Probabilities of the first model, ``float [n, n_classes]``.
+        second: Probabilities of the second.
+        draws: Number of bootstrap samples.
+        seed: Their seed.
+        confidence: Share of the samples between the ends of an interval.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
+
     Returns:
         ``n``; ``overall``, a metric each: ``first``, ``second``, ``difference`` (the second less the first), ``low``
         and ``high``, all None where one is not defined; ``mcnemar``: ``first_only`` and ``second_only``, beats that

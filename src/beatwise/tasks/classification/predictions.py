@@ -28,6 +28,11 @@ def prediction_table(
 ) -> pd.DataFrame:
     """Probabilities as a table.
 
+    Args:
+        target: Class indices, ``int64 [n]``; None where they are not known.
+        probability: ``float32 [n, n_classes]``.
+        classes: Class names in the order of their indices.
+
     Returns:
         One row an example, in order: ``target`` where it is known, and ``prediction`` (class indices, int64), and
         ``probability_<class>`` (float32).

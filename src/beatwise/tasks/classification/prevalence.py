@@ -38,6 +38,13 @@ def measure_predictive_value(
 ) -> dict[str, Any]:
     """Positive predictive value of each class over its prevalence, from recall and specificity on test.
 
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        classes: Class names in the order of their indices.
+        drawn: Result of ``draw_scores`` for these beats.
+        confidence: Share of the samples between the ends of an interval.
+
     Returns:
         ``confidence``; ``prevalence``, a grid with even steps of its logarithm; ``per_class``, by class:
         ``test_prevalence``, at which the value is the precision on test, and ``value``, ``low`` and ``high``, lists. A

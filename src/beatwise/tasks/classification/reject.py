@@ -29,6 +29,14 @@ def measure_risk_coverage(
     Beats are accepted by falling top probability (Geifman & El-Yaniv, NeurIPS 2017); beats of equal top probability
     cannot be separated and are accepted together.
 
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        draws: Number of bootstrap samples.
+        seed: Their seed.
+        confidence: Share of the samples between the ends of an interval.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
+
     Returns:
         ``confidence``; ``coverage``, a grid; ``error``, ``{value, low, high}`` of lists: the share of errors at the
         highest threshold that accepts as much or more; ``aurc``, ``{value, low, high}``: the area under the curve, the
@@ -89,6 +97,16 @@ def measure_rejection(
     """Apply a threshold of :func:`coverage_threshold` to a part: which beats are accepted, and the scores on them.
 
     Rare classes are rejected more often than others, so their coverage stands beside their recall.
+
+    Args:
+        target: Class indices, ``int64 [n]``.
+        probability: ``float [n, n_classes]``.
+        classes: Class names in the order of their indices.
+        threshold: Top probability from which beats are accepted.
+        draws: Number of bootstrap samples.
+        seed: Their seed.
+        confidence: Share of the samples between the ends of an interval.
+        cluster: Record of each beat, ``[n]``, to draw whole records; None draws single beats.
 
     Returns:
         ``threshold``; ``accepted``, a count; ``coverage``; among the accepted beats ``error`` and ``macro_recall``,

@@ -74,6 +74,9 @@ class Classification(Task):
     def encode(self, target: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Class indices, ``int64 [n]``, a copy.
 
+        Args:
+            target: Class indices, ``[n]``.
+
         Raises:
             BeatwiseError: If a target is missing or not the index of a class.
         """
