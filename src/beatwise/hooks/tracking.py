@@ -382,13 +382,14 @@ def _named(tags: Mapping[str, str], metric: str = "", score: float = math.nan) -
 
 
 def _headline(scores: Mapping[str, float]) -> dict[str, float]:
-    """The dozen metrics that runs are compared by; all overall metrics for a task without these."""
-    from beatwise.report.tables import HEADLINE
+    """The dozen metrics that runs of a task are compared by, the one in the name of a run first."""
+    from beatwise.report.tasks import TASK_REPORTS
+    from beatwise.tasks.registry import METRICS
 
-    names = [f"{part}.{name}" for part in ("test", "val") for name in HEADLINE]
+    task = METRICS[next(name for name in scores if name.count(".") == 1).rpartition(".")[2]].task
+    names = [f"{part}.{name}" for part in ("test", "val") for name in TASK_REPORTS[task].paired_on_screen]
     names += ["recall_first.macro_recall", "recall_first.accuracy"]
-    known = {name: scores[name] for name in names if name in scores}
-    return known or {name: value for name, value in scores.items() if name.count(".") == 1}
+    return {name: scores[name] for name in names if name in scores}
 
 
 def _score_table(measured: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -14,15 +15,17 @@ from rich.text import Text
 from beatwise.report.run_card import shown_metadata
 from beatwise.report.tables import Table
 from beatwise.report.terminal import as_rich
-from beatwise.runs.journal import COMPARED, PARTS, Entry, Run, compared_metrics, judge, read_expectation
+from beatwise.runs.journal import PARTS, Entry, Run, compared_metrics, headline, judge, read_expectation
 from beatwise.tasks.registry import METRICS
 
 
 def entries_table(entries: Mapping[str, Entry]) -> Table:
     """All entries, one a row."""
-    rows = [[id, entry.state, *(_in_short(entry, metric) for metric in COMPARED)] for id, entry in entries.items()]
+    tested = (headline(entry.runs[-1].metrics) for entry in entries.values() if entry.runs and entry.runs[-1].metrics)
+    compared = list(dict.fromkeys(chain(*tested))) or headline(())
+    rows = [[id, entry.state, *(_in_short(entry, metric) for metric in compared)] for id, entry in entries.items()]
     caption = "Test, and the change against the best of the same source before."
-    return Table(caption, ["entry", "outcome", *map(_name, COMPARED)], rows, labels=2)
+    return Table(caption, ["entry", "outcome", *map(_name, compared)], rows, labels=2)
 
 
 def result_table(entry: Entry) -> Table:
@@ -40,7 +43,7 @@ def result_table(entry: Entry) -> Table:
             _number(run.previous_best[metric].value) if metric in run.previous_best else "",
             _change(run, metric),
         ]
-        for metric in compared_metrics(entry.expect)
+        for metric in compared_metrics(entry.expect, run.metrics)
     ]
     before = dict.fromkeys(best.entry for best in run.previous_best.values())
     caption = f"Result: {run.result}. " + (
@@ -140,11 +143,12 @@ def brief_entries(
             "hypothesis": " ".join(entry.hypothesis.split()),
             "expect": entry.expect,
             "outcome": _outcome(entry, began, metrics),
-            "scores": ", ".join(filter(None, (_compared(entry.runs[-1], metric) for metric in COMPARED))),
+            "scores": ", ".join(filter(None, (_compared(run, metric) for metric in headline(run.metrics)))),
             "reflections": [reflection.text for reflection in entry.reflections],
         }
         for id, entry in entries.items()
-        if entry.runs and entry.runs[-1].source == source
+        for run in entry.runs[-1:]
+        if run.source == source
     ]
 
 

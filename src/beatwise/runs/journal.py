@@ -14,6 +14,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -36,8 +37,11 @@ LOCKS: Final = Path("data/09_tracking/journal")
 
 PARTS: Final = ("test", "recall_first", "val")
 KEPT_METRICS: Final = tuple(f"{part}.{name}" for part in PARTS for name in METRICS.overall())
-# Metrics in which every run is compared with the best before it, whatever its hypothesis expects.
-COMPARED: Final = ("test.macro_recall", "test.macro_f1")
+# Metrics in which every run of a task is compared with the best before it, whatever its hypothesis expects.
+COMPARED: Final = {
+    "classification": ("test.macro_recall", "test.macro_f1"),
+    "regression": ("test.rmse", "test.mae"),
+}
 # Finer than the effect of one example in the largest test part.
 DECIMALS: Final = 6
 WAITING: Final = ("waiting", "failed", "stopped")
@@ -104,9 +108,14 @@ def _read_condition(text: str) -> Condition:
     return Condition(f"{part or 'test'}.{name}", found[2], bound)
 
 
-def compared_metrics(expect: str) -> list[str]:
-    """The metrics in which a run is compared with the best before it: :data:`COMPARED`, and those that it expects."""
-    return list(dict.fromkeys([*COMPARED, *(condition.metric for condition in read_expectation(expect))]))
+def headline(measured: Iterable[str]) -> tuple[str, ...]:
+    """The metrics of :data:`COMPARED` for the task of what was measured; of a classification where nothing was."""
+    return COMPARED[next((METRICS[name.rpartition(".")[2]].task for name in measured), "classification")]
+
+
+def compared_metrics(expect: str, measured: Iterable[str]) -> list[str]:
+    """The metrics in which a run is compared with the best before it: the :func:`headline`, and those it expects."""
+    return list(dict.fromkeys([*headline(measured), *(condition.metric for condition in read_expectation(expect))]))
 
 
 Outcome = Literal["confirmed", "refuted", "open", "failed", "stopped"]
@@ -274,7 +283,10 @@ class Journal:
             lock.acquire()
             entry = entry.model_copy(update={"runs": [*entry.runs, run]})
             self._write(id, entry)
-        best = _best(entries, others or {}, run.source, compared_metrics(entry.expect))
+        # What the run will measure is not known yet; earlier runs of its source were of its task.
+        earlier = (past.metrics for known in entries.values() for past in known.runs if past.source == run.source)
+        measured = chain(*earlier, *(others or {}).values())
+        best = _best(entries, others or {}, run.source, compared_metrics(entry.expect, measured))
         return Attempt(self, id, entry, best, lock)
 
     def write_run(self, id: str, entry: Entry) -> None:
