@@ -297,15 +297,15 @@ def test_a_regression_is_compared_ranked_and_averaged_by_its_own_metrics(series,
     assert board.set_index("model")["rmse"].to_dict() == pytest.approx(by_hand)
     # The smallest error is the best, and the others are behind it by how much larger theirs is.
     assert board["model"].tolist() == sorted(by_hand, key=lambda model: by_hand[model])
-    assert board["rank_rmse"].tolist() == [1, 2, 3]
-    assert board["behind_rmse"].tolist() == pytest.approx((board["rmse"] - board["rmse"].iloc[0]).tolist())
-    assert (board["behind_rmse_low"].iloc[1:] <= board["behind_rmse_high"].iloc[1:]).all()
-    assert (compared_metrics(board), ranked_metrics(board)) == (["rmse", "mae", "r2"], ["rmse"])
+    assert board["rank_mse"].tolist() == [1, 2, 3]
+    assert board["behind_mse"].tolist() == pytest.approx((board["mse"] - board["mse"].iloc[0]).tolist())
+    assert (board["behind_mse_low"].iloc[1:] <= board["behind_mse_high"].iloc[1:]).all()
+    assert (compared_metrics(board), ranked_metrics(board)) == (["mse", "rmse", "mae", "r2"], ["mse"])
     np.testing.assert_allclose(tables[2]["prediction"], (tables[0]["prediction"] + tables[1]["prediction"]) / 2)
     assert leaderboard_table(board, EVALUATE).columns[-1] == "rank"
     assert behind_table(board, 0.9).rows[0][2] == "the best"
-    assert "best root mean squared error first" in short_leaderboard_table(board).caption
-    assert plot_leaderboard(board).axes[0].get_xlabel() == "root mean squared error, test"
+    assert "best mean squared error first" in short_leaderboard_table(board).caption
+    assert plot_leaderboard(board).axes[0].get_xlabel() == "mean squared error, test"
 
 
 def test_blocks_of_a_series_are_pooled_and_measured_beside_what_each_fold_knew(tmp_path: Path) -> None:

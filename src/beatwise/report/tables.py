@@ -326,8 +326,9 @@ def leaderboard_table(leaderboard: pd.DataFrame, evaluate: Evaluate) -> Table:
 
 def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
     """The leaderboard as wide as a terminal is."""
+    in_folds = ranked_metrics(leaderboard)[:1] if _fold_head(leaderboard) else []
     # With the range over folds, two metrics fit into 80 columns.
-    names = compared_metrics(leaderboard)[: 2 if _fold_head(leaderboard) else 3]
+    names = compared_metrics(leaderboard)[: 3 - len(in_folds)]
     rows = [
         [label, *(_with_sd(row, name, interval=False) for name in names), *over_folds]
         for label, row, over_folds in zip(
@@ -337,7 +338,14 @@ def short_leaderboard_table(leaderboard: pd.DataFrame) -> Table:
     first = METRICS[ranked_metrics(leaderboard)[0]].label
     tested = _what_is_tested(leaderboard)
     caption = f"{tested}, best {first} first; ± is the deviation over seeds. Intervals stand in the report."
-    return Table(caption, ["", *_heads(names), *_fold_head(leaderboard)], rows)
+    heads = [*(_narrow(name) for name in names), *(f"{_narrow(name)}, folds" for name in in_folds)]
+    return Table(caption, ["", *heads], rows)
+
+
+def _narrow(name: str) -> str:
+    """The label of a metric, or its name in capitals where that is much shorter: RMSE."""
+    label = METRICS[name].label
+    return label if len(label) <= 2 * len(name) else name.upper()
 
 
 def folds_table(leaderboard: pd.DataFrame) -> Table | None:

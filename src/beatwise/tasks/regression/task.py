@@ -65,8 +65,8 @@ class Regression(Task):
     default_objective: ClassVar[str] = "rmse"
     tracked: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     shown: ClassVar[tuple[str, ...]] = ("rmse", "r2")
-    compared: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
-    ranked: ClassVar[tuple[str, ...]] = ("rmse",)
+    compared: ClassVar[tuple[str, ...]] = ("mse", "rmse", "mae", "r2")
+    ranked: ClassVar[tuple[str, ...]] = ("mse",)
 
     mean: float = 0.0
     sd: float = 1.0
