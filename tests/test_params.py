@@ -210,9 +210,8 @@ def test_a_choice_that_needs_torch_is_refused_when_it_is_checked(base, key):
         choice.check(key)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
+def test_a_value_that_is_not_allowed_is_named_with_its_key_and_shown(base):
+    for key, value in [
         ("seed", -1),  # below a bound
         ("task.classification.classes", ["N"]),  # too few
         ("ingest.drop_duplicates", "perhaps"),  # no boolean
@@ -226,14 +225,12 @@ def test_a_choice_that_needs_torch_is_refused_when_it_is_checked(base, key):
         ("compare.quick.seeds", []),  # in a preset
         ("segment.lead", []),  # of no type
         ("segment.aami", {"N": "N"}),  # within a mapping
-    ],
-)
-def test_a_value_that_is_not_allowed_is_named_with_its_key_and_shown(base, key, value):
-    with pytest.raises(BeatwiseError) as caught:
-        check_parameters(changed(base, key, value))
-    shown = next(iter(value.values()), None) if isinstance(value, dict) else value
-    assert f"\n{key}" in str(caught.value)
-    assert repr(shown) in str(caught.value)
+    ]:
+        with pytest.raises(BeatwiseError) as caught:
+            check_parameters(changed(base, key, value))
+        shown = next(iter(value.values()), None) if isinstance(value, dict) else value
+        assert f"\n{key}" in str(caught.value)
+        assert repr(shown) in str(caught.value)
 
 
 def test_all_problems_are_named_at_once(base):

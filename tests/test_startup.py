@@ -18,7 +18,6 @@ SLOW = {"matplotlib", "mlflow", "numpy", "pandas", "plotly", "ray", "scipy", "sk
 @pytest.mark.parametrize(
     ("command", "forbidden"),
     [
-        (["-c", "import beatwise.cli, beatwise.settings"], {*SLOW, "beatwise.params"}),
         (["-m", "kedro", "--help"], {*SLOW, "beatwise.params"}),
         (["-m", "kedro", "run", "--help"], {*SLOW, "beatwise.params"}),
         # Functions of nodes name tables and arrays in their signatures.

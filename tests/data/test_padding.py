@@ -38,29 +38,26 @@ def test_the_mask_holds_the_beat_and_at_least_the_first_sample(channels):
     assert all(row[: max(length, 1)].all() for row, length in zip(mask, LENGTHS, strict=True))
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize(
-    ("lengths", "multiple", "left"),
-    [
-        ([5, 12, 7], 1, 12),
-        ([5, 12, 7], 8, 16),
-        ([5, 8, 7], 8, 8),
-        ([5, 9, 7], 8, 16),
-        ([3], 8, 8),
-        # No longer than the beats were before.
-        ([17, 3], 8, 23),
-        ([23, 3], 8, 23),
-        ([23, 3], 1, 23),
-        # Something is left of beats that are nothing but padding.
-        ([0, 0], 8, 8),
-        ([0, 0], 1, 1),
-    ],
-)
-def test_what_is_padding_in_every_beat_is_cut_to_a_multiple(lengths, multiple, left, channels):
-    x = beats(lengths, channels=channels)
-    cut = without_common_padding(x, multiple)
-    assert torch.equal(cut, x[:, :, :left])
-    assert not x[:, :, left:].any()
+def test_what_is_padding_in_every_beat_is_cut_to_a_multiple():
+    for channels in [1, 2]:
+        for lengths, multiple, left in [
+            ([5, 12, 7], 1, 12),
+            ([5, 12, 7], 8, 16),
+            ([5, 8, 7], 8, 8),
+            ([5, 9, 7], 8, 16),
+            ([3], 8, 8),
+            # No longer than the beats were before.
+            ([17, 3], 8, 23),
+            ([23, 3], 8, 23),
+            ([23, 3], 1, 23),
+            # Something is left of beats that are nothing but padding.
+            ([0, 0], 8, 8),
+            ([0, 0], 1, 1),
+        ]:
+            x = beats(lengths, channels=channels)
+            cut = without_common_padding(x, multiple)
+            assert torch.equal(cut, x[:, :, :left])
+            assert not x[:, :, left:].any()
 
 
 def test_cutting_leaves_lengths_as_they_were():

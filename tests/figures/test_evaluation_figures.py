@@ -56,6 +56,7 @@ def made(name: str) -> Case:
 
 # Usual beats are drawn in tests/report/test_figures.py.
 EDGES = ("usual", "perfect", "always wrong", "useless")
+BY_CLASS = ("roc", "precision_recall", "confusion_matrices", "per_class", "reliability_by_class", "predictive_value")
 
 
 def waves(beats: Case) -> Examples:
@@ -116,7 +117,7 @@ FIGURES: dict[str, Callable[[Case], Figure]] = {
 @pytest.mark.parametrize(
     ("beats", "name"),
     [
-        *product(("an absent class",), FIGURES),
+        *product(("an absent class",), BY_CLASS),
         *(pytest.param(*which, marks=pytest.mark.slow) for which in product(EDGES, FIGURES)),
         *product(("many records", "one record"), ("errors_by_record", "errors_by_rr")),
     ],

@@ -260,9 +260,8 @@ def test_an_unknown_model_is_refused_and_the_known_ones_are_listed():
     assert f"Known: {', '.join(sorted(list_models()))}." in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "words"),
-    [
+def test_a_value_that_cannot_be_built_is_named():
+    mistakes: list[tuple[str, dict[str, Any], str]] = [
         ("mlp", {"dropout": 1.0}, r"model\.mlp\.dropout"),
         ("cnn1d", {"widths": [0]}, r"model\.cnn1d\.widths"),
         ("resnet1d", {"widths": []}, r"model\.resnet1d\.widths"),
@@ -281,8 +280,7 @@ def test_an_unknown_model_is_refused_and_the_known_ones_are_listed():
             {"length": 12},
             "12 samples are too few for cnn1d with kernel_size=7, pool=3",
         ),
-    ],
-)
-def test_a_value_that_cannot_be_built_is_named(name, options, words):
-    with pytest.raises(BeatwiseError, match=words):
-        build(name, **options)
+    ]
+    for name, options, words in mistakes:
+        with pytest.raises(BeatwiseError, match=words):
+            build(name, **options)

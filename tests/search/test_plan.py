@@ -71,9 +71,8 @@ def refused(message: str, space: Any = LEARNING_RATE, **given: Any) -> None:
         plan(space, **given)
 
 
-@pytest.mark.parametrize(
-    ("space", "message"),
-    [
+def test_a_mistake_in_a_space_is_named_with_its_key() -> None:
+    for space, message in [
         ({"train": {"learning_rat": {"uniform": [0.1, 1]}}}, r"^tune\.s\.space\.train\.learning_rat: .*learning_rate"),
         (
             {"model": {"use": "mlp", "mlp": {"widht": {"choice": [3]}}}},
@@ -149,16 +148,12 @@ def refused(message: str, space: Any = LEARNING_RATE, **given: Any) -> None:
             {"train": {"monitor": "kappa", "learning_rate": {"uniform": [0.1, 1]}}},
             r"^tune\.s\.space\.train\.monitor: .*tune\.s\.metric",
         ),
-    ],
-    ids=str,
-)
-def test_a_mistake_in_a_space_is_named_with_its_key(space: dict[str, Any], message: str) -> None:
-    refused(message, space)
+    ]:
+        refused(message, space)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
+def test_a_mistake_in_a_search_is_named_with_its_key_and_what_is_allowed() -> None:
+    mistakes: list[tuple[dict[str, Any], str]] = [
         (
             {"algorithm": {"use": "tep"}},
             r"s\.algorithm: Unknown search algorithm 'tep'\. Did you mean 'tpe'\? Known: grid",
@@ -178,14 +173,12 @@ def test_a_mistake_in_a_space_is_named_with_its_key(space: dict[str, Any], messa
         ({"seeds": 0}, r"s\.seeds: .*got 0"),
         ({"trails": 3}, r"s\.trails: Unknown parameter 'trails'\. Did you mean 'trials'"),
         ({"space": None}, r"s\.space: Input should be a valid dictionary"),
-    ],
-    ids=str,
-)
-def test_a_mistake_in_a_search_is_named_with_its_key_and_what_is_allowed(given: dict[str, Any], message: str) -> None:
-    parameters = copy.deepcopy(GIVEN)
-    parameters["tune"] = {"use": "s", "s": {"space": LEARNING_RATE, "trials": 2, "epochs": 2, **given}}
-    with pytest.raises(BeatwiseError, match=f"(?m)^tune\\.{message}"):
-        check_parameters(parameters)
+    ]
+    for given, message in mistakes:
+        parameters = copy.deepcopy(GIVEN)
+        parameters["tune"] = {"use": "s", "s": {"space": LEARNING_RATE, "trials": 2, "epochs": 2, **given}}
+        with pytest.raises(BeatwiseError, match=f"(?m)^tune\\.{message}"):
+            check_parameters(parameters)
 
 
 def test_an_unknown_search_is_named_with_the_known_ones() -> None:
@@ -313,24 +306,20 @@ def test_a_plan_comes_back_from_plain_data() -> None:
 KEY = plan().key(["train", "val"])
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
+def test_how_long_a_search_goes_on_does_not_change_its_key() -> None:
+    changes: list[dict[str, Any]] = [
         {"trials": 5},
         {"total_epochs": 7},
         {"max_minutes": 7},
         {"refit": {"train": {"epochs": 9}}},
         {"trials": 100, "max_minutes": 1.5, "total_epochs": 1, "refit": {}},
-    ],
-    ids=str,
-)
-def test_how_long_a_search_goes_on_does_not_change_its_key(changed: dict[str, Any]) -> None:
-    assert plan(**changed).key(["train", "val"]) == KEY
+    ]
+    for changed in changes:
+        assert plan(**changed).key(["train", "val"]) == KEY
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
+def test_the_name_and_what_a_trial_depends_on_change_the_key() -> None:
+    changes: list[dict[str, Any]] = [
         {"name": "t"},
         {"space": {"train": {"learning_rate": {"loguniform": [1e-4, 1e-2]}}}},
         {"space": {"train": {"learning_rate": {"uniform": [1e-4, 1e-1]}}}},
@@ -345,11 +334,9 @@ def test_how_long_a_search_goes_on_does_not_change_its_key(changed: dict[str, An
         {"seed": 1},
         {"base": {"train": Train(epochs=20, batch_size=16, patience=None)}},
         {"base": {"model": Model(use="mlp", mlp={"width": 16, "layers": 1})}},
-    ],
-    ids=str,
-)
-def test_the_name_and_what_a_trial_depends_on_change_the_key(changed: dict[str, Any]) -> None:
-    assert plan(**changed).key(["train", "val"]) != KEY
+    ]
+    for changed in changes:
+        assert plan(**changed).key(["train", "val"]) != KEY, changed
 
 
 @pytest.mark.parametrize("beats", [["train", "other"], ["other", "val"], ["val", "train"]])

@@ -31,48 +31,45 @@ RANGES: list[tuple[dict[str, list[Any]], list[Any], list[Any], str]] = [
     ({"randint": [7, 8]}, [7, 7], [7], "7 … 7"),
     ({"lograndint": [1, 101]}, [1, 100], [1, 10, 100], "1 … 100"),
 ]
-IDS = [json.dumps(given) for given, *_ in RANGES]
 
 
-@pytest.mark.parametrize(("given", "ends", "points", "shown"), RANGES, ids=IDS)
-def test_a_range_is_read_as_it_is_written(given: Any, ends: Any, points: Any, shown: str) -> None:
-    within = parse_range(given, "k")
-    assert within.ends() == ends
-    assert within.points(3) == pytest.approx(points) if within.kind != "choice" else within.points(3) == points
-    assert within.plain() == given
-    assert parse_range(within.plain(), "k") == within
-    assert str(within) == (shown or "a, 2, null, true, [1, 2]")
-    if within.is_integer:
-        assert all(isinstance(value, int) for value in [*within.ends(), *within.points(3)])
+def test_a_range_is_read_as_it_is_written() -> None:
+    for given, ends, points, shown in RANGES:
+        within = parse_range(given, "k")
+        assert within.ends() == ends
+        assert within.points(3) == pytest.approx(points) if within.kind != "choice" else within.points(3) == points
+        assert within.plain() == given
+        assert parse_range(within.plain(), "k") == within
+        assert str(within) == (shown or "a, 2, null, true, [1, 2]")
+        if within.is_integer:
+            assert all(isinstance(value, int) for value in [*within.ends(), *within.points(3)])
 
 
 def test_every_kind_of_range_is_tested() -> None:
     assert {kind for given, *_ in RANGES for kind in given} == set(KINDS)
 
 
-@pytest.mark.parametrize("given", [given for given, *_ in RANGES if "choice" not in given], ids=str)
-def test_the_nearest_number_of_a_range_lies_in_it(given: Any) -> None:
-    parsed = parse_range(given, "k")
-    for number in (-1e9, -0.3, 0.0, 0.33, 0.99, 2.4, 2.6, 55.0, 1e9):
-        nearest = parsed.nearest(number)
-        assert parsed.low <= nearest <= parsed.high
-        assert parsed.nearest(nearest) == nearest
-        if not parsed.is_integer and parsed.kind != "quniform" and parsed.low <= number <= parsed.high:
-            assert nearest == number
+def test_the_nearest_number_of_a_range_lies_in_it() -> None:
+    for given in [given for given, *_ in RANGES if "choice" not in given]:
+        parsed = parse_range(given, "k")
+        for number in (-1e9, -0.3, 0.0, 0.33, 0.99, 2.4, 2.6, 55.0, 1e9):
+            nearest = parsed.nearest(number)
+            assert parsed.low <= nearest <= parsed.high
+            assert parsed.nearest(nearest) == nearest
+            if not parsed.is_integer and parsed.kind != "quniform" and parsed.low <= number <= parsed.high:
+                assert nearest == number
 
 
-@pytest.mark.parametrize(
-    ("given", "number", "nearest"),
-    [
+def test_a_number_is_rounded_to_what_the_range_holds() -> None:
+    cases: list[tuple[dict[str, Any], float, float]] = [
         ({"quniform": [0.1, 0.5, 0.1]}, 0.29, 0.3),
         ({"quniform": [0, 1, 0.3]}, 1.0, 0.9),
         ({"randint": [0, 10]}, 4.6, 5),
         ({"randint": [0, 10]}, 10.0, 9),
         ({"lograndint": [1, 9]}, 0.1, 1),
-    ],
-)
-def test_a_number_is_rounded_to_what_the_range_holds(given: Any, number: float, nearest: float) -> None:
-    assert parse_range(given, "k").nearest(number) == nearest
+    ]
+    for given, number, nearest in cases:
+        assert parse_range(given, "k").nearest(number) == nearest
 
 
 def test_points_of_a_range_with_few_values_stand_there_once() -> None:
@@ -80,12 +77,17 @@ def test_points_of_a_range_with_few_values_stand_there_once() -> None:
     assert parse_range({"quniform": [0, 1, 0.5]}, "k").points(9) == [0, 0.5, 1]
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [("a b", "a b"), (3, "3"), (0.1, "0.1"), (None, "null"), (False, "false"), ([1, "a"], '[1, "a"]'), ([], "[]")],
-)
-def test_a_label_is_the_text_or_json(value: Any, shown: str) -> None:
-    assert label(value) == shown
+def test_a_label_is_the_text_or_json() -> None:
+    for value, shown in [
+        ("a b", "a b"),
+        (3, "3"),
+        (0.1, "0.1"),
+        (None, "null"),
+        (False, "false"),
+        ([1, "a"], '[1, "a"]'),
+        ([], "[]"),
+    ]:
+        assert label(value) == shown
 
 
 # --- mistakes
@@ -126,10 +128,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "message"), MISTAKES, ids=[str(given) for given, _ in MISTAKES])
-def test_a_mistake_is_named_with_its_full_key(given: Any, message: str) -> None:
-    with pytest.raises(BeatwiseError, match=f"^{message}"):
-        space_of({"a": {"b": given}})
+def test_a_mistake_is_named_with_its_full_key() -> None:
+    for given, message in MISTAKES:
+        with pytest.raises(BeatwiseError, match=f"^{message}"):
+            space_of({"a": {"b": given}})
 
 
 # --- what is drawn

@@ -68,9 +68,8 @@ def test_models_that_were_asked_about_other_beats_cannot_be_compared():
 UP, DOWN, NONE = (0.01, 0.05), (-0.05, -0.01), (-0.01, 0.02)
 
 
-@pytest.mark.parametrize(
-    ("metric", "found", "accuracy", "outcomes", "advice"),
-    [
+def test_the_verdict_follows_from_the_intervals():
+    for metric, found, accuracy, outcomes, advice in [
         ("macro_recall", UP, NONE, ("better", "no different"), "Use the tuned model."),
         ("macro_recall", UP, DOWN, ("better", "worse"), "Use the tuned model only where"),
         ("macro_recall", DOWN, UP, ("worse", "better"), "Keep the baseline, unless accuracy"),
@@ -78,24 +77,22 @@ UP, DOWN, NONE = (0.01, 0.05), (-0.05, -0.01), (-0.01, 0.02)
         ("log_loss", DOWN, UP, ("better", "better"), "Use the tuned model."),
         ("log_loss", UP, NONE, ("worse", "no different"), "Keep the baseline."),
         ("macro_recall", (0.0, 0.05), NONE, ("no different", "no different"), "Keep the baseline: "),
-    ],
-)
-def test_the_verdict_follows_from_the_intervals(metric, found, accuracy, outcomes, advice):
-    overall = {
-        name: {
-            "first": 0.8,
-            "second": 0.8 + sum(ends) / 2,
-            "difference": sum(ends) / 2,
-            "low": ends[0],
-            "high": ends[1],
+    ]:
+        overall = {
+            name: {
+                "first": 0.8,
+                "second": 0.8 + sum(ends) / 2,
+                "difference": sum(ends) / 2,
+                "low": ends[0],
+                "high": ends[1],
+            }
+            for name, ends in (("accuracy", accuracy), (metric, found))
         }
-        for name, ends in (("accuracy", accuracy), (metric, found))
-    }
-    verdict = judge_difference(overall, metric)
-    assert verdict["outcomes"] == dict(zip((metric, "accuracy"), outcomes, strict=True))
-    assert verdict["advice"].startswith(advice)
-    text = comparison({"verdict": {**verdict, "recall_first": False}})
-    low, high = (f"{end:.3f}".replace("0.", ".") for end in found)
-    assert f"{METRICS[metric].label} {outcomes[0]} (" in text
-    assert f"[{low}, {high}]" in text
-    assert text.endswith(verdict["advice"])
+        verdict = judge_difference(overall, metric)
+        assert verdict["outcomes"] == dict(zip((metric, "accuracy"), outcomes, strict=True))
+        assert verdict["advice"].startswith(advice)
+        text = comparison({"verdict": {**verdict, "recall_first": False}})
+        low, high = (f"{end:.3f}".replace("0.", ".") for end in found)
+        assert f"{METRICS[metric].label} {outcomes[0]} (" in text
+        assert f"[{low}, {high}]" in text
+        assert text.endswith(verdict["advice"])
