@@ -67,9 +67,9 @@ def _against_naive(metrics: Mapping[str, Any]) -> Iterator[str]:
         if part not in metrics:
             continue
         found, naive = test[skill], metrics[part]["overall"]["rmse"]["value"]
-        name = NAIVE[part].partition(",")[0]
+        name = NAIVE[part].partition(",")[0].replace("mean", "the mean")
         if found["value"] is None:
-            yield f"{name.capitalize()} makes no error on this test part, so that there is no skill against it."
+            yield f"{name[0].upper()}{name[1:]} makes no error on this test part, so that there is no skill against it."
         elif found["low"] > 0:
             yield f"Better than {name} ({_amount(naive, metrics)}): skill {with_interval(found)}."
         elif found["high"] < 0:
@@ -196,14 +196,14 @@ def _short_label(name: str, unit: str) -> str:
 
 
 def beside_table(metrics: Mapping[str, Any]) -> Table:
-    """The same without intervals, one metric a row, for the first screen."""
-    heads = {"test": "model", PERSISTENCE: "persistence", HOUR_MEAN: "mean of the hour", "naive": "mean of train"}
+    """The same, one metric a row, as narrow as a terminal and the first screen of the report are."""
+    heads = {"test": "model", PERSISTENCE: "persistence", HOUR_MEAN: "hour's mean", "naive": "train's mean"}
     parts = [part for part in heads if part in metrics]
     rows = [
-        [_short_label(name, metrics["unit"]), *(_cell(metrics[part], name, "") for part in parts)]
+        [_short_label(name, metrics["unit"]), *(_cell(metrics[part], name, part) for part in parts)]
         for name in (*SHOWN, "mse")
     ]
-    return Table(f"Test, {metrics['label']}.", ["", *(heads[part] for part in parts)], rows)
+    return Table(naive_table(metrics).caption, ["", *(heads[part] for part in parts)], rows)
 
 
 def overall_table(metrics: Mapping[str, Any]) -> Table:

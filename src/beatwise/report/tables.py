@@ -47,7 +47,7 @@ OF_PROBABILITIES: Final = ("macro_auroc", "macro_average_precision", "log_loss",
 
 
 # Metrics in the unit of a target that is a number, or in its square.
-IN_UNIT: Final = {"rmse": "{}", "mae": "{}", "mse": "({})²"}
+IN_UNIT: Final = {"rmse": "{}", "mae": "{}", "mse": "{} squared"}
 
 
 def label_of(name: str, unit: str) -> str:

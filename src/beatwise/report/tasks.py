@@ -162,7 +162,7 @@ class RegressionReport(TaskReport):
 
     def on_screen(self, metrics: Mapping[str, Any]) -> list[Table]:
         """The model beside the naive forecasts."""
-        return [regression.naive_table(metrics)]
+        return [regression.beside_table(metrics)]
 
     def failures(self, metrics: Mapping[str, Any]) -> list[str]:
         """Whether it beats the naive forecasts, and its worst months and hours."""
