@@ -216,7 +216,7 @@ def series(**change) -> pd.DataFrame:
     """A year of hourly examples with a hole of three weeks, from the middle of a month on."""
     time = pd.Series(pd.date_range("2004-03-10 18:00", "2005-04-04 14:00", freq="h"))
     hole = time.between("2004-08-05", "2004-08-26")
-    return pd.DataFrame({"time": time[~hole], **change}).reset_index(drop=True)
+    return pd.DataFrame({"time": time[~hole]}).reset_index(drop=True).assign(**change)
 
 
 def parts_of(table: pd.DataFrame, **options) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,7 @@ from pydantic import Field
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
 from beatwise.data.examples import GROUP, INPUTS, PART, TARGET, TIME, Examples, Labels
-
-if TYPE_CHECKING:
-    from beatwise.data.settings import Ingest
+from beatwise.data.settings import Ingest
 
 log = logging.getLogger(__name__)
 
