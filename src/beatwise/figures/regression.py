@@ -80,7 +80,7 @@ def plot_errors_by(by: Mapping[str, Sequence[Mapping[str, Any]]], predictions: p
         labels = {"month": time.dt.strftime("%Y-%m"), "hour": time.dt.strftime("%H")}
     else:
         labels = {"group": predictions["group"].astype(str)}
-    widths = [max(len(rows), 4) for rows in by.values()]
+    widths = [max(len(rows), 7) for rows in by.values()]
     figure, axes = new_figure(8.5, 5.2, 2, len(by), squeeze=False, sharey="row", sharex="col", width_ratios=widths)
     for (above, below), (name, rows) in zip(axes.T, by.items(), strict=True):
         names, place = [row["name"] for row in rows], np.arange(len(rows))

@@ -200,8 +200,7 @@ def beside_table(metrics: Mapping[str, Any]) -> Table:
     heads = {"test": "model", PERSISTENCE: "persistence", HOUR_MEAN: "hour's mean", "naive": "train's mean"}
     parts = [part for part in heads if part in metrics]
     rows = [
-        [_short_label(name, metrics["unit"]), *(_cell(metrics[part], name, part) for part in parts)]
-        for name in (*SHOWN, "mse")
+        [_short_label(name, metrics["unit"]), *(_cell(metrics[part], name, part) for part in parts)] for name in SHOWN
     ]
     return Table(naive_table(metrics).caption, ["", *(heads[part] for part in parts)], rows)
 
@@ -226,7 +225,12 @@ def errors_tables(metrics: Mapping[str, Any]) -> list[Table]:
     tables = []
     for kind, rows in metrics["test"]["by"].items():
         known = [name for name in (PERSISTENCE, HOUR_MEAN) if name in rows[0]]
-        heads = [f"RMSE{unit}", "MAE", "bias", *(f"RMSE, {NAIVE[name].partition(' of')[0]}" for name in known)]
+        heads = [
+            f"RMSE{unit}",
+            "MAE",
+            "bias",
+            *("RMSE, hour's mean" if name == HOUR_MEAN else "RMSE, persistence" for name in known),
+        ]
         cells = [
             [row["name"], f"{row['n']:,}", *(short(row[name]) for name in ("rmse", "mae", "bias", *known))]
             for row in rows
