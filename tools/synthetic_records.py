@@ -78,6 +78,7 @@ class SyntheticSettings:
             which must be 1 within 0.01. Q is at most 0.4; S, V and F are at most 0.1, 0.15 and 0.03 of what
             Q leaves, and F is at most V.
         n_leads: 1 (MLII) or 2 (MLII and V1).
+        noise: Factor of muscle noise, mains hum and baseline wander, 0 or more.
     """
 
     n_records: int = 20
@@ -87,6 +88,7 @@ class SyntheticSettings:
         default_factory=lambda: {"N": 0.828, "S": 0.025, "V": 0.066, "F": 0.007, "Q": 0.073}
     )
     n_leads: int = 2
+    noise: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -103,6 +105,7 @@ class SyntheticSettings:
         )
         _require(200 <= self.sample_rate <= 5000, "sample_rate", self.sample_rate, "200 to 5000 Hz")
         _require(self.n_leads in (1, 2), "n_leads", self.n_leads, "1 or 2")
+        _require(isfinite(self.noise) and self.noise >= 0, "noise", self.noise, "0 or more")
         _check_shares(self.class_shares)
 
 
@@ -508,7 +511,7 @@ def _synthesise(patient: _Patient, settings: SyntheticSettings, rng: np.random.G
     rate = settings.sample_rate
     n_samples = ceil((rhythm.times[-1] + rng.uniform(1.6, 2.0)) * rate)
     signal = _ecg(rhythm, _patient_waves(patient, rng), respiration_hz, n_samples, rate, rng)
-    signal += _disturbances(n_samples, rate, respiration_hz, rng)
+    signal += settings.noise * _disturbances(n_samples, rate, respiration_hz, rng)
     adc = np.clip(np.rint(ADC_GAIN * signal) + ADC_BASELINE, 0, ADC_MAXIMUM).astype(np.int16)
     n_leads = settings.n_leads
     return Record(

@@ -411,7 +411,10 @@ def test_one_command_makes_an_environment_and_overwrites_none(conf):
     settings = yaml.safe_load((conf / "mine" / "globals.yml").read_text())
     assert settings["sample_rate"] == 250
     assert (settings["beats_folder"], settings["beats_layouts"]) == (".", [{"train": "patients.csv"}])
-    assert yaml.safe_load((conf / "mine" / "parameters.yml").read_text()) == {"ingest": {"split": {"use": "by_group"}}}
+    assert yaml.safe_load((conf / "mine" / "parameters.yml").read_text()) == {
+        "ingest": {"split": {"use": "by_group"}},
+        "model": {"use": "resnet1d"},
+    }
     before = (conf / "mine" / "globals.yml").read_bytes()
     again = typed("beats", "new", "mine", "--train=b.csv", "--sample-rate=250")
     assert again.exit_code == 1

@@ -26,6 +26,8 @@ AAMI: Final = ("N", "S", "V", "F", "Q")
 MOST_CLASSES: Final = 50
 # If this share of the beats leaves [0, 1], the table has another unit; if fewer do, their values are wrong.
 OTHER_UNIT: Final = 0.2
+# The network for real beats; that of the bundled sample is smaller.
+MODEL: Final = "resnet1d"
 # Groups that a split by group needs at its default shares.
 FEWEST_GROUPS: Final = 10
 
@@ -39,14 +41,14 @@ class OwnTables:
         seen: Sentences on their content.
         problems: Faults that no setting can correct.
         globals: Content of ``globals.yml``; ``sample_rate`` is None if it was not given.
-        parameters: Content of ``parameters.yml``; may be empty.
+        parameters: Content of ``parameters.yml``.
     """
 
     files: dict[str, list[Path]]
     seen: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     globals: dict[str, Any] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=lambda: {"model": {"use": MODEL}})
 
     def globals_yml(self) -> str:
         """The text of ``globals.yml``."""
@@ -149,9 +151,8 @@ def write_environment(found: OwnTables, conf: Path) -> list[Path]:
     with written_whole(folder) as scratch:
         scratch.mkdir()
         (scratch / "globals.yml").write_text(found.globals_yml(), encoding="utf-8")
-        if found.parameters:
-            text = yaml.safe_dump(found.parameters, default_flow_style=None)
-            (scratch / "parameters.yml").write_text(text, encoding="utf-8")
+        text = yaml.safe_dump(found.parameters, default_flow_style=None)
+        (scratch / "parameters.yml").write_text(text, encoding="utf-8")
     return sorted(folder.iterdir())
 
 
@@ -240,6 +241,6 @@ def _describe(found: OwnTables, beats: Examples, names: Sequence[str]) -> None:
         if shared := groups["test"] & groups.get("train", set()):
             found.seen.append(f"{len(shared)} groups are in train and in test: scores are too high for new patients.")
     elif n_groups >= FEWEST_GROUPS:
-        found.parameters = {"ingest": {"split": {"use": "by_group"}}}
+        found.parameters["ingest"] = {"split": {"use": "by_group"}}
     else:
         found.seen.append(f"A split by group needs about {FEWEST_GROUPS} of them, so beats are drawn one by one.")
