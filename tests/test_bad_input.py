@@ -252,10 +252,10 @@ def test_a_source_with_a_test_part_alone_says_that_there_is_none_to_train_on(pro
 
 
 def test_a_class_too_small_for_smote_stops_the_run_after_whole_outputs_only(project):
-    result = kedro_run("--params=resample.use=smote,resample.smote.k_neighbors=40")
+    result = kedro_run("--params=resample.use=smote,resample.smote.k_neighbors=60")
     message = message_of(result)
-    assert "Class F has 20 beats in the training part, too few for resample.smote.k_neighbors=40" in message
-    assert "Lower it to 19 or less, add beats, or choose resample.use=full_oversampling." in message
+    assert "Class F has 55 beats in the training part, too few for resample.smote.k_neighbors=60" in message
+    assert "Lower it to 54 or less, add beats, or choose resample.use=full_oversampling." in message
     assert PARTS <= written(project) <= PARTS | CONFIGURED
 
 

@@ -170,7 +170,7 @@ def test_the_page_of_the_data_needs_no_other_file_and_is_below_ten_megabytes(ran
     page = ran.folder / "data/08_reporting/test/data.html"
     assert page.stat().st_size < 10_000_000
     html = page.read_text(encoding="utf-8")
-    for text in ("SYNTHETIC", "2,880 train", 'id="shares"', 'id="signals"', "time from R peak (ms)"):
+    for text in ("SYNTHETIC", "2,700 train", 'id="shares"', 'id="signals"', "time from R peak (ms)"):
         assert text in html
     for outside in ('<script src="', "<link ", '<script type="module"'):
         assert outside not in html

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
-from PIL import Image
+from PIL import Image, ImageFile
 from rich.progress import track
 
 from beatwise.core.errors import BeatwiseError
@@ -344,7 +345,7 @@ def decode(cell: bytes | Path) -> tuple[npt.NDArray[Any], int]:
     Raises:
         BeatwiseError: If it is of another depth or kind; other errors where it is damaged.
     """
-    with Image.open(io.BytesIO(cell) if isinstance(cell, bytes) else cell) as image:
+    with _without_truncated(), Image.open(io.BytesIO(cell) if isinstance(cell, bytes) else cell) as image:
         pages = []
         for page in range(getattr(image, "n_frames", 1)):
             image.seek(page)
@@ -359,6 +360,16 @@ def decode(cell: bytes | Path) -> tuple[npt.NDArray[Any], int]:
             values = np.asarray(image.convert(CONVERTED[mode]) if mode in CONVERTED else image)
             pages.append(values[None] if values.ndim == 2 else values.transpose(2, 0, 1))
     return (pages[0] if len(pages) == 1 else np.concatenate(pages)), MODES[CONVERTED.get(mode, mode)]
+
+
+@contextmanager
+def _without_truncated() -> Iterator[None]:
+    """Refuse truncated pictures: WeasyPrint, which writes PDFs, makes Pillow fill them up with black for all."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _resized(picture: npt.NDArray[Any], size: tuple[int, int]) -> Array:
