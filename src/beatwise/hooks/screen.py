@@ -90,11 +90,19 @@ def _show_words(saved: Saved) -> None:
 
     if saved.kind == "scores":
         print_text(f"Where {saved.title} fails:", style="bold")
-        failures = report_of(saved.data["test"]["overall"]).failures(saved.data)
-        print_text(reword("\n".join(f"  {sentence}" for sentence in failures), saved.data.get("shape", BEAT)))
+        for sentence in report_of(saved.data["test"]["overall"]).failures(saved.data):
+            _print_indented(reword(sentence, saved.data.get("shape", BEAT)))
     elif saved.kind == "paired":
         print_text("Verdict:", style="bold")
-        print_text(f"  {summary.comparison(saved.data)}")
+        _print_indented(summary.comparison(saved.data))
+
+
+def _print_indented(sentence: str) -> None:
+    from rich import get_console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    get_console().print(Padding(Text(sentence), (0, 0, 0, 2), expand=False))
 
 
 def show_path(heading: str, path: Path) -> None:
