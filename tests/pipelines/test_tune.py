@@ -24,7 +24,7 @@ from beatwise.search.settings import RaySettings
 from beatwise.tasks.classification.paired import compare_paired
 from beatwise.tasks.classification.predictions import probabilities
 from beatwise.tasks.intervals import clusters_of
-from tests.conftest import copy_project, kedro_run, run_session, tracked_runs
+from tests.conftest import copy_project, kedro_run, run_session, tracked_runs, words
 
 SPACE = {
     "model": {"use": {"choice": ["mlp", "cnn1d"]}, "mlp": {"width": {"choice": [16, 32]}}, "cnn1d": {}},
@@ -117,7 +117,7 @@ def test_baseline_and_tuned_model_are_compared_beat_by_beat(tuned: Tuned) -> Non
     # The search was for the recall-first score, which is measured at the operating points of validation.
     assert verdict["differences"] == {name: stored["recall_first"][name] for name in ("macro_recall", "accuracy")}
     where = "Tuned against baseline at the recall-first operating points"
-    assert f"Verdict:\n  {where}: macro recall {verdict['outcomes']['macro_recall']} (" in tuned.shown
+    assert f"Verdict: {where}: macro recall {verdict['outcomes']['macro_recall']} (" in words(tuned.shown)
 
 
 def test_the_run_card_names_the_best_trial_and_has_the_scores_of_both_models(tuned: Tuned) -> None:
@@ -151,8 +151,8 @@ def test_every_trial_is_a_run_below_that_of_the_command_with_its_values_history_
 
 def test_the_report_of_the_search_holds_its_tables_and_figures_and_needs_nothing_else(tuned: Tuned) -> None:
     html = tuned.path("08_reporting/test/search/report.html").read_text("utf-8")
-    for words in ("2 finished", "2 failed", "train.learning_rate", "heads", "../../../tuned.html"):
-        assert words in html
+    for text in ("2 finished", "2 failed", "train.learning_rate", "heads", "../../../tuned.html"):
+        assert text in html
     assert html.count("data:image/png;base64,") == 5
     for outside in ('src="http', 'href="http', "<script "):
         assert outside not in html
@@ -162,9 +162,9 @@ def test_the_report_of_the_tuned_model_tells_of_its_search_and_that_of_the_basel
     ours, baseline = (
         tuned.path(f"08_reporting/test/{name}/report.html").read_text("utf-8") for name in ("tuned", "baseline")
     )
-    for words in ("Search for hyper-parameters", "2 finished", "train.learning_rate", "McNemar"):
-        assert words in ours
-        assert words not in baseline.partition('id="run-card"')[0]
+    for text in ("Search for hyper-parameters", "2 finished", "train.learning_rate", "McNemar"):
+        assert text in ours
+        assert text not in baseline.partition('id="run-card"')[0]
     assert (ours.count("data:image/png;base64,"), baseline.count("data:image/png;base64,")) == (2, 1)
 
 
