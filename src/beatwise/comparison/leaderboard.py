@@ -10,7 +10,7 @@ import pandas as pd
 
 from beatwise.comparison.documents import NAIVE, Row
 from beatwise.core.errors import BeatwiseError
-from beatwise.tasks.intervals import interval_ends
+from beatwise.tasks.intervals import interval_ends, moved_apart
 from beatwise.tasks.metrics import Floats
 from beatwise.tasks.registry import METRICS
 from beatwise.tasks.settings import Evaluate
@@ -136,9 +136,7 @@ def _widened(values: Floats, of_mean: Floats, of_rows: Floats, measured: Floats)
     added = ((values[:, None] - measured) ** 2 - (values[:, None] - of_rows) ** 2).mean(axis=0)
     if not (added > 1e-9).any():
         return of_mean
-    mean = values.mean()
-    apart = np.sqrt((mean - of_mean) ** 2 + np.maximum(added, 0.0))
-    return np.clip(mean + apart * (-1, 1), 0.0, 1.0)
+    return moved_apart(values.mean(), of_mean, np.maximum(added, 0.0))
 
 
 def _measured_ends(rows: Sequence[Row], name: str) -> Any:

@@ -18,17 +18,16 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry, unknown_name
+from beatwise.core.settings import split_names
 from beatwise.data.examples import CHUNK, Array, Examples
 from beatwise.data.features import mean_and_sd, with_ratios
 
 Layout = Literal["series", "image"]
 
 
-def _split(given: Any) -> Any:
-    # `--params` splits at commas, so that a list cannot be given there; one number is a list of one.
-    if isinstance(given, int):
-        return (given,)
-    return tuple(part.strip() for part in given.split("+") if part.strip()) if isinstance(given, str) else given
+def _listed(given: Any) -> Any:
+    # `--params` gives one number as a number.
+    return [given] if isinstance(given, int) else split_names(given)
 
 
 def _distinct(channels: tuple[int, ...]) -> tuple[int, ...]:
@@ -37,7 +36,7 @@ def _distinct(channels: tuple[int, ...]) -> tuple[int, ...]:
     return channels
 
 
-Channels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_split), AfterValidator(_distinct)]
+Channels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), AfterValidator(_distinct)]
 # Shapes of an example, by their number of axes.
 AXES = {1: "[t]", 2: "[c, t]", 3: "[c, h, w]"}
 

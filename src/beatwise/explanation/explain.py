@@ -55,23 +55,10 @@ def explain_model(
         seed: Seed of every draw, of the random weights and of the projections.
         sample_rate: Samples per second (Hz).
     """
-    if model.task.class_names:
-        return _explain_classes(model, val_tensors, val_beats, val_predictions, explain, seed, sample_rate)
-    from beatwise.explanation.numbers import explain_numbers
+    if not model.task.class_names:
+        from beatwise.explanation.numbers import explain_numbers
 
-    return explain_numbers(model, val_tensors, val_beats, val_predictions, explain, seed)
-
-
-def _explain_classes(
-    model: TrainedModel,
-    val_tensors: TensorSet,
-    val_beats: Examples,
-    val_predictions: pd.DataFrame,
-    explain: Explain,
-    seed: int,
-    sample_rate: float | None,
-) -> Explanation:
-    """Attribute logits to samples, compare with random weights, project the input of the last layer, and sum up."""
+        return explain_numbers(model, val_tensors, val_beats, val_predictions, explain, seed)
     from beatwise.explanation.attribution import explain_beats
     from beatwise.explanation.embedding import embed_beats
     from beatwise.explanation.sanity import check_saliency

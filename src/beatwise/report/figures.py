@@ -5,11 +5,13 @@ The report shows the entries of a section in this order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import pandas as pd
 import plotly.graph_objects as go
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from beatwise import figures as draw
@@ -54,6 +56,15 @@ def _importance(results: Results) -> Figure | str:
     if results.search is None:
         return "The model does not come from a search."
     return draw.plot_importance(pd.DataFrame(results.search["importance"]).astype({"importance": float}))
+
+
+def _saliency_check(
+    results: Results, rate: float | None, draw_picture: Callable[[Axes, pd.DataFrame], None] | None = None
+) -> Figure:
+    found = results.explanation
+    return draw.plot_saliency_check(
+        found.saliency_check, found.saliency, found.random_saliency, results.classes, rate, draw_picture
+    )
 
 
 def _forgetting(results: Results) -> Figure | str:
@@ -238,13 +249,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     ),
     Entry(
         "saliency_check",
-        lambda of: draw.plot_saliency_check(
-            of.explanation.saliency_check,
-            of.explanation.saliency,
-            of.explanation.random_saliency,
-            of.classes,
-            of.rate,
-        ),
+        lambda of: _saliency_check(of, of.rate),
         "saliency-check",
         "Above: the most confident hits under the trained network and under the same one with random weights. Below: "
         "rank correlations beat by beat.",
@@ -253,14 +258,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     ),
     Entry(
         "saliency_check",
-        lambda of: draw.plot_saliency_check(
-            of.explanation.saliency_check,
-            of.explanation.saliency,
-            of.explanation.random_saliency,
-            of.classes,
-            None,
-            partial(draw.draw_attributed_picture, shape=of.test_beats.shape),
-        ),
+        lambda of: _saliency_check(of, None, partial(draw.draw_attributed_picture, shape=of.test_beats.shape)),
         "saliency-check",
         "Above: the most confident hits under the trained network and under the same one with random weights, all "
         "channels together. Below: rank correlations picture by picture.",

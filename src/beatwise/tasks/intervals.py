@@ -159,8 +159,13 @@ def widened(mean: dict[str, float | None], classes: Sequence[Mapping[str, float 
         edges = [(one["value"] or 0.0) - (one[end] or 0.0) for one in defined if at_boundary(one["value"])]
         return float(np.square(edges).sum()) / len(defined) ** 2
 
-    low, high = value - np.sqrt((value - low) ** 2 + apart("low")), value + np.sqrt((high - value) ** 2 + apart("high"))
-    return {"value": value, "low": max(float(low), 0.0), "high": min(float(high), 1.0)}
+    low, high = moved_apart(value, np.array([low, high]), np.array([apart("low"), apart("high")])).tolist()
+    return {"value": value, "low": low, "high": high}
+
+
+def moved_apart(value: float, ends: Floats, added: Floats) -> Floats:
+    """The ends of an interval of a share, ``[2]``, moved away from it by squared distances ``[2]``, within [0, 1]."""
+    return np.clip(value + np.sqrt((value - ends) ** 2 + added) * (-1, 1), 0.0, 1.0)
 
 
 def paired_differences(
