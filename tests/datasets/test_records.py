@@ -255,7 +255,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "no signals": (header("r 2", "r 0"), ["r.hea says that the record has no signals"]),
     "too many signals": (header("r 2", "r 3"), ["says that there are 3 signals, and describes 2"]),
     "a pipe": (a_pipe, ["pipe.dat is no file, but a pipe"]),
-    "no beats": (rhythm_only, ["r.atr annotates no beats (2 × '+')", "xqrs_detect", "segment.leave_out"]),
+    "no beats": (
+        rhythm_only,
+        ["r.atr annotates no beats (2 × '+')", "the pipeline `score` finds them", "segment.leave_out"],
+    ),
     "beats elsewhere": (rhythm_and_beats_elsewhere, ["no beats", "r.qrs", "--params=segment.annotator=qrs"]),
 }
 

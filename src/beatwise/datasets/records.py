@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from kedro.io import AbstractDataset, DatasetError
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
 from beatwise.ecg.records import Record
-from beatwise.ecg.segmentation import BEAT_SYMBOLS, OPTIONAL_BEAT_SYMBOLS
+from beatwise.ecg.wfdb_files import WfdbFolder
 
-log = logging.getLogger(__name__)
-
-SIGNAL_SUFFIXES: Final = (".dat", ".mat")
 # The smallest sample of format 212, the coarsest that `save` writes: no sample.
 NO_SAMPLE_212: Final = -(2**11)
 LEAVE_OUT: Final = "segment.leave_out leaves a record out."
-GAIN: Final = re.compile(r"(?P<gain>[^(/]*)(\(-?\d+\))?(/.*)?")
 
 
 class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., Record]]]):
@@ -37,13 +28,7 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
     the ending of the annotation file, by default ``"atr"``, and whether a signal may have the gain 0, which says that
     it is not calibrated and is read as 200 ADC units a physical unit. Saving writes real WFDB files.
 
-    wfdb reads the files; whatever it reads can be cut: signals in several files or in ``.mat``, records of segments,
-    several samples a frame. Where leads differ in samples a frame, all get the rate of the fastest, slower ones by
-    repeated samples (as the WFDB library's high-resolution mode does). Samples that the format marks as missing, and
-    segments that are, are masked. Annotations are in the time of the signal, whatever the rate of their file.
-
-    A record is refused when a file of it is missing or cut short, when its signal file is shorter than its header says,
-    when its samples do not have the header's checksum, or when rate or gain in its header are no numbers.
+    Which files are read, and which are refused, says :class:`~beatwise.ecg.wfdb_files.WfdbFolder`.
     """
 
     def __init__(
@@ -56,6 +41,12 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
         """Name the folder, and the advice that ends the message where it or its records are missing."""
         self._folder = Path(filepath)
         self._how_to_get = how_to_get
+        self._records = WfdbFolder(
+            self._folder,
+            block="segment",
+            how_to_get=how_to_get,
+            no_beats="Beats are cut where R peaks are annotated; where they are not, the pipeline `score` finds them.",
+        )
         self.metadata = metadata
 
     def load(self) -> dict[str, Callable[..., Record]]:
@@ -66,27 +57,9 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
         Raises:
             DatasetError: If there is no record in the folder.
         """
-        from wfdb.io.header import parse_header_content
-
-        paths = [path for path in self._folder.rglob("*") if not _is_hidden(path.relative_to(self._folder))]
-        headers = {_stem(path): path for path in paths if path.suffix == ".hea"}
-        # The first field of the lines below the first: signal files, or segments.
-        parts: set[Path] = set()
-        for header in headers.values():
-            if header.is_file():
-                lines, _ = parse_header_content(header.read_text(encoding="ascii", errors="ignore"))
-                parts |= {header.parent / line.split()[0] for line in lines[1:]} - {_stem(header)}
-        # A record whose header is missing is missed by its signal file, unless its annotations alone are there.
-        lone = {path for path in paths if _stem(path) not in headers and path not in parts}
-        unheard = {_stem(path) for path in lone if path.suffix == ".dat"}
-        annotators = {path.suffix for path in paths if _stem(path) in headers} - {".hea", *SIGNAL_SUFFIXES}
-        skipped = sorted(path.name for path in lone if path.suffix in annotators and _stem(path) not in unheard)
-        if skipped:
-            log.warning("Skipped: %s (no header, .hea, beside it).", ", ".join(skipped))
-        stems = unheard | (headers.keys() - parts)
-        if not stems:
+        names = self._records.names()
+        if not names:
             raise DatasetError(f"No WFDB record (*.hea, *.dat, *.atr) in {self._folder.absolute()}. {self._how_to_get}")
-        names = sorted(stem.relative_to(self._folder).as_posix() for stem in stems)
         return {name: partial(self._read, name) for name in names}
 
     def save(self, data: Iterable[Record]) -> None:
@@ -118,257 +91,12 @@ class RecordsDataset(AbstractDataset[Iterable[Record], dict[str, Callable[..., R
 
     def _read(self, name: str, annotator: str = "atr", uncalibrated: bool = False) -> Record:
         try:
-            return self._checked_record(name, annotator, uncalibrated)
+            return self._records.read(name, annotator, uncalibrated)
         except BeatwiseError as error:
-            raise BeatwiseError(f"Record {name}: {error}") from error.__cause__
-
-    def _checked_record(self, name: str, annotator: str, uncalibrated: bool) -> Record:
-        path = self._folder / name
-        header = self._header(path, uncalibrated)
-        samples, symbols, annotation_rate = self._annotations(path, annotator)
-        try:
-            record = _rdrecord(path)
-        except BeatwiseError:
-            raise
-        except Exception as error:  # wfdb lets whatever its parsers meet escape
-            raise BeatwiseError(
-                f"{path.absolute()}.hea and its signal files cannot be read as WFDB files ({error}); mostly a "
-                "file is cut short or belongs to another header. Fetch them again."
-            ) from error
-        # Annotations count frames, unless their file states a rate of its own.
-        per_frame = max(record.samps_per_frame)
-        rate = float(header.fs * per_frame)
-        if (annotation_rate or header.fs) != rate:
-            samples = np.rint(samples * (rate / (annotation_rate or header.fs))).astype(np.int64)
-        return Record(
-            name=name,
-            adc=_signal(record, per_frame),
-            sample_rate=rate,
-            leads=tuple(lead or f"signal {i}" for i, lead in enumerate(record.sig_name)),
-            adc_gain=tuple(record.adc_gain),
-            adc_baseline=tuple(record.baseline),
-            annotation_samples=samples,
-            annotation_symbols=symbols,
-            comments=tuple(header.comments),
-        )
-
-    def _header(self, path: Path, uncalibrated: bool) -> Any:
-        """The header of a record or segment as wfdb reads it, checked where wfdb puts something in a value's place."""
-        from wfdb.io.header import parse_header_content
-
-        file = self._file(path, ".hea")
-        try:
-            lines, _ = parse_header_content(file.read_text(encoding="ascii", errors="ignore"))
-            header = _wfdb().rdheader(str(path))
-            _check_header(header, lines, uncalibrated)
-        except BeatwiseError as error:
-            raise BeatwiseError(f"{file.absolute()} {error} Correct it, or fetch it again.") from error
-        except Exception as error:
-            raise BeatwiseError(
-                f"{file.absolute()} cannot be read as a WFDB header ({error}). Fetch the file again."
-            ) from error
-        for segment in getattr(header, "seg_name", None) or []:
-            if segment != "~" and self._header(path.parent / segment, uncalibrated).fs != header.fs:
-                raise BeatwiseError(
-                    f"{file.absolute()} says {header.fs:g} Hz, the header of its segment {segment} another rate. "
-                    "Correct them, or fetch them again."
-                )
-        for signal in getattr(header, "file_name", None) or []:
-            if signal != "~":
-                self._file(path.parent / signal)
-        return header
-
-    def _annotations(
-        self, path: Path, annotator: str
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_], float | None]:
-        """Sample numbers, codes and rate (Hz) of the annotations, as the file gives them."""
-        file = self._file(path, f".{annotator}")
-        # wfdb takes the end of the file for the end of the annotations, and would lose beats without a word.
-        if not file.read_bytes().endswith(b"\0\0"):
-            raise BeatwiseError(f"{file.absolute()} is truncated: it has no end mark. Fetch the file again.")
-        try:
-            found = _wfdb().rdann(str(path), annotator)
-        except Exception as error:
-            raise BeatwiseError(
-                f"{file.absolute()} cannot be read as WFDB annotations ({error}). Fetch the file again."
-            ) from error
-        symbols = np.asarray(found.symbol, dtype=np.str_)
-        if not np.isin(symbols, [*BEAT_SYMBOLS, *OPTIONAL_BEAT_SYMBOLS]).any():
-            counts = ", ".join(f"{count} × {code!r}" for code, count in Counter(symbols.tolist()).items())
-            raise BeatwiseError(f"{file.absolute()} annotates no beats ({counts or 'it is empty'}). {_others(file)}")
-        if found.fs is not None and not found.fs > 0:
-            raise BeatwiseError(f"{file.absolute()} says that its rate is {found.fs:g} Hz. Fetch the file again.")
-        return found.sample.astype(np.int64), symbols, found.fs
-
-    def _file(self, stem: Path, suffix: str = "") -> Path:
-        file = stem.with_name(stem.name + suffix)
-        if file.is_file():
-            return file
-        if file.exists():
-            raise BeatwiseError(f"{file.absolute()} is no file, but a pipe, a device or a folder.")
-        advice = _others(file) if suffix and _beside(file) and suffix != ".hea" else LEAVE_OUT
-        raise BeatwiseError(f"{file.absolute()} is missing. {self._how_to_get} {advice}")
+            raise BeatwiseError(f"Record {name}: {error} {LEAVE_OUT}") from error.__cause__
 
     def _exists(self) -> bool:
         return any(self._folder.rglob("*.hea"))
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder)}
-
-
-@cache
-def _wfdb() -> Any:
-    """The package wfdb, so that names of records and of their files may have dots.
-
-    wfdb 4 reads "2019.05.01_p1" in a header as the name "2019" and stumbles over the rest.
-    """
-    import wfdb
-    from wfdb.io import _header
-
-    for pattern, name, dotted in (
-        ("rx_record", r"[-\w]+", r"[-.\w]+"),
-        ("rx_signal", r"~?[-\w]*\.?[\w]*", r"~?[-.\w]*"),
-        ("rx_segment", r"[-\w]*~?", r"[-.\w]*~?"),
-    ):
-        narrow = getattr(_header, pattern)
-        setattr(_header, pattern, re.compile(narrow.pattern.replace(name, dotted, 1), narrow.flags))
-    return wfdb
-
-
-def _check_header(header: Any, lines: list[str], uncalibrated: bool) -> None:
-    """Refuse what wfdb reads as something else: it passes over text that is no number, and takes a default."""
-    from wfdb.io import _header
-
-    match = _header.rx_record.match(lines[0])
-    rate, rest = match["fs"], lines[0][match.end() :].strip()
-    stated = lines[0].split()[2:3]
-    if not header.fs > 0 or (stated and re.split("[/(]", stated[0])[0] != rate):
-        raise BeatwiseError(f"states a rate that is no positive number of Hz: {lines[0]!r}.")
-    if rest:
-        raise BeatwiseError(
-            f"has {rest!r} in its first line, where a number, a time or a date is expected: {lines[0]!r}."
-        )
-    if not header.n_sig:
-        raise BeatwiseError("says that the record has no signals, so that no beat can be cut from it.")
-    if hasattr(header, "seg_name"):
-        header.check_field_cohesion()
-        return
-    if len(lines) - 1 != header.n_sig:
-        raise BeatwiseError(f"says that there are {header.n_sig} signals, and describes {len(lines) - 1}.")
-    for line, gain, file in zip(lines[1:], header.adc_gain, header.file_name, strict=True):
-        stated = line.split()[2:3]
-        if stated and file != "~":
-            match = GAIN.fullmatch(stated[0])
-            number = float(match["gain"]) if match and _is_number(match["gain"]) else math.nan
-            if number == 0 and not uncalibrated:
-                raise BeatwiseError(
-                    f"states the gain 0 for the signal {line!r}: it is not calibrated. Beats are scaled from 0 to 1, "
-                    "whatever the gain: segment.uncalibrated: true cuts them."
-                )
-            if number not in (0, gain):
-                raise BeatwiseError(
-                    f"states the gain {stated[0]!r} for the signal {line!r}; a number, of ADC units a physical unit, "
-                    "is needed."
-                )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _rdrecord(path: Path) -> Any:
-    """One wfdb record, of one segment, with ``e_d_signal``, or ``e_p_signal`` where segments differ in gain."""
-    read = _wfdb().rdrecord
-    record = read(str(path), physical=False, smooth_frames=False, m2s=False)
-    is_single = not hasattr(record, "segments")
-    parts = [record] if is_single else [part for part in record.segments if part is not None and part.e_d_signal]
-    for part in parts:
-        # wfdb shifts leads that are skewed; the checksum is that of the file.
-        as_stored = part
-        if any(part.skew):
-            stored_at = path if is_single else path.parent / part.record_name
-            as_stored = read(str(stored_at), physical=False, smooth_frames=False, ignore_skew=True)
-        # Headers hold the 16-bit checksum as a signed or an unsigned number, or leave it out.
-        for lead, (stated, actual) in enumerate(
-            zip(part.checksum, as_stored.calc_checksum(expanded=True), strict=True)
-        ):
-            if stated is not None and stated % 2**16 != actual:
-                raise BeatwiseError(
-                    f"{path.parent.absolute() / part.file_name[lead]} is damaged: the checksum of lead "
-                    f"{part.sig_name[lead]} is {actual}, its header says {stated % 2**16}. Fetch the file again."
-                )
-    if is_single:
-        return record
-    # wfdb joins the leads of a fixed layout by their place, and values by their number, whatever the unit.
-    orders = {tuple(part.sig_name) for part in parts}
-    units = {pair for part in parts for pair in zip(part.sig_name, part.units, strict=True)}
-    if (record.layout == "fixed" and len(orders) > 1) or len(units) > len({lead for lead, _ in units}):
-        raise BeatwiseError(
-            f"{path.absolute()}.hea joins segments whose leads or units differ: {sorted(orders)}, {sorted(units)}. "
-            f"Correct the headers. {LEAVE_OUT}"
-        )
-    scales = {
-        (lead, *scale)
-        for part in parts
-        for lead, *scale in zip(part.sig_name, part.fmt, part.adc_gain, part.baseline, strict=True)
-    }
-    if len(scales) == record.n_sig:
-        return record.multi_to_single(physical=False, expanded=True)
-    joined = read(str(path), physical=True, smooth_frames=False)
-    joined.adc_gain, joined.baseline = [1.0] * joined.n_sig, [0] * joined.n_sig
-    return joined
-
-
-def _signal(record: Any, per_frame: int) -> npt.NDArray[Any]:
-    """All leads at the rate of the fastest ``[n_samples, n_leads]``, masked where samples are missing."""
-    physical, values = record.e_p_signal, record.e_p_signal
-    if values is None:
-        physical, values = record.dac(expanded=True), record.e_d_signal
-    # Lead by lead in memory, for readers of one lead; wfdb gives 64 bits, WFDB's formats hold at most 32.
-    shape = (len(values[0]) // record.samps_per_frame[0] * per_frame, len(values))
-    adc = np.empty(shape, order="F", dtype=np.int32 if record.e_p_signal is None else np.float64)
-    missing = np.zeros(shape, order="F", dtype=bool)
-    for lead, n_samples in enumerate(record.samps_per_frame):
-        source = slice(None) if n_samples == per_frame else np.arange(len(adc)) * n_samples // per_frame
-        adc[:, lead] = values[lead][source]
-        missing[:, lead] = np.isnan(physical[lead])[source]
-    return np.ma.masked_array(adc, missing) if missing.any() else adc
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _stem(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(path.suffix))
-
-
-def _beside(file: Path) -> list[str]:
-    """Names of files that look like other annotations of the record that an annotation file belongs to."""
-    return sorted(
-        other.name
-        for other in file.parent.iterdir()
-        if _stem(other) == _stem(file)
-        and other not in (file, _stem(file))
-        and other.suffix not in (".hea", *SIGNAL_SUFFIXES)
-        and other.is_file()
-        and other.stat().st_size % 2 == 0
-        and other.read_bytes().endswith(b"\0\0")
-    )
-
-
-def _others(file: Path) -> str:
-    """Advice for a record whose annotation file has no beats, or is missing."""
-    others = _beside(file)
-    if others:
-        return (
-            f"Beside it lies {', '.join(others)}: if that holds the beats, set segment.annotator: "
-            f"{Path(others[0]).suffix[1:]} (--params=segment.annotator={Path(others[0]).suffix[1:]})."
-        )
-    return (
-        "Beats are cut where R peaks are annotated: find them with a detector such as wfdb.processing.xqrs_detect, "
-        f"write them with wfdb.wrann, and name the ending in segment.annotator. {LEAVE_OUT}"
-    )

@@ -1,4 +1,4 @@
-"""A record: one continuous, annotated ECG, as the files of a WFDB record hold it."""
+"""A record: one continuous ECG, annotated or not."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One annotated ECG recording in the units of its analogue-to-digital converter.
+    """One ECG recording in the units of its analogue-to-digital converter.
 
     Attributes:
         name: Record name, e.g. ``"100"``, with its folder where it lies in one, e.g. ``"patient001/s0010_re"``.
-        adc: Samples in ADC units ``[n_samples, n_leads]``, integer (floating where segments of the record differ in
-            gain, which are joined in physical units); a masked array where there are samples missing.
+        adc: Samples in ADC units ``[n_samples, n_leads]``, integer; floating in millivolts, with gain 1 and
+            baseline 0, where the file holds physical units; a masked array where there are samples missing.
         sample_rate: Samples per second and lead (Hz).
         leads: Lead names, one per column of ``adc``.
-        adc_gain: ADC units per physical unit, mostly millivolts, one per lead.
+        adc_gain: ADC units per millivolt (per physical unit where that is no voltage), one per lead.
         adc_baseline: ADC value of 0 mV, one per lead.
-        annotation_samples: Sample number of every annotation in ``adc``, ``int64 [n_annotations]``, ascending.
+        annotation_samples: Sample number of every annotation in ``adc``, ``int64 [n_annotations]``, ascending;
+            empty where none were read.
         annotation_symbols: WFDB annotation codes (``"N"``, ``"V"``, ``"+"``, …), ``str [n_annotations]``.
         comments: Comment lines of the header, without the leading ``#``.
     """

@@ -67,6 +67,20 @@ class Segment(Block):
         return aami
 
 
+class Read(Block):
+    """Reading of raw recordings (:mod:`beatwise.ecg.reading`)."""
+
+    annotator: str | None = Field(
+        None,
+        pattern=r"^\w+$",
+        description="Annotations that hold the R peaks: the ending of their files (atr, qrs …); null detects them.",
+    )
+    uncalibrated: bool = Field(
+        False,
+        description="Whether signals without a known unit (in WFDB, the gain 0) are read, as 200 units a millivolt.",
+    )
+
+
 class Download(Block):
     """Records to fetch from PhysioNet."""
 
