@@ -216,7 +216,7 @@ BEATS: dict[str, tuple[Damage, list[str]]] = {
     "class without training beats": (table(TRAIN, without(3)), ["'train_beats'", "No example of class F"]),
     "class too small to split": (
         table(TRAIN, without(3, but=1)),
-        ["Cannot draw a val part", "class index 3 has 1", "Add examples"],
+        ["Cannot draw a val part", "class F has 1", "Add examples"],
     ),
     "empty table": (both(lambda beats: beats[:0]), ["'raw_beats'", "has no rows", "{train}", "{test}"]),
 }

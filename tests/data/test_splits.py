@@ -186,9 +186,9 @@ def test_a_class_with_a_single_beat_cannot_be_stratified(beats, use):
 
 def test_a_class_too_small_for_a_part_is_named(beats):
     rare = beats.assign(target=np.where(beats["row"] < 6, 4, 0))
-    with pytest.raises(BeatwiseError, match=r"Class index 4 has 6 examples, and each of 7 folds needs one in test\."):
+    with pytest.raises(BeatwiseError, match=r"class index 4 has 6 examples, and each of 7 folds needs one in test\."):
         split(rare, "stratified_folds", folds=7)
-    with pytest.raises(BeatwiseError, match=r"Class index 4 has 3 examples, too few for one of them in a val part of"):
+    with pytest.raises(BeatwiseError, match=r"class index 4 has 3 examples, too few for one of them in a val part of"):
         split(rare, "stratified_folds", folds=2)
 
 

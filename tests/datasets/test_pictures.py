@@ -77,6 +77,7 @@ def test_one_column_a_channel_is_scaled_by_the_bits_of_each(tmp_path: Path) -> N
     assert made.target.tolist() == [0, 0, 1, 0, 0, 1]
     assert list(made.table.columns) == ["target", "group", "age"]
     assert made.feature_names == ["age"]
+    assert made.channel_names(2) == ["b", "a"]
 
 
 def test_hugging_faces_structs_and_names_of_labels_are_read(tmp_path: Path) -> None:

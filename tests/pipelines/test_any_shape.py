@@ -33,7 +33,7 @@ from beatwise.data.settings import Ingest, Resample, Tensors
 from beatwise.data.splits import ingest_parts
 from beatwise.datasets.examples import ExamplesDataset
 from beatwise.datasets.model import ModelDataset
-from beatwise.figures import plot_leaderboard
+from beatwise.figures import plot_fold_curves, plot_leaderboard
 from beatwise.figures.table import entries_for
 from beatwise.networks.settings import Model
 from beatwise.pipelines import train
@@ -333,6 +333,16 @@ def test_blocks_of_a_series_are_pooled_and_measured_beside_what_each_fold_knew(t
     assert metrics["naive"]["overall"]["rmse"]["value"] == pytest.approx(rmse(naive))
     _, row = naive_rows((metadata, pooled))["mean"]
     np.testing.assert_allclose(row.loc[row["part"] == "test", "prediction"], naive["prediction"])
+    # Each fold has its learning curve, beside their mean.
+    epochs = [{"epoch": 1, "val_rmse": 9.0}, {"epoch": 2, "val_rmse": 8.0}]
+    rows = [
+        Row(**dict(planned), row=i, metadata=outcome[0].model_copy(update={"history": epochs}))
+        for i, (planned, outcome) in enumerate(zip(plan, outcomes, strict=False))
+    ]
+    curves = plot_fold_curves(rows)
+    assert not isinstance(curves, str)
+    assert [line.get_label() for line in curves.axes[0].lines] == ["1", "2", "3", "mean"]
+    assert curves.axes[0].lines[0].get_ydata().tolist() == [9.0, 8.0]
 
 
 def test_a_regression_is_searched_for_its_own_metric(series) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import (
     CHUNK,
+    CLASSES,
     GROUP,
     IDENTITY_COLUMNS,
     PART,
@@ -84,7 +85,7 @@ class ExamplesContract:
         if not labelled:
             return data
         checked = table.assign(**{TARGET: target})
-        checked.attrs = table.attrs
+        checked.attrs = {**table.attrs, CLASSES: self._classes}
         return Examples(data.x, checked)
 
     def _columns_problems(self, data: Examples) -> Iterator[str]:

@@ -24,6 +24,8 @@ PERSISTENCE: Final = "persistence"
 FOLD: Final = "fold"
 # What ``table.attrs`` calls the names of the channels, where the source has some.
 INPUTS: Final = "inputs"
+# What it calls the names of the classes in the order of their indices, once a contract has checked the labels.
+CLASSES: Final = "classes"
 # Where a beat was cut from.
 IDENTITY_COLUMNS: Final = ("record", "sample", "lead")
 # Columns of the table that are no features.
@@ -103,6 +105,11 @@ class Examples:
     def features(self) -> pd.DataFrame:
         """The features, one column each."""
         return self.table[self.feature_names]
+
+    def channel_names(self, n: int) -> list[str]:
+        """Names of the ``n`` channels: those that the source gave them, or their numbers from 1."""
+        given = list(self.table.attrs.get(INPUTS, []))
+        return given if len(given) == n else [f"channel {i}" for i in range(1, n + 1)]
 
     def take(self, rows: Rows) -> Examples:
         """Some of the examples, by their numbers or by a mask, in that order."""

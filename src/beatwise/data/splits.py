@@ -18,7 +18,7 @@ from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.data.examples import GROUP, INPUTS, PART, TARGET, TIME, Examples, Labels
+from beatwise.data.examples import CLASSES, GROUP, INPUTS, PART, TARGET, TIME, Examples, Labels
 from beatwise.data.settings import Ingest
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,9 @@ def split_given(table: pd.DataFrame, *, seed: int, val_share: Share = 0.1, test_
         raise BeatwiseError("The split 'given' needs a column 'part' (train, test). Use ingest.split.use=stratified.")
     parts = table[PART].to_numpy(dtype="U5")
     if not (parts == "test").any():
-        _draw(parts, _strata(table), "test", test_share, seed)
+        _draw(parts, table, "test", test_share, seed)
     if not (parts == "val").any():
-        _draw(parts, _strata(table), "val", val_share, seed)
+        _draw(parts, table, "val", val_share, seed)
     return parts
 
 
@@ -71,8 +71,8 @@ def split_stratified(table: pd.DataFrame, *, seed: int, val_share: Share = 0.1, 
         test_share: Share of all examples that becomes test.
     """
     parts = np.full(len(table), "train", dtype="U5")
-    _draw(parts, _strata(table), "test", test_share, seed)
-    _draw(parts, _strata(table), "val", val_share, seed)
+    _draw(parts, table, "test", test_share, seed)
+    _draw(parts, table, "val", val_share, seed)
     return parts
 
 
@@ -146,13 +146,14 @@ def split_stratified_folds(
     classes, counts = np.unique(strata, return_counts=True)
     if counts.min() < folds:
         raise BeatwiseError(
-            f"Class index {classes[counts.argmin()]} has {counts.min()} examples, and each of {folds} folds needs one "
-            "in test. Add examples of it, merge it with another class, or lower ingest.split.stratified_folds.folds."
+            f"{_class_of(table, classes[counts.argmin()])} has {counts.min()} examples, and each of {folds} folds "
+            "needs one in test. Add examples of it, merge it with another class, or lower "
+            "ingest.split.stratified_folds.folds."
         )
     splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     parts = np.full(len(table), "train", dtype="U5")
     parts[[test for _, test in splitter.split(strata, strata)][fold - 1]] = "test"
-    _draw(parts, strata, "val", val_share, seed)
+    _draw(parts, table, "val", val_share, seed)
     return parts
 
 
@@ -348,26 +349,32 @@ def _strata(table: pd.DataFrame) -> Labels:
     return np.zeros(len(table), dtype=np.int64)
 
 
-def _draw(parts: Parts, strata: Labels, name: str, share: float, seed: int) -> None:
+def _class_of(table: pd.DataFrame, index: np.int64) -> str:
+    """The class of an index, by its name where a contract has checked the labels."""
+    names = table.attrs.get(CLASSES, [])
+    return f"class {names[index]}" if names else f"class index {index}"
+
+
+def _draw(parts: Parts, table: pd.DataFrame, name: str, share: float, seed: int) -> None:
     """Rename a stratified share of the rows still in train to ``name``, in place."""
     from sklearn.model_selection import train_test_split
 
-    pool = np.flatnonzero(parts == "train")
+    strata, pool = _strata(table), np.flatnonzero(parts == "train")
     classes, counts = np.unique(strata[pool], return_counts=True)
     if len(pool) == 0:
         raise BeatwiseError(f"There is no example to draw a {name} part from: the source has no part 'train'.")
     if counts.min() < 2 or len(pool) * share < len(classes):
         raise BeatwiseError(
-            f"Cannot draw a {name} part of {share:g} from {len(pool)} examples, stratified by class: class index "
-            f"{classes[counts.argmin()]} has {counts.min()} of them. Every class needs at least two examples, and the "
-            "part at least one of each class. Add examples, or raise the share."
+            f"Cannot draw a {name} part of {share:g} from {len(pool)} examples, stratified by class: "
+            f"{_class_of(table, classes[counts.argmin()])} has {counts.min()} of them. Every class needs at least two "
+            "examples, and the part at least one of each class. Add examples, or raise the share."
         )
     left, drawn = train_test_split(pool, test_size=share, stratify=strata[pool], random_state=seed)
     for rows, part in ((drawn, f"{name} part of {share:g}"), (left, f"part beside a {name} part of {share:g}")):
         if len(lacking := np.setdiff1d(classes, strata[rows])):
             raise BeatwiseError(
-                f"Class index {lacking[0]} has {counts[classes == lacking[0]][0]} examples, too few for one of them in "
-                f"a {part}. Add examples of it, merge it with another class, or change the share."
+                f"{_class_of(table, lacking[0])} has {counts[classes == lacking[0]][0]} examples, too few for one of "
+                f"them in a {part}. Add examples of it, merge it with another class, or change the share."
             )
     parts[drawn] = name
 

@@ -24,7 +24,7 @@ from rich.progress import track
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
 from beatwise.data.contracts import listed
-from beatwise.data.examples import GROUP, PART, TARGET, TIME, Array, Examples
+from beatwise.data.examples import GROUP, INPUTS, PART, TARGET, TIME, Array, Examples
 from beatwise.data.splits import PARTS
 from beatwise.datasets.beats_files import ALIASES
 
@@ -111,7 +111,8 @@ class PicturesDataset(AbstractDataset[None, Examples]):
         """Read and decode all pictures.
 
         Returns:
-            The pictures, with ``target`` as the source writes it; ``table.attrs["files"]`` names the source.
+            The pictures, with ``target`` as the source writes it; ``table.attrs["files"]`` names the source, and
+            ``attrs["inputs"]`` the channels where each has a column of its own.
 
         Raises:
             DatasetError: If there is nothing at the path.
@@ -130,7 +131,8 @@ class PicturesDataset(AbstractDataset[None, Examples]):
                     f"To resize them: size: [{first_height}, {first_width}], resize: true in catalog.yml."
                 )
         x = stacks[0] if len(stacks) == 1 else np.concatenate(stacks, axis=1)
-        source.table.attrs = {"files": {"all": [str(self._filepath.absolute())]}}
+        names = list(source.cells) if all(stack.shape[1] == 1 for stack in stacks) else []
+        source.table.attrs = {"files": {"all": [str(self._filepath.absolute())]}, INPUTS: names}
         return Examples(x, source.table)
 
     def save(self, data: None) -> None:

@@ -14,7 +14,7 @@ of ``count_moves``, ``calibration`` of ``measure_calibration``, ``curves`` of ``
 from beatwise.figures.architecture import plot_architecture
 from beatwise.figures.beats import plot_average_beats, plot_example_beats, plot_waveforms
 from beatwise.figures.calibration import plot_reliability, plot_reliability_by_class
-from beatwise.figures.comparison import plot_leaderboard
+from beatwise.figures.comparison import plot_fold_curves, plot_leaderboard
 from beatwise.figures.curves import plot_precision_recall_curves, plot_roc_curves
 from beatwise.figures.data import plot_class_counts, plot_data_summary
 from beatwise.figures.embedding import plot_embedding
@@ -54,6 +54,7 @@ __all__ = [
     "plot_example_pictures",
     "plot_explained_beats",
     "plot_explained_pictures",
+    "plot_fold_curves",
     "plot_forgetting",
     "plot_importance",
     "plot_leaderboard",

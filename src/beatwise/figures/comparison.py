@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Final
+
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from beatwise.comparison.documents import Row
 from beatwise.comparison.leaderboard import ranked_metrics, row_labels
 from beatwise.figures.style import PALETTE, light_grid, new_figure
 from beatwise.tasks.registry import METRICS
+
+# Panels of a figure that fills a page.
+MOST_PANELS: Final = 12
 
 
 def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
@@ -47,4 +55,44 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
     axes[0].set_ylim(len(leaderboard) - 0.4, -0.6)
     handles, labels = axes[-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8, frameon=False)
+    return figure
+
+
+def plot_fold_curves(rows: Sequence[Row]) -> Figure | str:
+    """The monitored validation metric over the epochs: a panel a model and strategy, a line a fold.
+
+    A line is the mean of its seeds. Fits of a single epoch, such as boosted trees, have no curve.
+    """
+    curves: dict[str, list[dict[str, Any]]] = {}
+    metric = ""
+    for row in rows:
+        if row.config and row.metadata and row.fold is not None and len(row.metadata.history) > 1:
+            metric = row.metadata.fitted_task.monitor(row.config.train)
+            points = [
+                {"fold": row.fold, "epoch": e["epoch"], "value": e[f"val_{metric}"]} for e in row.metadata.history
+            ]
+            curves.setdefault(row.model if row.strategy == "none" else f"{row.model} · {row.strategy}", []).extend(
+                points
+            )
+    if not curves:
+        return "Learning curves of folds are drawn where cross_validate is true."
+    drawn = list(curves.items())[:MOST_PANELS]
+    columns = min(3, len(drawn))
+    lines = -(-len(drawn) // columns)
+    figure, axes = new_figure(3.1 * columns, 0.6 + 2.4 * lines, lines, columns, sharex=True, sharey=True, squeeze=False)
+    for ax, (name, points) in zip(axes.flat, drawn, strict=False):
+        by_fold = pd.DataFrame(points).astype({"value": float}).pivot_table("value", "epoch", "fold")
+        for place, fold in enumerate(by_fold):
+            ax.plot(by_fold.index, by_fold[fold], color=PALETTE[place % len(PALETTE)], linewidth=1.3, label=f"{fold}")
+        ax.plot(by_fold.index, by_fold.mean(axis=1), color="black", linewidth=2, label="mean")
+        ax.set_title(name, fontsize=9, loc="left")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.tick_params(labelsize=8)
+        light_grid(ax)
+    for ax in axes.flat[len(drawn) :]:
+        ax.set_visible(False)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel(f"{METRICS[metric].label}, validation", fontsize=9)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", title="test fold", fontsize=8, frameon=False)
     return figure

@@ -45,7 +45,7 @@ def plot_example_pictures(pictures: Examples, classes: Sequence[str], per_class:
         _bare(ax)
         if n_channels > 1 and index % 2 == 0:
             places = (np.arange(n_channels) + 0.5) * (pictures.shape[1] + 1)
-            ax.set_yticks(places, [f"channel {channel + 1}" for channel in range(n_channels)], fontsize=7)
+            ax.set_yticks(places, pictures.channel_names(n_channels), fontsize=7)
     for ax in axes.flat[len(classes) :]:
         ax.set_visible(False)
     return figure
@@ -73,12 +73,13 @@ def plot_mistaken_pictures(mistakes: pd.DataFrame, pictures: Examples, classes: 
     return figure
 
 
-def plot_picture_saliency(saliency: pd.DataFrame, classes: Sequence[str], shape: tuple[int, ...]) -> Figure:
+def plot_picture_saliency(saliency: pd.DataFrame, classes: Sequence[str], pictures: Examples) -> Figure:
     """The mean picture of each class, and over it the mean saliency of its logit; every row has scales of its own."""
     if saliency.empty:
         return new_note(NO_GRADIENTS)
+    shape = pictures.shape
     means = saliency[saliency["of"] == MEAN]
-    heads = [*_heads(shape[0]), *(["Grad-CAM"] if means[CAM].notna().any() else [])]
+    heads = [*_heads(pictures), *(["Grad-CAM"] if means[CAM].notna().any() else [])]
     figure, axes = new_figure(7.5, 0.9 + 1.2 * len(classes), len(classes), len(heads), squeeze=False)
     for index, (row, (name, color)) in enumerate(zip(axes, class_colors(classes).items(), strict=True)):
         own = means[means["target"] == index]
@@ -95,11 +96,12 @@ def plot_picture_saliency(saliency: pd.DataFrame, classes: Sequence[str], shape:
 
 
 def plot_explained_pictures(
-    saliency: pd.DataFrame, attributions: pd.DataFrame, classes: Sequence[str], shape: tuple[int, ...]
+    saliency: pd.DataFrame, attributions: pd.DataFrame, classes: Sequence[str], pictures: Examples
 ) -> Figure:
     """The most confident hit and mistake of each class, under what the predicted class's logit depends on."""
     if saliency.empty:
         return new_note(NO_GRADIENTS)
+    shape = pictures.shape
     n = shape[0] + int(saliency[CAM].notna().any())
     figure, axes = new_figure(7.5, 0.9 + 1.15 * len(classes), len(classes), 2 * n, squeeze=False)
     for index, (row, (name, color)) in enumerate(zip(axes, class_colors(classes).items(), strict=True)):
@@ -155,8 +157,9 @@ def _add_scales(figure: Figure, axes: Any, shape: tuple[int, ...], of: str) -> N
         add_scale(figure, axes, CAM, name="Grad-CAM")
 
 
-def _heads(n_channels: int) -> list[str]:
-    return [f"channel {channel + 1}" for channel in range(n_channels)] if n_channels > 1 else ["integrated gradients"]
+def _heads(pictures: Examples) -> list[str]:
+    n_channels = pictures.shape[0]
+    return pictures.channel_names(n_channels) if n_channels > 1 else ["integrated gradients"]
 
 
 def _greys(pictures: Examples) -> npt.NDArray[np.float64]:

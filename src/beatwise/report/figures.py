@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from beatwise import figures as draw
 from beatwise.figures import interactive, interactive_training, regression
 from beatwise.figures.table import Entry
-from beatwise.report.regression import input_names, target_of
-from beatwise.report.results import Results, SearchResults
+from beatwise.report.regression import target_of
+from beatwise.report.results import ComparisonResults, Results, SearchResults
 
 IMPORTANCE: Final = (
     "How much worse a random forest predicts the score when a value is permuted, as a share of the sum. With few "
@@ -218,7 +218,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     ),
     Entry(
         "saliency",
-        lambda of: draw.plot_picture_saliency(of.explanation.saliency, of.classes, of.test_beats.shape),
+        lambda of: draw.plot_picture_saliency(of.explanation.saliency, of.classes, of.test_beats),
         "saliency",
         "The mean picture of some of each class, and over it the mean attribution of the logit of the class: of each "
         "channel, then by Grad-CAM over the mean of the channels. Each row has a scale, the same for its channels.",
@@ -238,7 +238,7 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     Entry(
         "explained_pictures",
         lambda of: draw.plot_explained_pictures(
-            of.explanation.saliency, of.explanation.attributions, of.classes, of.test_beats.shape
+            of.explanation.saliency, of.explanation.attributions, of.classes, of.test_beats
         ),
         "saliency",
         "The most confident hit and the most confident mistake of each class under the attribution of the logit of the "
@@ -310,7 +310,7 @@ def _what(results: Results) -> str:
 
 
 def _inputs(results: Results) -> list[str]:
-    return input_names(results.test_beats.table.attrs, len(results.explanation.summary["inputs"]))
+    return results.test_beats.channel_names(len(results.explanation.summary["inputs"]))
 
 
 REGRESSION: Final[tuple[Entry[Results], ...]] = (
@@ -394,12 +394,18 @@ SEARCH: Final[tuple[Entry[SearchResults], ...]] = (
     Entry("curves_plot", lambda of: interactive.curves(of.histories, of.trials, of.metric)),
 )
 
-LEADERBOARD: Final[tuple[Entry[pd.DataFrame], ...]] = (
+LEADERBOARD: Final[tuple[Entry[ComparisonResults], ...]] = (
     Entry(
         "leaderboard",
-        draw.plot_leaderboard,
+        lambda of: draw.plot_leaderboard(of.leaderboard),
         "leaderboard",
         "The metrics that rank the rows, on test, the best row above; the dotted line is the best of each. A ring is "
         "the metric at the recall-first operating point.",
+    ),
+    Entry(
+        "fold_curves",
+        lambda of: draw.plot_fold_curves(of.rows),
+        "folds",
+        "Learning curves: the monitored metric on the validation part of each fold, the mean of the seeds.",
     ),
 )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from beatwise.data.examples import GROUP, INPUTS, PERSISTENCE, TIME
+from beatwise.data.examples import GROUP, PERSISTENCE, TIME
 from beatwise.explanation.methods import AUX
 from beatwise.figures.style import PART_NAMES
 from beatwise.report.tables import IN_UNIT, Table, few_patients, label_of, short, with_interval
@@ -252,12 +252,6 @@ def worst_table(metrics: Mapping[str, Any], mistakes: pd.DataFrame) -> Table:
     ]
     caption = f"The {len(rows)} test examples with the largest errors, {target_of(metrics)}."
     return Table(caption, [*labels, *(heads[name] for name in numbers)], rows, labels=len(labels))
-
-
-def input_names(attrs: Mapping[Any, Any], n: int) -> list[str]:
-    """Names of the channels of examples: those that the source gave them, or their numbers."""
-    given = list(attrs.get(INPUTS, []))
-    return given if len(given) == n else [f"input {i}" for i in range(1, n + 1)]
 
 
 def explanation_table(metrics: Mapping[str, Any], explanation: Mapping[str, Any]) -> Table:

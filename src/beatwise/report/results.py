@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from beatwise.comparison.documents import Row
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
 from beatwise.explanation.explain import Explanation
@@ -112,6 +113,19 @@ class SearchResults:
     space: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class ComparisonResults:
+    """Everything that is known of one comparison.
+
+    Attributes:
+        leaderboard: The result of ``rank_rows``.
+        rows: The rows that were fitted.
+    """
+
+    leaderboard: pd.DataFrame
+    rows: Sequence[Row]
+
+
 def check_model(model: TrainedModel, metrics: Mapping[str, Any], explanation: Explanation) -> None:
     """Refuse results of another model.
 
@@ -151,9 +165,9 @@ def draw_search(plan: SearchPlan, trials: pd.DataFrame, histories: pd.DataFrame,
     return draw_all(SEARCH, SearchResults(plan.metric, trials, histories, space))
 
 
-def draw_leaderboard(leaderboard: pd.DataFrame) -> dict[str, Any]:
+def draw_leaderboard(leaderboard: pd.DataFrame, rows: Sequence[Row]) -> dict[str, Any]:
     """Draw every figure of a comparison's report."""
     from beatwise.figures.table import draw_all
     from beatwise.report.figures import LEADERBOARD
 
-    return draw_all(LEADERBOARD, leaderboard)
+    return draw_all(LEADERBOARD, ComparisonResults(leaderboard, rows))

@@ -54,7 +54,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 draw_leaderboard,
-                inputs="leaderboard",
+                inputs=["leaderboard", "rows"],
                 outputs="figures",
                 name="draw_figures",
                 tags=["compare", "report"],
