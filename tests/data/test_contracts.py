@@ -45,7 +45,7 @@ def test_good_beats_pass_as_they_are_with_integer_labels(beats):
     checked = validate(beats.astype({"target": np.float32}))
     np.testing.assert_array_equal(checked.x, examples_of(beats).x)
     assert checked.table["target"].dtype == np.int64
-    assert checked.table.attrs == {"files": FILES}
+    assert checked.table.attrs == {"files": FILES, "classes": ["N", "S", "V", "F", "Q"]}
     assert validate(beats.drop(columns=["part", "record", "sample", "lead", *RR_COLUMNS])).table.columns.tolist() == [
         "target"
     ]
