@@ -342,7 +342,7 @@ def test_blocks_of_a_series_are_pooled_and_measured_beside_what_each_fold_knew(t
     curves = plot_fold_curves(rows)
     assert not isinstance(curves, str)
     assert [line.get_label() for line in curves.axes[0].lines] == ["1", "2", "3", "mean"]
-    np.testing.assert_allclose(curves.axes[0].lines[0].get_ydata(), [9.0, 8.0])
+    np.testing.assert_allclose(np.asarray(curves.axes[0].lines[0].get_ydata(), float), [9.0, 8.0])
 
 
 def test_a_regression_is_searched_for_its_own_metric(series) -> None:
