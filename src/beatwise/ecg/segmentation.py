@@ -16,7 +16,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
 from beatwise.data.examples import Array
 from beatwise.ecg.beats import beats_table
-from beatwise.ecg.records import Record
+from beatwise.ecg.records import Record, bridged
 from beatwise.ecg.rr import rr_intervals
 
 # The codes that WFDB counts as beats (wfdb.io.annotation), whether or not AAMI has a class for them.
@@ -294,7 +294,7 @@ def _cut_record(
     beats = of_class[:-1]
     adc, missing = np.ma.getdata(record.adc)[:, column], np.ma.getmaskarray(record.adc)[:, column]
     gaps = np.flatnonzero(missing)
-    values, span = RULES[rule](_bridged(adc, missing), samples, beats, record.sample_rate, **options)
+    values, span = RULES[rule](bridged(adc, missing), samples, beats, record.sample_rate, **options)
     # As many samples are missing before the end of a whole beat as before its beginning.
     whole = np.searchsorted(gaps, span[:, 1]) == np.searchsorted(gaps, span[:, 0])
     beats = beats[whole]
@@ -330,18 +330,6 @@ def _one_a_sample(record: Record, is_beat: npt.NDArray[np.bool_], same_sample: S
         )
     kept[beats[twice + (same_sample == "first")]] = False
     return kept
-
-
-def _bridged(adc: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """A signal with straight lines over the stretches without samples, which no beat is cut from."""
-    if not missing.any():
-        return adc
-    bridged = np.zeros_like(adc)
-    if not missing.all():
-        there = np.flatnonzero(~missing)
-        bridged[:] = np.interp(np.arange(len(adc)), there, adc[there])
-        bridged[there] = adc[there]
-    return bridged
 
 
 def _lead_column(record: Record, lead: int | str | Sequence[int | str]) -> int:
