@@ -21,6 +21,7 @@ ORDER = (
     ("comparison", "explanation"),
     ("runs", "figures"),
     ("report",),
+    ("scoring",),
     ("params",),
     ("datasets", "mlflow_model"),
     ("pipelines", "dashboard", "notebook"),
