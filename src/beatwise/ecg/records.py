@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final
@@ -46,14 +47,14 @@ class Record:
         physical = (self.adc - np.asarray(self.adc_baseline)) / np.asarray(self.adc_gain)
         return np.ma.filled(physical, np.nan)
 
-    def of_lead(self, column: int) -> Record:
-        """The record with one of its leads alone."""
+    def of_leads(self, columns: Sequence[int]) -> Record:
+        """The record with some of its leads, by column."""
         return replace(
             self,
-            adc=self.adc[:, [column]],
-            leads=(self.leads[column],),
-            adc_gain=(self.adc_gain[column],),
-            adc_baseline=(self.adc_baseline[column],),
+            adc=self.adc[:, list(columns)] if len(columns) < len(self.leads) else self.adc,
+            leads=tuple(self.leads[i] for i in columns),
+            adc_gain=tuple(self.adc_gain[i] for i in columns),
+            adc_baseline=tuple(self.adc_baseline[i] for i in columns),
         )
 
     def at_rate(self, hz: float) -> Record:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.settings import Block, Choice
+from beatwise.core.settings import Block, Choice, Positive
 from beatwise.ecg.segmentation import BEAT_SYMBOLS, OPTIONAL_BEAT_SYMBOLS, SameSample
 
 
@@ -17,6 +17,9 @@ def _split(names: Any) -> Any:
 
 
 RecordNames = Annotated[list[Annotated[str, Field(coerce_numbers_to_str=True)]], BeforeValidator(_split)]
+
+
+Columns = Annotated[list[int | str], BeforeValidator(_split)]
 
 
 class SegmentRule(Choice):
@@ -74,6 +77,25 @@ class Read(Block):
         None,
         pattern=r"^\w+$",
         description="Annotations that hold the R peaks: the ending of their files (atr, qrs …); null detects them.",
+    )
+    columns: Columns = Field(
+        [],
+        description="Signals that are leads, by name or place; empty takes those that are an ECG by name and unit. "
+        "Behind `--params` joined by `+`.",
+    )
+    unit: Literal["mV", "uV", "V"] | Positive | None = Field(
+        None,
+        description="Unit of the samples where a file states none, or units a millivolt; null takes mV if the size of "
+        "the values allows it.",
+    )
+    rate: Positive | None = Field(
+        None, description="Samples a second (Hz) of CSV and text; null takes it from times or the first lines."
+    )
+    time: str | int | None = Field(
+        None, description="Column of times in CSV and text, by name or place; null finds it by its name."
+    )
+    time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
+        None, description="Unit of times in CSV and text; null finds it by their steps."
     )
     uncalibrated: bool = Field(
         False,

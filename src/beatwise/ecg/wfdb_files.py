@@ -9,6 +9,7 @@ import logging
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.ecg.leads import PER_MILLIVOLT, ecg_leads
 from beatwise.ecg.records import Record
 from beatwise.ecg.segmentation import BEAT_SYMBOLS, OPTIONAL_BEAT_SYMBOLS
 
@@ -25,9 +27,7 @@ log = logging.getLogger(__name__)
 
 SIGNAL_SUFFIXES: Final = (".dat", ".mat")
 GAIN: Final = re.compile(r"(?P<gain>[^(/]*)(\(-?\d+\))?(/.*)?")
-# Physical units a millivolt, by the unit's name in lower case; an empty name is WFDB's default, mV.
-PER_MILLIVOLT: Final = {"": 1.0, "mv": 1.0, "uv": 1e3, "µv": 1e3, "μv": 1e3, "v": 1e-3, "nv": 1e6}
-NO_ANNOTATIONS: Final = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.str_), None)
+NO_ANNOTATIONS: Final = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.str_))
 NO_BEATS: Final = "A detector finds the R peaks where score.read.annotator is null."
 
 
@@ -62,7 +62,7 @@ class WfdbFolder:
         """
         from wfdb.io.header import parse_header_content
 
-        paths = [path for path in self.folder.rglob("*") if not _is_hidden(path.relative_to(self.folder))]
+        paths = [path for path in self.folder.rglob("*") if not is_hidden(path.relative_to(self.folder))]
         headers = {_stem(path): path for path in paths if path.suffix == ".hea"}
         # The first field of the lines below the first: signal files, or segments.
         parts: set[Path] = set()
@@ -80,7 +80,13 @@ class WfdbFolder:
         stems = unheard | (headers.keys() - parts)
         return sorted(stem.relative_to(self.folder).as_posix() for stem in stems)
 
-    def read(self, name: str, annotator: str | None = None, uncalibrated: bool = False) -> Record:
+    def read(
+        self,
+        name: str,
+        annotator: str | None = None,
+        uncalibrated: bool = False,
+        leads: Sequence[int | str] | None = None,
+    ) -> Record:
         """Read a record.
 
         Args:
@@ -88,13 +94,13 @@ class WfdbFolder:
             annotator: Ending of the annotation file; None reads no annotations.
             uncalibrated: Whether a signal may have the gain 0, which says that it is not calibrated and is read as 200
                 ADC units a millivolt.
+            leads: Signals to take, by name or column; empty takes those that are an ECG by name and unit, None all.
 
         Raises:
             BeatwiseError: If it is refused; the message does not name the record.
         """
         path = self.folder / name
         header = self._header(path, uncalibrated)
-        samples, symbols, annotation_rate = self._annotations(path, annotator) if annotator else NO_ANNOTATIONS
         try:
             record = _rdrecord(path)
         except BeatwiseError:
@@ -104,16 +110,16 @@ class WfdbFolder:
                 f"{path.absolute()}.hea and its signal files cannot be read as WFDB files ({error}); mostly a "
                 "file is cut short or belongs to another header. Fetch them again."
             ) from error
-        # Annotations count frames, unless their file states a rate of its own.
         per_frame = max(record.samps_per_frame)
         rate = float(header.fs * per_frame)
-        if (annotation_rate or header.fs) != rate:
-            samples = np.rint(samples * (rate / (annotation_rate or header.fs))).astype(np.int64)
-        return Record(
+        # Annotations count frames, unless their file states a rate of its own.
+        samples, symbols = self.annotations(path, annotator, rate, header.fs) if annotator else NO_ANNOTATIONS
+        names = tuple(lead or f"signal {i}" for i, lead in enumerate(record.sig_name))
+        made = Record(
             name=name,
             adc=_signal(record, per_frame),
             sample_rate=rate,
-            leads=tuple(lead or f"signal {i}" for i, lead in enumerate(record.sig_name)),
+            leads=names,
             # Where the unit is no voltage, as of breathing, the gain stays as it is.
             adc_gain=tuple(
                 gain * PER_MILLIVOLT.get((unit or "").lower(), 1.0)
@@ -124,6 +130,9 @@ class WfdbFolder:
             annotation_symbols=symbols,
             comments=tuple(header.comments),
         )
+        if leads is None:
+            return made
+        return made.of_leads(ecg_leads(names, [unit or "" for unit in record.units], leads))
 
     def _header(self, path: Path, uncalibrated: bool) -> Any:
         """The header of a record or segment as wfdb reads it, checked where wfdb puts something in a value's place."""
@@ -151,10 +160,21 @@ class WfdbFolder:
                 self._file(path.parent / signal)
         return header
 
-    def _annotations(
-        self, path: Path, annotator: str
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_], float | None]:
-        """Sample numbers, codes and rate (Hz) of the annotations, as the file gives them."""
+    def annotations(
+        self, path: Path, annotator: str, rate: float, counted_at: float | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.str_]]:
+        """Sample numbers and codes of annotations, ``[n_annotations]`` each.
+
+        Args:
+            path: The annotation file without its ending.
+            annotator: The ending.
+            rate: Rate (Hz) of the signal, in whose samples annotations are counted here.
+            counted_at: Rate (Hz) in whose samples the file counts them if it does not say so; None for that of the
+                signal.
+
+        Raises:
+            BeatwiseError: If the file is missing, damaged, or annotates no beats.
+        """
         file = self._file(path, f".{annotator}")
         # wfdb takes the end of the file for the end of the annotations, and would lose beats without a word.
         if not file.read_bytes().endswith(b"\0\0"):
@@ -173,7 +193,9 @@ class WfdbFolder:
             )
         if found.fs is not None and not found.fs > 0:
             raise BeatwiseError(f"{file.absolute()} says that its rate is {found.fs:g} Hz. Fetch the file again.")
-        return found.sample.astype(np.int64), symbols, found.fs
+        counted_at = found.fs or counted_at or rate
+        samples = found.sample if counted_at == rate else np.rint(found.sample * (rate / counted_at))
+        return samples.astype(np.int64), symbols
 
     def _file(self, stem: Path, suffix: str = "") -> Path:
         file = stem.with_name(stem.name + suffix)
@@ -322,7 +344,8 @@ def _signal(record: Any, per_frame: int) -> npt.NDArray[Any]:
     return np.ma.masked_array(adc, missing) if missing.any() else adc
 
 
-def _is_hidden(path: Path) -> bool:
+def is_hidden(path: Path) -> bool:
+    """Whether a file, or a folder that it is in, has a name that begins with a dot."""
     return any(part.startswith(".") for part in path.parts)
 
 
