@@ -34,9 +34,9 @@ KNOWN: set[tuple[str, str]] = set()
 FRAMEWORKS = {
     "kedro": {"datasets", "pipelines", "hooks", "cli", "settings", "pipeline_registry", "__main__", "notebook"},
     "kedro_datasets": {"datasets"},
-    "mlflow": {"hooks", "mlflow_model"},
+    "mlflow": {"hooks", "mlflow_model", "scoring"},
     "kedro_mlflow": {"hooks"},
-    "ray": {"search"},
+    "ray": {"search", "scoring"},
 }
 
 

@@ -1,19 +1,46 @@
-"""`python -m beatwise`, and the command `beatwise`: what `kedro run` does, from anywhere in the project."""
+"""The command `beatwise`, and `python -m beatwise`: what `kedro run` does, and what works outside a project, too."""
+
+from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
-from kedro.framework.cli.utils import find_run_command
+import click
 from kedro.framework.project import configure_project
+
+from beatwise import __version__
+from beatwise.cli import run
+
+
+class Commands(click.Group):
+    """A group for which options without a command are those of `run`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See the base class."""
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See the base class; Kedro's own command finds the project's settings."""
+        if cmd_name == "run":
+            configure_project("beatwise")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(name="beatwise", cls=Commands)
+@click.version_option(__version__, prog_name="beatwise")
+def commands() -> None:
+    """Heartbeats of the ECG, classified. Research software, no medical device."""
+
+
+commands.add_command(run)
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run a pipeline."""
-    package_name = Path(__file__).parent.name
-    configure_project(package_name)
-    kwargs["standalone_mode"] = not hasattr(sys, "ps1")
-    return find_run_command(package_name)(*args, **kwargs)
+    """Run a command."""
+    return commands(*args, standalone_mode=not hasattr(sys, "ps1"), **kwargs)
 
 
 if __name__ == "__main__":

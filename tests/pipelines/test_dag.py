@@ -84,7 +84,7 @@ def test_every_stored_dataset_has_a_layer_that_is_a_folder_of_data(pipelines) ->
 
 
 # Boxes that are drawn: tasks, data and groups of them; parameters are hidden until they are asked for.
-OPENED, MORE_ON_A_CLICK = 16, 20
+OPENED, MORE_ON_A_CLICK = 18, 20
 
 
 @pytest.fixture(scope="module")

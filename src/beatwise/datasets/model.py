@@ -14,7 +14,7 @@ from beatwise.core.versions import of_this_format
 from beatwise.datasets.versioned_folder import VersionedFolderDataset
 from beatwise.tasks.base import Task
 from beatwise.tasks.registry import METRICS
-from beatwise.training.trained_model import CONFIG, WEIGHTS, TrainedModel, read_model
+from beatwise.training.trained_model import CONFIG, TrainedModel, read_model, write_model
 
 # The version to load that was best on validation, by the default monitor of its task.
 BEST = "best"
@@ -37,14 +37,9 @@ class ModelDataset(VersionedFolderDataset[TrainedModel, TrainedModel]):
 
     def save(self, data: TrainedModel) -> None:
         """Write a version, completely or not at all."""
-        from safetensors.torch import save_file
-
         with written_whole(Path(str(self._get_save_path()))) as folder:
             folder.mkdir()
-            # Weights that are views of one another cannot be stored: each is made a tensor of its own.
-            weights = {name: weight.contiguous().clone() for name, weight in data.network.state_dict().items()}
-            save_file(weights, folder / WEIGHTS)
-            (folder / CONFIG).write_text(json.dumps(data.to_dict(), indent=2), encoding="utf-8")
+            write_model(folder, data)
 
     def preview(self) -> JSONPreview:
         """The description of the model without its history, for kedro-viz."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from beatwise.core.settings import Block, Positive
+from beatwise.data.scaling import Scale
+from beatwise.ecg.settings import Read
 
 
 class Rhythm(Block):
@@ -14,3 +18,26 @@ class Rhythm(Block):
     supraventricular: list[str] = Field(["S"], description="Classes of supraventricular ectopic beats.")
     ventricular: list[str] = Field(["V"], description="Classes of ventricular ectopic beats.")
     pause: Positive = Field(2.0, description="An interval between beats longer than this is a pause (s).")
+
+
+class Score(Block):
+    """Scoring of new examples and raw recordings."""
+
+    input: str = Field("", description="Recording, table of beats, or folder of recordings to score.")
+    model: str = Field(
+        "champion", description="`champion`; the folder of a scorer; or name and version of a registered one."
+    )
+    out: str | None = Field(None, description="Folder of the results; null for one below `data/07_model_output`.")
+    lead: int | str | Annotated[list[int | str], Field(min_length=1)] | None = Field(
+        None,
+        description="Lead to score, by column or by name; of a list, the first that a recording has. null takes the "
+        "lead that the model was trained on, and where a recording lacks it, its first.",
+    )
+    read: Read = Field(description="How recordings are read.")
+    scale: Scale = Field(
+        "none", description="Of a table of beats: `none` for values in [0, 1]; `per_example` scales every beat to that."
+    )
+    columns: dict[str | int, str] = Field(
+        {}, description='What columns of a table of beats are, by their names in it; `""` leaves a column out.'
+    )
+    rhythm: Rhythm = Field(Rhythm(), description="Findings in the rhythm.")

@@ -55,4 +55,9 @@ class Evaluate(Block):
         min_length=1,
         description="Shares of the validation beats that the reject option accepts; each gives a threshold.",
     )
+    sure_coverage: Share = Field(
+        0.95,
+        description="Share of the validation beats whose predictions count as sure; the others, and new beats with as "
+        "low a top probability, are marked unsure.",
+    )
     mistakes_per_class: int = Field(4, ge=1, le=8, description="Mistakes of each class that are drawn.")

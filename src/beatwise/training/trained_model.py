@@ -228,6 +228,16 @@ def rebuild_tensors(model: TrainedModel, val_beats: Examples, *others: Examples)
     return [model.tensors(part) for part in (val_beats, *others)]
 
 
+def write_model(folder: Path, model: TrainedModel) -> None:
+    """Write a model into an empty folder: ``weights.safetensors`` and ``config.json``."""
+    from safetensors.torch import save_file
+
+    # Weights that are views of one another cannot be stored: each is made a tensor of its own.
+    weights = {name: weight.contiguous().clone() for name, weight in model.network.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(model.to_dict(), indent=2), encoding="utf-8")
+
+
 def read_model(folder: Path) -> TrainedModel:
     """Read a model from its folder with ``weights.safetensors`` and ``config.json``.
 

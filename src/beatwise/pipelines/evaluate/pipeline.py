@@ -5,11 +5,14 @@ from kedro.pipeline import Node, Pipeline
 from beatwise.pipelines.explain.pipeline import create_explanation
 from beatwise.pipelines.nested import stage, template
 from beatwise.pipelines.report.pipeline import create_report
+from beatwise.scoring.scorer import make_scorer
 from beatwise.training.trained_model import TrainedModel, rebuild_tensors
+
+OF_SCORER = [f"params:{name}" for name in ("evaluate", "segment", "source", "sample_rate")]
 
 
 def create_evaluation(namespace: str) -> Pipeline:
-    """A model and tensors into predictions and metrics."""
+    """A model and tensors into predictions, metrics, and a scorer for new recordings."""
     evaluate = stage(
         "evaluate",
         Node(
@@ -33,8 +36,15 @@ def create_evaluation(namespace: str) -> Pipeline:
             name="assess_predictions",
             tags="evaluate",
         ),
+        Node(
+            make_scorer,
+            inputs=["model", "metrics", "val_predictions", "train_beats", *OF_SCORER],
+            outputs="scorer",
+            name="make_scorer",
+            tags="evaluate",
+        ),
     )
-    return template(evaluate, namespace, set())
+    return template(evaluate, namespace, {"train_beats"})
 
 
 def create_pipeline() -> Pipeline:

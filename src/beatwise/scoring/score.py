@@ -1,0 +1,184 @@
+"""Raw recordings and examples into classified beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import IDENTITY_COLUMNS, TIME, Array, Examples
+from beatwise.data.features import RR_COLUMNS
+from beatwise.ecg.records import Record, bridged
+from beatwise.ecg.rr import rr_intervals
+from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES
+from beatwise.scoring.scorer import Cut, Scorer
+from beatwise.scoring.settings import Score
+
+Ints = npt.NDArray[np.int64]
+# The detector of R peaks that were read.
+ANNOTATIONS: Final = "annotations"
+# Seconds before and after an R peak that hold the whole QRS complex, wide ones too.
+QRS: Final = 0.1
+# Intervals before the last beat whose median stands for the one after it.
+LAST_INTERVALS: Final = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One recording with its classified beats.
+
+    Attributes:
+        name: Name of the recording.
+        lead: Name of the lead that was scored.
+        sample_rate: Its samples per second (Hz).
+        n_samples: Its length (samples).
+        detector: The detector of the R peaks; ``"annotations"`` where they were read.
+        beats: One row a beat: ``record``; ``sample`` of the R peak (int64) in the recording as it is; ``seconds``
+            (float64); the columns of ``Scorer.predict``; the RR intervals (s, float32); ``amplitude``, of the QRS
+            complex from peak to peak (mV, float32). Beats that touch an unusable stretch are left out.
+        unusable: Stretches that were not classified, first sample and the one after the last, ``int64 [k, 2]``.
+    """
+
+    name: str
+    lead: str
+    sample_rate: float
+    n_samples: int
+    detector: str
+    beats: pd.DataFrame
+    unusable: Ints
+
+
+def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
+    """Find the beats of a recording, cut them as those of the training were cut, and classify them.
+
+    Every beat is scored, the last one too: where a rule asks for the interval after it, the median of those before it
+    stands for that. An interval across an unusable stretch counts as not known, like those at the ends of a recording.
+
+    Args:
+        record: The recording; beats that it annotates are taken as they are.
+        scorer: The scorer.
+        settings: Which lead.
+
+    Raises:
+        BeatwiseError: If the model does not take beats of recordings, the recording lacks the lead, or its annotations
+            lie beyond its end.
+    """
+    if scorer.cut is None:
+        raise BeatwiseError(
+            f"This model, of the source {scorer.source}, was not trained on beats that its segment.rule cuts from "
+            "recordings, so that it cannot score any. It scores tables of such examples as it was trained on."
+        )
+    column = _lead(record, settings.lead, scorer.cut.leads)
+    signal = record.of_lead(column)
+    millivolts = signal.millivolts()[:, 0]
+    peaks, detector = _peaks(signal, millivolts)
+    unusable = _missing(millivolts)
+    inside = _touch(unusable, np.column_stack([peaks, peaks + 1]))
+    peaks = peaks[~inside]
+    values, span = _cut(signal, peaks, scorer.cut)
+    usable = ~_touch(unusable, span)
+    rr = _rr(peaks, signal.sample_rate, unusable)
+    examples = Examples(values[usable], pd.DataFrame({name: interval[usable] for name, interval in rr.items()}))
+    beats = pd.DataFrame(
+        {
+            "record": pd.array([record.name] * len(examples), dtype="str"),
+            "sample": peaks[usable],
+            "seconds": peaks[usable] / signal.sample_rate,
+            **scorer.predict(examples),
+            **examples.table,
+            "amplitude": _amplitude(millivolts, peaks[usable], signal.sample_rate),
+        }
+    )
+    return Scored(record.name, signal.leads[0], signal.sample_rate, len(millivolts), detector, beats, unusable)
+
+
+def score_examples(examples: Examples, scorer: Scorer) -> pd.DataFrame:
+    """Classify examples.
+
+    Returns:
+        One row an example, in order: record, sample, lead, time and target where they are known, and the columns of
+        ``Scorer.predict``.
+
+    Raises:
+        BeatwiseError: If they are not of the kind that the model was trained on.
+    """
+    known = [name for name in (*IDENTITY_COLUMNS, TIME) if examples.has(name)]
+    return pd.concat([examples.table[known], scorer.predict(examples)], axis="columns")
+
+
+def _lead(record: Record, wanted: Any, preferred: Sequence[int | str]) -> int:
+    """The column to score."""
+    choices = preferred if wanted is None else wanted if isinstance(wanted, list) else [wanted]
+    for choice in choices:
+        if isinstance(choice, str) and choice in record.leads:
+            return record.leads.index(choice)
+        if isinstance(choice, int) and 0 <= choice < len(record.leads):
+            return choice
+    if wanted is None:
+        return 0
+    raise BeatwiseError(
+        f"Record {record.name} has no lead {' or '.join(map(repr, choices))}: it has "
+        f"{', '.join(f'{i} ({name})' for i, name in enumerate(record.leads))}. Set score.lead."
+    )
+
+
+def _peaks(record: Record, millivolts: npt.NDArray[np.float64]) -> tuple[Ints, str]:
+    """R peaks, ascending, and how they were found."""
+    is_beat = np.isin(record.annotation_symbols, BEAT_SYMBOLS)
+    if not is_beat.any():
+        raise BeatwiseError(f"Record {record.name} annotates no beats.")
+    peaks, n_samples = np.unique(record.annotation_samples[is_beat]), len(millivolts)
+    # Some annotators place the last beat at the record's very end (svdb, 860).
+    outside = peaks[(peaks < 0) | (peaks > n_samples)]
+    if len(outside):
+        raise BeatwiseError(
+            f"Record {record.name}: its annotation file has a beat at sample {outside[-1]}, but the signal ends at "
+            f"sample {n_samples - 1}. They do not belong together: fetch both again, or set score.read.annotator: null."
+        )
+    return peaks[peaks < n_samples], ANNOTATIONS
+
+
+def _missing(millivolts: npt.NDArray[np.float64]) -> Ints:
+    edges = np.flatnonzero(np.diff(np.isnan(millivolts), prepend=False, append=False))
+    return edges.reshape(-1, 2).astype(np.int64)
+
+
+def _touch(stretches: Ints, spans: Ints) -> npt.NDArray[np.bool_]:
+    """Which spans have a sample in one of the stretches, which are in order and apart, ``bool [n]``."""
+    return np.searchsorted(stretches[:, 1], spans[:, 0], "right") < np.searchsorted(stretches[:, 0], spans[:, 1])
+
+
+def _cut(record: Record, peaks: Ints, cut: Cut) -> tuple[Array, Ints]:
+    """Beats in [0, 1], ``float32 [n, t]``, and the samples of the record that each is made of, ``int64 [n, 2]``."""
+    at = record if cut.record_rate is None else record.at_rate(cut.record_rate)
+    ratio, end = at.sample_rate / record.sample_rate, len(at.adc)
+    places = np.minimum(np.rint(peaks * ratio).astype(np.int64), end - 1)
+    expected = places[:0]
+    if len(places) > 1:
+        interval = int(np.median(np.diff(places[-LAST_INTERVALS - 1 :])))
+        expected = np.minimum(places[-1] + interval * np.array([1, 2]), end)
+    adc = bridged(np.ma.getdata(at.adc)[:, 0], np.ma.getmaskarray(at.adc)[:, 0])
+    order = np.arange(len(places))
+    values, span = RULES[cut.rule](adc, np.concatenate([places, expected]), order, at.sample_rate, **cut.options)
+    # Samples of the record that the filter of the resampling reaches.
+    reach = 0 if at is record else int(np.ceil(10 * max(1.0, 1 / ratio)))
+    source = np.column_stack([np.floor(span[:, 0] / ratio) - reach, np.ceil(span[:, 1] / ratio) + reach])
+    return values, np.clip(source, 0, len(record.adc)).astype(np.int64)
+
+
+def _rr(peaks: Ints, sample_rate: float, unusable: Ints) -> dict[str, npt.NDArray[np.float32]]:
+    if len(peaks) < 2:
+        return {name: np.full(len(peaks), np.nan, dtype=np.float32) for name in RR_COLUMNS}
+    return rr_intervals(peaks, sample_rate, _touch(unusable, np.column_stack([peaks[:-1], peaks[1:]])))
+
+
+def _amplitude(millivolts: npt.NDArray[np.float64], peaks: Ints, sample_rate: float) -> npt.NDArray[np.float32]:
+    """Highest less lowest value around each R peak (mV), ``float32 [n_beats]``."""
+    reach = round(QRS * sample_rate)
+    around = millivolts[np.clip(peaks[:, None] + np.arange(-reach, reach + 1), 0, len(millivolts) - 1)]
+    return (np.nanmax(around, axis=1) - np.nanmin(around, axis=1)).astype(np.float32)
