@@ -21,6 +21,7 @@ from beatwise.data.representations import REPRESENTATIONS
 from beatwise.data.resampling import STRATEGIES
 from beatwise.data.settings import Ingest, Resample, Tensors
 from beatwise.data.splits import SPLITS
+from beatwise.ecg.settings import Segment
 from beatwise.explanation.settings import Explain
 from beatwise.networks.settings import Model
 from beatwise.pipelines import evaluate, ingest, train
@@ -56,6 +57,7 @@ def parameters(**changed: Any) -> dict[str, Any]:
             projections={"use": ["pca"]},
         ),
         "report": Report(examples_per_class=2),
+        "segment": Segment(rule={"use": "kaggle"}, aami={}),
     }
     return {f"params:{name}": value for name, value in {**blocks, **changed}.items()}
 
