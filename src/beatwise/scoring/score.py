@@ -74,7 +74,7 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
             "recordings, so that it cannot score any. It scores tables of such examples as it was trained on."
         )
     column = _lead(record, settings.lead, scorer.cut.leads)
-    signal = record.of_lead(column)
+    signal = record.of_leads([column])
     millivolts = signal.millivolts()[:, 0]
     peaks, detector = _peaks(signal, millivolts)
     unusable = _missing(millivolts)
