@@ -367,6 +367,9 @@ def test_mixup_is_a_convex_mixture_of_two_beats(representation):
     assert np.mean(weights) == pytest.approx(0.5, abs=0.08)
     # The variance of Beta(a, a) is 1 / (4 (2 a + 1)).
     assert np.var(weights) == pytest.approx(1 / (4 * 1.4), rel=0.15)
+    kept = apply("mixup", given, share=1.0, mostly_itself=True).target.diagonal()
+    assert kept.min() >= 0.5
+    assert kept.max() < 1
 
 
 def test_mixup_with_an_extreme_weight_leaves_both_beats_in_the_mixture():

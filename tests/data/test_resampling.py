@@ -17,7 +17,7 @@ from tests.tables import labels, make_table, signals
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 COUNTS = (60, 12, 14, 10, 12)  # of make_beats
-COPYING = ["none", "semi_oversampling", "full_oversampling", "n_per_class", "random_undersampling"]
+COPYING = ["none", "semi_oversampling", "full_oversampling", "n_per_class", "repeats", "random_undersampling"]
 EXACT: dict[str, list[int]] = {
     "none": [60, 12, 14, 10, 12],
     "full_oversampling": [round(0.758924 * 60)] * 5,
@@ -118,6 +118,16 @@ def test_a_table_without_records_gets_none_and_a_class_without_beats_is_left_out
     after = counts(result)
     assert after[3] == 0
     assert min(after[:3] + after[4:]) > 0
+
+
+def test_repeats_follow_the_factor_of_each_class(beats):
+    before = counts(beats)
+    after = counts(run(beats, "repeats", by_class={"S": 2.0, "F": 1.5}))
+    assert after[1] == 2 * before[1]
+    assert before[3] < after[3] < 2 * before[3]
+    assert (after[0], after[2], after[4]) == (before[0], before[2], before[4])
+    with pytest.raises(BeatwiseError, match=r"resample\.repeats\.by_class: .*'X'"):
+        run(beats, "repeats", by_class={"X": 2.0})
 
 
 def test_the_number_of_beats_of_every_class_is_known(beats):

@@ -20,6 +20,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("dilated_cnn1d", {"pooling": "attention", "kernel_size": 5}),
     ("resnet1d", {"widths": [8, 16], "blocks_per_stage": 2}),
     ("se_resnet1d", {"block_dropout": 0.1, "blocks_per_stage": 2, "widths": [8, 16]}),
+    (
+        "se_resnet1d",
+        {"strides": [1, 2, 1, 2], "stem_kernel": 9, "pooling": "mean_and_max", "difference_and_ramp": True},
+    ),
     ("rnn", {"bidirectional": True, "samples_per_step": 5, "layers": 1}),
     *(("gru", {"pooling": pooling}) for pooling in ("mean", "max", "attention")),
     ("lstm", {"bidirectional": True, "pooling": "mean"}),

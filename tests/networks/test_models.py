@@ -266,6 +266,7 @@ def test_a_value_that_cannot_be_built_is_named():
         ("cnn1d", {"widths": [0]}, r"model\.cnn1d\.widths"),
         ("resnet1d", {"widths": []}, r"model\.resnet1d\.widths"),
         ("resnet1d", {"kernel_size": 4}, r"model\.resnet1d\.kernel_size: an even kernel.*got 4, use 3 or 5"),
+        ("se_resnet1d", {"strides": [1, 2]}, r"se_resnet1d\.strides: \[1, 2\] has 2 numbers for 4 stages"),
         ("gru", {"pooling": "median"}, r"model\.gru\.pooling"),
         ("squeezenet", {"squeeze": 1.5}, r"model\.squeezenet\.squeeze"),
         ("vit", {"heads": 7}, r"model\.vit\.heads: 7 heads of attention cannot share a width of 64;"),

@@ -217,7 +217,9 @@ def baseline_wander(
 
 
 @AUGMENTATIONS.register("mixup")
-def mixup(batch: Batch, *, alpha: Annotated[float, Field(gt=0)] = 0.2, share: Share = 0.5) -> Batch:
+def mixup(
+    batch: Batch, *, alpha: Annotated[float, Field(gt=0)] = 0.2, share: Share = 0.5, mostly_itself: bool = False
+) -> Batch:
     """Mix each beat with a random other one of any class (Zhang et al., ICLR 2018).
 
     Signal, auxiliary features and targets are mixed with one weight a beat, drawn from Beta(alpha, alpha); the mask
@@ -227,12 +229,15 @@ def mixup(batch: Batch, *, alpha: Annotated[float, Field(gt=0)] = 0.2, share: Sh
         batch: Beats.
         alpha: Both parameters of the Beta distribution.
         share: Share of the beats that are changed.
+        mostly_itself: Whether a beat keeps the larger of the two weights.
     """
     series = batch.x.flatten(2)
     chosen = _drawn(batch.x, share)
     partner = _partners(torch.zeros(len(series), dtype=torch.long, device=series.device))
     # Nearer to 0 or 1, float32 could lose one of the two beats, and its part of the mask with it.
     weight = _beta(batch.x, alpha).clamp(LEAST, 1 - LEAST)[:, None]
+    if mostly_itself:
+        weight = torch.maximum(weight, 1 - weight)
     mixed = torch.lerp(series[partner], series, weight[:, :, None])
     if _has_mask(series):
         mixed = torch.stack([mixed[:, 0], (mixed[:, 1] > 0).to(mixed.dtype)], dim=1)

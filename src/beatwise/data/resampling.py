@@ -21,13 +21,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.registry import Registry
+from beatwise.core.registry import Registry, unknown_name
 from beatwise.data.examples import RESERVED, TARGET, Examples, Labels
 
 Matrix = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Neighbours = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Times = Annotated[float, Field(ge=1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Made:
         return Made(self.matrix[chosen], self.target[chosen], self.parent[chosen])
 
 
-STRATEGIES: Registry[Callable[..., Any]] = Registry("resampling strategy", supplied=["seed", "names"])
+STRATEGIES: Registry[Callable[..., Any]] = Registry("resampling strategy", supplied=["seed", "names", "classes"])
 _MAKERS: set[str] = set()
 
 
@@ -98,6 +99,38 @@ def oversample_all(target: Labels, *, seed: int, majority_share: Share = 0.75892
 def draw_n_per_class(target: Labels, *, seed: int, n: Annotated[int, Field(ge=1)] = 10_000) -> Rows:
     """Draw ``n`` examples of every class, without replacement where the class has as many."""
     return _draw_per_class(target, n, seed)
+
+
+@STRATEGIES.register("repeats")
+def repeat_minorities(
+    target: Labels,
+    *,
+    seed: int,
+    classes: Sequence[str] = (),
+    times: Times = 1.5,
+    by_class: dict[str, Times] | None = None,
+) -> Rows:
+    """Repeat every example of the smaller classes: the whole part of a factor always, the rest of it at random.
+
+    Args:
+        target: ``int64 [n]``.
+        seed: Seed of the draws.
+        classes: Class names in the order of their indices.
+        times: Factor of every class but the largest.
+        by_class: Factors by class name instead, 1 for a class that is not named; null where ``times`` is meant.
+
+    Raises:
+        BeatwiseError: If a class is unknown.
+    """
+    for name in by_class or {}:
+        if name not in classes:
+            raise BeatwiseError(f"resample.repeats.by_class: {unknown_name('class', name, classes)}")
+    if by_class is None:
+        factor = np.where(target == np.bincount(target).argmax(), 1.0, times)
+    else:
+        factor = np.array([by_class.get(name, 1.0) for name in classes])[target]
+    rng = np.random.default_rng(seed)
+    return np.repeat(np.arange(len(target)), np.floor(factor + rng.random(len(target))).astype(np.int64))
 
 
 @STRATEGIES.register("random_undersampling")
@@ -235,7 +268,8 @@ def resample_examples(
     target = examples.target
     strategy = STRATEGIES[use]
     if use not in _MAKERS:
-        return examples.take(strategy(target, seed=seed, **options))
+        named = {"classes": classes} if use == "repeats" else {}
+        return examples.take(strategy(target, seed=seed, **named, **options))
     if len(examples.shape) != 1:
         raise BeatwiseError(
             f"The resampling strategy {use!r} interpolates beats of one lead; these examples have the shape "

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from beatwise.core.errors import BeatwiseError
 from beatwise.networks.base import MODELS, Network
 from beatwise.networks.blocks import (
     BatchNorm1d,
@@ -22,39 +27,67 @@ def residual_stages(
     blocks_per_stage: int,
     kernel_size: int,
     *,
+    strides: tuple[int, ...] = (),
+    stem_kernel: int | None = None,
     squeeze_excite: bool = False,
     dropout: float = 0.0,
 ) -> nn.Sequential:
-    """A stem that halves time, stages of residual blocks that halve it again from the second on, the mean over time.
+    """A stem that halves time, and stages of residual blocks that halve it again from the second on.
 
     Args:
         channels: Channels of the input.
         widths: Channels of each stage.
         blocks_per_stage: Residual blocks of each stage.
         kernel_size: Length of every kernel, in samples.
+        strides: Stride of each stage, in place of 1 and then 2.
+        stem_kernel: Length of the stem's kernel, in samples; None is that of the others.
         squeeze_excite: Whether blocks weight their channels.
         dropout: Dropout inside the blocks.
 
     Returns:
-        Maps ``[n, channels, t]`` to ``[n, widths[-1]]``.
+        Maps ``[n, channels, t]`` to ``[n, widths[-1], t']``.
     """
+    stem = stem_kernel or kernel_size
+    strides = strides or (1, *(2 for _ in widths[1:]))
     layers: list[nn.Module] = [
-        Conv1d(channels, widths[0], kernel_size, padding=kernel_size // 2, bias=False),
+        Conv1d(channels, widths[0], stem, padding=stem // 2, bias=False),
         BatchNorm1d(widths[0]),
         nn.ReLU(),
         nn.MaxPool1d(3, stride=2, padding=1),
     ]
     before = widths[0]
-    for stage, after in enumerate(widths):
+    for after, of_stage in zip(widths, strides, strict=True):
         for block in range(blocks_per_stage):
-            stride = 2 if stage > 0 and block == 0 else 1
+            stride = of_stage if block == 0 else 1
             layers.append(
                 ResidualBlock1d(
                     before, after, kernel_size, stride=stride, squeeze_excite=squeeze_excite, dropout=dropout
                 )
             )
             before = after
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    return nn.Sequential(*layers)
+
+
+class DifferenceAndRamp(nn.Module):
+    """Two more channels, made after augmentation: the difference to the sample before, and how far along a sample is.
+
+    Both are zero outside the mask, the second channel, where there is one.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[n, c, t]`` to ``[n, c + 2, t]``."""
+        difference = 4 * nn.functional.pad(x[:, :1].diff(dim=2), (1, 0))
+        ramp = torch.linspace(0, 1, x.shape[2], device=x.device).expand_as(difference)
+        added = torch.cat([difference, ramp], dim=1)
+        return torch.cat([x, added * x[:, 1:2] if x.shape[1] > 1 else added], dim=1)
+
+
+class MeanAndMax(nn.Module):
+    """The mean and the maximum over time side by side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[n, c, t]`` to ``[n, 2 c]``."""
+        return torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=1)
 
 
 @MODELS.register("resnet1d")
@@ -77,7 +110,8 @@ class ResNet1d(Network):
         dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        self.body = residual_stages(input_shape[0], widths, blocks_per_stage, kernel_size)
+        stages = residual_stages(input_shape[0], widths, blocks_per_stage, kernel_size)
+        self.body = nn.Sequential(*stages, nn.AdaptiveAvgPool1d(1), nn.Flatten())
         self.n_features, self.dropout = widths[-1], dropout
 
     def features(self, x: Tensor) -> Tensor:
@@ -91,6 +125,9 @@ class SEResNet1d(Network):
 
     It is no model of the earlier projects. The mean over all of time, padding included, depends on the length of an
     example; a mean up to its end does not.
+
+    Raises:
+        BeatwiseError: If there is not one stride a stage.
     """
 
     representation = "signal_with_mask"
@@ -103,19 +140,34 @@ class SEResNet1d(Network):
         widths: Widths = (32, 48, 64, 96),
         blocks_per_stage: Depth = 1,
         kernel_size: OddKernel = 7,
+        stem_kernel: OddKernel | None = None,
+        strides: tuple[Annotated[int, Field(ge=1)], ...] = (),
+        pooling: Literal["mean", "mean_and_max"] = "mean",
+        difference_and_ramp: bool = False,
         dropout: Dropout = 0.1,
         block_dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
-        self.body = residual_stages(
-            input_shape[0],
+        if strides and len(strides) != len(widths):
+            raise BeatwiseError(
+                f"model.se_resnet1d.strides: {list(strides)} has {len(strides)} numbers for {len(widths)} stages "
+                "(widths). Give one a stage, or leave it empty."
+            )
+        stages = residual_stages(
+            input_shape[0] + 2 * difference_and_ramp,
             widths,
             blocks_per_stage,
             kernel_size,
+            strides=strides,
+            stem_kernel=stem_kernel,
             squeeze_excite=True,
             dropout=block_dropout,
         )
-        self.n_features, self.dropout = widths[-1], dropout
+        both = pooling == "mean_and_max"
+        pool = [MeanAndMax()] if both else [nn.AdaptiveAvgPool1d(1), nn.Flatten()]
+        added = [DifferenceAndRamp()] if difference_and_ramp else []
+        self.body = nn.Sequential(*added, *stages, *pool)
+        self.n_features, self.dropout = widths[-1] * (1 + both), dropout
 
     def features(self, x: Tensor) -> Tensor:
         """Map signals with their mask ``[n, 2, t]``, or any other series, to features."""
