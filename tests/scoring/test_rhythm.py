@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from beatwise.scoring.rhythm import find_events, summarise
+from beatwise.scoring.rhythm import ORIGINS, find_events, summarise
+from beatwise.scoring.score import Scored
 from beatwise.scoring.settings import Rhythm
 
 RATE = 100.0
@@ -17,18 +18,17 @@ RATE = 100.0
 
 def scored(
     classes: str, seconds: list[float] | None = None, unusable: Any = (), length: float = 0, model: str = "NSVFQ"
-) -> Any:
+) -> Scored:
     """A record whose beats have these classes, a second apart from second 1 on."""
     at = np.arange(1.0, len(classes) + 1) if seconds is None else np.array(seconds)
     beats = pd.DataFrame({"record": "r", "sample": np.rint(at * RATE).astype(np.int64), "class": list(classes)})
     beats = beats.assign(unsure=False, **{f"probability_{name}": np.float32(0.2) for name in model})
     stretches = np.rint(np.reshape(unusable, (-1, 2)) * RATE).astype(np.int64)
     n_samples = round((length or at.max(initial=9.0) + 1) * RATE)
-    given = {"name": "r", "lead": "II", "detector": "xqrs", "sample_rate": RATE, "n_samples": n_samples}
-    return SimpleNamespace(**given, beats=beats, unusable=stretches)
+    return Scored("r", "II", RATE, n_samples, "xqrs", beats, stretches)
 
 
-def found(record: Any, **settings: Any) -> list[tuple[str, float, int]]:
+def found(record: Scored, **settings: Any) -> list[tuple[str, float, int]]:
     events = find_events(record, Rhythm(**settings))
     return list(zip(events["kind"], events["seconds"], events["beats"].tolist(), strict=True))
 
@@ -62,19 +62,7 @@ def test_a_pause_is_longer_than_the_limit_and_spans_no_unusable_stretch() -> Non
     assert found(scored("NNNNNNN", at), pause=3.0) == [("pause", 7.0, 2)]
 
 
-def test_an_unusable_stretch_ends_runs_and_its_beats_do_not_count() -> None:
-    # The third beat lies in the stretch, the fifth directly behind one.
-    record = scored("NVVVVVVNN", unusable=[[2.9, 3.2], [4.5, 5.0]], length=100)
-    assert found(record) == [("ventricular run", 5.0, 3)]
-    summary = summarise(record)
-    assert (summary["beats"], summary["ventricular_beats"], summary["beats_N"]) == (8, 5, 3)
-    assert summary["unusable_share"] == pytest.approx(0.008)
-    assert summary["ventricular_per_hour"] == pytest.approx(5 / 99.2 * 3600)
-    assert summary["rate"] == pytest.approx(60.0)
-    assert summary["rate_low"] is None
-
-
-def test_a_summary_counts_events_and_says_rates() -> None:
+def test_a_summary_counts_what_could_be_analysed_and_does_not_take_the_unknown_for_zero() -> None:
     # 20 beats at 60/min, a run of four at 150/min, 20 beats at 60/min.
     at = np.concatenate([np.arange(20.0), 19 + 0.4 * np.arange(1, 5), 20.6 + np.arange(1, 21)]) + 1
     summary = summarise(scored("N" * 20 + "VVVV" + "N" * 20, list(at)))
@@ -84,11 +72,16 @@ def test_a_summary_counts_events_and_says_rates() -> None:
     assert summary["rate"] == pytest.approx(60 * 43 / (39 + 1.6))
     assert (summary["rate_low"], summary["rate_high"]) == pytest.approx((60, 60 * 8 / 5.6))
     assert summary["longest_pause"] is None
-
-
-def test_without_a_class_for_it_a_burden_is_not_known_rather_than_zero() -> None:
+    # The third beat lies in an unusable stretch, and behind the fourth is another: only the last three are a run.
+    record = scored("NVVVVVVNN", unusable=[[2.9, 3.2], [4.5, 5.0]], length=100)
+    assert found(record) == [("ventricular run", 5.0, 3)]
+    summary = summarise(record)
+    assert (summary["beats"], summary["ventricular_beats"], summary["beats_N"]) == (8, 5, 3)
+    assert summary["unusable_share"] == pytest.approx(0.008)
+    assert summary["ventricular_per_hour"] == pytest.approx(5 / 99.2 * 3600)
+    assert (summary["rate"], summary["rate_low"]) == (pytest.approx(60), None)
+    # A burden for which the model has no class is not zero.
     record = scored("NSSS", model="NS")
-    assert summarise(record)["ventricular_runs"] is None
-    assert summarise(record)["supraventricular_runs"] == 1
-    record.beats = record.beats.replace({"class": {"S": "abnormal"}})
+    assert [summarise(record)[f"{origin}_runs"] for origin in ORIGINS] == [None, 1]
+    record = replace(record, beats=record.beats.replace({"class": {"S": "abnormal"}}))
     assert found(record, supraventricular=["abnormal"]) == [("supraventricular run", 2.0, 3)]

@@ -17,13 +17,15 @@ beats on its two sides are not consecutive, because there may be beats between t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from beatwise.scoring.score import Scored
 from beatwise.scoring.settings import Rhythm
+from beatwise.tasks.classification.predictions import PREFIX
 
 CYCLES: Final = 3
 # The lowest and the highest rate are means over so many consecutive intervals; an even number levels bigeminy out.
@@ -38,46 +40,30 @@ KINDS: Final = (
     *("ventricular couplet", "ventricular bigeminy", "ventricular trigeminy"),
     *("supraventricular couplet", "supraventricular bigeminy", "supraventricular trigeminy"),
 )
-PROBABILITY: Final = "probability_"
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
-class Scored(Protocol):
-    """The part of a scored record that is read here."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def lead(self) -> str: ...  # noqa: D102
-    @property
-    def detector(self) -> str: ...  # noqa: D102
-    @property
-    def sample_rate(self) -> float: ...  # noqa: D102
-    @property
-    def n_samples(self) -> int: ...  # noqa: D102
-    @property
-    def beats(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def unusable(self) -> Ints: ...  # noqa: D102
-
-
 def classes_of(scored: Scored) -> list[str]:
     """The classes of the model, from the columns of their probabilities."""
-    return [name.removeprefix(PROBABILITY) for name in scored.beats.columns if name.startswith(PROBABILITY)]
+    return [name.removeprefix(PREFIX) for name in scored.beats.columns if name.startswith(PREFIX)]
 
 
 def counted_beats(scored: Scored) -> pd.DataFrame:
-    """The beats outside unusable stretches, with ``joined``: whether a beat directly follows the one before it."""
+    """The beats outside unusable stretches.
+
+    Returns:
+        Their rows, with ``interval`` (s) to the beat before, NaN where it spans an unusable stretch, and its mean over
+        the last :data:`RATE_INTERVALS`, ``mean_interval``.
+    """
     sample = scored.beats["sample"].to_numpy()
     begins, ends = scored.unusable.T
     # How many stretches begin up to a beat, and how many have ended by then; stretches do not overlap.
     begun, ended = np.searchsorted(begins, sample, side="right"), np.searchsorted(ends, sample, side="right")
-    counted = begun == ended
-    begun = begun[counted]
-    joined = np.concatenate([[False], begun[1:] == begun[:-1]]) if len(begun) else np.zeros(0, bool)
-    return scored.beats[counted].reset_index(drop=True).assign(joined=joined)
+    beats, begun = scored.beats[begun == ended].reset_index(drop=True), begun[begun == ended]
+    interval = (beats["sample"].diff() / scored.sample_rate).where(np.diff(begun, prepend=-1) == 0)
+    return beats.assign(interval=interval, mean_interval=interval.rolling(RATE_INTERVALS).mean())
 
 
 def find_events(scored: Scored, settings: Rhythm | None = None) -> pd.DataFrame:
@@ -89,7 +75,7 @@ def find_events(scored: Scored, settings: Rhythm | None = None) -> pd.DataFrame:
     """
     settings = settings or Rhythm()
     beats = counted_beats(scored)
-    sample, joined = beats["sample"].to_numpy(), beats["joined"].to_numpy()
+    sample, joined = beats["sample"].to_numpy(), beats["interval"].notna().to_numpy()
     normal = beats["class"].isin(settings.normal).to_numpy()
     found: list[pd.DataFrame] = []
 
@@ -121,8 +107,8 @@ def find_events(scored: Scored, settings: Rhythm | None = None) -> pd.DataFrame:
             first, last = _chains(_follows(places, period, normal, joined))
             long = last - first + 1 >= CYCLES
             add(f"{origin} {pattern}", places[first[long]], places[last[long]])
-    pauses = np.flatnonzero(joined[1:] & (np.diff(sample) > settings.pause * scored.sample_rate))
-    add("pause", pauses, pauses + 1)
+    behind_pause = np.flatnonzero(beats["interval"] > settings.pause)
+    add("pause", behind_pause - 1, behind_pause)
     events = pd.concat(found).sort_values(["first", "last"], kind="stable", ignore_index=True)
     return events.astype({"kind": "str", "first": "int64", "last": "int64", "beats": "int64"})
 
@@ -153,9 +139,10 @@ def summarise(scored: Scored, settings: Rhythm | None = None, events: pd.DataFra
     Returns:
         ``record``, ``lead``, ``detector``, ``sample_rate`` (Hz), ``seconds``, ``usable_seconds``, ``unusable_share``;
         ``beats`` (outside unusable stretches), ``unsure_share`` of them; ``rate``, ``rate_low``, ``rate_high`` (1/min,
-        the latter over :data:`RATE_INTERVALS` intervals); for both origins ``<origin>_beats``, ``<origin>_share``,
-        ``<origin>_per_hour``, and the numbers of ``<origin>_couplets``, ``_runs``, ``_bigeminy``, ``_trigeminy``, with
-        ``_longest_run`` (beats) and ``_fastest_run`` (1/min); ``pauses``, ``longest_pause`` (s); ``beats_<class>``.
+        the latter over :data:`RATE_INTERVALS` intervals, where there are twice as many); for both origins
+        ``<origin>_beats``, ``<origin>_share``, ``<origin>_per_hour``, and the numbers of ``<origin>_couplets``,
+        ``_runs``, ``_bigeminy``, ``_trigeminy``, with ``_longest_run`` (beats) and ``_fastest_run`` (1/min);
+        ``pauses``, ``longest_pause`` (s); ``beats_<class>``.
         None where something is not defined: all of an origin where the model has no class for it.
     """
     settings = settings or Rhythm()
@@ -173,7 +160,7 @@ def summarise(scored: Scored, settings: Rhythm | None = None, events: pd.DataFra
         "unusable_share": unusable / scored.n_samples,
         "beats": len(beats),
         "unsure_share": float(beats["unsure"].mean()) if len(beats) else None,
-        **_rates(beats, scored.sample_rate),
+        **_rates(beats),
         **dict(_pairs(beats, events, settings, classes, hours)),
         "pauses": int((events["kind"] == "pause").sum()),
         "longest_pause": _largest(events, "pause", "duration"),
@@ -181,18 +168,13 @@ def summarise(scored: Scored, settings: Rhythm | None = None, events: pd.DataFra
     }
 
 
-def _rates(beats: pd.DataFrame, sample_rate: float) -> dict[str, float | None]:
-    """Mean, lowest and highest rate (1/min), by the intervals that span no unusable stretch."""
-    interval = np.where(beats["joined"], np.diff(beats["sample"], prepend=0) / sample_rate, np.nan)
-    if np.isnan(interval).all():
-        return dict.fromkeys(("rate", "rate_low", "rate_high"))
-    means = pd.Series(interval).rolling(RATE_INTERVALS).mean()
-    low, high = means.max(), means.min()
-    return {
-        "rate": float(60 / np.nanmean(interval)),
-        "rate_low": None if np.isnan(low) else float(60 / low),
-        "rate_high": None if np.isnan(high) else float(60 / high),
-    }
+def _rates(beats: pd.DataFrame) -> dict[str, float | None]:
+    intervals, means = beats["interval"], beats["mean_interval"]
+    # Among fewer, the lowest and the highest would be almost the same intervals.
+    if intervals.count() < 2 * RATE_INTERVALS:
+        means = means[:0]
+    names, values = ("rate", "rate_low", "rate_high"), (intervals.mean(), means.max(), means.min())
+    return {name: None if np.isnan(mean) else float(60 / mean) for name, mean in zip(names, values, strict=True)}
 
 
 def _pairs(

@@ -1,0 +1,189 @@
+"""ECG on paper: strips as SVG at true scale, with the grid of ECG paper, and the course of a whole record.
+
+A strip is in millimetres, which a printer keeps (at 100 %) and a screen keeps as far as its system knows its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from math import ceil, floor
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+MM_PER_SECOND: Final = 25.0
+MM_PER_MV: Final = 10.0
+# A signal that does not fit at 10 mm/mV is drawn at the first of these at which it does.
+GAINS: Final = tuple(digit * 10.0**power for power in range(1, -6, -1) for digit in (1, 0.5, 0.25))
+STRIP_SECONDS: Final = 6
+TALLEST_MM: Final = 55
+# Above and below the median; what is beyond is cut off.
+SIDE_MM: Final = 30
+# Room above the grid for the classes of the beats.
+HEAD_MM: Final = 5
+# Coordinates of a line are whole numbers of a fiftieth of a millimetre, far below the width of the line.
+PER_MM: Final = 50
+_WITHOUT_SPIKES: Final = (0.2, 99.8)
+# The pattern that the strips of a page refer to: it stands once on the page.
+GRID: Final = (
+    '<svg width="0" height="0" style="position:absolute"><defs>'
+    '<pattern id="mm" width="1" height="1" patternUnits="userSpaceOnUse">'
+    '<path d="M1 0H0V1" fill="none" stroke="#f3c3bc" stroke-width=".12"/></pattern>'
+    '<pattern id="paper" width="5" height="5" patternUnits="userSpaceOnUse">'
+    '<rect width="5" height="5" fill="url(#mm)"/>'
+    '<path d="M5 0H0V5" fill="none" stroke="#e58d82" stroke-width=".22"/></pattern></defs></svg>'
+)
+
+
+def fitting_gain(pieces: Iterable[Floats]) -> float:
+    """Millimetres a millivolt at which most pieces of a signal fit on paper; 10 wherever they do."""
+    ranges = [np.ptp(np.nanpercentile(piece, _WITHOUT_SPIKES)) for piece in pieces if np.isfinite(piece).any()]
+    usual = np.median(ranges) if ranges else 0.0
+    return next((gain for gain in GAINS if usual * gain <= TALLEST_MM), GAINS[-1])
+
+
+def strip(
+    millivolts: Floats,
+    sample_rate: float,
+    beats: Sequence[tuple[float, str, str]],
+    shaded: Iterable[tuple[float, float, str]] = (),
+    gain: float = MM_PER_MV,
+) -> str:
+    """One strip of :data:`STRIP_SECONDS` as SVG.
+
+    Args:
+        millivolts: Its samples ``[n]``, NaN where there are none.
+        sample_rate: Samples per second (Hz).
+        beats: Time of each R peak in the strip (s), the letters to put above it, and their colour.
+        shaded: Stretches to shade: from, to (s), and colour.
+        gain: Millimetres a millivolt.
+    """
+    width = STRIP_SECONDS * MM_PER_SECOND
+    known = np.isfinite(millivolts)
+    values = millivolts[known] if known.any() else np.zeros(1)
+    middle = float(np.median(values))
+    low, high = (np.percentile(values, _WITHOUT_SPIKES) - middle) * gain
+    # The line of the median lies on a thick line of the grid.
+    above, below = (min(max(5 * ceil((reach + 1.5) / 5), 10), SIDE_MM) for reach in (high, -low))
+    x = _rounded(np.arange(len(millivolts)) / sample_rate * MM_PER_SECOND)
+    y = _rounded(above - (np.where(known, millivolts, middle) - middle) * gain)
+    edges = np.flatnonzero(np.diff(known, prepend=False, append=False)).reshape(-1, 2)
+    line = "".join(_line(x[begin:end], y[begin:end]) for begin, end in edges)
+    size = f'width="{width:g}" height="{above + below}"'
+    parts = [
+        f'<svg class="paper" width="{width:g}mm" height="{above + below + HEAD_MM}mm" '
+        f'viewBox="0 {-HEAD_MM} {width:g} {above + below + HEAD_MM}">'
+    ]
+    for start, end, color in shaded:
+        left, right = (min(max(at * MM_PER_SECOND, 0), width) for at in (start, end))
+        parts.append(f'<rect x="{left:.2f}" width="{right - left:.2f}" height="{above + below}" fill="{color}"/>')
+    parts.append(f'<rect {size} fill="url(#paper)"/>')
+    parts += [
+        f'<text x="{at * MM_PER_SECOND:.2f}" y="-1.3" fill="{color}">{escape(text)}</text>' for at, text, color in beats
+    ]
+    # Nothing is drawn outside of an inner svg, so that a spike does not run over what stands above the strip.
+    parts.append(f'<svg {size}><path transform="scale({1 / PER_MM:g})" d="{line}"/></svg></svg>')
+    return "".join(parts)
+
+
+def _rounded(millimetres: Floats) -> Ints:
+    return np.rint(millimetres * PER_MM).astype(np.int64)
+
+
+def _line(x: Ints, y: Ints) -> str:
+    steps = np.column_stack([np.diff(x), np.diff(y)]).ravel().tolist()
+    return f"M{x[0]} {y[0]}l{' '.join(map(str, steps)) or '0 0'}"
+
+
+# --- the course of a record
+
+COURSE_WIDTH: Final = 1148
+TOP: Final = 14
+RATE_HEIGHT: Final = 62
+LANE_HEIGHT: Final = 16
+LEFT: Final = 152
+RIGHT: Final = COURSE_WIDTH - 24
+BINS: Final = 240
+UNUSABLE: Final = "#d9dde3"
+
+
+def course(
+    seconds: float,
+    beat_seconds: Floats,
+    rates: Floats,
+    lanes: Mapping[str, tuple[Floats, str]],
+    unusable: Floats,
+    marks: Mapping[str, float],
+) -> str:
+    """A whole record on one line as SVG: rate, lanes that count findings in each bin of time, unusable stretches.
+
+    Args:
+        seconds: Length of the record.
+        beat_seconds: Time of each beat (s).
+        rates: Rate at each of them (1/min), NaN where it is not known.
+        lanes: Times (s) of what is counted, and a colour, by the name of the lane.
+        unusable: Unusable stretches, from and to (s) ``[k, 2]``.
+        marks: Times (s) to mark, by the text of the mark.
+    """
+    base = TOP + RATE_HEIGHT
+    bottom = base + 8 + LANE_HEIGHT * len(lanes)
+    edges = np.linspace(0, seconds, BINS + 1)
+
+    def at(time: float) -> float:
+        return round(LEFT + (RIGHT - LEFT) * time / seconds, 1)
+
+    parts = [f'<svg class="course" viewBox="0 0 {COURSE_WIDTH} {bottom + 16}" role="img" aria-label="whole record">']
+    for start, end in unusable:
+        wide = max(at(end) - at(start), 0.5)
+        parts.append(f'<rect x="{at(start)}" y="{TOP}" width="{wide:.1f}" height="{bottom - TOP}" fill="{UNUSABLE}"/>')
+    known = np.isfinite(rates)
+    if known.any():
+        ends = np.nanpercentile(rates, (2, 98)) / 10
+        low, high = 10 * floor(ends[0]), max(10 * ceil(ends[1]), 10 * floor(ends[0]) + 20)
+
+        def level(rate: float) -> float:
+            return round(base - RATE_HEIGHT * (min(max(rate, low), high) - low) / (high - low), 1)
+
+        parts.append(f'<text x="0" y="{TOP + RATE_HEIGHT / 2 + 4}">rate (1/min)</text>')
+        for rate in (low, high):
+            parts.append(_rule(level(rate)))
+            parts.append(f'<text x="{LEFT - 6}" y="{level(rate) + 4}" class="end">{rate}</text>')
+        bins = np.clip(np.searchsorted(edges, beat_seconds, side="right") - 1, 0, BINS - 1)
+        medians = pd.Series(rates).groupby(bins).median().reindex(range(BINS)).to_numpy()
+        # The line is broken where bins have no rate.
+        line = [
+            f"{'L' if index and np.isfinite(medians[index - 1]) else 'M'}"
+            f"{at((index + 0.5) * seconds / BINS)} {level(medians[index])}"
+            for index in np.flatnonzero(np.isfinite(medians))
+        ]
+        parts.append(f'<path d="{"".join(line)}" class="rate"/>')
+    for place, (name, (times, color)) in enumerate(lanes.items(), start=1):
+        ground = base + 5 + LANE_HEIGHT * place
+        parts.append(f'<text x="0" y="{ground}">{escape(name)}</text>{_rule(ground)}')
+        counts = np.histogram(times, edges)[0]
+        for index in np.flatnonzero(counts):
+            tall = max((LANE_HEIGHT - 4) * counts[index] / counts.max(), 2)
+            corner = f'x="{at(edges[index])}" y="{ground - tall:.1f}" width="{(RIGHT - LEFT) / BINS:.1f}"'
+            parts.append(f'<rect {corner} height="{tall:.1f}" fill="{color}"/>')
+    for time in np.linspace(0, seconds, 7):
+        parts.append(f'<text x="{at(time)}" y="{bottom + 12}" class="middle">{clock(time)}</text>')
+    for text, time in marks.items():
+        parts.append(f'<path d="M{at(time)} {TOP}V{bottom}" class="mark"/>')
+        parts.append(f'<text x="{at(time)}" y="{TOP - 3}" class="middle mark">{escape(text)}</text>')
+    return "".join(parts) + "</svg>"
+
+
+def _rule(y: float) -> str:
+    return f'<path d="M{LEFT} {y}H{RIGHT}" class="rule"/>'
+
+
+def clock(seconds: float) -> str:
+    """``0:12:05``, time since the beginning."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
