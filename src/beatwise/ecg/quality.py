@@ -1,0 +1,166 @@
+"""Signal quality: the stretches of a lead that say nothing on the heart, and the lead that says most.
+
+How the limits were set: docs/how-to/raw-records.md compares the measure of noise with those of Li et al. (2008) and
+Orphanidou et al. (2015).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from beatwise.ecg.records import Record, bridged
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+# A lead within so many mV for so long is not connected.
+FLAT_MV, FLAT_S = 0.01, 1.0
+# A lead at its greatest or smallest value for so long, so far from the middle, is at the limit of its amplifier.
+LIMIT_S, LIMIT_MV, LIMIT_DEVIATIONS = 0.04, 0.5, 5.0
+# Noise is measured in stretches of this length; below this signal-to-noise ratio detectors err.
+NOISE_S, NOISE_DB = 10.0, 3.0
+# Band of the ECG; QRS within so many seconds of the R peak, and what is left for noise outside so many.
+BAND_HZ, QRS_S, OUTSIDE_S = (0.5, 40.0), 0.05, 0.1
+# Fewer R peaks than these give no amplitude of their own to a stretch.
+FEWEST_PEAKS: Final = 3
+LEAST_USABLE: Final = 0.5
+
+
+def unusable_stretches(millivolts: Floats, sample_rate: float, peaks: Ints | None = None) -> Ints:
+    """Stretches of a lead in which no beat can be told: samples missing, flat, at the limit, or lost in noise.
+
+    - Flat: within 10 µV for a second or more.
+    - At the limit: at the greatest or smallest value of the lead for 40 ms or more, far from the middle.
+    - Noise: ten seconds whose signal-to-noise ratio is below 3 dB. As in the Noise Stress Test (Moody, Muldrow and
+      Mark, Computers in Cardiology 1984; ``nst(1)``), the signal is the square of the QRS complexes' peak-to-peak
+      amplitude over eight, here the median of those ten seconds; the noise is the mean square of what lies outside of
+      them, P and T waves included, between 0.5 and 40 Hz. Without three R peaks the amplitude is that of the lead.
+
+    Args:
+        millivolts: One lead at the rate of its recording, ``float64 [n]``; NaN where a sample is missing.
+        sample_rate: Samples a second (Hz).
+        peaks: R peaks, ascending, ``int64 [n_peaks]``; None leaves noise out. A lead without any is all noise.
+
+    Returns:
+        First sample of each stretch, and the one behind its last, ``int64 [n_stretches, 2]``, ascending and apart.
+    """
+    missing = np.isnan(millivolts)
+    if missing.all():
+        return np.array([[0, len(millivolts)]], dtype=np.int64)[: len(millivolts)]
+    whole = bridged(millivolts, missing)
+    bad = missing | _flat(whole, sample_rate) | _at_limit(whole, sample_rate)
+    if peaks is not None:
+        # A step at the end of a gap or of a limited stretch would be noise for seconds.
+        bad |= _noisy(bridged(whole, bad), bad, sample_rate, np.asarray(peaks))
+    return _runs(bad)
+
+
+def choose_lead(record: Record, preferred: Sequence[int | str] = ()) -> int:
+    """The lead to classify: the first preferred one that the record has, unless half of it or more is unusable.
+
+    Without such a lead the best counts: the one with the largest part that is neither flat, missing nor at its limit
+    (in tenths), and of those with the greatest kurtosis, as few and high QRS complexes have it and noise has not
+    (kSQI of Li, Mark and Clifford, Physiol Meas 29(1), 2008).
+
+    Args:
+        record: The record.
+        preferred: Columns or names, best first. Names match in any case, with or without ``ECG`` or ``lead`` before
+            them, and MLII matches II.
+
+    Returns:
+        The column.
+    """
+    signals = record.millivolts()
+    stretches = [unusable_stretches(lead, record.sample_rate) for lead in signals.T]
+    usable = [1 - float(np.diff(found).sum()) / max(len(signals), 1) for found in stretches]
+    names = [_plain(name) for name in record.leads]
+    for wanted in preferred:
+        is_column = isinstance(wanted, int) and wanted < len(names)
+        column = wanted if is_column else names.index(_plain(wanted)) if _plain(wanted) in names else None
+        if isinstance(column, int) and usable[column] > LEAST_USABLE:
+            return column
+    kurtosis = [_kurtosis(lead, record.sample_rate) if len(names) > 1 else 0.0 for lead in signals.T]
+    return max(range(len(names)), key=lambda i: (round(usable[i], 1), kurtosis[i]))
+
+
+def _plain(name: int | str) -> str:
+    plain = re.sub(r"^(ecg|ekg|lead)[ _-]*(?=.)", "", str(name).strip().casefold())
+    return {"mlii": "ii", "ml2": "ii"}.get(plain, plain)
+
+
+def _flat(signal: Floats, sample_rate: float) -> Bools:
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
+    width = 2 * round(FLAT_S * sample_rate / 2) + 1
+    if len(signal) < width:
+        return np.zeros(len(signal), dtype=bool)
+    flat = maximum_filter1d(signal, width) - minimum_filter1d(signal, width) <= FLAT_MV
+    # All samples of a flat stretch, not its middle alone.
+    return np.asarray(maximum_filter1d(flat.view(np.uint8), width), dtype=bool)
+
+
+def _at_limit(signal: Floats, sample_rate: float) -> Bools:
+    middle = np.median(signal)
+    far = max(LIMIT_MV, LIMIT_DEVIATIONS * 1.4826 * float(np.median(np.abs(signal - middle))))
+    bad = np.zeros(len(signal), dtype=bool)
+    for limit in (signal.min(), signal.max()):
+        if abs(limit - middle) > far:
+            for first, last in _runs(signal == limit):
+                bad[first:last] = last - first >= LIMIT_S * sample_rate
+    return bad
+
+
+def _noisy(signal: Floats, left_out: Bools, sample_rate: float, peaks: Ints) -> Bools:
+    band = _band_passed(signal, sample_rate)
+    width = min(round(NOISE_S * sample_rate), len(band))
+    # The last stretch takes what is left.
+    n_stretches = len(band) // width
+    near, apart = round(QRS_S * sample_rate), round(OUTSIDE_S * sample_rate)
+    peaks = peaks[(peaks >= near) & (peaks < len(band) - near)]
+    if not len(peaks):
+        return np.ones(len(band), dtype=bool)
+    amplitude = np.ptp(np.lib.stride_tricks.sliding_window_view(band, 2 * near + 1)[peaks - near], axis=1)
+    outside = ~left_out
+    for offset in range(-apart, apart + 1):
+        outside[np.clip(peaks + offset, 0, len(band) - 1)] = False
+    stretch_of_peak = np.minimum(peaks // width, n_stretches - 1)
+    parts = np.split(amplitude, np.searchsorted(stretch_of_peak, np.arange(1, n_stretches)))
+    typical = np.median(amplitude)
+    of_stretch = np.array([np.median(part) if len(part) >= FEWEST_PEAKS else typical for part in parts])
+    starts = np.arange(n_stretches) * width
+    n_outside = np.add.reduceat(outside.astype(np.int64), starts)
+    noise = np.add.reduceat(np.where(outside, band**2, 0.0), starts) / np.maximum(n_outside, 1)
+    is_noisy = of_stretch**2 / 8 < 10 ** (NOISE_DB / 10) * noise
+    return np.repeat(is_noisy, np.diff(starts, append=len(band)))
+
+
+def _band_passed(signal: Floats, sample_rate: float) -> Floats:
+    from scipy.signal import butter, sosfiltfilt
+
+    low, high = BAND_HZ[0], min(BAND_HZ[1], 0.45 * sample_rate)
+    filtered = sosfiltfilt(butter(2, [low, high], "bandpass", fs=sample_rate, output="sos"), signal, padlen=0)
+    return np.asarray(filtered, dtype=np.float64)
+
+
+def _kurtosis(lead: Floats, sample_rate: float) -> float:
+    """Median kurtosis of stretches of ten seconds in the band of the ECG; -inf where there is none."""
+    from scipy.stats import kurtosis
+
+    missing = np.isnan(lead)
+    if missing.all():
+        return -np.inf
+    band = _band_passed(bridged(lead, missing), sample_rate)
+    width = min(round(NOISE_S * sample_rate), len(band))
+    return float(np.nanmedian(kurtosis(band[: len(band) // width * width].reshape(-1, width), axis=1)))
+
+
+def _runs(mask: Bools) -> Ints:
+    """First and behind the last place of every run of true values, ``int64 [n_runs, 2]``."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
+    return edges.reshape(-1, 2).astype(np.int64)

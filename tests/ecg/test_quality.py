@@ -1,0 +1,52 @@
+"""Which stretches of a lead are unusable, and which lead is taken."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from beatwise.ecg.quality import choose_lead, unusable_stretches
+from beatwise.ecg.records import Record
+
+RATE = 250
+RNG = np.random.default_rng(0)
+
+
+def ecg(seconds: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    """A lead (mV) with a QRS and a T wave every 0.8 s, and its R peaks; no beat from 50 s to 56 s."""
+    peaks = np.arange(100, seconds * RATE - 100, 200)
+    peaks = peaks[(peaks < 50 * RATE) | (peaks > 56 * RATE)]
+    offset = np.arange(-60, 61) / RATE
+    beat = np.exp(-0.5 * (offset / 0.012) ** 2) + 0.25 * np.exp(-0.5 * ((offset - 0.22) / 0.03) ** 2)
+    impulses = np.bincount(peaks, minlength=seconds * RATE)
+    signal = RNG.normal(0, 0.01, seconds * RATE) + np.convolve(impulses, beat, "same")
+    return signal, peaks
+
+
+def test_missing_flat_limited_and_noisy_stretches_are_found_and_a_pause_is_none():
+    signal, peaks = ecg()
+    assert len(unusable_stretches(signal, RATE, peaks)) == 0
+    signal[2000:2003] = np.nan
+    signal[5000:5500] = 0.2
+    signal[7600:7620] = -4.0
+    wander = np.convolve(RNG.normal(0, 1, 20 * RATE), np.ones(50) / 50, "same")
+    signal[80 * RATE : 100 * RATE] += 0.5 * wander / wander.std()
+    found = unusable_stretches(signal, RATE, peaks)
+    np.testing.assert_array_equal(found, [[2000, 2003], [5000, 5500], [7600, 7620], [80 * RATE, 100 * RATE]])
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(unusable_stretches(signal, RATE), found[:3])
+    np.testing.assert_array_equal(unusable_stretches(signal, RATE, np.empty(0, np.int64)), [[0, len(signal)]])
+    np.testing.assert_array_equal(unusable_stretches(np.full(9, np.nan), RATE), [[0, 9]])
+    assert len(unusable_stretches(np.empty(0), RATE)) == 0
+
+
+def test_the_preferred_lead_is_taken_where_it_is_usable_and_else_the_best():
+    signal, _ = ecg()
+    noisy, flat = signal + RNG.normal(0, 0.5, len(signal)), np.where(np.arange(len(signal)) < 20000, 0.0, signal)
+    adc = np.column_stack([noisy, signal, flat])
+    none = np.empty(0, np.int64), np.empty(0, np.str_)
+    record = Record("r", adc, RATE, ("ECG V1", "ECG aVF", "ECG II"), (1.0,) * 3, (0,) * 3, *none)
+    assert choose_lead(record, ["V5", "v1"]) == 0
+    assert choose_lead(record, [0]) == 0
+    assert choose_lead(record, ["MLII", "V1"]) == 0  # II is flat for most of the time
+    assert choose_lead(record, ["MLII", "V5", 7]) == 1
+    assert choose_lead(record) == 1
