@@ -16,6 +16,7 @@ from beatwise.data.features import RR_COLUMNS
 from beatwise.ecg.records import Record, bridged
 from beatwise.ecg.rr import rr_intervals
 from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES
+from beatwise.scoring.monitoring import measure_beats
 from beatwise.scoring.scorer import Cut, Scorer
 from beatwise.scoring.settings import Score
 
@@ -40,7 +41,8 @@ class Scored:
         detector: The detector of the R peaks; ``"annotations"`` where they were read.
         beats: One row a beat: ``record``; ``sample`` of the R peak (int64) in the recording as it is; ``seconds``
             (float64); the columns of ``Scorer.predict``; the RR intervals (s, float32); ``amplitude``, of the QRS
-            complex from peak to peak (mV, float32). Beats that touch an unusable stretch are left out.
+            complex from peak to peak (mV, float32); what ``measure_beats`` measures. Beats that touch
+            an unusable stretch are left out.
         unusable: Stretches that were not classified, first sample and the one after the last, ``int64 [k, 2]``.
     """
 
@@ -92,6 +94,7 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
             **scorer.predict(examples),
             **examples.table,
             "amplitude": _amplitude(millivolts, peaks[usable], signal.sample_rate),
+            **measure_beats(examples, scorer.reference.get("sample_rate")),
         }
     )
     return Scored(record.name, signal.leads[0], signal.sample_rate, len(millivolts), detector, beats, unusable)
@@ -101,14 +104,15 @@ def score_examples(examples: Examples, scorer: Scorer) -> pd.DataFrame:
     """Classify examples.
 
     Returns:
-        One row an example, in order: record, sample, lead, time and target where they are known, and the columns of
-        ``Scorer.predict``.
+        One row an example, in order: record, sample, lead, time, target and RR intervals where they are known, the
+        columns of ``Scorer.predict``, and what ``measure_beats`` measures.
 
     Raises:
         BeatwiseError: If they are not of the kind that the model was trained on.
     """
-    known = [name for name in (*IDENTITY_COLUMNS, TIME) if examples.has(name)]
-    return pd.concat([examples.table[known], scorer.predict(examples)], axis="columns")
+    known = [name for name in (*IDENTITY_COLUMNS, TIME, *RR_COLUMNS) if examples.has(name)]
+    measured = measure_beats(examples, scorer.reference.get("sample_rate"))
+    return pd.concat([examples.table[known], scorer.predict(examples), measured], axis="columns")
 
 
 def _lead(record: Record, wanted: Any, preferred: Sequence[int | str]) -> int:

@@ -22,6 +22,7 @@ from beatwise.core.versions import FORMAT, check_format
 from beatwise.data.examples import Examples
 from beatwise.ecg.segmentation import SAME_RATE_HZ, beat_shape
 from beatwise.ecg.settings import Segment
+from beatwise.scoring.monitoring import describe_training
 from beatwise.tasks.classification.operating_point import apply_factors
 from beatwise.tasks.classification.predictions import PREFIX, probabilities
 from beatwise.tasks.classification.reject import coverage_threshold
@@ -63,7 +64,8 @@ class Scorer:
         class_factors: Factors of the probabilities at the recall-first operating point, by class; empty where the task
             has no classes.
         accept: Top probability below which a beat is unsure; None where the task has no classes.
-        reference: Summary of the training part, plain data, that later inputs are compared with.
+        reference: Description of the training part, plain data, that later inputs are compared with
+            (:mod:`beatwise.scoring.monitoring`).
     """
 
     model: TrainedModel
@@ -170,6 +172,7 @@ def make_scorer(
         cut=_cut(model.representation.fitted.shape, train_beats, segment, sample_rate),
         class_factors=dict(metrics["class_factors"]) if has_classes else {},
         accept=coverage_threshold(probabilities(val_predictions), evaluate.sure_coverage) if has_classes else None,
+        reference=describe_training(train_beats, val_predictions, sample_rate),
     )
 
 

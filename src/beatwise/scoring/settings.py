@@ -8,6 +8,7 @@ from pydantic import Field
 
 from beatwise.core.settings import Block, Positive
 from beatwise.data.scaling import Scale
+from beatwise.data.splits import Share
 from beatwise.ecg.settings import Read
 
 
@@ -41,3 +42,22 @@ class Score(Block):
         {}, description='What columns of a table of beats are, by their names in it; `""` leaves a column out.'
     )
     rhythm: Rhythm = Field(Rhythm(), description="Findings in the rhythm.")
+
+
+class Monitor(Block):
+    """Whether scored beats are still like those that the model was trained on."""
+
+    input: str = Field("", description="A `scored.json`, or a folder with some; empty for all of the source.")
+    reference: str = Field(
+        "", description="The `scored.json` of a run to compare with; empty compares with the training part."
+    )
+    psi: Positive = Field(0.25, description="Population stability index above which a measure raises an alarm.")
+    ks: Positive = Field(0.15, description="Kolmogorov–Smirnov distance above which a measure raises an alarm.")
+    unusable: Share = Field(
+        0.25, description="Mean share of unusable signal in a record above which there is an alarm."
+    )
+    false_alarms: Share = Field(
+        0.01,
+        description="Share of runs over other patients of the same kind that raise an alarm, about: where few records "
+        "or beats are compared, limits rise above `psi` and `ks`.",
+    )
