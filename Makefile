@@ -34,11 +34,12 @@ test: install  ## All quick tests; needs nothing but Python
 test-all: $(VENV)/.dashboard  ## What `make test` leaves out: slow tests, tests on real data, tests in a browser
 	PYTHON=$(BIN)/python tests/test_all.sh
 
-lint: install  ## Style, types, and notebooks without outputs
+lint: install  ## Style, types, the Dockerfile, and notebooks without outputs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+	$(BIN)/hadolint Dockerfile
 
 viz: install  ## The DAG in the browser
 	$(BIN)/kedro viz

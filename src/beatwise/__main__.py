@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.project import configure_project
 
 from beatwise import __version__
-from beatwise.cli import run
+from beatwise.cli import readable, run
 
 
 class Commands(click.Group):
@@ -36,6 +37,19 @@ def commands() -> None:
 
 
 commands.add_command(run)
+
+
+@commands.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--model", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="Folder of a scorer.")
+@readable("Nothing is exported:")
+def export(file: Path, model: Path) -> None:
+    """Write the network of a scorer into FILE as ONNX, checked against torch."""
+    from beatwise.scoring import NOTICE
+    from beatwise.scoring.export import export_scorer
+    from beatwise.scoring.scorer import read_scorer
+
+    click.echo(f"{file}: {export_scorer(read_scorer(model), file)}\n{NOTICE}")
 
 
 def main(*args: Any, **kwargs: Any) -> Any:

@@ -39,7 +39,7 @@ EXPECTED = (BeatwiseError, DatasetError, MissingConfigException, OSError, Parame
 
 
 @contextmanager
-def _readable(heading: str | None = None) -> Iterator[None]:
+def readable(heading: str | None = None) -> Iterator[None]:
     """Errors that the reader can put right end the command with a message, below a heading."""
     try:
         yield
@@ -51,7 +51,7 @@ def _readable(heading: str | None = None) -> Iterator[None]:
         sys.exit(1)
 
 
-@_readable("The run stopped:")
+@readable("The run stopped:")
 def _run(**arguments: Any) -> Any:
     # `--pipeline` is what everybody types and what every tutorial shows.
     warnings.filterwarnings("ignore", message="Option '--pipeline'", category=KedroDeprecationWarning)
@@ -92,7 +92,7 @@ cli.add_command(run)
 
 @cli.command()
 @click.argument("card")
-@_readable("The repetition stopped:")
+@readable("The repetition stopped:")
 def repeat(card: str) -> None:
     """Run again what a run card says, and compare the scores.
 
@@ -113,7 +113,7 @@ def mlflow() -> None:
 @click.option("--env", "-e", help="The environment whose mlflow.yml says where the runs are.")
 @click.option("--host", "-h", help="Address to serve at; by default that of mlflow.yml.")
 @click.option("--port", "-p", help="Port to serve at; by default that of mlflow.yml.")
-@_readable()
+@readable()
 def ui(env: str | None, host: str | None, port: str | None) -> None:
     """Show all runs in the browser."""
     from beatwise.hooks.ui import serve_runs
@@ -123,7 +123,7 @@ def ui(env: str | None, host: str | None, port: str | None) -> None:
 
 @cli.command()
 @click.argument("source", required=False)
-@_readable()
+@readable()
 def report(source: str | None) -> None:
     """Open the latest report, of SOURCE or of any source, and print its path."""
     import webbrowser
@@ -165,7 +165,7 @@ def journal(context: click.Context) -> None:
 @click.option(
     "--expect", default="", help="What the result has to be, e.g. 'macro_recall > 0.93 and accuracy >= 0.98'."
 )
-@_readable()
+@readable()
 def propose(hypothesis: str, expect: str) -> None:
     """Write down a hypothesis, which the next run that trains takes up."""
     from beatwise.runs.journal import WAITING
@@ -179,7 +179,7 @@ def propose(hypothesis: str, expect: str) -> None:
 
 
 @journal.command("list")
-@_readable()
+@readable()
 def list_entries() -> None:
     """List all entries, the latest below."""
     from rich import get_console
@@ -197,7 +197,7 @@ def list_entries() -> None:
 
 @journal.command()
 @click.argument("entry")
-@_readable()
+@readable()
 def show(entry: str) -> None:
     """Show everything about an entry."""
     from rich import get_console
@@ -212,7 +212,7 @@ def show(entry: str) -> None:
 @journal.command()
 @click.argument("entry")
 @click.argument("text")
-@_readable()
+@readable()
 def reflect(entry: str, text: str) -> None:
     """Add what you conclude from an entry."""
     entries = _journal()
@@ -223,7 +223,7 @@ def reflect(entry: str, text: str) -> None:
 
 @journal.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@_readable()
+@readable()
 def export(file: Path | None) -> None:
     """Write all entries as Markdown, into FILE or onto the screen."""
     from beatwise.core.files import written_whole
@@ -283,7 +283,7 @@ def _look(train: Sequence[Path], name: str, **options: Any) -> OwnTables:
 @beats.command()
 @click.argument("tables", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_of_tables
-@_readable()
+@readable()
 def check(tables: tuple[Path, ...], **options: Any) -> None:
     """Say what TABLES hold, all that is wrong with them, and the globals.yml that reads them.
 
@@ -311,7 +311,7 @@ def check(tables: tuple[Path, ...], **options: Any) -> None:
     help="Table to train on; may be given several times. Without --test, a part of it becomes the test part.",
 )
 @_of_tables
-@_readable()
+@readable()
 def new(name: str, train: tuple[Path, ...], **options: Any) -> None:
     """Write the environment NAME for tables of your own, so that `kedro run --env=NAME` runs on them."""
     from beatwise.datasets.own_tables import write_environment

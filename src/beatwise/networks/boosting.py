@@ -34,6 +34,7 @@ class Trees(nn.Module):
         column: The output to which each tree of a round adds.
         leaf: Values of all leaves.
         base: Outputs before the first round, ``[n_outputs]``; -∞ for a class without training examples.
+        depth: Inner nodes on the longest way to a leaf.
     """
 
     feature: Tensor
@@ -45,6 +46,7 @@ class Trees(nn.Module):
     column: Tensor
     leaf: Tensor
     base: Tensor
+    depth: int = 0
 
     def __init__(self, n_outputs: int) -> None:
         super().__init__()
@@ -60,6 +62,10 @@ class Trees(nn.Module):
         for name, held in (*self.named_parameters(), *self.named_buffers()):
             held.data = held.new_empty(state_dict[prefix + name].shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
+        # A fixed number of steps can be exported; a loop that looks at the values cannot.
+        self.depth, nodes = 0, self.root
+        while len(nodes := nodes[nodes >= 0]):
+            self.depth, nodes = self.depth + 1, torch.cat([self.left[nodes], self.right[nodes]])
 
     def hold(self, trees: Sequence[npt.NDArray[np.void]], columns: npt.NDArray[np.int64], base: Tensor) -> None:
         """Take over fitted trees.
@@ -99,27 +105,29 @@ class Trees(nn.Module):
         Returns:
             ``float64 [n, n_trees]``.
         """
-        x, node = x.double(), root.expand(len(x), -1)
-        while (is_inner := node >= 0).any():
+        x, node = x.double(), root.expand(x.shape[0], -1)
+        for _ in range(self.depth):
             at = node.clamp(min=0)
             value = x.gather(1, self.feature[at])
-            to_left = torch.where(value.isnan(), self.missing_left[at], value <= self.threshold[at])
-            node = torch.where(is_inner, torch.where(to_left, self.left[at], self.right[at]), node)
+            to_left = (value <= self.threshold[at]) | (value.isnan() & self.missing_left[at])
+            node = torch.where(node >= 0, torch.where(to_left, self.left[at], self.right[at]), node)
         return self.leaf[~node]
 
     def rounds(self, x: Tensor) -> Iterator[Tensor]:
         """Outputs ``float64 [n, n_outputs]`` after each round."""
-        outputs = self.base.repeat(len(x), 1)
+        outputs = self.base.repeat(x.shape[0], 1)
         for root in torch.split(self.root, max(len(self.column), 1)):
             outputs = outputs.index_add(1, self.column, self.leaves(x, root))
             yield outputs
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[n, f]`` to outputs ``float64 [n, n_outputs]``."""
-        outputs = self.base.repeat(len(x), 1)
+        outputs = self.base.repeat(x.shape[0], 1)
+        # A product with ones and zeros is exact; ONNX loses sums that index_add makes in a loop.
+        place = (self.column[:, None] == torch.arange(len(self.base), device=x.device)).double()
         # One round after the other, as scikit-learn adds them: another order would round differently.
         for values in torch.split(self.leaves(x, self.root), max(len(self.column), 1), dim=1):
-            outputs.index_add_(1, self.column, values)
+            outputs = outputs + values @ place
         return outputs
 
 
