@@ -246,6 +246,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "average swa from the start": {"average": choose("swa", start=0.0)},
     "sampler": {"sampler_power": 0.5},
     "steps": {"steps_per_epoch": 3},
+    "pruning": {"prune": 0.5},
     "augmentation": {"augment": {"use": "shift+stretch+graft+mixup", "mixup": {"share": 1.0}}},
     "bfloat16": {"precision": "bfloat16"},
     "no clipping": {"gradient_clip": None},

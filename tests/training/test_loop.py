@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from beatwise.core.errors import BeatwiseError
@@ -240,6 +241,28 @@ def test_as_many_batches_are_made_as_steps_are_counted(parts: Parts, model):
     for size in (1, 2, 5, 7, 60, 107, 108, 500):
         made = training(parts, model, batch_size=size)
         assert len(epoch_of(made)) == made.steps
+
+
+def test_pruning_leaves_out_easy_examples_and_keeps_the_expected_gradient(parts: Parts):
+    made = training(parts, prune=0.6, epochs=8, schedule=choose("cosine", warmup_epochs=0), batch_size=8)
+    assert made.pruning is not None
+    assert visits(made) == [1] * N
+    made.validate_epoch(made.train_epoch(), 0.0)
+    assert torch.isfinite(made.pruning.losses).all()
+    easy = made.pruning.losses < made.pruning.losses.mean()
+    counted = np.zeros(N)
+    for _ in range(400):
+        counted += np.array(visits(made)) * made.pruning.weights.numpy()
+    # An easy example is visited two times in five, and counts two and a half times.
+    assert (counted[~easy.numpy()] == 400).all()
+    np.testing.assert_allclose(counted[easy.numpy()] / 400, 1, atol=0.3)
+    while not made.is_over():
+        made.next_epoch()
+    assert made.schedule.rate() == pytest.approx(0, abs=1e-12)
+    made.rows = made.rows[:7]
+    assert visits(made) == [1] * N
+    with pytest.raises(ValidationError, match=r"train\.prune leaves examples out .* train\.sampler_power=0"):
+        config(prune=0.5, sampler_power=0.5)
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])

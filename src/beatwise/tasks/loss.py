@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from beatwise.core.registry import Registry
+
+Reduction = Literal["mean", "none"]
 
 
 class Loss:
@@ -18,8 +20,10 @@ class Loss:
 
     task: ClassVar[str]
 
-    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-        """The mean loss of a batch, a scalar.
+    def __call__(
+        self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor, reduction: Reduction = "mean"
+    ) -> Tensor:
+        """The mean loss of a batch, a scalar, or the loss of each example, ``float32 [n]``.
 
         Args:
             outputs: ``float32 [n, n_outputs]``.
@@ -28,6 +32,7 @@ class Loss:
             weights: Weights of the classes, ``float32 [n_outputs]``; 1 for any other task.
             log_prior: Logarithm of the share of each class among the examples that are drawn, ``float32 [n_outputs]``;
                 0 for any other task.
+            reduction: ``"mean"``, or ``"none"`` for the loss of each example.
         """
         raise NotImplementedError
 

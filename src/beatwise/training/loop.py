@@ -6,7 +6,6 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -27,6 +26,7 @@ from beatwise.tasks.registry import METRICS
 from beatwise.tasks.tensors import TensorSet
 from beatwise.training.checkpoint import Checkpoints, State, key_of
 from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, build_optimizer
+from beatwise.training.pruning import Pruning
 from beatwise.training.rounds import fit_rounds
 from beatwise.training.settings import FitSettings, Train
 from beatwise.training.trained_model import TrainedModel
@@ -207,6 +207,7 @@ class Training:
             network.set_output_bias(self.objective.initial_bias)
         self.augmentations = settings.augment.in_order()
         self.lengths = beat_lengths(self.x) if settings.trim_padding and can_be_trimmed(network) else None
+        self.pruning = Pruning.of(len(self.y), settings.prune, settings.epochs, device) if settings.prune else None
         self.steps = settings.steps_per_epoch or len(_cut(torch.arange(len(self.y)), settings.batch_size))
         self.optimizer = build_optimizer(
             network, settings.optimizer.use, settings.learning_rate, settings.optimizer.options
@@ -264,7 +265,8 @@ class Training:
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
         network.train()
         total, seen = torch.zeros((), device=self.device), 0
-        for step, rows in enumerate(self.batches(), start=1):
+        batches = self.batches()
+        for step, rows in enumerate(batches, start=1):
             batch = Batch(self.x[rows], self.aux[rows], self.objective.target(rows))
             if self.augmentations:
                 batch = augment(batch, self.augmentations)
@@ -272,13 +274,18 @@ class Training:
                 batch = replace(batch, x=without_common_padding(batch.x, LENGTH_STEP))
             with half:
                 outputs = network(batch.x, batch.aux)
-            loss = self.objective.loss(outputs.float(), batch.target)
+            if self.pruning is None:
+                loss = self.objective.loss(outputs.float(), batch.target)
+            else:
+                loss = self.pruning.weighted(rows, self.objective.loss(outputs.float(), batch.target, "none"))
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             if settings.gradient_clip is not None:
                 nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
             self.optimizer.step()
-            self.schedule.after_batch()
+            # An epoch that leaves examples out takes as much of the schedule as any other.
+            for _ in range(step * self.steps // len(batches) - (step - 1) * self.steps // len(batches)):
+                self.schedule.after_batch()
             if self.average is not None:
                 self.average.take_up(network, len(self.rows) + 1, "batch")
             total += loss.detach() * len(rows)
@@ -344,6 +351,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": {k: v for k, v in self.schedule.scheduler.state_dict().items() if _is_plain(v)},
             "val_history": None if self.val_history is None else self.val_history.state(),
+            "losses": None if self.pruning is None else self.pruning.losses,
             "generator": torch.get_rng_state(),
             "cuda_generators": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
@@ -359,25 +367,30 @@ class Training:
         self.schedule.scheduler.load_state_dict(state["schedule"])
         if self.val_history is not None:
             self.val_history.set_state(state["val_history"])
+        if self.pruning is not None:
+            self.pruning.losses = state["losses"].to(self.device)
         torch.set_rng_state(state["generator"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["cuda_generators"])
 
-    def batches(self) -> Iterator[Tensor]:
-        """The indices of one epoch, batch by batch: every example once, or drawn with weights."""
+    def batches(self) -> list[Tensor]:
+        """The indices of one epoch, batch by batch: every example once, or drawn with weights, or without easy ones."""
         n, size = len(self.y), self.settings.batch_size
         wanted = self.steps * size if self.settings.steps_per_epoch else n
-        if self.objective.draw_weights is None:
+        if self.pruning is not None:
+            kept = self.pruning.draw(len(self.rows))
+            order = kept[torch.randperm(len(kept), device=self.device)]
+        elif self.objective.draw_weights is None:
             passes = [torch.randperm(n, device=self.device) for _ in range(-(-wanted // n))]
             order = torch.cat(passes)[:wanted] if len(passes) > 1 else passes[0][:wanted]
         else:
             # torch.multinomial takes at most 2**24 weights, some 150 times the training part of MIT-BIH.
             order = torch.multinomial(self.objective.draw_weights, wanted, replacement=True)
         if self.lengths is None:
-            return iter(_cut(order, size))
+            return _cut(order, size)
         sorted_parts = [part[self.lengths[part].argsort(stable=True)] for part in _cut(order, BATCHES_SORTED * size)]
         batches = [batch for part in sorted_parts for batch in _cut(part, size)]
-        return (batches[index] for index in torch.randperm(len(batches)).tolist())
+        return [batches[index] for index in torch.randperm(len(batches)).tolist()]
 
 
 def _cut(order: Tensor, size: int) -> list[Tensor]:

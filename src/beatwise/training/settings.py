@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Block, Choice, Choices, Positive
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
@@ -76,6 +77,13 @@ class Train(Block):
         le=1,
         description="Examples are drawn with weight count^-p; 0: each once an epoch, 1: all classes equally often.",
     )
+    prune: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the easy examples, whose last loss is below the mean, that an epoch leaves out; those "
+        "kept count as much more. The first epoch and the last eighth visit all. 0: every epoch visits all.",
+    )
     log_prior_bias: bool = Field(
         False, description="Whether the last bias starts at the logarithm of the classes' shares."
     )
@@ -95,6 +103,16 @@ class Train(Block):
     patience: Annotated[int, Field(ge=1)] | None = Field(
         8, description="Epochs without improvement after which training stops; null never stops early."
     )
+
+    @model_validator(mode="after")
+    def _check_pruning(self) -> Train:
+        if self.prune and (self.sampler_power or self.steps_per_epoch):
+            given = "sampler_power" if self.sampler_power else "steps_per_epoch"
+            raise BeatwiseError(
+                f"train.prune leaves examples out of a whole pass, and train.{given} draws them another way. Set "
+                f"train.{given}={'0' if self.sampler_power else 'null'}, or train.prune=0."
+            )
+        return self
 
 
 class FitSettings(Block):

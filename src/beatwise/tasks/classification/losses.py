@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
-from beatwise.tasks.loss import LOSSES, Loss
+from beatwise.tasks.loss import LOSSES, Loss, Reduction
 
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
 # Least distance of a probability from 1 in the focal loss.
@@ -58,11 +58,15 @@ class CrossEntropy(LogitLoss):
     label_smoothing: Smoothing = 0.0
     logit_adjustment: Annotated[float, Field(ge=0)] = 0.0
 
-    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+    def __call__(
+        self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor, reduction: Reduction = "mean"
+    ) -> Tensor:
         """See the base class."""
         if self.logit_adjustment:
             outputs = outputs + self.logit_adjustment * log_prior
-        return F.cross_entropy(outputs, target, weight=weights, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(
+            outputs, target, weight=weights, label_smoothing=self.label_smoothing, reduction=reduction
+        )
 
 
 @LOSSES.register("focal")
@@ -78,12 +82,15 @@ class Focal(LogitLoss):
 
     gamma: Annotated[float, Field(ge=0)] = 2.0
 
-    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+    def __call__(
+        self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor, reduction: Reduction = "mean"
+    ) -> Tensor:
         """See the base class."""
         log_p = outputs.log_softmax(dim=1)
         # Away from 0, where the slope of a power below 1 is infinite.
         missing = (-log_p.expm1()).clamp(min=LEAST)
-        return -(target * weights * missing**self.gamma * log_p).sum(dim=1).mean()
+        each = -(target * weights * missing**self.gamma * log_p).sum(dim=1)
+        return each.mean() if reduction == "mean" else each
 
 
 @LOSSES.register("one_vs_rest")
@@ -99,11 +106,14 @@ class OneVsRest(LogitLoss):
 
     label_smoothing: Smoothing = 0.0
 
-    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+    def __call__(
+        self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor, reduction: Reduction = "mean"
+    ) -> Tensor:
         """See the base class."""
         smooth = target * (1 - self.label_smoothing) + self.label_smoothing / 2
-        each = F.binary_cross_entropy_with_logits(outputs, smooth, reduction="none")
-        return (each.sum(dim=1) * (target @ weights)).mean()
+        by_class = F.binary_cross_entropy_with_logits(outputs, smooth, reduction="none")
+        each = by_class.sum(dim=1) * (target @ weights)
+        return each.mean() if reduction == "mean" else each
 
     def decode(self, outputs: Tensor) -> Tensor:
         """Sigmoids of the logits, divided by their sum."""

@@ -109,7 +109,7 @@ class Classification(Task):
         weights = class_weights(drawn, settings.class_weights.use, settings.class_weights.options)
         loss, one_hot = self.loss(settings.loss), torch.eye(self.n_outputs, device=y.device)
         return Objective(
-            loss=lambda outputs, target: loss(outputs, target, weights, log_prior),
+            loss=lambda outputs, target, reduction="mean": loss(outputs, target, weights, log_prior, reduction),
             target=lambda rows: one_hot[y[rows]],
             draw_weights=None if power == 0 else counts.double().pow(-power)[y],
             initial_bias=loss.initial_bias(log_prior, least),

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from beatwise.tasks.loss import LOSSES, Loss
+from beatwise.tasks.loss import LOSSES, Loss, Reduction
 
 
 class NumberLoss(Loss):
@@ -23,9 +23,11 @@ class NumberLoss(Loss):
 class SquaredError(NumberLoss):
     """Mean squared error; the network learns the mean."""
 
-    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+    def __call__(
+        self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor, reduction: Reduction = "mean"
+    ) -> Tensor:
         """See the base class."""
-        return F.mse_loss(outputs, target)
+        return _flat(F.mse_loss(outputs, target, reduction=reduction))
 
 
 @LOSSES.register("mae")
@@ -33,9 +35,11 @@ class SquaredError(NumberLoss):
 class AbsoluteError(NumberLoss):
     """Mean absolute error; the network learns the median."""
 
-    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+    def __call__(
+        self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor, reduction: Reduction = "mean"
+    ) -> Tensor:
         """See the base class."""
-        return F.l1_loss(outputs, target)
+        return _flat(F.l1_loss(outputs, target, reduction=reduction))
 
 
 @LOSSES.register("huber")
@@ -49,6 +53,13 @@ class Huber(NumberLoss):
 
     delta: Annotated[float, Field(gt=0)] = 1.0
 
-    def __call__(self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+    def __call__(
+        self, outputs: Tensor, target: Tensor, weights: Tensor, log_prior: Tensor, reduction: Reduction = "mean"
+    ) -> Tensor:
         """See the base class."""
-        return F.huber_loss(outputs, target, delta=self.delta)
+        return _flat(F.huber_loss(outputs, target, delta=self.delta, reduction=reduction))
+
+
+def _flat(loss: Tensor) -> Tensor:
+    """The loss of each example ``[n, 1]`` as ``[n]``; a mean as it is."""
+    return loss.squeeze(1) if loss.ndim > 1 else loss

@@ -108,7 +108,7 @@ class Regression(Task):
 
         loss, ones = self.loss(settings.loss), torch.ones(1, device=y.device)
         return Objective(
-            loss=lambda outputs, target: loss(outputs, target, ones, 0 * ones),
+            loss=lambda outputs, target, reduction="mean": loss(outputs, target, ones, 0 * ones, reduction),
             target=lambda rows: y[rows, None],
             draw_weights=None,
             initial_bias=loss.initial_bias(0 * ones, 0.0),
