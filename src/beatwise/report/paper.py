@@ -24,7 +24,7 @@ GAINS: Final = tuple(digit * 10.0**power for power in range(1, -6, -1) for digit
 STRIP_SECONDS: Final = 6
 TALLEST_MM: Final = 55
 # Above and below the median; what is beyond is cut off.
-SIDE_MM: Final = 30
+SIDE_MM: Final = 40
 # Room above the grid for the classes of the beats.
 HEAD_MM: Final = 5
 # Coordinates of a line are whole numbers of a fiftieth of a millimetre, far below the width of the line.
@@ -110,6 +110,7 @@ LANE_HEIGHT: Final = 16
 LEFT: Final = 152
 RIGHT: Final = COURSE_WIDTH - 24
 BINS: Final = 240
+MARK_WIDTH: Final = 12
 UNUSABLE: Final = "#d9dde3"
 
 
@@ -173,9 +174,15 @@ def course(
             parts.append(f'<rect {corner} height="{tall:.1f}" fill="{color}"/>')
     for time in np.linspace(0, seconds, 7):
         parts.append(f'<text x="{at(time)}" y="{bottom + 12}" class="middle">{clock(time)}</text>')
-    for text, time in marks.items():
+    labels: list[tuple[float, str]] = []
+    for text, time in sorted(marks.items(), key=lambda mark: mark[1]):
         parts.append(f'<path d="M{at(time)} {TOP}V{bottom}" class="mark"/>')
-        parts.append(f'<text x="{at(time)}" y="{TOP - 3}" class="middle mark">{escape(text)}</text>')
+        # The texts of marks that stand too near to each other are one.
+        if labels and at(time) - labels[-1][0] < MARK_WIDTH:
+            labels[-1] = (labels[-1][0], f"{labels[-1][1]} {text}")
+        else:
+            labels.append((at(time), text))
+    parts += [f'<text x="{x}" y="{TOP - 3}" class="middle mark">{escape(text)}</text>' for x, text in labels]
     return "".join(parts) + "</svg>"
 
 

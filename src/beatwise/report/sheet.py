@@ -356,18 +356,9 @@ def render_records(
 
 
 RECORD_COLUMNS: Final = (
-    *(
-        "record",
-        "length",
-        "beats",
-        "rate (1/min)",
-        "ventricular",
-        "runs",
-        "longest",
-        "supraventricular",
-        "runs",
-        "longest",
-    ),
+    *("record", "length", "beats", "rate (1/min)"),
+    *("ventricular", "an hour", "runs", "longest run"),
+    *("supraventricular", "an hour", "runs", "longest run"),
     *("pauses", "longest (s)", "unsure", "unusable"),
 )
 
@@ -379,11 +370,11 @@ def _record_cells(row: Mapping[Any, Any]) -> list[str]:
     def share(value: Any) -> str:
         return percent(None if value is None or np.isnan(value) else value)
 
-    origins = [
-        cell
-        for origin in ("ventricular", "supraventricular")
-        for cell in (share(row[f"{origin}_share"]), number(row[f"{origin}_runs"]), number(row[f"{origin}_longest_run"]))
-    ]
+    origins = []
+    for origin in ("ventricular", "supraventricular"):
+        hourly = row[f"{origin}_per_hour"] if row["usable_seconds"] >= BURDEN_SECONDS else None
+        runs = (number(row[f"{origin}_{name}"]) for name in ("runs", "longest_run"))
+        origins += [share(row[f"{origin}_share"]), number(hourly), *runs]
     return [
         str(row["record"]),
         clock(row["seconds"]),
