@@ -121,7 +121,10 @@ def test_samples_between_times_are_missing_and_those_behind_stay_in_place(tmp_pa
 
 FAULTS: dict[str, tuple[str, str]] = {
     "no rate": ("ecg\n0.1\n0.2\n", "nothing says how many samples a second it has. Set score.read.rate"),
-    "units of a converter": ("# fs 250\n1024\n1224\n1000\n", "states no unit, and its values, 224 from peak to peak"),
+    "units of a converter": (
+        "# fs 250\n1024\n1224\n1000\n",
+        "states no known unit, and its values, 224 from peak to peak",
+    ),
     "words": ("time,ecg\n0,0.1\n0.004,0.2\n0.008,x\n", "row 3 of the samples, column 'ecg': 'x' is no number"),
     "times of an unknown unit": ("time,ecg\n0,0.1\n1,0.2\n2,0.2\n", "steps by 1, of which the unit is not clear"),
     "times that go backwards": ("time,ecg\n0,0.1\n0.004,0.2\n0.008,1\n0,1\n", "times go backwards at row 4"),
@@ -147,6 +150,7 @@ def test_a_folder_gives_its_records_by_name_with_the_annotations_beside_them(tmp
     for write in (edf, wfdb_in_microvolts):
         write(tmp_path / "a")
     (tmp_path / "b.edf").write_bytes((tmp_path / "a/r.edf").read_bytes()[:900])
+    (tmp_path / "SHA256SUMS.txt").write_text("0 1\n")
     wfdb.wrann("r", "qrs", np.array([100, 300]), symbol=["N", "V"], write_dir=str(tmp_path / "a"))
     found = find_records(tmp_path, Read(annotator="qrs"))
     assert list(found) == ["a/r", "a/r.edf", "b"]

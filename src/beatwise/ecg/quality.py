@@ -37,10 +37,7 @@ def unusable_stretches(millivolts: Floats, sample_rate: float, peaks: Ints | Non
 
     - Flat: within 10 µV for a second or more.
     - At the limit: at the greatest or smallest value of the lead for 40 ms or more, far from the middle.
-    - Noise: ten seconds whose signal-to-noise ratio is below 3 dB. As in the Noise Stress Test (Moody, Muldrow and
-      Mark, Computers in Cardiology 1984; ``nst(1)``), the signal is the square of the QRS complexes' peak-to-peak
-      amplitude over eight, here the median of those ten seconds; the noise is the mean square of what lies outside of
-      them, P and T waves included, between 0.5 and 40 Hz. Without three R peaks the amplitude is that of the lead.
+    - Noise: ten seconds whose signal-to-noise ratio (:func:`signal_to_noise`) is below 3 dB.
 
     Args:
         millivolts: One lead at the rate of its recording, ``float64 [n]``; NaN where a sample is missing.
@@ -56,9 +53,50 @@ def unusable_stretches(millivolts: Floats, sample_rate: float, peaks: Ints | Non
     whole = bridged(millivolts, missing)
     bad = missing | _flat(whole, sample_rate) | _at_limit(whole, sample_rate)
     if peaks is not None:
-        # A step at the end of a gap or of a limited stretch would be noise for seconds.
-        bad |= _noisy(bridged(whole, bad), bad, sample_rate, np.asarray(peaks))
+        starts, ratio = signal_to_noise(whole, sample_rate, peaks, bad)
+        bad |= np.repeat(ratio < NOISE_DB, np.diff(starts, append=len(bad)))
     return _runs(bad)
+
+
+def signal_to_noise(
+    signal: Floats, sample_rate: float, peaks: Ints, left_out: Bools | None = None
+) -> tuple[Ints, Floats]:
+    """Signal-to-noise ratio of stretches of ten seconds; the last takes what is left.
+
+    As in the Noise Stress Test (Moody, Muldrow and Mark, Computers in Cardiology 1984; WFDB's ``nst``), the signal is
+    the square of the QRS complexes' peak-to-peak amplitude over eight, here of the median of a stretch, or where it has
+    less than three R peaks, of the lead. The noise is the mean square of what lies outside of QRS complexes between 0.5
+    and 40 Hz, P and T waves included.
+
+    Args:
+        signal: One lead (mV), finite, ``float64 [n]``.
+        sample_rate: Samples a second (Hz).
+        peaks: R peaks, ascending, ``int64 [n_peaks]``.
+        left_out: Samples that count for nothing, ``bool [n]``.
+
+    Returns:
+        First sample of each stretch, and its ratio (dB), ``[n_stretches]`` each; minus infinity in a lead without
+        R peaks.
+    """
+    outside = np.ones(len(signal), dtype=bool) if left_out is None else ~left_out
+    # A step at the end of what is left out would be noise for seconds.
+    band = band_passed(bridged(signal, ~outside), sample_rate)
+    width = min(round(NOISE_S * sample_rate), len(band))
+    starts = np.arange(len(band) // width) * width
+    near, apart = round(QRS_S * sample_rate), round(OUTSIDE_S * sample_rate)
+    peaks = peaks[(peaks >= near) & (peaks < len(band) - near)]
+    if not len(peaks):
+        return starts, np.full(len(starts), -np.inf)
+    amplitude = np.ptp(np.lib.stride_tricks.sliding_window_view(band, 2 * near + 1)[peaks - near], axis=1)
+    of_stretches = np.split(amplitude, np.searchsorted(peaks, starts[1:]))
+    typical = np.median(amplitude)
+    height = np.array([np.median(found) if len(found) >= FEWEST_PEAKS else typical for found in of_stretches])
+    for offset in range(-apart, apart + 1):
+        outside[np.clip(peaks + offset, 0, len(band) - 1)] = False
+    power = np.add.reduceat(np.where(outside, band**2, 0.0), starts)
+    noise = power / np.maximum(np.add.reduceat(outside.astype(np.int64), starts), 1)
+    with np.errstate(divide="ignore"):
+        return starts, 10 * np.log10(height**2 / 8 / noise)
 
 
 def choose_lead(record: Record, preferred: Sequence[int | str] = ()) -> int:
@@ -116,31 +154,8 @@ def _at_limit(signal: Floats, sample_rate: float) -> Bools:
     return bad
 
 
-def _noisy(signal: Floats, left_out: Bools, sample_rate: float, peaks: Ints) -> Bools:
-    band = _band_passed(signal, sample_rate)
-    width = min(round(NOISE_S * sample_rate), len(band))
-    # The last stretch takes what is left.
-    n_stretches = len(band) // width
-    near, apart = round(QRS_S * sample_rate), round(OUTSIDE_S * sample_rate)
-    peaks = peaks[(peaks >= near) & (peaks < len(band) - near)]
-    if not len(peaks):
-        return np.ones(len(band), dtype=bool)
-    amplitude = np.ptp(np.lib.stride_tricks.sliding_window_view(band, 2 * near + 1)[peaks - near], axis=1)
-    outside = ~left_out
-    for offset in range(-apart, apart + 1):
-        outside[np.clip(peaks + offset, 0, len(band) - 1)] = False
-    stretch_of_peak = np.minimum(peaks // width, n_stretches - 1)
-    parts = np.split(amplitude, np.searchsorted(stretch_of_peak, np.arange(1, n_stretches)))
-    typical = np.median(amplitude)
-    of_stretch = np.array([np.median(part) if len(part) >= FEWEST_PEAKS else typical for part in parts])
-    starts = np.arange(n_stretches) * width
-    n_outside = np.add.reduceat(outside.astype(np.int64), starts)
-    noise = np.add.reduceat(np.where(outside, band**2, 0.0), starts) / np.maximum(n_outside, 1)
-    is_noisy = of_stretch**2 / 8 < 10 ** (NOISE_DB / 10) * noise
-    return np.repeat(is_noisy, np.diff(starts, append=len(band)))
-
-
-def _band_passed(signal: Floats, sample_rate: float) -> Floats:
+def band_passed(signal: Floats, sample_rate: float) -> Floats:
+    """A lead ``[n]`` between 0.5 and 40 Hz, by a Butterworth filter of the second order run both ways."""
     from scipy.signal import butter, sosfiltfilt
 
     low, high = BAND_HZ[0], min(BAND_HZ[1], 0.45 * sample_rate)
@@ -155,7 +170,7 @@ def _kurtosis(lead: Floats, sample_rate: float) -> float:
     missing = np.isnan(lead)
     if missing.all():
         return -np.inf
-    band = _band_passed(bridged(lead, missing), sample_rate)
+    band = band_passed(bridged(lead, missing), sample_rate)
     width = min(round(NOISE_S * sample_rate), len(band))
     return float(np.nanmedian(kurtosis(band[: len(band) // width * width].reshape(-1, width), axis=1)))
 

@@ -20,6 +20,8 @@ from beatwise.ecg.wfdb_files import SIGNAL_SUFFIXES, WfdbFolder, is_hidden
 
 EDF: Final = (".edf", ".bdf")
 FORMATS: Final = f"WFDB (.hea), EDF ({', '.join(EDF)}), text with one row a sample ({', '.join(tables.SUFFIXES)})"
+# Texts that PhysioNet's databases hold beside recordings.
+NO_RECORDINGS: Final = {"license", "readme", "sha256sums", "changelog", "notes"}
 # Peak to peak of an ECG within two seconds, mV; values without a unit that are far from it are in another unit.
 SMALLEST_MV, LARGEST_MV, STRETCH_S = 0.05, 30.0, 2.0
 # Units a millivolt where nothing says it, as WFDB assumes.
@@ -46,7 +48,8 @@ def find_records(path: Path, settings: Read) -> dict[str, Callable[[], Record]]:
         found = {name: partial(_read_wfdb, folder, name, settings) for name in folder.names()}
         for file in sorted(path.rglob("*")):
             place = file.relative_to(path)
-            if file.suffix.lower() in (*EDF, *tables.SUFFIXES) and file.is_file() and not is_hidden(place):
+            is_other = is_hidden(place) or file.stem.casefold() in NO_RECORDINGS
+            if file.suffix.lower() in (*EDF, *tables.SUFFIXES) and file.is_file() and not is_other:
                 name = place.with_suffix("").as_posix()
                 found[place.as_posix() if name in found else name] = partial(_read_file, file, settings)
         if not found:
@@ -113,7 +116,7 @@ def _millivolts(path: Path, signals: Signals, settings: Read) -> Floats:
     gain = settings.unit or (ASSUMED_GAIN if settings.uncalibrated else None)
     if gain is None and not SMALLEST_MV <= size <= LARGEST_MV:
         raise BeatwiseError(
-            f"{path.absolute()} states no unit, and its values, {size:.4g} from peak to peak within "
+            f"{path.absolute()} states no known unit, and its values, {size:.4g} from peak to peak within "
             f"{STRETCH_S:g} s, are not those of an ECG in mV. Set score.read.unit: uV or V, or to the units a "
             f"millivolt; score.read.uncalibrated: true reads them as {ASSUMED_GAIN:g} units a millivolt, beats being "
             "scaled from 0 to 1."

@@ -25,6 +25,7 @@ from beatwise.ecg.segmentation import BEAT_SYMBOLS, OPTIONAL_BEAT_SYMBOLS
 
 log = logging.getLogger(__name__)
 
+CORRECT: Final = "Correct it, or fetch it again."
 SIGNAL_SUFFIXES: Final = (".dat", ".mat")
 GAIN: Final = re.compile(r"(?P<gain>[^(/]*)(\(-?\d+\))?(/.*)?")
 NO_ANNOTATIONS: Final = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.str_))
@@ -144,7 +145,7 @@ class WfdbFolder:
             header = _wfdb().rdheader(str(path))
             _check_header(header, lines, None if uncalibrated else self.block)
         except BeatwiseError as error:
-            raise BeatwiseError(f"{file.absolute()} {error} Correct it, or fetch it again.") from error
+            raise BeatwiseError(f"{file.absolute()} {error}") from error
         except Exception as error:
             raise BeatwiseError(
                 f"{file.absolute()} cannot be read as a WFDB header ({error}). Fetch the file again."
@@ -249,18 +250,18 @@ def _check_header(header: Any, lines: list[str], block: str | None) -> None:
     rate, rest = match["fs"], lines[0][match.end() :].strip()
     stated = lines[0].split()[2:3]
     if not header.fs > 0 or (stated and re.split("[/(]", stated[0])[0] != rate):
-        raise BeatwiseError(f"states a rate that is no positive number of Hz: {lines[0]!r}.")
+        raise BeatwiseError(f"states a rate that is no positive number of Hz: {lines[0]!r}. {CORRECT}")
     if rest:
         raise BeatwiseError(
-            f"has {rest!r} in its first line, where a number, a time or a date is expected: {lines[0]!r}."
+            f"has {rest!r} in its first line, where a number, a time or a date is expected: {lines[0]!r}. {CORRECT}"
         )
     if not header.n_sig:
-        raise BeatwiseError("says that the record has no signals, so that no beat can be cut from it.")
+        raise BeatwiseError(f"says that the record has no signals, so that no beat can be cut from it. {CORRECT}")
     if hasattr(header, "seg_name"):
         header.check_field_cohesion()
         return
     if len(lines) - 1 != header.n_sig:
-        raise BeatwiseError(f"says that there are {header.n_sig} signals, and describes {len(lines) - 1}.")
+        raise BeatwiseError(f"says that there are {header.n_sig} signals, and describes {len(lines) - 1}. {CORRECT}")
     for line, gain, file in zip(lines[1:], header.adc_gain, header.file_name, strict=True):
         stated = line.split()[2:3]
         if stated and file != "~":
@@ -268,13 +269,14 @@ def _check_header(header: Any, lines: list[str], block: str | None) -> None:
             number = float(match["gain"]) if match and _is_number(match["gain"]) else math.nan
             if number == 0 and block:
                 raise BeatwiseError(
-                    f"states the gain 0 for the signal {line!r}: it is not calibrated. {block}.uncalibrated: true "
-                    "reads it as 200 ADC units a millivolt; beats are scaled from 0 to 1, whatever the gain."
+                    f"states the gain 0 for the signal {line!r}: it is not calibrated. Set {block}.uncalibrated: "
+                    "true to read it as 200 ADC units a millivolt (beats are scaled from 0 to 1, whatever the gain), "
+                    "or correct the header."
                 )
             if number not in (0, gain):
                 raise BeatwiseError(
                     f"states the gain {stated[0]!r} for the signal {line!r}; a number, of ADC units a physical unit, "
-                    "is needed."
+                    f"is needed. {CORRECT}"
                 )
 
 
