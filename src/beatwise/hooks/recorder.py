@@ -3,7 +3,7 @@
 A dataset is marked by ``metadata: {beatwise: {record: …}}`` in the catalog:
 
 ========================= =============================================================================================
-``artifact``              its file is logged to MLflow; so are the files of all kinds below but the last five
+``artifact``              its file is logged to MLflow; so are the files of all kinds below but the last six
 ``scores``                metrics of one model: shown, logged, written into card and journal
 ``row_scores``            metrics of every row of a comparison: the same, each row a nested MLflow run
 ``leaderboard``           the rows of a comparison, ordered: shown; the journal takes the first one
@@ -12,7 +12,8 @@ A dataset is marked by ``metadata: {beatwise: {record: …}}`` in the catalog:
 ``failed_rows``           rows of a comparison that failed: nested MLflow runs that failed
 ``trials``                trials of a search: nested MLflow runs; the card names the best one
 ``history``               a training: metrics by epoch
-``model``                 a model: logged so that MLflow can serve it
+``model``                 a model: has an MLflow run of its own
+``scorer``                a scorer: logged to the run of its model so that MLflow can serve it, and registered
 ``examples``              a table of examples: the card has its fingerprint
 ========================= =============================================================================================
 """

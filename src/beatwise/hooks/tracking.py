@@ -45,6 +45,7 @@ from beatwise.runs.saved import Saved
 
 if TYPE_CHECKING:
     from beatwise.comparison.documents import Row
+    from beatwise.scoring.scorer import Scorer
     from beatwise.search.plan import SearchPlan
     from beatwise.search.trials import TrialRecord
     from beatwise.training.trained_model import TrainedModel
@@ -55,7 +56,7 @@ PROCESS: Final = "beatwise.process"
 # A trial that was stopped early has done its work.
 MLFLOW_STATUS: Final = {"finished": "FINISHED", "stopped": "FINISHED", "running": "KILLED", "failed": "FAILED"}
 # Kinds of datasets whose files are not logged.
-WITHOUT_FILE: Final = ("examples", "failed_rows", "history", "model", "row_scores", "trials")
+WITHOUT_FILE: Final = ("examples", "failed_rows", "history", "model", "row_scores", "scorer", "trials")
 # Blocks of parameters that are logged with the model fitted with them.
 OF_MODELS: Final = ("params:task", "params:resample", "params:tensors", "params:model", "params:train")
 # Counts of a fit that are logged beside its scores.
@@ -220,7 +221,10 @@ class TrackedRun(MlflowHook):
     def record(self, saved: Saved) -> None:
         """Log a dataset by its kind: to the run of its model, or to the run itself."""
         if saved.kind == "model":
-            self._log_model(saved)
+            self._model_run(saved.namespace, saved.data)
+            return
+        if saved.kind == "scorer":
+            self._log_scorer(saved)
             return
         run_id = self._models.get(saved.namespace)
         for file in (saved.path, *saved.beside) if saved.kind not in WITHOUT_FILE else ():
@@ -309,13 +313,21 @@ class TrackedRun(MlflowHook):
             self._models[namespace] = run_id
         return self._models[namespace]
 
-    def _log_model(self, saved: Saved) -> None:
+    def _log_scorer(self, saved: Saved) -> None:
+        """Log a scorer, and register it as a version of the scorers of its source."""
         from beatwise.mlflow_model import log_model
+        from beatwise.scoring.registry import ScorerRegistry
 
-        run_id = self._model_run(saved.namespace, saved.data)
+        scorer: Scorer = saved.data
+        run_id = self._model_run(saved.namespace, scorer.model)
         with mlflow.start_run(run_id=run_id, nested=True):
-            log_model(saved.name.replace(".", "-"), saved.path, saved.data)
+            model_id = log_model(saved.name.replace(".", "-"), saved.path, scorer)
         self._client.update_run(run_id, "RUNNING")
+        try:
+            ScorerRegistry(scorer.source).register(scorer, model_id, run_id, saved.namespace)
+        except BeatwiseError as error:
+            # Without a registry, the run and its results are as good as with one.
+            log.warning("The scorer of %s is not registered. %s", saved.namespace, error)
 
     def _log_scores(self, run_id: str, measured: Mapping[str, Any], scores: Mapping[str, float]) -> None:
         """Log a dozen metrics, a table of all with their intervals, and the first of them in the name of the run."""

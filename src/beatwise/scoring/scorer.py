@@ -66,6 +66,8 @@ class Scorer:
         accept: Top probability below which a beat is unsure; None where the task has no classes.
         reference: Description of the training part, plain data, that later inputs are compared with
             (:mod:`beatwise.scoring.monitoring`).
+        holdout: Fingerprint of the test part that it was measured on, none of which was in its training; empty where
+            that is not known.
     """
 
     model: TrainedModel
@@ -74,6 +76,7 @@ class Scorer:
     class_factors: dict[str, float] = field(default_factory=dict)
     accept: float | None = None
     reference: dict[str, Any] = field(default_factory=dict)
+    holdout: str = ""
 
     @cached_property
     def version(self) -> str:
@@ -122,6 +125,7 @@ class Scorer:
             "class_factors": self.class_factors,
             "accept": self.accept,
             "reference": self.reference,
+            "holdout": self.holdout,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,9 +142,8 @@ class Scorer:
         if stored["model"] != model.fingerprint:
             raise BeatwiseError(f"its {FACTS} belongs to another model")
         cut = stored["cut"] and Cut(**{**stored["cut"], "leads": tuple(stored["cut"]["leads"])})
-        return cls(
-            model, stored["source"], cut, stored["class_factors"], stored["accept"], stored.get("reference") or {}
-        )
+        facts = {name: stored[name] for name in ("source", "class_factors", "accept", "reference", "holdout")}
+        return cls(model=model, cut=cut, **facts)
 
 
 def make_scorer(
@@ -148,6 +151,7 @@ def make_scorer(
     metrics: Mapping[str, Any],
     val_predictions: pd.DataFrame,
     train_beats: Examples,
+    test_beats: Examples,
     evaluate: Evaluate,
     segment: Segment,
     source: str,
@@ -160,6 +164,7 @@ def make_scorer(
         metrics: Its metrics, with the factors of the recall-first operating point.
         val_predictions: Its predictions of the validation part, on which ``accept`` is chosen.
         train_beats: The training part before resampling.
+        test_beats: The test part; only its fingerprint is kept.
         evaluate: The share of the validation beats that is accepted.
         segment: How beats were cut from recordings.
         source: Name of the source.
@@ -173,6 +178,7 @@ def make_scorer(
         class_factors=dict(metrics["class_factors"]) if has_classes else {},
         accept=coverage_threshold(probabilities(val_predictions), evaluate.sure_coverage) if has_classes else None,
         reference=describe_training(train_beats, val_predictions, sample_rate),
+        holdout=test_beats.fingerprint,
     )
 
 

@@ -38,13 +38,13 @@ def create_evaluation(namespace: str) -> Pipeline:
         ),
         Node(
             make_scorer,
-            inputs=["model", "metrics", "val_predictions", "train_beats", *OF_SCORER],
+            inputs=["model", "metrics", "val_predictions", "train_beats", "test_beats", *OF_SCORER],
             outputs="scorer",
             name="make_scorer",
             tags="evaluate",
         ),
     )
-    return template(evaluate, namespace, {"train_beats"})
+    return template(evaluate, namespace, {"train_beats", "test_beats"})
 
 
 def create_pipeline() -> Pipeline:
