@@ -13,6 +13,7 @@ import pandas as pd
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import IDENTITY_COLUMNS, TIME, Array, Examples
 from beatwise.data.features import RR_COLUMNS
+from beatwise.ecg.quality import choose_lead, unusable_stretches
 from beatwise.ecg.records import Record, bridged
 from beatwise.ecg.rr import rr_intervals
 from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES
@@ -79,7 +80,7 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
     signal = record.of_leads([column])
     millivolts = signal.millivolts()[:, 0]
     peaks, detector = _peaks(signal, millivolts)
-    unusable = _missing(millivolts)
+    unusable = unusable_stretches(millivolts, signal.sample_rate, peaks)
     inside = _touch(unusable, np.column_stack([peaks, peaks + 1]))
     peaks = peaks[~inside]
     values, span = _cut(signal, peaks, scorer.cut)
@@ -117,14 +118,15 @@ def score_examples(examples: Examples, scorer: Scorer) -> pd.DataFrame:
 
 def _lead(record: Record, wanted: Any, preferred: Sequence[int | str]) -> int:
     """The column to score."""
-    choices = preferred if wanted is None else wanted if isinstance(wanted, list) else [wanted]
+    if wanted is None:
+        # Sources without names of leads, as the Kaggle set, are mostly of the first one.
+        return choose_lead(record, preferred or (0,))
+    choices = wanted if isinstance(wanted, list) else [wanted]
     for choice in choices:
         if isinstance(choice, str) and choice in record.leads:
             return record.leads.index(choice)
         if isinstance(choice, int) and 0 <= choice < len(record.leads):
             return choice
-    if wanted is None:
-        return 0
     raise BeatwiseError(
         f"Record {record.name} has no lead {' or '.join(map(repr, choices))}: it has "
         f"{', '.join(f'{i} ({name})' for i, name in enumerate(record.leads))}. Set score.lead."
@@ -145,11 +147,6 @@ def _peaks(record: Record, millivolts: npt.NDArray[np.float64]) -> tuple[Ints, s
             f"sample {n_samples - 1}. They do not belong together: fetch both again, or set score.read.annotator: null."
         )
     return peaks[peaks < n_samples], ANNOTATIONS
-
-
-def _missing(millivolts: npt.NDArray[np.float64]) -> Ints:
-    edges = np.flatnonzero(np.diff(np.isnan(millivolts), prepend=False, append=False))
-    return edges.reshape(-1, 2).astype(np.int64)
 
 
 def _touch(stretches: Ints, spans: Ints) -> npt.NDArray[np.bool_]:

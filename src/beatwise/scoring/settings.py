@@ -32,7 +32,7 @@ class Score(Block):
     lead: int | str | Annotated[list[int | str], Field(min_length=1)] | None = Field(
         None,
         description="Lead to score, by column or by name; of a list, the first that a recording has. null takes the "
-        "lead that the model was trained on, and where a recording lacks it, its first.",
+        "lead that the model was trained on, and where a recording lacks it or half of it is unusable, the best.",
     )
     read: Read = Field(description="How recordings are read.")
     scale: Scale = Field(
