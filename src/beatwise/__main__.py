@@ -52,6 +52,24 @@ def export(file: Path, model: Path) -> None:
     click.echo(f"{file}: {export_scorer(read_scorer(model), file)}\n{NOTICE}")
 
 
+@commands.command()
+@click.option("--model", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="Folder of a scorer.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 lets other machines in."
+)
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@readable("The server stopped:")
+def serve(model: Path, host: str, port: int) -> None:
+    """Score beats and recordings that are sent as JSON, until Ctrl+C."""
+    from beatwise.scoring import NOTICE
+    from beatwise.scoring.scorer import read_scorer
+    from beatwise.scoring.server import serve
+
+    serve(read_scorer(model), host, port, lambda line: click.echo(f"{line}\n{NOTICE}"))
+
+
 def main(*args: Any, **kwargs: Any) -> Any:
     """Run a command."""
     return commands(*args, standalone_mode=not hasattr(sys, "ps1"), **kwargs)
