@@ -341,3 +341,23 @@ def test_an_empty_dashboard_says_what_to_run(browser: Any, tmp_path: Path) -> No
     with serving(tmp_path, *DASHBOARD) as address:
         browser.get(address)
         wait_for(lambda: "kedro run --pipeline=tune" in text_of(browser))
+
+
+def test_the_page_of_a_scored_record_fits_on_a_screen_and_its_strips_are_true_to_scale(
+    browser: Any, tmp_path: Path
+) -> None:
+    from beatwise.report.sheet import render_sheet
+    from tests.report.test_sheet import sheet
+
+    usual = "N" * 30
+    page = tmp_path / "report.html"
+    page.write_text(render_sheet(sheet(f"{usual}VVV{usual}VV{usual}S{usual}VNVNV{usual}")), encoding="utf-8")
+    browser.get(page.as_uri())
+    # A millimetre is 96 / 25.4 pixels of CSS.
+    widths = browser.execute_script("return [...document.querySelectorAll('.paper')].map(s => s.clientWidth)")
+    assert widths == pytest.approx([150 * 96 / 25.4] * 6, abs=1)
+    size = browser.execute_script(
+        "const e = document.documentElement; return [e.scrollWidth, document.body.scrollHeight]"
+    )
+    assert size[0] <= 1600
+    assert size[1] <= 1000
