@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import configure_project
+from kedro.utils import find_kedro_project
 
 from beatwise import __version__
 from beatwise.cli import readable, run
+from beatwise.scoring import NOTICE
 
 
 class Commands(click.Group):
@@ -30,13 +33,55 @@ class Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-@click.group(name="beatwise", cls=Commands)
+@click.group(name="beatwise", cls=Commands, help=f"Heartbeats of the ECG, classified. {NOTICE}")
 @click.version_option(__version__, prog_name="beatwise")
 def commands() -> None:
-    """Heartbeats of the ECG, classified. Research software, no medical device."""
+    """The group of all commands."""
 
 
 commands.add_command(run)
+
+
+@commands.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default="champion", show_default=True, help="Folder of a scorer, or its registered name.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the results.")
+@click.option("--lead", help="Lead to score, by name or column.")
+@click.option("--annotator", help="Ending of the files that hold the R peaks (atr, qrs, …); else they are detected.")
+@click.option(
+    "--params", default="", callback=_split_params, help="Further parameters of `score`: read.rate=250,read.unit=uV."
+)
+@readable("Not scored:")
+def score(
+    paths: tuple[Path, ...],
+    model: str,
+    out: Path | None,
+    lead: str | None,
+    annotator: str | None,
+    params: dict[str, Any],
+) -> None:
+    """Classify the beats of recordings, of folders of them, or of tables of beats.
+
+    PATHS are WFDB records, EDF, CSV or text, folders of them, or tables with a row a beat.
+    """
+    from beatwise.core.nested import merged
+    from beatwise.core.settings import checked
+    from beatwise.scoring.models import load_scorer
+    from beatwise.scoring.run import default_folder, score_path
+    from beatwise.scoring.settings import Score
+
+    given: dict[str, Any] = {"model": model, "read": {}, **merged(params, params.pop("score", {}))}
+    if lead is not None:
+        given["lead"] = int(lead) if lead.isdecimal() else lead
+    if annotator is not None:
+        given["read"] = {**given["read"], "annotator": annotator}
+    project = find_kedro_project(Path.cwd())
+    scorer = load_scorer(model, (project or Path.cwd()) / "data/06_models")
+    root = out or (project / "data/07_model_output" / scorer.source / "scored" if project else Path("scored"))
+    for path in paths:
+        settings = checked(Score, {**given, "input": str(path)}, "The parameters cannot be used:")
+        folder = root if out and len(paths) == 1 else default_folder(path, root)
+        click.echo("\n".join(score_path(path, scorer, settings, folder).lines()))
 
 
 @commands.command()
@@ -45,7 +90,6 @@ commands.add_command(run)
 @readable("Nothing is exported:")
 def export(file: Path, model: Path) -> None:
     """Write the network of a scorer into FILE as ONNX, checked against torch."""
-    from beatwise.scoring import NOTICE
     from beatwise.scoring.export import export_scorer
     from beatwise.scoring.scorer import read_scorer
 

@@ -18,6 +18,7 @@ from beatwise.ecg.settings import Download, Segment
 from beatwise.explanation.settings import Explain
 from beatwise.networks.settings import Model
 from beatwise.report.settings import Report
+from beatwise.scoring.settings import Score
 from beatwise.search.settings import RaySettings, Tune
 from beatwise.tasks.settings import Evaluate, TaskChoice
 from beatwise.training.settings import Train
@@ -120,6 +121,7 @@ class Parameters(Block):
     ray: RaySettings
     report: Report
     segment: Segment
+    score: Score
     download: Download
 
 

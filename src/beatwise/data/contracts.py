@@ -24,6 +24,7 @@ from beatwise.data.examples import (
     TIME,
     Array,
     Examples,
+    noun,
 )
 from beatwise.data.features import RR_COLUMNS
 from beatwise.data.splits import PARTS
@@ -34,6 +35,19 @@ OPTIONAL_COLUMNS: Final = (*IDENTITY_COLUMNS, *RR_COLUMNS, PART, GROUP, TIME)
 
 
 Rule = tuple[Callable[[Array], npt.NDArray[np.bool_]], str]
+
+
+# Of the values of a beat to be predicted.
+SCALED_RULES: Final[dict[str, Rule]] = {
+    "is not a finite number": (
+        lambda x: ~np.isfinite(x),
+        "Fill gaps; NaN is padding only from there to the end of a beat.",
+    ),
+    "lies outside [0, 1]": (
+        lambda x: (x < 0) | (x > 1),
+        "Scale every beat to [0, 1] before you bring it, or let score.scale: per_example do it.",
+    ),
+}
 
 
 class ExamplesContract:
@@ -223,6 +237,26 @@ class BeatsContract(ExamplesContract):
         }
         yield from _numbers_problems(table, {name: rule for name, rule in numbers.items() if name in table.columns})
         yield from super()._other_problems(table.drop(columns=[name for name in RR_COLUMNS if name in table]))
+
+
+class NewExamplesContract(ExamplesContract):
+    """Examples to be predicted: of the shape of the model, with its features, without labels; beats in [0, 1]."""
+
+    def __init__(self, *, shape: Sequence[int], features: Sequence[str] = ()) -> None:
+        """State the shape of an example, and the features that the model was trained with."""
+        super().__init__(shape=shape)
+        self._features = list(features)
+        self.noun = noun(shape)
+
+    def _columns_problems(self, data: Examples) -> Iterator[str]:
+        if data.shape != self._shape:
+            given, wanted = (" × ".join(map(str, shape)) for shape in (data.shape, self._shape or ()))
+            yield f"A {self.noun} has {given} values.{_files(data.table)} The model takes {wanted}."
+        if missing := [name for name in self._features if not data.has(name)]:
+            yield f"Missing column {listed(missing)}.{_files(data.table)} The model was trained with it."
+
+    def _value_rules(self) -> dict[str, Rule]:
+        return SCALED_RULES if self._shape is not None and len(self._shape) == 1 else super()._value_rules()
 
 
 class PicturesContract(ExamplesContract):

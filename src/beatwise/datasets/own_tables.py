@@ -17,8 +17,7 @@ from beatwise.core.files import written_whole
 from beatwise.data.contracts import OPTIONAL_COLUMNS, BeatsContract, as_label, is_number, listed
 from beatwise.data.examples import GROUP, PART, TARGET, Examples
 from beatwise.data.scaling import Scale
-from beatwise.datasets.beats import column_problems, read_beats
-from beatwise.datasets.beats_files import BeatsFile, open_beats
+from beatwise.ecg.beats_files import BeatsFile, column_problems, open_beats, read_beats
 
 # Classes of ANSI/AAMI EC57, in their usual order.
 AAMI: Final = ("N", "S", "V", "F", "Q")

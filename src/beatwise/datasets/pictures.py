@@ -26,7 +26,7 @@ from beatwise.core.registry import unknown_name
 from beatwise.data.contracts import listed
 from beatwise.data.examples import GROUP, INPUTS, PART, TARGET, TIME, Array, Examples
 from beatwise.data.splits import PARTS
-from beatwise.datasets.beats_files import ALIASES
+from beatwise.ecg.beats_files import ALIASES
 
 ENDINGS: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 LIST: Final = ".lst"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from beatwise.runs.journal import Entry
 
 log = logging.getLogger(__name__)
-SHOWN = ("scores", "leaderboard", "paired", "report")
+SHOWN = ("scores", "leaderboard", "paired", "report", "scored")
 
 
 class Screen:
@@ -54,7 +54,9 @@ class Screen:
         for saved in self._shown:
             _show_words(saved)
         for saved in self._shown:
-            if saved.kind == "report":
+            if saved.kind == "scored":
+                print_text("\n".join(saved.data["lines"]))
+            elif saved.kind == "report":
                 show_path(f"Report of {saved.title}:", saved.path)
         for name in self._outputs if not self._shown else []:
             print_text(f"{name}: {short_path(saved_path(catalog[name]))}")

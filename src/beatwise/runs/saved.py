@@ -9,7 +9,7 @@ from typing import Any, Final
 # The kinds of recording, which beatwise.hooks.recorder documents.
 KINDS: Final = (
     *("artifact", "examples", "failed_rows", "history", "leaderboard", "model", "paired", "report", "row_scores"),
-    *("scorer", "scores", "trials"),
+    *("scored", "scorer", "scores", "trials"),
 )
 
 

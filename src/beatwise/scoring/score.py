@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import IDENTITY_COLUMNS, TIME, Array, Examples
+from beatwise.data.contracts import NewExamplesContract
+from beatwise.data.examples import IDENTITY_COLUMNS, TARGET, TIME, Array, Examples
 from beatwise.data.features import RR_COLUMNS
 from beatwise.ecg.quality import choose_lead, unusable_stretches
 from beatwise.ecg.records import Record, bridged
@@ -105,12 +106,15 @@ def score_examples(examples: Examples, scorer: Scorer) -> pd.DataFrame:
     """Classify examples.
 
     Returns:
-        One row an example, in order: record, sample, lead, time, target and RR intervals where they are known, the
-        columns of ``Scorer.predict``, and what ``measure_beats`` measures.
+        One row an example, in order: record, sample, lead, time and RR intervals where they are known, the columns of
+        ``Scorer.predict``, and what ``measure_beats`` measures. Labels are left out.
 
     Raises:
-        BeatwiseError: If they are not of the kind that the model was trained on.
+        BeatwiseError: If they are of another shape, lack features that the model was trained with, or have values that
+            are not finite, or of a beat, outside [0, 1]; a line for each problem.
     """
+    fitted = scorer.model.representation.fitted
+    examples = NewExamplesContract(shape=fitted.shape, features=fitted.features).validate(examples.without(TARGET))
     known = [name for name in (*IDENTITY_COLUMNS, TIME, *RR_COLUMNS) if examples.has(name)]
     measured = measure_beats(examples, scorer.reference.get("sample_rate"))
     return pd.concat([examples.table[known], scorer.predict(examples), measured], axis="columns")

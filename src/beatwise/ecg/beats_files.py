@@ -19,8 +19,10 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import unknown_name
-from beatwise.data.contracts import check_numeric, listed
-from beatwise.data.examples import GROUP, PART, TARGET, Array
+from beatwise.data.contracts import check_numeric, listed, place
+from beatwise.data.examples import GROUP, PART, TARGET, Array, Examples
+from beatwise.data.scaling import ROUNDING, Scale, clip_rounding, pad_with_zeros, scale_each
+from beatwise.ecg.beats import with_group
 
 # Endings of text files, also in upper case and before that of a compressed file.
 TEXT: Final = (".csv", ".tsv", ".txt")
@@ -332,3 +334,51 @@ def _signal_names(names: Sequence[str]) -> dict[str, str]:
     largest = max(numbered.values(), key=len, default={})
     first = 1 if len(largest) > 1 and min(largest.values()) == 1 else 0
     return {name: str(number - first) for name, number in largest.items()} if len(largest) > 1 else {}
+
+
+def column_problems(files: Sequence[BeatsFile]) -> Iterator[str]:
+    """Why files cannot be read into one table: other columns, or a gap in those of the signal."""
+    for file in files:
+        if differ := sorted(set(file.columns) ^ set(files[0].columns)):
+            yield (
+                f"{file.path.absolute()} does not have the columns of {files[0].path.absolute()}; they differ in: "
+                f"{', '.join(differ)}. All files of a source need the same columns."
+            )
+        if gaps := [name for name in file.signals if name not in file.columns]:
+            yield (
+                f"Missing column {listed(gaps)} of {file.path.absolute()}: the columns of the signal are not numbered "
+                'without a gap ("0", "1", …).'
+            )
+
+
+def read_beats(files: Sequence[BeatsFile], scale: Scale) -> tuple[Examples, list[str]]:
+    """Read files with the same columns, one after the other, and bring the values into [0, 1].
+
+    Returns:
+        The beats, with ``part`` and, in ``table.attrs["files"]``, the files of each part; and notes on how the files
+        were read, a sentence each.
+
+    Raises:
+        BeatwiseError: If a value is no number, or a beat cannot be scaled.
+    """
+    ends = np.cumsum([0, *(file.n_rows for file in files)])
+    # One array for all parts, filled column by column: the table is never in memory twice.
+    x = np.empty((ends[-1], len(files[0].signals)), dtype=np.float32)
+    tables, notes = [], [f"{file.path.name}: {note}." for file in files for note in file.notes]
+    paths: dict[str, list[str]] = {}
+    for file, start, end in zip(files, ends, ends[1:], strict=False):
+        rest = file.read(x[start:end])
+        tables.append(rest if file.part == "all" else rest.assign(**{PART: file.part}))
+        paths.setdefault(file.part, []).append(str(file.path.absolute()))
+    table = with_group(pd.concat(tables, ignore_index=True))
+    table.attrs = {"files": paths}
+    if scale == "per_example" and len(flat := scale_each(x)):
+        raise BeatwiseError(
+            f"{place(table, int(flat[0]))} has no scale: all its samples are equal. {len(flat)} such rows in all. "
+            "Leave them out of the table."
+        )
+    if padded := pad_with_zeros(x):
+        notes.append(f"{padded:,} beats end in NaN, which is taken for padding.")
+    if clipped := clip_rounding(x):
+        notes.append(f"{clipped:,} values left [0, 1] by at most {ROUNDING:g} and are clipped.")
+    return Examples(x, table), notes
