@@ -30,6 +30,22 @@ REACH_S: Final = 0.06
 BASELINE_S: Final = 0.6
 
 
+@DETECTORS.register("sleepecg")
+def find_by_sleepecg(millivolts: Floats, sample_rate: float) -> Ints:
+    """Detector of SleepECG, in C: Pan and Tompkins (1985), whose thresholds follow beats and noise, with search back.
+
+    Args:
+        millivolts: One lead (mV), finite, ``float64 [n]``.
+        sample_rate: Samples per second (Hz).
+
+    Returns:
+        Samples of QRS complexes, ``int64 [n_peaks]``.
+    """
+    from sleepecg import detect_heartbeats
+
+    return np.asarray(detect_heartbeats(millivolts, sample_rate), dtype=np.int64)
+
+
 @DETECTORS.register("xqrs")
 def find_by_xqrs(millivolts: Floats, sample_rate: float) -> Ints:
     """XQRS of WFDB: band-pass filter, Ricker wavelet, thresholds that follow beats and noise, search back.
