@@ -112,7 +112,11 @@ def test_samples_between_times_are_missing_and_those_behind_stay_in_place(tmp_pa
     times = np.concatenate([TIMES[:500], TIMES[700:]])
     jitter = np.random.default_rng(0).uniform(-0.001, 0.001, len(times))
     shifted = dict(zip(times.tolist(), (times + jitter).tolist(), strict=True))
-    record = one(text("r.csv", "time,ecg\n", lambda t, v: f"{shifted[t]:.6f},{v[0]}", times)(tmp_path))
+
+    def with_a_row_of_another_signal(time: float, leads: Any) -> str:
+        return f"{shifted[time]:.6f},{leads[0]},\n{shifted[time] + 0.0005:.6f},,9"
+
+    record = one(text("r.csv", "time,ecg,acc\n", with_a_row_of_another_signal, times)(tmp_path))
     assert record.sample_rate == pytest.approx(RATE, rel=5e-4)
     expected = ECG.copy()
     expected[500:700] = np.nan
@@ -128,7 +132,8 @@ FAULTS: dict[str, tuple[str, str]] = {
     "words": ("time,ecg\n0,0.1\n0.004,0.2\n0.008,x\n", "row 3 of the samples, column 'ecg': 'x' is no number"),
     "times of an unknown unit": ("time,ecg\n0,0.1\n1,0.2\n2,0.2\n", "steps by 1, of which the unit is not clear"),
     "times that go backwards": ("time,ecg\n0,0.1\n0.004,0.2\n0.008,1\n0,1\n", "times go backwards at row 4"),
-    "irregular times": ("time,ecg\n0,1\n0.004,1\n0.008,0\n0.012,0\n900,1\n", "times have no constant step"),
+    "times of events": ("time,ecg\n0,1\n0.01,0\n0.012,1\n0.02,1\n0.021,0\n0.024,1\n", "times have no constant step"),
+    "a long pause": ("time,ecg\n0,1\n0.004,1\n0.008,0\n0.012,0\n900,1\n", "times have no constant step"),
     "no lead": ("time,hr\n0,60\n0.004,60\n", "no signal is an ECG by its name and unit: 0 (hr)"),
     "a table of beats": (f"{','.join(['0.5'] * 188)}\n", "it has 188 columns, as a table of beats has"),
     "a decimal comma or two columns": ("0,123\n0,456\n", "may be two columns, or one with a decimal comma"),

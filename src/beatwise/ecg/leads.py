@@ -33,19 +33,30 @@ def ecg_leads(names: Sequence[str], units: Sequence[str], wanted: Sequence[int |
     Raises:
         BeatwiseError: If there is none, or a wanted one is not there.
     """
-    there = ", ".join(f"{i} ({name})" for i, name in enumerate(names))
     if wanted:
-        return [_column(names, choice, there) for choice in wanted]
+        return [find_column(names, choice, "columns") for choice in wanted]
     electric = [
         i for i, unit in enumerate(units) if (not unit or unit.lower() in PER_MILLIVOLT) and not OTHER.search(names[i])
     ]
     named = [i for i, name in enumerate(names) if ECG.search(name) and not OTHER.search(name)]
     if found := named or electric:
         return found
-    raise BeatwiseError(f"no signal is an ECG by its name and unit: {there}. Name the leads in score.read.columns.")
+    raise BeatwiseError(
+        f"no signal is an ECG by its name and unit: {listed(names)}. Name the leads in score.read.columns."
+    )
 
 
-def _column(names: Sequence[str], choice: int | str, there: str) -> int:
+def listed(names: Sequence[str]) -> str:
+    """Names with their places, for a message."""
+    return ", ".join(f"{i} ({name})" for i, name in enumerate(names))
+
+
+def find_column(names: Sequence[str], choice: int | str, key: str) -> int:
+    """The place of a name, in any case that tells it apart, or of a place; ``key`` of ``score.read`` chose it.
+
+    Raises:
+        BeatwiseError: If there is none, or several.
+    """
     if isinstance(choice, int) and 0 <= choice < len(names):
         return choice
     same = [i for i, name in enumerate(names) if name == choice] or [
@@ -53,5 +64,5 @@ def _column(names: Sequence[str], choice: int | str, there: str) -> int:
     ]
     if len(same) != 1:
         lacks = "several signals" if same else "no signal"
-        raise BeatwiseError(f"score.read.columns: there is {lacks} {choice!r}: {there}.")
+        raise BeatwiseError(f"score.read.{key}: there is {lacks} {choice!r}: {listed(names)}.")
     return same[0]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.ecg.leads import ecg_leads
+from beatwise.ecg.leads import ecg_leads, find_column
 from beatwise.ecg.settings import Read
 
 Floats = npt.NDArray[np.float64]
@@ -25,8 +25,10 @@ MOST_COLUMNS: Final = 64
 # Rates (Hz) by which the unit of a time is recognised: the ranges of s, ms, µs and ns do not meet.
 SLOWEST, FASTEST = 40.0, 5_000.0
 SEPARATORS: Final = ("\t", ";", "|", ",", r"\s+")
-# Rows on the grid of the times for one in the file; a file with longer pauses is refused.
-MOST_GAPS: Final = 20
+# Rows on the grid of the times for one in the file, and part of the steps that may be gaps; files beyond are refused.
+MOST_GAPS, MOST_JUMPS = 20, 0.2
+# Part of its length by which a recording's times may leave a constant step, as clocks do that drift.
+DRIFT: Final = 1e-4
 TIME_UNITS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 NUMBER: Final = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 CELL: Final = re.compile(rf"({NUMBER}|nan|na|inf|\[?[\dTZ./:+ -]*\d[:-]\d[\dTZ./:+ -]*\]?|)", re.IGNORECASE)
@@ -109,13 +111,17 @@ def _signals(table: pd.DataFrame, layout: _Layout, settings: Read) -> Signals:
     time = _time_column(table, names, settings)
     counts = [i for i, name in enumerate(names) if len(names) > 1 and COUNT.fullmatch(name) and i != time]
     kept = [i for i in range(len(names)) if i not in (time, *counts) and not table[i].isna().all()]
-    chosen = ecg_leads([names[i] for i in kept], [layout.units[i] for i in kept], settings.columns)
-    columns = [kept[i] for i in chosen]
+    if settings.columns:
+        columns = [find_column(names, choice, "columns") for choice in settings.columns]
+    else:
+        columns = [kept[i] for i in ecg_leads([names[i] for i in kept], [layout.units[i] for i in kept])]
     values = np.column_stack([_numbers(table[i], names[i]) for i in columns])
     rate = settings.rate or layout.rate
     if time is not None and not settings.rate:
-        seconds = _seconds(table[time], names[time], layout.units[time], settings.time_unit)
-        values, rate = _on_grid(values, seconds)
+        # Rows of other signals, at times of their own, have no sample of a lead.
+        there = ~np.isnan(values).all(axis=1)
+        seconds = _seconds(table[time].loc[pd.Series(there)], names[time], layout.units[time], settings.time_unit)
+        values, rate = _on_grid(values[there], seconds)
     if rate is None:
         raise BeatwiseError(
             "nothing says how many samples a second it has. Set score.read.rate (Hz), or name a column of times in "
@@ -192,7 +198,7 @@ def _is_row(cells: list[str], separator: str) -> bool:
 def _time_column(table: pd.DataFrame, names: list[str], settings: Read) -> int | None:
     """The column of times: the one that the settings name, or that is named so; in a text without names the first."""
     if settings.time is not None:
-        return ecg_leads(names, [""] * len(names), [settings.time])[0]
+        return find_column(names, settings.time, "time")
     if len(names) == 1:
         return None
     if named := [i for i, name in enumerate(names) if TIME.fullmatch(name)]:
@@ -228,7 +234,7 @@ def _clock(column: pd.Series, name: str) -> Floats:
         dates = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
         since = dates - dates.min()
     if since.isna().any():
-        row = int(since.isna().to_numpy().argmax())
+        row = int(since.index[int(since.isna().to_numpy().argmax())])
         raise BeatwiseError(
             f"row {row + 1:,} of the samples, column {name!r}: {column[row]!r} is no time such as 0:00.004, "
             "10:30:00.004 or 2026-05-01 10:30:00.004. Set score.read.rate (Hz) if samples follow without gaps."
@@ -242,7 +248,7 @@ def _seconds(column: pd.Series, name: str, unit: str, time_unit: str | None) -> 
     if not pd.api.types.is_numeric_dtype(column.dtype):
         return _clock(column, name)
     if column.isna().any():
-        row = int(column.isna().to_numpy().argmax())
+        row = int(column.index[int(column.isna().to_numpy().argmax())])
         raise BeatwiseError(f"row {row + 1:,} of the samples has no time in column {name!r}. Fill it in.")
     # Of nanoseconds since 1970 a float keeps some hundred; whole numbers are subtracted first.
     times = (column - column.iloc[0]).to_numpy(dtype=np.float64)
@@ -282,8 +288,12 @@ def _on_grid(values: Floats, seconds: Floats) -> tuple[Floats, float]:
     step = float(steps[~is_gap].mean())
     place = np.concatenate([[0], np.cumsum(np.where(is_gap, np.rint(steps / step), 1).astype(np.int64))])
     n_samples = int(place[-1]) + 1
-    off = float(np.abs(place * step - seconds).max())
-    if off > max(0.1, 2 * step) or n_samples > MOST_GAPS * len(values):
+    off = float(np.abs(place * step - (seconds - seconds[0])).max())
+    if (
+        off > max(0.1, 2 * step, DRIFT * seconds[-1])
+        or is_gap.mean() > MOST_JUMPS
+        or n_samples > MOST_GAPS * len(values)
+    ):
         raise BeatwiseError(
             f"times have no constant step: the usual one is {typical:g} s, the longest {steps.max():g} s. Cut the file "
             "where it pauses, or resample it."
