@@ -61,12 +61,17 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
 def plot_fold_curves(rows: Sequence[Row]) -> Figure | str:
     """The monitored validation metric over the epochs: a panel a model and strategy, a line a fold.
 
-    A line is the mean of its seeds. Fits of a single epoch, such as boosted trees, have no curve.
+    A line is the mean of its seeds. Boosted trees, which have rounds in place of epochs, are left out.
     """
+    from beatwise.networks.base import SelfFitting
+    from beatwise.networks.zoo import MODELS
+
     curves: dict[str, list[dict[str, Any]]] = {}
     metric = ""
     for row in rows:
-        if row.config and row.metadata and row.fold is not None and len(row.metadata.history) > 1:
+        if row.fold is None or row.config is None or row.metadata is None:
+            continue
+        if not issubclass(MODELS[row.config.model.use], SelfFitting):
             metric = row.metadata.fitted_task.monitor(row.config.train)
             points = [
                 {"fold": row.fold, "epoch": e["epoch"], "value": e[f"val_{metric}"]} for e in row.metadata.history
@@ -79,7 +84,7 @@ def plot_fold_curves(rows: Sequence[Row]) -> Figure | str:
     drawn = list(curves.items())[:MOST_PANELS]
     columns = min(3, len(drawn))
     lines = -(-len(drawn) // columns)
-    figure, axes = new_figure(3.1 * columns, 0.6 + 2.4 * lines, lines, columns, sharex=True, sharey=True, squeeze=False)
+    figure, axes = new_figure(3.1 * columns, 0.6 + 2.4 * lines, lines, columns, sharey=True, squeeze=False)
     for ax, (name, points) in zip(axes.flat, drawn, strict=False):
         by_fold = pd.DataFrame(points).astype({"value": float}).pivot_table("value", "epoch", "fold")
         for place, fold in enumerate(by_fold):
