@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,8 @@ def test_the_worst_of_each_kind_is_shown_then_other_classes_rates_and_the_usual_
     assert [finding.first / RATE for finding in choose_findings(sheet("N" * 14))] == [0, 6, 12]
     titles = [finding.title for finding in choose_findings(sheet("N" * 60))]
     assert titles == ["Highest rate", "Lowest rate", "Usual rhythm"]
+    empty = replace(sheet(""), millivolts=np.full(20_000, np.nan))
+    assert [finding.title for finding in choose_findings(empty)] == ["The beginning"]
 
 
 def test_pages_say_what_was_found_those_with_most_findings_first_and_what_failed() -> None:

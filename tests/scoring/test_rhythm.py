@@ -83,5 +83,6 @@ def test_a_summary_counts_what_could_be_analysed_and_does_not_take_the_unknown_f
     # A burden for which the model has no class is not zero.
     record = scored("NSSS", model="NS")
     assert [summarise(record)[f"{origin}_runs"] for origin in ORIGINS] == [None, 1]
+    assert summarise(record, Rhythm(normal=["sinus"]))["supraventricular_bigeminy"] is None
     record = replace(record, beats=record.beats.replace({"class": {"S": "abnormal"}}))
     assert found(record, supraventricular=["abnormal"]) == [("supraventricular run", 2.0, 3)]

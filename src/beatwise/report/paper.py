@@ -42,10 +42,11 @@ GRID: Final = (
 
 
 def fitting_gain(pieces: Iterable[Floats]) -> float:
-    """Millimetres a millivolt at which most pieces of a signal fit on paper; 10 wherever they do."""
+    """Millimetres a millivolt at which pieces of a signal fit on paper: 10 wherever most of them do."""
     ranges = [np.ptp(np.nanpercentile(piece, _WITHOUT_SPIKES)) for piece in pieces if np.isfinite(piece).any()]
-    usual = np.median(ranges) if ranges else 0.0
-    return next((gain for gain in GAINS if usual * gain <= TALLEST_MM), GAINS[-1])
+    if not ranges or np.median(ranges) * MM_PER_MV <= TALLEST_MM:
+        return MM_PER_MV
+    return next((gain for gain in GAINS if max(ranges) * gain <= TALLEST_MM), GAINS[-1])
 
 
 def strip(

@@ -89,7 +89,8 @@ def choose_findings(sheet: Sheet) -> list[Finding]:
         return [Finding("", "", first, min(first + step, length), shaded=False) for first in range(0, length, step)]
     usual = list(_usual(sheet))
     found = [*_events(sheet, 0), *_single_beats(sheet), *_extreme_rates(sheet), *_events(sheet, 1)]
-    return found[: STRIPS_AT_MOST - len(usual)] + usual
+    shown = found[: STRIPS_AT_MOST - len(usual)] + usual
+    return shown or [Finding("The beginning", "no beat was classified", 0, 0, shaded=False)]
 
 
 def _events(sheet: Sheet, place: int) -> Iterator[Finding]:
@@ -250,7 +251,7 @@ def _answers(sheet: Sheet) -> list[tuple[str, str, str]]:
     """Name, value and a remark of each answer, the first line of the page."""
     summary = sheet.summary
     found = [
-        ("beats", f"{summary['beats']:,}", f"{percent(summary['unsure_share'])} unsure"),
+        ("beats", f"{summary['beats']:,}", f"{percent(summary['unsure_share'])} unsure" if summary["beats"] else ""),
         (
             "rate",
             "–" if summary["rate"] is None else f"{summary['rate']:.0f}/min",

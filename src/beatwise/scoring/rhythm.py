@@ -143,7 +143,8 @@ def summarise(scored: Scored, settings: Rhythm | None = None, events: pd.DataFra
         ``<origin>_beats``, ``<origin>_share``, ``<origin>_per_hour``, and the numbers of ``<origin>_couplets``,
         ``_runs``, ``_bigeminy``, ``_trigeminy``, with ``_longest_run`` (beats) and ``_fastest_run`` (1/min);
         ``pauses``, ``longest_pause`` (s); ``beats_<class>``.
-        None where something is not defined: all of an origin where the model has no class for it.
+        None where something is not defined: all of an origin where the model has no class for it, bigeminy and
+        trigeminy where it has none for normal beats.
     """
     settings = settings or Rhythm()
     events = find_events(scored, settings) if events is None else events
@@ -181,9 +182,10 @@ def _pairs(
     beats: pd.DataFrame, events: pd.DataFrame, settings: Rhythm, classes: Sequence[str], hours: float
 ) -> Iterator[tuple[str, float | None]]:
     """The numbers of ectopic beats and of their events, by name."""
+    usual = not {*settings.normal}.isdisjoint(classes)
     for origin in ORIGINS:
         ectopic = getattr(settings, origin)
-        known = bool({*ectopic} & {*classes})
+        known = not {*ectopic}.isdisjoint(classes)
         n = int(beats["class"].isin(ectopic).sum())
         kinds = events["kind"].value_counts()
         run = f"{origin} run"
@@ -195,7 +197,7 @@ def _pairs(
             "runs": int(kinds.get(run, 0)),
             "longest_run": _largest(events, run, "beats"),
             "fastest_run": _largest(events, run, "rate"),
-            **{pattern: int(kinds.get(f"{origin} {pattern}", 0)) for pattern in PATTERNS},
+            **{pattern: int(kinds.get(f"{origin} {pattern}", 0)) if usual else None for pattern in PATTERNS},
         }
         yield from ((f"{origin}_{name}", value if known else None) for name, value in values.items())
 
