@@ -37,6 +37,9 @@ __all__ = ["cli", "run"]
 # Problems that the reader can put right without seeing our code.
 EXPECTED = (BeatwiseError, DatasetError, MissingConfigException, OSError, ParameterValidationError, yaml.YAMLError)
 
+# What the pipeline `monitor` makes, and the exit code of a run in which it raises an alarm; 1 is an error, 2 a usage.
+MONITORING, ALARM = "monitoring", 3
+
 
 @contextmanager
 def readable(heading: str | None = None) -> Iterator[None]:
@@ -60,7 +63,10 @@ def _run(**arguments: Any) -> Any:
     named = "+".join(asked_for) or "__default__"
     click.secho(f"Beatwise {__version__}: {named}, environment {arguments['env'] or 'base'}", dim=True)
     check_selection(arguments, asked_for, _project())
-    return kedro_run.callback(**arguments)
+    made = kedro_run.callback(**arguments)
+    if MONITORING in made and made[MONITORING].load()["raised"]:
+        sys.exit(ALARM)
+    return made
 
 
 def _messages(error: BaseException, heading: str | None) -> Iterator[str]:

@@ -18,7 +18,7 @@ from beatwise.ecg.settings import Download, Segment
 from beatwise.explanation.settings import Explain
 from beatwise.networks.settings import Model
 from beatwise.report.settings import Report
-from beatwise.scoring.settings import Score
+from beatwise.scoring.settings import Monitor, Score
 from beatwise.search.settings import RaySettings, Tune
 from beatwise.tasks.settings import Evaluate, TaskChoice
 from beatwise.training.settings import Train
@@ -122,6 +122,7 @@ class Parameters(Block):
     report: Report
     segment: Segment
     score: Score
+    monitor: Monitor
     download: Download
 
 

@@ -30,6 +30,7 @@ NAMES = {
     "segment",
     "provenance",
     "score",
+    "monitor",
     "download",
 }
 ENVIRONMENTS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if (folder / "globals.yml").is_file())
@@ -158,7 +159,7 @@ def test_kedro_viz_has_a_preview_of_every_dataset_but_records_and_folders(pipeli
 
 def test_every_node_has_a_verb_for_a_name_and_a_stage_for_a_tag(pipelines) -> None:
     stages = {"ingest", "configure", "resample", "tensors", "train", "evaluate", "report"}
-    stages |= {"explain", "segment", "provenance", "download", "score"}
+    stages |= {"explain", "segment", "provenance", "download", "score", "monitor"}
     for node in {n for p in pipelines.values() for n in p.nodes}:
         assert "_" in node.short_name, f"{node.short_name}: verb_object"
         assert len(node.tags & stages) == 1

@@ -105,5 +105,5 @@ def test_beats_are_measured_without_their_padding() -> None:
     np.testing.assert_allclose(found["roughness"], np.array([1 / np.std([1, 0, 1]), 0]), rtol=1e-6)
     windows = measure_beats(Examples(np.stack([x, x + 1]), pd.DataFrame(index=range(2))), 2.0)
     assert windows["length"].tolist() == [3.0, 3.0]
-    training = describe_training(Examples(x, pd.DataFrame({"record": ["a", "b"]})), scored(2, 3, seed=0), 2.0)
+    training = describe_training(Examples(x, pd.DataFrame({"record": ["a", "b"]})), [scored(2, 3, seed=0)], 2.0)
     assert {*training["measures"]} == {"length", "level", "spread", "roughness", "confidence", "class"}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from beatwise.runs.journal import Entry
 
 log = logging.getLogger(__name__)
-SHOWN = ("scores", "leaderboard", "paired", "report", "scored")
+SHOWN = ("scores", "leaderboard", "paired", "report", "scored", "page")
 
 
 class Screen:
@@ -56,6 +56,8 @@ class Screen:
         for saved in self._shown:
             if saved.kind == "scored":
                 print_text("\n".join(saved.data["lines"]))
+            elif saved.kind == "page":
+                show_path("Page:", saved.path)
             elif saved.kind == "report":
                 show_path(f"Report of {saved.title}:", saved.path)
         for name in self._outputs if not self._shown else []:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 # The kinds of recording, which beatwise.hooks.recorder documents.
 KINDS: Final = (
-    *("artifact", "examples", "failed_rows", "history", "leaderboard", "model", "paired", "report", "row_scores"),
-    *("scored", "scorer", "scores", "trials"),
+    *("artifact", "examples", "failed_rows", "history", "leaderboard", "model", "page", "paired"),
+    *("report", "row_scores", "scored", "scorer", "scores", "trials"),
 )
 
 

@@ -46,7 +46,7 @@ PREDICTED: Final = ("confidence", "class", "prediction")
 BINS: Final = 20
 # The training part has no amplitudes, because its beats are scaled. So their bins are the same everywhere (mV).
 FIXED_EDGES: Final = {"amplitude": np.geomspace(0.1, 10, BINS - 1).round(3).tolist()}
-# Fewer records say too little on how records differ; beats are drawn instead.
+# Fewer records say too little on how records differ.
 FEWEST_RECORDS: Final = 5
 DRAWS: Final = 1000
 # Added to every count, so that an empty bin does not make the index infinite.
@@ -128,18 +128,22 @@ def describe(
     return {"beats": len(beats), "records": known_records, "unusable": shares, "measures": measures}
 
 
-def describe_training(train: Examples, val_predictions: pd.DataFrame, sample_rate: float | None) -> dict[str, Any]:
+def describe_training(train: Examples, held_out: Sequence[pd.DataFrame], sample_rate: float | None) -> dict[str, Any]:
     """Describe what a model was trained on: the reference of :func:`compare`.
 
-    The input is that of the training part, before resampling. Confidence and predicted classes are of the validation
-    part, because a model is more confident on beats that it was trained on.
+    Args:
+        train: The training part, before resampling: what the input is compared with.
+        held_out: Predictions of the validation and the test part: what confidence and predicted classes are compared
+            with, because a model is more confident on beats that it was trained on.
+        sample_rate: Samples per second (Hz) of an example; None where it has no time.
+
+    Returns:
+        A description (:func:`describe`), and ``sample_rate`` beside it.
     """
     measured = measure_beats(train, sample_rate)
     table = pd.concat([train.table.drop(columns=[*measured, "amplitude"], errors="ignore"), measured], axis="columns")
-    inputs, predicted = (
-        describe(table.drop(columns="prediction", errors="ignore")),
-        describe(val_predictions)["measures"],
-    )
+    inputs = describe(table.drop(columns="prediction", errors="ignore"))
+    predicted = describe(pd.concat(held_out, ignore_index=True))["measures"]
     measures = inputs["measures"] | {name: predicted[name] for name in PREDICTED if name in predicted}
     return {**inputs, "measures": measures, "sample_rate": sample_rate}
 
@@ -183,14 +187,19 @@ def compare(reference: Mapping[str, Any], scored: Mapping[str, Any], monitor: Mo
         ``reference_records``: numbers; ``drawn``, ``records`` or ``beats``; ``checks``, one mapping a measure:
         ``name``, ``label``, ``psi``, ``psi_limit``, ``ks``, ``ks_limit`` (None for classes, which have no order),
         ``raised``, ``reference`` and ``scored`` (share of each bin), and the ``edges`` or ``classes`` of the bins;
-        ``unusable``, ``{share, limit, raised}`` or None; ``missing``, measures that only one of the two has.
+        ``unusable``, ``{share, limit, raised}`` or None; ``missing``, labels of measures that
+        only one of the two has, or the reference has of too few records.
 
     Raises:
         BeatwiseError: If there is nothing to compare, or the bins differ.
     """
     here, there = reference["measures"], scored["measures"]
-    names = [name for name in MEASURES if all(np.any(of[name]["counts"]) for of in (here, there) if name in of)]
-    names = [name for name in names if name in here and name in there]
+    by_record = bool(scored["records"] and reference["records"])
+    names = [
+        name
+        for name in MEASURES
+        if name in here and name in there and _known(here[name], by_record) and np.any(there[name]["counts"])
+    ]
     if not names:
         raise BeatwiseError(
             f"There is nothing to compare: {scored['beats']:,} beats were scored, and the reference knows "
@@ -205,7 +214,7 @@ def compare(reference: Mapping[str, Any], scored: Mapping[str, Any], monitor: Mo
                 "them. Score them again with the model that they are to be compared with."
             )
         before, now = np.array(here[name]["counts"]), np.array(there[name]["counts"])
-        drawn = _draw(before, now, bool(scored["records"]), np.random.default_rng(seed))
+        drawn = _draw(before, now, by_record, np.random.default_rng(seed))
         for key, measure in DISTANCES.items():
             # Classes have no order, and so no cumulative shares.
             if key == "psi" or "edges" in here[name]:
@@ -234,10 +243,10 @@ def compare(reference: Mapping[str, Any], scored: Mapping[str, Any], monitor: Mo
         "records": len(scored["records"]) or None,
         "reference_beats": reference["beats"],
         "reference_records": len(reference["records"]) or None,
-        "drawn": "records" if _draws_records(here[names[0]]["counts"], bool(scored["records"])) else "beats",
+        "drawn": "records" if by_record else "beats",
         "checks": checks,
         "unusable": unusable or None,
-        "missing": [name for name in MEASURES if (name in here) != (name in there)],
+        "missing": [MEASURES[name] for name in MEASURES if (name in here or name in there) and name not in names],
     }
 
 
@@ -311,18 +320,20 @@ def _limits(by_chance: Mapping[tuple[str, str], Floats], monitor: Monitor) -> di
     return {of: max(getattr(monitor, of[1]), float(limit)) for of, limit in zip(by_chance, chance, strict=True)}
 
 
-def _draws_records(counts: Sequence[Any] | Counts, known: bool) -> bool:
-    return known and len(counts) >= FEWEST_RECORDS
+def _known(measure: Mapping[str, Any], by_record: bool) -> bool:
+    """Whether there are beats, and of enough records to tell how records differ."""
+    n_records = int(np.count_nonzero(np.sum(measure["counts"], axis=1)))
+    return n_records >= (FEWEST_RECORDS if by_record else 1)
 
 
-def _draw(before: Counts, now: Counts, known: bool, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _draw(before: Counts, now: Counts, by_record: bool, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Shares of the bins in two samples that are both drawn from the reference, ``float64 [DRAWS, n_bins]`` each.
 
     One has the number of records of the reference. The other has the records and beats of the scored ones; each of
     its records has the shares of some record of the reference.
     """
     sizes, n = before.sum(axis=1), int(now.sum())
-    if not _draws_records(before, known):
+    if not by_record:
         shares = _shares(before.sum(axis=0))
         return tuple(_shares(rng.multinomial(total, shares, DRAWS)) for total in (int(sizes.sum()), n))  # type: ignore[return-value]
     # A record without beats says nothing.

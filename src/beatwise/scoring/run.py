@@ -23,6 +23,7 @@ from beatwise.scoring.pages import REPORT, write_records_page
 from beatwise.scoring.score import Scored, score_examples, score_record
 from beatwise.scoring.scorer import Scorer
 from beatwise.scoring.settings import Score
+from beatwise.scoring.watch import write_monitoring
 
 PARQUET: Final = (".parquet", ".parq", ".pq")
 # A text whose rows have so many fields is a table of beats; recordings have a column a lead.
@@ -112,6 +113,7 @@ def score_recordings(
             write_records_page(scratch, pd.DataFrame(summaries), failed_table(failed), scorer)
         write_tables(scratch, scored, summaries, failed)
         write_facts(scratch, scorer, settings, records=summaries, failed=failed)
+        write_monitoring(scratch, scorer)
     counts = count_classes(scorer, *(one.beats for one in scored))
     return Outcome(folder, summaries, counts, failed, folder / REPORT)
 
@@ -149,6 +151,7 @@ def _score_table(path: Path, scorer: Scorer, settings: Score, folder: Path) -> O
         scratch.mkdir()
         beats.to_parquet(scratch / "beats.parquet")
         write_facts(scratch, scorer, settings, beats=len(beats), counts=counts)
+        write_monitoring(scratch, scorer)
     return Outcome(folder, [], counts, {})
 
 

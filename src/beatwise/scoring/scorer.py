@@ -150,6 +150,7 @@ def make_scorer(
     model: TrainedModel,
     metrics: Mapping[str, Any],
     val_predictions: pd.DataFrame,
+    predictions: pd.DataFrame,
     train_beats: Examples,
     test_beats: Examples,
     evaluate: Evaluate,
@@ -163,6 +164,7 @@ def make_scorer(
         model: The model.
         metrics: Its metrics, with the factors of the recall-first operating point.
         val_predictions: Its predictions of the validation part, on which ``accept`` is chosen.
+        predictions: Its predictions of the test part, for the reference.
         train_beats: The training part before resampling.
         test_beats: The test part; only its fingerprint is kept.
         evaluate: The share of the validation beats that is accepted.
@@ -177,7 +179,7 @@ def make_scorer(
         cut=_cut(model.representation.fitted.shape, train_beats, segment, sample_rate),
         class_factors=dict(metrics["class_factors"]) if has_classes else {},
         accept=coverage_threshold(probabilities(val_predictions), evaluate.sure_coverage) if has_classes else None,
-        reference=describe_training(train_beats, val_predictions, sample_rate),
+        reference=describe_training(train_beats, [val_predictions, predictions], sample_rate),
         holdout=test_beats.fingerprint,
     )
 

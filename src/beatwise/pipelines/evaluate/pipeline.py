@@ -38,7 +38,7 @@ def create_evaluation(namespace: str) -> Pipeline:
         ),
         Node(
             make_scorer,
-            inputs=["model", "metrics", "val_predictions", "train_beats", "test_beats", *OF_SCORER],
+            inputs=["model", "metrics", "val_predictions", "predictions", "train_beats", "test_beats", *OF_SCORER],
             outputs="scorer",
             name="make_scorer",
             tags="evaluate",
