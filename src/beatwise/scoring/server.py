@@ -308,7 +308,8 @@ def _parse(schema: type[BaseModel], body: bytearray) -> BaseModel:
         message = first["msg"].replace("Input should", "it should")
         shown = f"a list of {len(got):,}" if isinstance(got, list) else repr(got)
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
-        remedy = " Scale every beat to [0, 1]." if allowed.get("le") == 1 or allowed.get("ge") == 0 else ""
+        outside = schema is not Recording and {"ge", "le"} & allowed.keys()
+        remedy = " Scale every beat to [0, 1]." if outside else ""
         raise RefusedError(422, f"{place}: {message}; got {shown}.{remedy}") from None
 
 
@@ -336,16 +337,16 @@ def _record(given: Recording) -> Record:
     if len(set(lengths.values())) > 1:
         raise RefusedError(422, f"The leads differ in length: {lengths}.")
     n_samples, peaks = next(iter(lengths.values())), given.r_peaks or []
+    millivolts = np.array(list(given.leads.values()), dtype=np.float64).T
+    missing = np.isnan(millivolts)
+    if missing.all():
+        raise RefusedError(422, "The leads have no samples.")
     if (np.diff(peaks) <= 0).any():
         raise RefusedError(422, "r_peaks are not in ascending order, each once.")
     if peaks and peaks[-1] >= n_samples:
         raise RefusedError(
             422, f"r_peaks has the sample {peaks[-1]}, and the recording ends at sample {n_samples - 1}."
         )
-    millivolts = np.array(list(given.leads.values()), dtype=np.float64).T
-    missing = np.isnan(millivolts)
-    if missing.all():
-        raise RefusedError(422, "The leads have no samples.")
     # Peak to peak in stretches of some seconds.
     step = math.ceil(STRETCH_S * given.sample_rate)
     table = pd.DataFrame(millivolts).groupby(np.arange(n_samples) // step)
