@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.utils import _split_params
@@ -14,6 +14,9 @@ from kedro.utils import find_kedro_project
 from beatwise import __version__
 from beatwise.cli import readable, run
 from beatwise.scoring import NOTICE
+
+if TYPE_CHECKING:
+    from beatwise.scoring.scorer import Scorer
 
 
 class Commands(click.Group):
@@ -84,20 +87,30 @@ def score(
         click.echo("\n".join(score_path(path, scorer, settings, folder).lines()))
 
 
+_model = click.option(
+    "--model", default="champion", show_default=True, help="Folder of a scorer, or its registered name."
+)
+
+
+def _scorer(model: str) -> Scorer:
+    from beatwise.scoring.models import load_scorer
+
+    return load_scorer(model, (find_kedro_project(Path.cwd()) or Path.cwd()) / "data/06_models")
+
+
 @commands.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--model", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="Folder of a scorer.")
+@_model
 @readable("Nothing is exported:")
-def export(file: Path, model: Path) -> None:
+def export(file: Path, model: str) -> None:
     """Write the network of a scorer into FILE as ONNX, checked against torch."""
     from beatwise.scoring.export import export_scorer
-    from beatwise.scoring.scorer import read_scorer
 
-    click.echo(f"{file}: {export_scorer(read_scorer(model), file)}\n{NOTICE}")
+    click.echo(f"{file}: {export_scorer(_scorer(model), file)}\n{NOTICE}")
 
 
 @commands.command()
-@click.option("--model", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="Folder of a scorer.")
+@_model
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 lets other machines in."
 )
@@ -105,13 +118,11 @@ def export(file: Path, model: Path) -> None:
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
 @readable("The server stopped:")
-def serve(model: Path, host: str, port: int) -> None:
+def serve(model: str, host: str, port: int) -> None:
     """Score beats and recordings that are sent as JSON, until Ctrl+C."""
-    from beatwise.scoring import NOTICE
-    from beatwise.scoring.scorer import read_scorer
     from beatwise.scoring.server import serve
 
-    serve(read_scorer(model), host, port, lambda line: click.echo(f"{line}\n{NOTICE}"))
+    serve(_scorer(model), host, port, lambda line: click.echo(f"{line}\n{NOTICE}"))
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
