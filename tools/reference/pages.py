@@ -258,6 +258,7 @@ def choices() -> list[tuple[str, type[Choice], str]]:
     from beatwise.ecg.settings import SegmentRule
     from beatwise.explanation.settings import Projections
     from beatwise.networks.settings import Model
+    from beatwise.scoring.settings import DetectorChoice
     from beatwise.search.settings import Algorithm, TrialScheduler
     from beatwise.tasks.settings import TaskChoice
     from beatwise.training import settings as training
@@ -277,6 +278,7 @@ def choices() -> list[tuple[str, type[Choice], str]]:
         ("Search algorithms", Algorithm, "tune.<search>.algorithm"),
         ("Trial schedulers", TrialScheduler, "tune.<search>.scheduler"),
         ("Segmentation rules", SegmentRule, "segment.rule"),
+        ("Detectors of R peaks", DetectorChoice, "score.detector"),
         ("Projections", Projections, "explain.projections"),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,13 +12,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.contracts import NewExamplesContract
-from beatwise.data.examples import IDENTITY_COLUMNS, TARGET, TIME, Array, Examples
+from beatwise.data.examples import IDENTITY_COLUMNS, TIME, Array, Examples
 from beatwise.data.features import RR_COLUMNS
+from beatwise.ecg.detection import find_peaks
 from beatwise.ecg.quality import choose_lead, unusable_stretches
 from beatwise.ecg.records import Record, bridged
 from beatwise.ecg.rr import rr_intervals
-from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES
+from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES, beat_shape
 from beatwise.scoring.monitoring import measure_beats
 from beatwise.scoring.scorer import Cut, Scorer
 from beatwise.scoring.settings import Score
@@ -29,6 +30,10 @@ ANNOTATIONS: Final = "annotations"
 QRS: Final = 0.1
 # Intervals before the last beat whose median stands for the one after it.
 LAST_INTERVALS: Final = 5
+# Without an interval, neither the end of a beat nor its RR features are known.
+FEWEST_PEAKS: Final = 2
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +71,11 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
     Args:
         record: The recording; beats that it annotates are taken as they are.
         scorer: The scorer.
-        settings: Which lead.
+        settings: Which lead, and how R peaks are found that are not annotated.
 
     Raises:
-        BeatwiseError: If the model does not take beats of recordings, the recording lacks the lead, or its annotations
-            lie beyond its end.
+        BeatwiseError: If the model does not take beats of recordings, the recording lacks the lead, its annotations lie
+            beyond its end, or its rate is too low to find R peaks.
     """
     if scorer.cut is None:
         raise BeatwiseError(
@@ -80,10 +85,13 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
     column = _lead(record, settings.lead, scorer.cut.leads)
     signal = record.of_leads([column])
     millivolts = signal.millivolts()[:, 0]
-    peaks, detector = _peaks(signal, millivolts)
+    peaks, detector = _peaks(signal, millivolts, settings)
     unusable = unusable_stretches(millivolts, signal.sample_rate, peaks)
     inside = _touch(unusable, np.column_stack([peaks, peaks + 1]))
     peaks = peaks[~inside]
+    if len(peaks) < FEWEST_PEAKS:
+        log.warning("Record %s: no beats, because %d R peaks lie in usable signal.", record.name, len(peaks))
+        peaks = peaks[:0]
     values, span = _cut(signal, peaks, scorer.cut)
     usable = ~_touch(unusable, span)
     rr = _rr(peaks, signal.sample_rate, unusable)
@@ -113,8 +121,6 @@ def score_examples(examples: Examples, scorer: Scorer) -> pd.DataFrame:
         BeatwiseError: If they are of another shape, lack features that the model was trained with, or have values that
             are not finite, or of a beat, outside [0, 1]; a line for each problem.
     """
-    fitted = scorer.model.representation.fitted
-    examples = NewExamplesContract(shape=fitted.shape, features=fitted.features).validate(examples.without(TARGET))
     known = [name for name in (*IDENTITY_COLUMNS, TIME, *RR_COLUMNS) if examples.has(name)]
     measured = measure_beats(examples, scorer.reference.get("sample_rate"))
     return pd.concat([examples.table[known], scorer.predict(examples), measured], axis="columns")
@@ -137,11 +143,12 @@ def _lead(record: Record, wanted: Any, preferred: Sequence[int | str]) -> int:
     )
 
 
-def _peaks(record: Record, millivolts: npt.NDArray[np.float64]) -> tuple[Ints, str]:
+def _peaks(record: Record, millivolts: npt.NDArray[np.float64], settings: Score) -> tuple[Ints, str]:
     """R peaks, ascending, and how they were found."""
     is_beat = np.isin(record.annotation_symbols, BEAT_SYMBOLS)
     if not is_beat.any():
-        raise BeatwiseError(f"Record {record.name} annotates no beats.")
+        use, options = settings.detector.use, settings.detector.options
+        return find_peaks(millivolts, record.sample_rate, detector=use, options=options), use
     peaks, n_samples = np.unique(record.annotation_samples[is_beat]), len(millivolts)
     # Some annotators place the last beat at the record's very end (svdb, 860).
     outside = peaks[(peaks < 0) | (peaks > n_samples)]
@@ -160,13 +167,14 @@ def _touch(stretches: Ints, spans: Ints) -> npt.NDArray[np.bool_]:
 
 def _cut(record: Record, peaks: Ints, cut: Cut) -> tuple[Array, Ints]:
     """Beats in [0, 1], ``float32 [n, t]``, and the samples of the record that each is made of, ``int64 [n, 2]``."""
+    if not len(peaks):
+        length = beat_shape(cut.rule, cut.options, cut.record_rate or record.sample_rate)[1]
+        return np.empty((0, length), np.float32), np.empty((0, 2), np.int64)
     at = record if cut.record_rate is None else record.at_rate(cut.record_rate)
     ratio, end = at.sample_rate / record.sample_rate, len(at.adc)
     places = np.minimum(np.rint(peaks * ratio).astype(np.int64), end - 1)
-    expected = places[:0]
-    if len(places) > 1:
-        interval = int(np.median(np.diff(places[-LAST_INTERVALS - 1 :])))
-        expected = np.minimum(places[-1] + interval * np.array([1, 2]), end)
+    interval = int(np.median(np.diff(places[-LAST_INTERVALS - 1 :])))
+    expected = np.minimum(places[-1] + interval * np.array([1, 2]), end)
     adc = bridged(np.ma.getdata(at.adc)[:, 0], np.ma.getmaskarray(at.adc)[:, 0])
     order = np.arange(len(places))
     values, span = RULES[cut.rule](adc, np.concatenate([places, expected]), order, at.sample_rate, **cut.options)
@@ -177,8 +185,8 @@ def _cut(record: Record, peaks: Ints, cut: Cut) -> tuple[Array, Ints]:
 
 
 def _rr(peaks: Ints, sample_rate: float, unusable: Ints) -> dict[str, npt.NDArray[np.float32]]:
-    if len(peaks) < 2:
-        return {name: np.full(len(peaks), np.nan, dtype=np.float32) for name in RR_COLUMNS}
+    if not len(peaks):
+        return {name: np.empty(0, dtype=np.float32) for name in RR_COLUMNS}
     return rr_intervals(peaks, sample_rate, _touch(unusable, np.column_stack([peaks[:-1], peaks[1:]])))
 
 

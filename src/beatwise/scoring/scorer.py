@@ -19,7 +19,8 @@ import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.versions import FORMAT, check_format
-from beatwise.data.examples import Examples
+from beatwise.data.contracts import NewExamplesContract
+from beatwise.data.examples import TARGET, Examples
 from beatwise.ecg.segmentation import SAME_RATE_HZ, beat_shape
 from beatwise.ecg.settings import Segment
 from beatwise.scoring.monitoring import describe_training
@@ -97,12 +98,15 @@ class Scorer:
             ``probability_<class>``, float32. ``prediction`` alone where the task has no classes.
 
         Raises:
-            BeatwiseError: If examples are of another shape, or lack features that the model was trained with.
+            BeatwiseError: If they are of another shape, lack features that the model was trained with, or have values
+                that are not finite, or of a beat, outside [0, 1]; a line for each problem.
         """
         if not len(examples):
             table = self.model.task.prediction_table(None, np.empty((0, self.model.task.n_outputs), np.float32))
         else:
-            table = self.model.predict(self.model.tensors(examples.without("target")))
+            fitted = self.model.representation.fitted
+            contract = NewExamplesContract(shape=fitted.shape, features=fitted.features)
+            table = self.model.predict(self.model.tensors(contract.validate(examples.without(TARGET))))
         if not self.classes:
             return table[["prediction"]]
         probability, names = probabilities(table), np.array(self.classes, dtype=object)

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from beatwise.core.settings import Block, Positive
+from beatwise.core.settings import Block, Choice, Positive
 from beatwise.data.scaling import Scale
 from beatwise.data.splits import Share
+from beatwise.ecg.detection import DEFAULT
 from beatwise.ecg.settings import Read
 
 
@@ -19,6 +20,12 @@ class Rhythm(Block):
     supraventricular: list[str] = Field(["S"], description="Classes of supraventricular ectopic beats.")
     ventricular: list[str] = Field(["V"], description="Classes of ventricular ectopic beats.")
     pause: Positive = Field(2.0, description="An interval between beats longer than this is a pause (s).")
+
+
+class DetectorChoice(Choice):
+    """The detector of R peaks (:mod:`beatwise.ecg.detection`)."""
+
+    registry = "beatwise.ecg.detection.DETECTORS"
 
 
 class Score(Block):
@@ -34,7 +41,10 @@ class Score(Block):
         description="Lead to score, by column or by name; of a list, the first that a recording has. null takes the "
         "lead that the model was trained on, and where a recording lacks it or half of it is unusable, the best.",
     )
-    read: Read = Field(description="How recordings are read.")
+    read: Read = Field(Read(), description="How recordings are read.")
+    detector: DetectorChoice = Field(
+        DetectorChoice(use=DEFAULT), description="What finds the R peaks of recordings whose annotations are not read."
+    )
     scale: Scale = Field(
         "none", description="Of a table of beats: `none` for values in [0, 1]; `per_example` scales every beat to that."
     )
