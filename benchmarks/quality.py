@@ -1,4 +1,4 @@
-"""Measures of noise beside the errors of a detector: `python -m benchmarks.quality`.
+"""Measures of noise beside the errors of a detector: `python -m benchmarks.quality [--records 100 105]`.
 
 The first lead of the records of nstdb and mitdb in stretches of ten seconds. A stretch is one that the detector (wfdb's
 XQRS) errs in if missed and false beats, at ±150 ms of the reference annotations, are more than 15 % of its beats. Each
@@ -8,6 +8,7 @@ In nstdb noise is added to record 118 from minute 5 on, two minutes in four.
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from scipy.stats import kurtosis
 from sklearn.metrics import roc_auc_score
 from wfdb.processing import XQRS
 
-from beatwise.ecg.quality import BAND_HZ, NOISE_DB, NOISE_S, band_passed, signal_to_noise, unusable_stretches
+from beatwise.ecg.quality import NOISE_DB, NOISE_S, band_passed, signal_to_noise, unusable_stretches
 from beatwise.ecg.reading import find_records
 from beatwise.ecg.segmentation import BEAT_SYMBOLS
 from beatwise.ecg.settings import Read
@@ -97,13 +98,19 @@ def measured(folder: Path, name: str) -> pd.DataFrame:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", nargs="*", default=["*"], help="records of mitdb; by default all")
+    records = parser.parse_args().records
     data = Path(os.environ.get("BEATWISE_DATA", "data/01_raw"))
-    paths = [*sorted(data.glob("nstdb/118e*.hea")), *sorted(data.glob("mitdb/*.hea"))]
+    paths = [
+        *sorted(data.glob("nstdb/118e*.hea")),
+        *(path for name in records for path in sorted(data.glob(f"mitdb/{name}.hea"))),
+    ]
     if not paths:
         raise SystemExit(f"No records in {data.absolute()}: name the folder above mitdb/ and nstdb/ in BEATWISE_DATA.")
     rows = pd.concat([measured(path.parent, path.stem) for path in track(paths)])
     errs = rows["errs"]
-    table = Table(title=f"{len(rows):,} stretches, the detector errs in {errs.sum()}; share marked, {BAND_HZ} Hz")
+    table = Table(title=f"{len(rows):,} stretches, the detector errs in {errs.sum()}; share marked")
     noises = ["118e24", "118e12", "118e00", "118e_6"]
     mitdb = ~rows["record"].isin(noises)
     for column in ("measure", "limit", "ROC area", "where it errs", "elsewhere", "mitdb", *noises, "their clean part"):

@@ -24,9 +24,11 @@ FLAT_MV, FLAT_S = 0.01, 1.0
 # A lead at its greatest or smallest value for so long, so far from the middle, is at the limit of its amplifier.
 LIMIT_S, LIMIT_MV, LIMIT_DEVIATIONS = 0.04, 0.5, 5.0
 # Noise is measured in stretches of this length; below this signal-to-noise ratio detectors err.
-NOISE_S, NOISE_DB = 10.0, 3.0
+NOISE_S, NOISE_DB = 10.0, 6.0
 # Band of the ECG; QRS within so many seconds of the R peak, and what is left for noise outside so many.
 BAND_HZ, QRS_S, OUTSIDE_S = (0.5, 40.0), 0.05, 0.1
+# P, QRS and T wave, from the R peak (s).
+BEAT_S: Final = (-0.25, 0.45)
 # Fewer R peaks than these give no amplitude of their own to a stretch.
 FEWEST_PEAKS: Final = 3
 LEAST_USABLE: Final = 0.5
@@ -37,7 +39,7 @@ def unusable_stretches(millivolts: Floats, sample_rate: float, peaks: Ints | Non
 
     - Flat: within 10 µV for a second or more.
     - At the limit: at the greatest or smallest value of the lead for 40 ms or more, far from the middle.
-    - Noise: ten seconds whose signal-to-noise ratio (:func:`signal_to_noise`) is below 3 dB.
+    - Noise: ten seconds whose signal-to-noise ratio (:func:`signal_to_noise`) is below 6 dB.
 
     Args:
         millivolts: One lead at the rate of its recording, ``float64 [n]``; NaN where a sample is missing.
@@ -64,9 +66,13 @@ def signal_to_noise(
     """Signal-to-noise ratio of stretches of ten seconds; the last takes what is left.
 
     As in the Noise Stress Test (Moody, Muldrow and Mark, Computers in Cardiology 1984; WFDB's ``nst``), the signal is
-    the square of the QRS complexes' peak-to-peak amplitude over eight, here of the median of a stretch, or where it has
-    less than three R peaks, of the lead. The noise is the mean square of what lies outside of QRS complexes between 0.5
-    and 40 Hz, P and T waves included.
+    the square of the QRS complexes' peak-to-peak amplitude over eight, here of the median of a stretch. The noise is
+    what P and T waves of neighbouring beats differ by: half the mean square of the difference of a beat, outside of its
+    QRS complex and between 0.5 and 40 Hz, to that of the next two beats before or behind that is most alike, so that
+    neither high T waves nor ectopic beats are noise.
+
+    A stretch with less than three R peaks has the median amplitude of the lead, and for noise the mean square of all
+    that lies outside of QRS complexes; as that holds P and T waves, its ratio is raised by 3 dB.
 
     Args:
         signal: One lead (mV), finite, ``float64 [n]``.
@@ -83,18 +89,29 @@ def signal_to_noise(
     band = band_passed(bridged(signal, ~outside), sample_rate)
     width = min(round(NOISE_S * sample_rate), len(band))
     starts = np.arange(len(band) // width) * width
+    first, last = (round(end * sample_rate) for end in BEAT_S)
     near, apart = round(QRS_S * sample_rate), round(OUTSIDE_S * sample_rate)
-    peaks = peaks[(peaks >= near) & (peaks < len(band) - near)]
+    peaks = peaks[(peaks + first >= 0) & (peaks + last < len(band))]
     if not len(peaks):
         return starts, np.full(len(starts), -np.inf)
     amplitude = np.ptp(np.lib.stride_tricks.sliding_window_view(band, 2 * near + 1)[peaks - near], axis=1)
-    of_stretches = np.split(amplitude, np.searchsorted(peaks, starts[1:]))
-    typical = np.median(amplitude)
-    height = np.array([np.median(found) if len(found) >= FEWEST_PEAKS else typical for found in of_stretches])
+    # The band needs no more than 100 samples a second.
+    step = max(1, round(sample_rate / 100))
+    offsets = np.concatenate([np.arange(first, -apart, step), np.arange(apart, last, step)])
+    waves, unlike = band[peaks[:, None] + offsets], np.full(len(peaks), np.inf)
+    for lag in (1, 2):
+        half = ((waves[lag:] - waves[:-lag]) ** 2).mean(axis=1) / 2
+        unlike[lag:] = np.minimum(unlike[lag:], half)
+        unlike[:-lag] = np.minimum(unlike[:-lag], half)
     for offset in range(-apart, apart + 1):
-        outside[np.clip(peaks + offset, 0, len(band) - 1)] = False
+        outside[peaks + offset] = False
     power = np.add.reduceat(np.where(outside, band**2, 0.0), starts)
-    noise = power / np.maximum(np.add.reduceat(outside.astype(np.int64), starts), 1)
+    noise = power / np.maximum(np.add.reduceat(outside.astype(np.int64), starts), 1) / 2
+    height = np.full(len(starts), np.median(amplitude))
+    edges = np.searchsorted(peaks, [*starts, len(band)])
+    for i in np.flatnonzero(np.diff(edges) >= FEWEST_PEAKS):
+        beats = slice(edges[i], edges[i + 1])
+        height[i], noise[i] = np.median(amplitude[beats]), unlike[beats].mean()
     with np.errstate(divide="ignore"):
         return starts, 10 * np.log10(height**2 / 8 / noise)
 
