@@ -2,8 +2,8 @@
 
 The first lead of every record; WFDB's comparitor at 150 ms over whole records, without flutter. The seconds are those
 of the processor, so that other work on the machine changes them little. What a record gave is kept in `--cache`, so
-that a measurement that was stopped continues. The contenders beyond those of the registry need NeuroKit2, from
-benchmarks/requirements.txt; without it they are left out.
+that a measurement that was stopped continues. The contenders beyond those of the registry are in
+benchmarks/requirements.txt; those that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ DATABASES: Final = ("mitdb", "svdb", "nstdb")
 def contenders() -> dict[str, Callable[..., Any]]:
     """Functions of a lead (mV) and its rate (Hz), by name."""
     found: dict[str, Callable[..., Any]] = {name: DETECTORS[name] for name in DETECTORS.names()}
+    if importlib.util.find_spec("sleepecg"):
+        found["SleepECG"] = lambda x, rate: importlib.import_module("sleepecg").detect_heartbeats(x, rate)
     if importlib.util.find_spec("neurokit2"):
         found |= {f"NeuroKit2 {method}": lambda x, rate, m=method: by_neurokit(x, rate, m) for method in NEUROKIT}
     return found
