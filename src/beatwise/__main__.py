@@ -51,6 +51,8 @@ commands.add_command(run)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the results.")
 @click.option("--lead", help="Lead to score, by name or column.")
 @click.option("--annotator", help="Ending of the files that hold the R peaks (atr, qrs, …); else they are detected.")
+@click.option("--workers", type=click.IntRange(1), help="Recordings of a folder at once; by default one for each core.")
+@click.option("--ray", metavar="ADDRESS", help="Ray cluster that scores the recordings of a folder, or auto.")
 @click.option(
     "--params", default="", callback=_split_params, help="Further parameters of `score`: read.rate=250,read.unit=uV."
 )
@@ -61,6 +63,8 @@ def score(
     out: Path | None,
     lead: str | None,
     annotator: str | None,
+    workers: int | None,
+    ray: str | None,
     params: dict[str, Any],
 ) -> None:
     """Classify the beats of recordings, of folders of them, or of tables of beats.
@@ -72,6 +76,7 @@ def score(
     from beatwise.scoring.models import load_scorer
     from beatwise.scoring.run import default_folder, score_path
     from beatwise.scoring.settings import Score
+    from beatwise.search.settings import RaySettings
 
     given: dict[str, Any] = {"model": model, "read": {}, **merged(params, params.pop("score", {}))}
     if lead is not None:
@@ -84,7 +89,9 @@ def score(
     for path in paths:
         settings = checked(Score, {**given, "input": str(path)}, "The parameters cannot be used:")
         folder = root if out and len(paths) == 1 else default_folder(path, root)
-        click.echo("\n".join(score_path(path, scorer, settings, folder).lines()))
+        click.echo(
+            "\n".join(score_path(path, scorer, settings, folder, RaySettings(address=ray, cpus=workers)).lines())
+        )
 
 
 _model = click.option(

@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
 from beatwise.core.versions import FORMAT
 from beatwise.ecg.records import Record
 from beatwise.ecg.segmentation import BEAT_SYMBOLS
 from beatwise.scoring import NOTICE
-from beatwise.scoring.pages import write_record_page
+from beatwise.scoring.pages import page_of, write_record_page
 from beatwise.scoring.score import Scored
 from beatwise.scoring.scorer import Scorer
 from beatwise.scoring.settings import Score
@@ -25,6 +26,7 @@ from beatwise.scoring.settings import Score
 SCORED: Final = "scored.json"
 # Ending of the annotation files.
 ANNOTATOR: Final = "bwz"
+ENDINGS: Final = (ANNOTATOR, "hea", "dat")
 ANNOTATIONS: Final = "annotations"
 # WFDB's code for a change of the signal's quality; its subtypes for an unreadable signal, and for a clean one.
 QUALITY, UNREADABLE, CLEAN = "~", -1, 0
@@ -70,6 +72,12 @@ def write_record(
     """
     write_annotations(folder / ANNOTATIONS, record, scored)
     return write_record_page(folder, record, scored, scorer, settings.rhythm, alone=alone)
+
+
+def files_of(folder: Path, record: str) -> list[Path]:
+    """The files that :func:`write_record` writes for one of many recordings."""
+    place = folder / ANNOTATIONS / file_name(record)
+    return [*(place.with_name(f"{place.name}.{ending}") for ending in ENDINGS), folder / page_of(record)]
 
 
 def write_annotations(folder: Path, record: Record, scored: Scored) -> None:
@@ -168,4 +176,5 @@ def write_facts(folder: Path, scorer: Scorer, settings: Score, **facts: Any) -> 
         **facts,
     }
     text = json.dumps(document, indent=2, allow_nan=False)
-    (folder / SCORED).write_text(text, encoding="utf-8")
+    with written_whole(folder / SCORED) as file:
+        file.write_text(text, encoding="utf-8")

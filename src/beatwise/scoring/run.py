@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from beatwise.core.errors import BeatwiseError, in_own_words
+from beatwise.core.errors import BeatwiseError
 from beatwise.core.files import written_whole
 from beatwise.data.examples import PART, Examples
 from beatwise.ecg.beats_files import OPENERS, TEXT, column_problems, open_beats, read_beats
@@ -20,10 +20,11 @@ from beatwise.ecg.records import Record
 from beatwise.scoring import NOTICE
 from beatwise.scoring.outputs import check_folder, failed_table, write_facts, write_record, write_tables
 from beatwise.scoring.pages import REPORT, write_records_page
-from beatwise.scoring.score import Scored, score_examples, score_record
+from beatwise.scoring.score import score_examples, score_record
 from beatwise.scoring.scorer import Scorer
 from beatwise.scoring.settings import Score
 from beatwise.scoring.watch import write_monitoring
+from beatwise.search.settings import RaySettings
 
 PARQUET: Final = (".parquet", ".parq", ".pq")
 # A text whose rows have so many fields is a table of beats; recordings have a column a lead.
@@ -64,14 +65,16 @@ class Outcome:
         return shown
 
 
-def score_path(path: Path, scorer: Scorer, settings: Score, folder: Path) -> Outcome:
+def score_path(path: Path, scorer: Scorer, settings: Score, folder: Path, ray: RaySettings) -> Outcome:
     """Score a table of beats, a recording, or a folder of recordings, and write the results.
 
     Args:
         path: What to score.
         scorer: The scorer.
         settings: How.
-        folder: Folder of the results; results of an earlier scoring are replaced.
+        folder: Folder of the results. Results of an earlier scoring are replaced; of a folder of recordings, those
+            that would come out the same are kept.
+        ray: Where the recordings of a folder are scored, and how many at once.
 
     Raises:
         BeatwiseError: If there is nothing to score, nothing could be scored, or the folder holds something else.
@@ -79,42 +82,35 @@ def score_path(path: Path, scorer: Scorer, settings: Score, folder: Path) -> Out
     check_folder(folder)
     if is_table_of_beats(path):
         return _score_table(path, scorer, settings, folder)
-    return score_recordings(find_records(path, settings.read), scorer, settings, folder)
-
-
-def score_recordings(
-    found: Mapping[str, Callable[[], Record]], scorer: Scorer, settings: Score, folder: Path
-) -> Outcome:
-    """Score recordings one after the other; one that cannot be scored is listed with its reason.
-
-    Raises:
-        BeatwiseError: If none could be scored.
-    """
-    scored: list[Scored] = []
-    summaries: list[dict[str, Any]] = []
-    failed: dict[str, str] = {}
+    found = find_records(path, settings.read)
+    if len(found) > 1:
+        return _score_many(found, scorer, settings, folder, ray)
+    (read,) = found.values()
     with written_whole(folder) as scratch:
         scratch.mkdir()
-        for name, read in found.items():
-            try:
-                record = read()
-                one = score_record(record, scorer, settings)
-                summaries.append(write_record(scratch, record, one, scorer, settings, alone=len(found) == 1))
-                scored.append(one)
-            except Exception as error:
-                if len(found) == 1:
-                    raise
-                failed[name] = in_own_words(error) or f"Record {name}: {type(error).__name__}: {error}"
-                log.debug("Record %s", name, exc_info=error)
-        if not scored:
-            first = next(iter(failed.values()))
-            raise BeatwiseError(f"None of {len(failed)} recordings could be scored. The first: {first}")
-        if len(found) > 1:
-            write_records_page(scratch, pd.DataFrame(summaries), failed_table(failed), scorer)
-        write_tables(scratch, scored, summaries, failed)
-        write_facts(scratch, scorer, settings, records=summaries, failed=failed)
+        record = read()
+        scored = score_record(record, scorer, settings)
+        summary = write_record(scratch, record, scored, scorer, settings, alone=True)
+        write_tables(scratch, [scored], [summary], {})
+        write_facts(scratch, scorer, settings, records=[summary], failed={})
         write_monitoring(scratch, scorer)
-    counts = count_classes(scorer, *(one.beats for one in scored))
+    return Outcome(folder, [summary], count_classes(scorer, scored.beats), {}, folder / REPORT)
+
+
+def _score_many(
+    found: Mapping[str, Callable[[], Record]], scorer: Scorer, settings: Score, folder: Path, ray: RaySettings
+) -> Outcome:
+    from beatwise.scoring.many import score_folder
+
+    # Marks the folder as one of results, so that a run that is stopped can be taken up again.
+    write_facts(folder, scorer, settings)
+    records, failed = score_folder(found, scorer, settings, ray, folder)
+    write_records_page(folder, records, failed_table(failed), scorer)
+    rows = records.astype(object).where(records.notna(), None).to_dict("records")
+    summaries = [{str(name): value for name, value in row.items()} for row in rows]
+    write_facts(folder, scorer, settings, records=summaries, failed=failed)
+    write_monitoring(folder, scorer)
+    counts = {name: int(records[f"beats_{name}"].sum()) for name in scorer.classes}
     return Outcome(folder, summaries, counts, failed, folder / REPORT)
 
 

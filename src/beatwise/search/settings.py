@@ -11,14 +11,16 @@ from beatwise.tasks.settings import MetricName
 
 
 class RaySettings(Block):
-    """Where many trainings run at once."""
+    """Where many trainings run at once, or many recordings are scored."""
 
     address: str | None = Field(
         None,
         description="Address of a Ray cluster; `auto` uses one that runs on this machine already, null starts one.",
     )
     cpus: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Trainings at once on this machine, with one thread each; null is one for each core."
+        None,
+        description="Trainings, or recordings that are scored, at once on this machine, with one thread each; "
+        "null is one for each core.",
     )
     gpus_per_fit: float = Field(0.0, ge=0, le=1, description="Share of a GPU for each training.")
 

@@ -7,15 +7,17 @@ from typing import Any
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.scoring.settings import Score
+from beatwise.search.settings import RaySettings
 
 
-def score_input(score: Score, scorers: Path, scored: Path) -> dict[str, Any]:
+def score_input(score: Score, scorers: Path, scored: Path, ray: RaySettings) -> dict[str, Any]:
     """Score what ``score.input`` names, and write the results into a folder.
 
     Args:
         score: What is scored, by which scorer, and how.
         scorers: Folder of the models of the source.
         scored: Folder of the results where ``score.out`` names none; there, they have a folder of the input's name.
+        ray: Where the recordings of a folder are scored, and how many at once.
 
     Returns:
         ``lines``, what a person wants to know first; ``folder`` of the results; ``counts``, beats by class; ``failed``,
@@ -31,7 +33,7 @@ def score_input(score: Score, scorers: Path, scored: Path) -> dict[str, Any]:
         raise BeatwiseError("Name what is to be scored: --params=score.input=path/of/a/recording, folder or table.")
     path = Path(score.input)
     folder = Path(score.out) if score.out else default_folder(path, scored)
-    outcome = score_path(path, load_scorer(score.model, scorers), score, folder)
+    outcome = score_path(path, load_scorer(score.model, scorers), score, folder, ray)
     return {
         "lines": outcome.lines(),
         "folder": str(outcome.folder),

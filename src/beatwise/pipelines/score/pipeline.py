@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 nodes.score_input,
-                inputs=["params:score", "scorers", "scored"],
+                inputs=["params:score", "scorers", "scored", "params:ray"],
                 outputs="score_summary",
                 name="score_input",
                 tags="score",
