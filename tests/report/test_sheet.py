@@ -22,7 +22,7 @@ def sheet(classes: str, name: str = "r") -> Sheet:
     """A record with these beats, a second apart from second 1 on, and a spike of 1.5 mV at each."""
     sample = (np.arange(1, len(classes) + 1) * RATE).astype(np.int64)
     beats = pd.DataFrame({"record": name, "sample": sample, "class": list(classes), "recall_first": list(classes)})
-    beats = beats.assign(unsure=False, **{f"probability_{label}": np.float32(0.3) for label in "NSVFQ"})
+    beats = beats.assign(unsure=False, amplitude=1.5, **{f"probability_{label}": np.float32(0.3) for label in "NSVFQ"})
     millivolts = np.zeros(round((len(classes) + 1) * RATE))
     millivolts[sample] = 1.5
     scored = Scored(name, "II", RATE, len(millivolts), "xqrs", beats, np.zeros((0, 2), np.int64))
@@ -49,7 +49,7 @@ def test_a_strip_is_true_to_scale_in_both_directions(times: float, gain: float) 
     millivolts = np.zeros(1200)
     millivolts[400:800] = 1.6 * times
     millivolts[1000:] = np.nan
-    assert fitting_gain([millivolts]) == gain
+    assert fitting_gain(1.6 * times) == gain
     svg = strip(millivolts, RATE, [(2.0, "V", "red")], gain=gain)
     assert (width := re.match(r'<svg class="paper" width="150mm" height="(\d+)mm" viewBox="0 -5 150 (\d+)">', svg))
     assert width[1] == width[2]

@@ -41,12 +41,9 @@ GRID: Final = (
 )
 
 
-def fitting_gain(pieces: Iterable[Floats]) -> float:
-    """Millimetres a millivolt at which pieces of a signal fit on paper: 10 wherever most of them do."""
-    ranges = [np.ptp(np.nanpercentile(piece, _WITHOUT_SPIKES)) for piece in pieces if np.isfinite(piece).any()]
-    if not ranges or np.median(ranges) * MM_PER_MV <= TALLEST_MM:
-        return MM_PER_MV
-    return next((gain for gain in GAINS if max(ranges) * gain <= TALLEST_MM), GAINS[-1])
+def fitting_gain(amplitude: float) -> float:
+    """Millimetres a millivolt at which beats of this amplitude (mV, NaN if not known) fit on paper; 10 if possible."""
+    return next((gain for gain in GAINS if not amplitude * gain > TALLEST_MM), GAINS[-1])
 
 
 def strip(
@@ -111,6 +108,8 @@ LANE_HEIGHT: Final = 16
 LEFT: Final = 152
 RIGHT: Final = COURSE_WIDTH - 24
 BINS: Final = 240
+# Seconds: in each should be some beats.
+SHORTEST_BIN: Final = 5
 MARK_WIDTH: Final = 12
 UNUSABLE: Final = "#d9dde3"
 
@@ -135,7 +134,8 @@ def course(
     """
     base = TOP + RATE_HEIGHT
     bottom = base + 8 + LANE_HEIGHT * len(lanes)
-    edges = np.linspace(0, seconds, BINS + 1)
+    n_bins = max(min(round(seconds / SHORTEST_BIN), BINS), 1)
+    edges = np.linspace(0, seconds, n_bins + 1)
 
     def at(time: float) -> float:
         return round(LEFT + (RIGHT - LEFT) * time / seconds, 1)
@@ -156,12 +156,12 @@ def course(
         for rate in (low, high):
             parts.append(_rule(level(rate)))
             parts.append(f'<text x="{LEFT - 6}" y="{level(rate) + 4}" class="end">{rate}</text>')
-        bins = np.clip(np.searchsorted(edges, beat_seconds, side="right") - 1, 0, BINS - 1)
-        medians = pd.Series(rates).groupby(bins).median().reindex(range(BINS)).to_numpy()
+        bins = np.clip(np.searchsorted(edges, beat_seconds, side="right") - 1, 0, n_bins - 1)
+        medians = pd.Series(rates).groupby(bins).median().reindex(range(n_bins)).to_numpy()
         # The line is broken where bins have no rate.
         line = [
             f"{'L' if index and np.isfinite(medians[index - 1]) else 'M'}"
-            f"{at((index + 0.5) * seconds / BINS)} {level(medians[index])}"
+            f"{at((index + 0.5) * seconds / n_bins)} {level(medians[index])}"
             for index in np.flatnonzero(np.isfinite(medians))
         ]
         parts.append(f'<path d="{"".join(line)}" class="rate"/>')
@@ -171,7 +171,7 @@ def course(
         counts = np.histogram(times, edges)[0]
         for index in np.flatnonzero(counts):
             tall = max((LANE_HEIGHT - 4) * counts[index] / counts.max(), 2)
-            corner = f'x="{at(edges[index])}" y="{ground - tall:.1f}" width="{(RIGHT - LEFT) / BINS:.1f}"'
+            corner = f'x="{at(edges[index])}" y="{ground - tall:.1f}" width="{(RIGHT - LEFT) / n_bins:.1f}"'
             parts.append(f'<rect {corner} height="{tall:.1f}" fill="{color}"/>')
     for time in np.linspace(0, seconds, 7):
         parts.append(f'<text x="{at(time)}" y="{bottom + 12}" class="middle">{clock(time)}</text>')

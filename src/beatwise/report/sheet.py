@@ -163,7 +163,7 @@ def render_sheet(sheet: Sheet) -> str:
     whole = len(sheet.millivolts) <= WHOLE_SECONDS * rate
     starts = [_start(finding, len(sheet.millivolts), rate) for finding in findings]
     pieces = [sheet.millivolts[start : start + round(STRIP_SECONDS * rate)] for start in starts]
-    gain = fitting_gain(pieces)
+    gain = fitting_gain(float(sheet.beats["amplitude"].median()))
     colors = _colors(sheet)
     strips = [
         {
@@ -342,14 +342,14 @@ def render_records(
     ordered = records.sort_values(by, ascending=False, na_position="last", kind="stable")
     rows = [{"page": pages.get(row["record"]), "cells": _record_cells(row)} for row in ordered.to_dict("records")]
     seconds = records["seconds"].sum()
-    with_runs = int((records["ventricular_runs"].fillna(0) > 0).sum())
+    n_runs = int((records["ventricular_runs"].fillna(0) > 0).sum())
     return render(
         "records.html",
         title=f"{len(records):,} scored records",
         source="scored records",
         notice=notice,
         subtitle=f"{seconds / 3600:,.1f} hours, {records['beats'].sum():,} beats · {model}",
-        with_runs=with_runs,
+        with_runs="No record has" if not n_runs else "1 record has" if n_runs == 1 else f"{n_runs:,} records have",
         columns=RECORD_COLUMNS,
         rows=rows,
         failed=failed.to_dict("records"),
