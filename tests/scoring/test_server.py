@@ -110,6 +110,10 @@ REFUSED: dict[bytes, tuple[int, str]] = {
         422,
         "features.rr_before has 2 numbers for 1 beats.",
     ),
+    json.dumps({"beats": [BEAT], "features": {key: [1e300] for key in RR_COLUMNS}}).encode(): (
+        422,
+        "features.rr_before[0]: it should be less than or equal to 1000000000; got 1e+300.",
+    ),
     json.dumps({"beats": [BEAT] * 10_001}).encode(): (422, "beats has 10,001 items; allowed: at most 10,000."),
     b" " * (2**25 + 1): (413, "The body is larger than 33,554,432 bytes. Send it in parts."),
 }

@@ -43,6 +43,8 @@ MOST_EXAMPLES: Final = 10_000
 TOGETHER: Final = 128
 # Larger bodies are read in a thread, so that others do not wait.
 SMALL_BODY: Final = 2**16
+# Larger numbers would leave single precision on their way through a network.
+LARGEST_NUMBER: Final = 1e9
 # Characters of a wrong value in a message.
 SHOWN: Final = 40
 
@@ -270,7 +272,8 @@ def serve(scorer: Scorer, host: str, port: int, say: Callable[[str], Any]) -> No
 
 def _request(noun: str, shape: Sequence[int], features: Sequence[str]) -> type[BaseModel]:
     """The schema of examples of a shape with these features; a beat has values in [0, 1]."""
-    items: Any = Annotated[float, Field(ge=0, le=1)] if len(shape) == 1 else float
+    number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+    items: Any = Annotated[float, Field(ge=0, le=1)] if len(shape) == 1 else number
     for length in reversed(shape):
         items = Annotated[list[items], Field(min_length=length, max_length=length), FAIL_FAST]
     many = (Field(min_length=1, max_length=MOST_EXAMPLES), FAIL_FAST)
@@ -278,7 +281,7 @@ def _request(noun: str, shape: Sequence[int], features: Sequence[str]) -> type[B
     if features:
         numbers: dict[str, Any] = {}
         for name in features:
-            kind: Any = Annotated[float, Field(gt=0)] if name in RR_COLUMNS else float
+            kind: Any = Annotated[float, Field(gt=0, le=LARGEST_NUMBER)] if name in RR_COLUMNS else number
             numbers[name] = (Annotated[list[kind], *many], ...)
         fields["features"] = (create_model("Features", __config__=STRICT, **numbers), ...)
     return create_model(noun.capitalize(), __config__=STRICT, __doc__=f"{noun.capitalize()} to score.", **fields)
@@ -308,7 +311,7 @@ def _parse(schema: type[BaseModel], body: bytearray) -> BaseModel:
         message = first["msg"].replace("Input should", "it should")
         shown = f"a list of {len(got):,}" if isinstance(got, list) else repr(got)
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
-        outside = schema is not Recording and {"ge", "le"} & allowed.keys()
+        outside = allowed.get("le") == 1 or (allowed.get("ge") == 0 and schema is not Recording)
         remedy = " Scale every beat to [0, 1]." if outside else ""
         raise RefusedError(422, f"{place}: {message}; got {shown}.{remedy}") from None
 
@@ -370,14 +373,20 @@ def _record(given: Recording) -> Record:
 
 
 def _rows(table: pd.DataFrame, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Predictions of a scorer as plain data, one row an example."""
+    """Predictions of a scorer as plain data, one row an example.
+
+    Raises:
+        RefusedError: If one is no finite number.
+    """
+    numbers = table[[f"{PREFIX}{name}" for name in classes] or ["prediction"]].to_numpy()
+    if not np.isfinite(numbers).all():
+        raise RefusedError(422, "The model gives no finite numbers for these values.")
     if not classes:
         return [{"prediction": float(value)} for value in table["prediction"]]
     columns = [table[name].tolist() for name in ("class", "recall_first", "unsure")]
-    probabilities = table[[f"{PREFIX}{name}" for name in classes]].to_numpy().tolist()
     return [
         {"class": best, "recall_first": first, "unsure": unsure, "probabilities": dict(zip(classes, row, strict=True))}
-        for best, first, unsure, row in zip(*columns, probabilities, strict=True)
+        for best, first, unsure, row in zip(*columns, numbers.tolist(), strict=True)
     ]
 
 
