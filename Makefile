@@ -70,8 +70,8 @@ bench: install .venv-bench/.installed  ## Measure what docs/benchmarks.md claims
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable . \
 		--requirement benchmarks/requirements.txt
-	@# Its own requirements ask for other versions of MLflow and pandas, and for a CUDA build of torch.
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps mltrainer==0.3.6
+	@# Their own requirements ask for other versions of MLflow, pandas and setuptools, and for a CUDA build of torch.
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps mltrainer==0.3.6 neurokit2==0.3.0
 	@touch $@
 
 clean:  ## Remove .venv and everything that runs have made (real data stays)
