@@ -202,8 +202,9 @@ def compare(reference: Mapping[str, Any], scored: Mapping[str, Any], monitor: Mo
     ]
     if not names:
         raise BeatwiseError(
-            f"There is nothing to compare: {scored['beats']:,} beats were scored, and the reference knows "
-            f"{', '.join(here) or 'no measure'}. Score records in which beats are found."
+            f"There is nothing to compare: {scored['beats']:,} beats were scored, and the reference has beats of "
+            f"{len(reference['records'])} records. No beats, or fewer than {FEWEST_RECORDS} records in the reference, "
+            "say too little on how records differ."
         )
     found: dict[tuple[str, str], float] = {}
     by_chance: dict[tuple[str, str], Floats] = {}

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
+from beatwise.core.files import written_whole
 from beatwise.core.versions import FORMAT, check_format
 from beatwise.report.monitoring import render_monitoring
 from beatwise.scoring import NOTICE
@@ -43,7 +44,8 @@ def write_monitoring(folder: Path, scorer: Scorer) -> None:
         "reference": scorer.reference,
     }
     # Without line ends: it is thousands of counts.
-    (folder / MONITORING).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+    with written_whole(folder / MONITORING) as file:
+        file.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
 
 
 def describe_results(folder: Path, reference: Mapping[str, Any]) -> dict[str, Any]:
