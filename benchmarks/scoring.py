@@ -73,10 +73,14 @@ def synthesise(folder: Path, n_records: int, times: int) -> None:
 
 
 class Memory:
-    """The peak of what this process holds, and of what any worker of Ray holds (MB), without shared memory."""
+    """The peak of what this process holds, and of what any worker of Ray holds (MB), without shared memory.
+
+    Beside it the seconds of the processor that the workers took, which other work on the machine changes little.
+    """
 
     def __init__(self) -> None:
         self.here = self.worker = 0.0
+        self.processor: dict[str, float] = {}
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
@@ -89,6 +93,8 @@ class Memory:
                     name, environment = (folder / "comm").read_text(), (folder / "environ").read_bytes()
                     if name.startswith("ray::") and mark in environment.split(b"\0"):
                         self.worker = max(self.worker, _held(folder.name))
+                        ticks = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
+                        self.processor[folder.name] = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
             time.sleep(0.2)
 
 
@@ -111,6 +117,7 @@ def run_many(folder: Path, workers: int, model: str, settings: Score) -> dict[st
         "seconds": time.perf_counter() - began,
         "beats": int(records["beats"].sum()),
         "failed": len(failed),
+        "processor": sum(memory.processor.values()),
         "here": memory.here,
         "worker": memory.worker,
     }
@@ -171,15 +178,20 @@ def main() -> None:
             synthesise(Path(scratch, "day"), 1, 48)
             Console().print(measure(Path(scratch, "day"), arguments, 1))
         return
-    table = Table("records", "workers", "seconds", "records a second", "beats", "failed", "MB here", "MB a worker")
+    table = Table(
+        "records", "workers", "seconds", "records a second", "processor s", "beats", "failed", "MB here", "MB a worker"
+    )
     for n_records in arguments.records:
         for workers in arguments.workers:
             with tempfile.TemporaryDirectory() as scratch:
                 synthesise(Path(scratch, "many"), n_records, 1)
                 found = measure(Path(scratch, "many"), arguments, workers)
             rate, sizes = n_records / found["seconds"], (f"{found['here']:,.0f}", f"{found['worker']:,.0f}")
+            processor = f"{found['processor']:.0f}"
             counts = (f"{found['beats']:,}", str(found["failed"]))
-            table.add_row(f"{n_records:,}", str(workers), f"{found['seconds']:.0f}", f"{rate:.2f}", *counts, *sizes)
+            table.add_row(
+                f"{n_records:,}", str(workers), f"{found['seconds']:.0f}", f"{rate:.2f}", processor, *counts, *sizes
+            )
     Console().print(table)
 
 
