@@ -28,6 +28,7 @@ FIGURES = {
     "02_one_model_by_hand.ipynb": (4, 0),
     "03_read_a_search.ipynb": (4, 1),
     "04_read_the_mistakes.ipynb": (5, 0),
+    "05_score_a_record.ipynb": (1, 0),
 }
 SECONDS = 300
 
