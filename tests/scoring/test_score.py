@@ -91,7 +91,9 @@ def test_a_stretch_without_samples_has_no_beat_and_is_no_pause() -> None:
     assert len(whole.beats) / 2 < len(scored.beats) < len(whole.beats) - 2
     longest = whole.beats[["rr_before", "rr_after"]].max().max()
     assert scored.beats[["rr_before", "rr_after"]].max().max() <= longest
-    nothing = score_record(replace(gap, adc=np.ma.masked_all(gap.adc.shape, dtype=np.int16)), made, Score(lead="MLII"))
+    nothing = score_record(
+        replace(gap, adc=np.ma.masked_array(gap.adc, np.ones_like(missing))), made, Score(lead="MLII")
+    )
     assert (len(nothing.beats), nothing.unusable.tolist()) == (0, [[0, len(gap.adc)]])
     assert list(nothing.beats.columns) == list(scored.beats.columns)
 
