@@ -27,7 +27,8 @@ from rich.table import Table
 
 from beatwise.ecg.reading import find_records
 from beatwise.ecg.settings import Read
-from beatwise.scoring.models import CHAMPION, load_scorer
+from beatwise.scoring.models import load_scorer
+from beatwise.scoring.registry import CHAMPION
 from beatwise.scoring.settings import Score
 from beatwise.search.settings import RaySettings
 from beatwise.search.watchdog import MARK

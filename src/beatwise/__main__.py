@@ -132,6 +132,31 @@ def serve(model: str, host: str, port: int) -> None:
     serve(_scorer(model), host, port, lambda line: click.echo(f"{line}\n{NOTICE}"))
 
 
+@commands.command()
+@click.option("--env", "-e", help="Environment whose source is meant; by default base.")
+@click.option("--back", is_flag=True, help="Make the champion before the current one champion again.")
+@click.option("--to", type=click.IntRange(1), metavar="N", help="Make version N champion without a comparison.")
+@click.option("--list", "shown", is_flag=True, help="List the registered versions.")
+@readable("The champion is not changed:")
+def promote(env: str | None, back: bool, to: int | None, shown: bool) -> None:
+    """Compare the latest registered scorer of a source with its champion, or choose the champion yourself.
+
+    Without --back, --to or --list: what `kedro run --pipeline=promote` does.
+    """
+    if back + shown + (to is not None) > 1:
+        raise click.UsageError("Give one of --back, --to and --list.")
+    if not (back or shown or to):
+        configure_project("beatwise")
+        run.main(["--pipeline=promote", *([f"--env={env}"] if env else [])], prog_name="beatwise promote")
+    from beatwise.hooks.champion import crown, listed, open_registry
+
+    registry = open_registry(find_kedro_project(Path.cwd()) or Path.cwd(), env)
+    if shown:
+        click.echo("\n".join([f"{registry.name}:", *listed(registry)]))
+    else:
+        click.echo(f"Champion of {registry.source}: {crown(registry, to)}.\n{NOTICE}")
+
+
 def main(*args: Any, **kwargs: Any) -> Any:
     """Run a command."""
     return commands(*args, standalone_mode=not hasattr(sys, "ps1"), **kwargs)

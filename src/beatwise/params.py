@@ -18,7 +18,7 @@ from beatwise.ecg.settings import Download, Segment
 from beatwise.explanation.settings import Explain
 from beatwise.networks.settings import Model
 from beatwise.report.settings import Report
-from beatwise.scoring.settings import Monitor, Score
+from beatwise.scoring.settings import Monitor, Promote, Score
 from beatwise.search.settings import RaySettings, Tune
 from beatwise.tasks.settings import Evaluate, TaskChoice
 from beatwise.training.settings import Train
@@ -120,6 +120,7 @@ class Parameters(Block):
     tune: Tune
     ray: RaySettings
     report: Report
+    promote: Promote
     segment: Segment
     score: Score
     monitor: Monitor

@@ -32,6 +32,7 @@ NAMES = {
     "score",
     "monitor",
     "download",
+    "promote",
 }
 ENVIRONMENTS = sorted(folder.name for folder in (ROOT / "conf").iterdir() if (folder / "globals.yml").is_file())
 LAYERS = [f.name for f in sorted((ROOT / "data").iterdir()) if f.is_dir()]
@@ -134,6 +135,7 @@ def test_kedro_viz_can_put_the_layers_of_the_whole_flow_in_order(viz) -> None:
 NO_PREVIEW = {
     "RecordsDataset": "hours of signal, which are read record by record",
     "PhysioNetDataset": "what is written to it is a request",
+    "RegistryDataset": "its pages are those of MLflow",
     "FolderDataset": "nodes read and write it by key, and it is empty when they are done",
 }
 
@@ -159,7 +161,7 @@ def test_kedro_viz_has_a_preview_of_every_dataset_but_records_and_folders(pipeli
 
 def test_every_node_has_a_verb_for_a_name_and_a_stage_for_a_tag(pipelines) -> None:
     stages = {"ingest", "configure", "resample", "tensors", "train", "evaluate", "report"}
-    stages |= {"explain", "segment", "provenance", "download", "score", "monitor"}
+    stages |= {"explain", "segment", "provenance", "download", "score", "monitor", "promote"}
     for node in {n for p in pipelines.values() for n in p.nodes}:
         assert "_" in node.short_name, f"{node.short_name}: verb_object"
         assert len(node.tags & stages) == 1

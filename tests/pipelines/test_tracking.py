@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.hooks.tracking import TrackedRun
+from beatwise.scoring.models import load_scorer
 from tests.conftest import run_session
 
 
@@ -104,7 +105,7 @@ def test_a_run_goes_on_without_a_server_that_stops_to_answer(
 
 
 @pytest.mark.slow
-def test_a_server_keeps_runs_and_artifacts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_keeps_runs_artifacts_and_the_champion(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, uri = project / "server", "http://127.0.0.1:5871"
     kept.mkdir()
     server = subprocess.Popen(
@@ -120,7 +121,7 @@ def test_a_server_keeps_runs_and_artifacts(project: Path, monkeypatch: pytest.Mo
                 break
             time.sleep(0.5)
         monkeypatch.setenv("BEATWISE_MLFLOW", uri)
-        run_session(project, to_outputs=["baseline.metrics"])
+        run_session(project, to_outputs=["baseline.metrics", "baseline.scorer"])
         (model,) = mlflow.search_runs(
             experiment_names=["beatwise-test"], filter_string="tags.fitted = 'baseline'", output_format="list"
         )
@@ -128,6 +129,10 @@ def test_a_server_keeps_runs_and_artifacts(project: Path, monkeypatch: pytest.Mo
         assert "metrics.json" in [f.path for f in mlflow.MlflowClient().list_artifacts(model.info.run_id)]
         assert list(kept.glob("mlartifacts/**/metrics.json"))
         assert not (project / "data/09_tracking/artifacts").exists()
+        run_session(project, "promote")
+        (scorer,) = project.glob("data/06_models/test/baseline/scorer/*/scorer")
+        shutil.rmtree(scorer)
+        assert load_scorer("champion", project / "data/06_models/test").source == "test"
     finally:
         os.killpg(server.pid, 15)
         server.wait()

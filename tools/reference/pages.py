@@ -32,6 +32,7 @@ DRAWN: Final[dict[str, Detail]] = {
     "segment": "node",
     "provenance": "node",
     "download": "node",
+    "promote": "node",
 }
 # Letters of a text that is shown; longer ones are sentences for people.
 LONGEST: Final = 60
@@ -348,7 +349,7 @@ def catalog_page(conf: Path) -> str:
     for file in sorted(conf.glob("base/catalog/*.yml")):
         for name, entry in yaml.safe_load(file.read_text(encoding="utf-8")).items():
             metadata = entry["metadata"]
-            row = [f"`{name}`", _kind(entry), f"`{_place(entry['filepath'])}`"]
+            row = [f"`{name}`", _kind(entry), f"`{_place(entry.get('filepath', 'in MLflow'))}`"]
             row += ["yes" if entry.get("versioned") else "", _recorded(metadata), _validated(entry)]
             layers.setdefault(metadata["kedro-viz"]["layer"], []).append(row)
     for layer in sorted(layers):

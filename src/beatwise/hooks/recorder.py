@@ -10,6 +10,7 @@ A dataset is marked by ``metadata: {beatwise: {record: …}}`` in the catalog:
 ``paired``                the tuned model beside the baseline: shown
 ``scored``                a scoring of new examples, or its monitoring: its first lines are shown
 ``page``                  a page of its own: its path is shown
+``decision``              a candidate beside the champion: shown
 ``report``                a report, whose path is shown (as the report of ``title``, where the metadata has that)
 ``failed_rows``           rows of a comparison that failed: nested MLflow runs that failed
 ``trials``                trials of a search: nested MLflow runs; the card names the best one

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from beatwise.runs.journal import Entry
 
 log = logging.getLogger(__name__)
-SHOWN = ("scores", "leaderboard", "paired", "report", "scored", "page")
+SHOWN = ("scores", "leaderboard", "paired", "decision", "report", "scored", "page")
 
 
 class Screen:
@@ -80,6 +80,10 @@ def _show_table(saved: Saved) -> None:
     elif saved.kind == "paired":
         names = report_of(saved.data["overall"]).paired_on_screen
         show(tables.paired_table(saved.data, names), title="Baseline and tuned, test")
+    elif saved.kind == "decision" and saved.data["compared"]:
+        names = report_of(saved.data["compared"]["overall"]).paired_on_screen
+        table = tables.paired_table(saved.data["compared"], names, ("champion", "candidate"))
+        show(table, title="Champion and candidate, test")
     elif saved.kind == "scores":
         first, *others = report_of(saved.data["test"]["overall"]).on_screen(saved.data)
         show(first, title=f"Scores of {saved.title}")
@@ -99,6 +103,10 @@ def _show_words(saved: Saved) -> None:
     elif saved.kind == "paired":
         print_text("Verdict:", style="bold")
         _print_indented(summary.comparison(saved.data))
+    elif saved.kind == "decision":
+        print_text("Verdict:", style="bold")
+        for sentence in (saved.data["verdict"], *saved.data["reasons"], saved.data["notice"]):
+            _print_indented(sentence)
 
 
 def _print_indented(sentence: str) -> None:

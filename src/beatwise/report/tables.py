@@ -430,8 +430,10 @@ def changes_table(rows: Sequence[Row]) -> Table:
     return Table(caption, ["model", "strategy", "changes"], cells, labels=3)
 
 
-def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table:
-    """Baseline and tuned model on the same test beats."""
+def paired_table(
+    paired: Mapping[str, Any], names: Sequence[str] = ALL, models: tuple[str, str] = ("baseline", "tuned")
+) -> Table:
+    """Two models, by default the baseline and the tuned one, on the same test beats."""
     at_point, unit = paired.get("recall_first", {}), paired.get("unit", "")
     shown = [(label_of(name, unit), paired["overall"][name]) for name in names]
     for name in ("macro_recall", "accuracy") if at_point else ():
@@ -451,11 +453,11 @@ def paired_table(paired: Mapping[str, Any], names: Sequence[str] = ALL) -> Table
     )
     if mcnemar:
         caption += (
-            f" Only the baseline is right on {mcnemar['first_only']:,} beats, only the tuned model on "
+            f" {models[0].capitalize()} alone is right on {mcnemar['first_only']:,} beats, {models[1]} alone on "
             f"{mcnemar['second_only']:,} (McNemar's exact test, which takes beats for independent: "
             f"{_p_value(mcnemar['p'])})."
         )
-    return Table(caption, ["", "baseline", "tuned", "difference"], rows)
+    return Table(caption, ["", *models, "difference"], rows)
 
 
 def _p_value(p: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 # The kinds of recording, which beatwise.hooks.recorder documents.
 KINDS: Final = (
-    *("artifact", "examples", "failed_rows", "history", "leaderboard", "model", "page", "paired"),
+    *("artifact", "decision", "examples", "failed_rows", "history", "leaderboard", "model", "page", "paired"),
     *("report", "row_scores", "scored", "scorer", "scores", "trials"),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,9 +125,12 @@ class ScorerRegistry:
         import mlflow
 
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        if self._uri is not None:
+            # MLflow looks up a version in its current store, whatever store it is given.
+            mlflow.set_tracking_uri(self._uri)
         uri = f"models:/{self.name}/{registered.number}/{FILES}"
         with self._asked(), TemporaryDirectory() as folder:
-            return read_scorer(Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=self._uri)))
+            return read_scorer(Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)))
 
     # --- the champion
 
@@ -182,20 +185,37 @@ class ScorerRegistry:
     def _remember(self, earlier: list[int]) -> None:
         self._client.set_registered_model_tag(self.name, EARLIER, " ".join(map(str, earlier)))
 
-    @contextmanager
-    def _asked(self) -> Iterator[None]:
-        import mlflow
-        from mlflow.exceptions import MlflowException
+    def _asked(self) -> AbstractContextManager[None]:
+        return _asked(self._uri)
 
-        try:
-            yield
-        except BeatwiseError:
-            raise
-        except (MlflowException, OSError) as error:
-            where = self._uri or mlflow.get_tracking_uri()
-            raise BeatwiseError(
-                f"MLflow's registry at {where} cannot be used ({str(error).partition(chr(10))[0][:200]})."
-            ) from error
+
+def sources_with_champion(uri: str) -> list[str]:
+    """The sources in a tracking store that have a champion.
+
+    Raises:
+        BeatwiseError: If the store cannot be reached, or has no registry.
+    """
+    import mlflow
+
+    with _asked(uri):
+        found = mlflow.MlflowClient(uri).search_registered_models(f"name LIKE '{PREFIX}%'")
+    return sorted(model.name.removeprefix(PREFIX) for model in found if CHAMPION in model.aliases)
+
+
+@contextmanager
+def _asked(uri: str | None) -> Iterator[None]:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except BeatwiseError:
+        raise
+    except (MlflowException, OSError) as error:
+        raise BeatwiseError(
+            f"MLflow's registry at {uri or mlflow.get_tracking_uri()} cannot be used "
+            f"({str(error).partition(chr(10))[0][:200]})."
+        ) from error
 
 
 def _registered(version: ModelVersion) -> Registered:

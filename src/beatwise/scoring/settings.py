@@ -11,6 +11,7 @@ from beatwise.data.scaling import Scale
 from beatwise.data.splits import Share
 from beatwise.ecg.detection import DEFAULT
 from beatwise.ecg.settings import Read
+from beatwise.tasks.settings import MetricName
 
 
 class Rhythm(Block):
@@ -70,4 +71,19 @@ class Monitor(Block):
         0.01,
         description="Share of runs over other patients of the same kind that raise an alarm, about: where few records "
         "or beats are compared, limits rise above `psi` and `ks`.",
+    )
+
+
+class Promote(Block):
+    """Which registered scorer is compared with the champion, and when it takes its place."""
+
+    candidate: int | None = Field(None, ge=1, description="Number of a registered version; null takes the latest.")
+    better_in: MetricName | None = Field(
+        None, description="Metric in which the candidate must be better; null takes the one that picked its best epoch."
+    )
+    margin: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="Loss of macro recall at the recall-first operating point that counts as no worse.",
     )
