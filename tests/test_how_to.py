@@ -96,6 +96,9 @@ entry = catalog["raw_beats"]
 windows = ExamplesDataset(filepath=entry["filepath"], metadata=entry["metadata"]).load()
 print([*checked.shape, len(checked), len(set(checked.group))], windows.shape)
 """,
+    "raw-records.md": """
+print(name, record.sample_rate, record.leads, len(record.millivolts()))
+""",
 }
 PRINTED = {
     "add-a-model.md": "[3, 5]",
@@ -104,6 +107,16 @@ PRINTED = {
     "add-a-metric.md": "0.5 0.5",
     "add-a-figure.md": "[0.5, 0.0, 0.5, 0.0] True",
     "add-a-source.md": "[100, 600, 12] (2, 100)",
+    "raw-records.md": "p1 360.0 ('II',) 3600",
+}
+# What a page takes for granted.
+BEFORE = {
+    "raw-records.md": """
+import os, numpy as np, wfdb
+os.mkdir("recordings")
+beat = 1.0 * (np.arange(3600) % 300 == 100)[:, None]
+wfdb.wrsamp("p1", fs=360, units=["mV"], sig_name=["II"], p_signal=beat, fmt=["16"], write_dir="recordings")
+""",
 }
 # What is added to a file that is there already.
 INSIDE = {
@@ -137,7 +150,7 @@ def test_the_code_of_every_page_works(tmp_path: Path) -> None:
     for page, check in CHECKS.items():
         module = INSIDE.get(page)
         above = f"import beatwise.{module} as file\nglobals().update(vars(file))\n" if module else ""
-        script = "\n".join([above, *blocks(page), check])
+        script = "\n".join([BEFORE.get(page, ""), above, *blocks(page), check])
         given[page] = (script, [*blocks(page, "text"), *blocks(page, "yaml")], str(tmp_path / page))
     done = subprocess.run(
         [sys.executable, "-c", PASTE],

@@ -21,7 +21,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm, rankdata
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples
@@ -311,6 +310,8 @@ def _limits(by_chance: Mapping[tuple[str, str], Floats], monitor: Monitor) -> di
     All are exceeded equally often, so often that the wanted share of the draws exceeds any of them (the minimum of the
     p-values, Westfall & Young, Resampling-Based Multiple Testing, 1993).
     """
+    from scipy.stats import norm, rankdata
+
     drawn = np.column_stack(list(by_chance.values()))
     p_values = rankdata(-drawn, method="max", axis=0) / len(drawn)
     tail = float(np.quantile(p_values.min(axis=1), monitor.false_alarms))
