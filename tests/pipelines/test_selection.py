@@ -67,7 +67,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, kept_process: None) -> Itera
 @pytest.mark.parametrize(
     ("options", "missing", "maker"),
     [
-        (["--pipeline=evaluate"], "baseline.model, data_summary, test_beats, val_beats", "train"),
+        (["--pipeline=evaluate"], "baseline.model, data_summary, test_beats, train_beats, val_beats", "train"),
         (["--pipeline=fit"], "test_beats, train_beats, val_beats", "ingest"),
         (
             ["--pipeline=train", "--from-nodes=baseline.train_model"],

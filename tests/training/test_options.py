@@ -167,7 +167,7 @@ def test_a_fit_writes_down_only_its_choices():
     assert settings["augment"] == {
         "use": ["noise", "mixup"],
         "noise": {"sd": 0.02, "share": 0.5},
-        "mixup": {"alpha": 1.0, "share": 0.5},
+        "mixup": {"alpha": 1.0, "share": 0.5, "mostly_itself": False},
     }
 
 
