@@ -44,8 +44,10 @@ def synthesise(folder: Path, n_records: int, times: int) -> None:
     import wfdb
 
     folder.mkdir(parents=True)
-    made = synthesise_records(SyntheticSettings(n_records=DISTINCT, beats_per_record=2800, class_shares=SHARES), seed=0)
+    made = synthesise_records(SyntheticSettings(n_records=DISTINCT, beats_per_record=3000, class_shares=SHARES), seed=0)
     for index, record in enumerate(made[: min(n_records, DISTINCT)]):
+        if len(record.adc) < HALF_HOUR:
+            raise SystemExit(f"{len(record.adc)} samples were synthesised, less than half an hour.")
         name, inside = f"r{index:04d}", record.annotation_samples < HALF_HOUR
         samples, symbols = record.annotation_samples[inside], record.annotation_symbols[inside]
         wfdb.wrsamp(
@@ -132,7 +134,7 @@ def run_day(folder: Path, model: str, settings: Score) -> dict[str, Any]:
     scorer = load_scorer(model)
     (read,) = find_records(folder, settings.read).values()
     with tempfile.TemporaryDirectory() as out:
-        marks = [time.perf_counter()]
+        marks, processor = [time.perf_counter()], time.process_time()
         record = read()
         marks.append(time.perf_counter())
         scored = score_record(record, scorer, settings)
@@ -141,8 +143,9 @@ def run_day(folder: Path, model: str, settings: Score) -> dict[str, Any]:
         scored.beats.to_parquet(Path(out) / "beats.parquet")
         marks.append(time.perf_counter())
     times = dict(zip(("read", "score", "write"), np.diff(marks).tolist(), strict=True))
+    processor = time.process_time() - processor
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {**times, "beats": len(scored.beats), "detector": scored.detector, "here": peak}
+    return {**times, "processor": processor, "beats": len(scored.beats), "detector": scored.detector, "here": peak}
 
 
 def measure(folder: Path, arguments: argparse.Namespace, workers: int) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
-from beatwise.ecg.quality import choose_lead, unusable_stretches
+from beatwise.ecg import quality
+from beatwise.ecg.quality import FLAT_MV, Lead, choose_lead, examine_lead, unfit_samples, unusable_stretches
 from beatwise.ecg.records import Record
 
 RATE = 250
@@ -39,14 +41,34 @@ def test_missing_flat_limited_and_noisy_stretches_are_found_and_a_pause_is_none(
     assert len(unusable_stretches(np.empty(0), RATE)) == 0
 
 
-def test_the_preferred_lead_is_taken_where_it_is_usable_and_else_the_best():
+def test_the_preferred_lead_is_taken_where_it_is_usable_and_else_the_best_and_no_other_is_examined(monkeypatch):
     signal, _ = ecg()
     noisy, flat = signal + RNG.normal(0, 0.5, len(signal)), np.where(np.arange(len(signal)) < 20000, 0.0, signal)
     adc = np.column_stack([noisy, signal, flat])
     none = np.empty(0, np.int64), np.empty(0, np.str_)
     record = Record("r", adc, RATE, ("ECG V1", "ECG aVF", "ECG II"), (1.0,) * 3, (0,) * 3, *none)
-    assert choose_lead(record, ["V5", "v1"]) == 0
-    assert choose_lead(record, [0]) == 0
-    assert choose_lead(record, ["MLII", "V1"]) == 0  # II is flat for most of the time
-    assert choose_lead(record, ["MLII", "V5", 7]) == 1
-    assert choose_lead(record) == 1
+    examined: list[int] = []
+
+    def examine(record: Record, column: int) -> Lead:
+        examined.append(column)
+        return examine_lead(record, column)
+
+    monkeypatch.setattr(quality, "examine_lead", examine)
+    cases: tuple[tuple[list[int | str], int, list[int]], ...] = (
+        (["V5", "v1"], 0, [0]),
+        ([0], 0, [0]),
+        (["MLII", "V1"], 0, [2, 0]),  # II is flat for most of the time
+        (["MLII", "V5", 7], 1, [2, 0, 1]),
+        ([], 1, [0, 1, 2]),
+    )
+    for preferred, column, needed in cases:
+        examined.clear()
+        assert (choose_lead(record, preferred).column, examined) == (column, needed)
+
+
+def test_flat_parts_are_those_of_a_filter_over_the_whole_lead():
+    signal = RNG.normal(0, 0.1, 20_000)
+    for first, last in ((0, 125), (400, 649), (1000, 1251), (1260, 1520), (9000, 14000), (19_870, 20_000)):
+        signal[first:last] = 0.3
+    flat = maximum_filter1d(signal, 251) - minimum_filter1d(signal, 251) <= FLAT_MV
+    np.testing.assert_array_equal(unfit_samples(signal, RATE), maximum_filter1d(flat.view(np.uint8), 251))

@@ -96,6 +96,14 @@ def test_a_stretch_without_samples_has_no_beat_and_is_no_pause() -> None:
     )
     assert (len(nothing.beats), nothing.unusable.tolist()) == (0, [[0, len(gap.adc)]])
     assert list(nothing.beats.columns) == list(scored.beats.columns)
+    # One beat, and two with the gap between them: no interval is known, so neither the length nor the RR features are.
+    beside = np.searchsorted(whole.beats["sample"], 6000) + np.array([-4, 4])
+    places = whole.beats["sample"].to_numpy()[beside]
+    for places_left in (places[:1], places):
+        few = replace(gap, annotation_samples=places_left, annotation_symbols=np.full(len(places_left), "N"))
+        left_out = score_record(few, made, Score(lead="MLII"))
+        assert (len(left_out.beats), left_out.without_interval) == (0, len(places_left))
+        assert list(left_out.beats.columns) == list(scored.beats.columns)
 
 
 def test_a_stored_scorer_predicts_the_same_and_its_facts_belong_to_its_model(tmp_path: Path) -> None:
@@ -123,6 +131,10 @@ def test_a_stored_scorer_predicts_the_same_and_its_facts_belong_to_its_model(tmp
 def test_other_programs_read_the_annotations_and_the_lead(tmp_path: Path) -> None:
     scored = replace(score_record(record(), scorer("kaggle"), Score(lead="MLII")), unusable=np.array([[5000, 7000]]))
     write_annotations(tmp_path, record(), scored)
+    # WFDB allows no space; what it makes of names stays apart.
+    for name in ("a b", "a_b"):
+        write_annotations(tmp_path, record(), replace(scored, name=name))
+    assert len({file.stem for file in tmp_path.glob("a_b*.bwz")}) == 2
     read = wfdb.rdann(str(tmp_path / record().name), "bwz")
     is_beat = np.array(read.symbol) != "~"
     assert read.fs == 360

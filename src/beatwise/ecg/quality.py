@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -34,7 +35,44 @@ FEWEST_PEAKS: Final = 3
 LEAST_USABLE: Final = 0.5
 
 
-def unusable_stretches(millivolts: Floats, sample_rate: float, peaks: Ints | None = None) -> Ints:
+@dataclass(frozen=True, eq=False)
+class Lead:
+    """A lead, and where it is unusable whatever its beats are.
+
+    Attributes:
+        column: Its column in the record.
+        millivolts: ``float64 [n]``; NaN where a sample is missing.
+        unfit: Samples that are missing, flat or at the limit, ``bool [n]``.
+    """
+
+    column: int
+    millivolts: Floats
+    unfit: Bools
+
+    @property
+    def usable(self) -> float:
+        """Share of its samples that are neither missing, flat nor at the limit; 1 where there is no sample."""
+        return 1 - float(np.count_nonzero(self.unfit)) / max(len(self.unfit), 1)
+
+
+def examine_lead(record: Record, column: int) -> Lead:
+    """A lead of a record with its unfit samples."""
+    millivolts = record.of_leads([column]).millivolts()[:, 0]
+    return Lead(column, millivolts, unfit_samples(millivolts, record.sample_rate))
+
+
+def unfit_samples(millivolts: Floats, sample_rate: float) -> Bools:
+    """Samples of a lead that are missing, flat or at the limit (:func:`unusable_stretches`), ``bool [n]``."""
+    missing = np.isnan(millivolts)
+    if missing.all():
+        return missing
+    whole = bridged(millivolts, missing)
+    return np.asarray(missing | _flat(whole, sample_rate) | _at_limit(whole, sample_rate))
+
+
+def unusable_stretches(
+    millivolts: Floats, sample_rate: float, peaks: Ints | None = None, unfit: Bools | None = None
+) -> Ints:
     """Stretches of a lead in which no beat can be told: samples missing, flat, at the limit, or lost in noise.
 
     - Flat: within 10 µV for a second or more.
@@ -45,18 +83,15 @@ def unusable_stretches(millivolts: Floats, sample_rate: float, peaks: Ints | Non
         millivolts: One lead at the rate of its recording, ``float64 [n]``; NaN where a sample is missing.
         sample_rate: Samples a second (Hz).
         peaks: R peaks, ascending, ``int64 [n_peaks]``; None leaves noise out. A lead without any is all noise.
+        unfit: What :func:`unfit_samples` found, where that is at hand.
 
     Returns:
         First sample of each stretch, and the one behind its last, ``int64 [n_stretches, 2]``, ascending and apart.
     """
-    missing = np.isnan(millivolts)
-    if missing.all():
-        return np.array([[0, len(millivolts)]], dtype=np.int64)[: len(millivolts)]
-    whole = bridged(millivolts, missing)
-    bad = missing | _flat(whole, sample_rate) | _at_limit(whole, sample_rate)
-    if peaks is not None:
-        starts, ratio = signal_to_noise(whole, sample_rate, peaks, bad)
-        bad |= np.repeat(ratio < NOISE_DB, np.diff(starts, append=len(bad)))
+    bad = unfit_samples(millivolts, sample_rate) if unfit is None else unfit
+    if peaks is not None and not bad.all():
+        starts, ratio = signal_to_noise(millivolts, sample_rate, peaks, bad)
+        bad = bad | np.repeat(ratio < NOISE_DB, np.diff(starts, append=len(bad)))
     return _runs(bad)
 
 
@@ -75,7 +110,7 @@ def signal_to_noise(
     that lies outside of QRS complexes; as that holds P and T waves, its ratio is raised by 3 dB.
 
     Args:
-        signal: One lead (mV), finite, ``float64 [n]``.
+        signal: One lead (mV), finite but for what is left out, ``float64 [n]``.
         sample_rate: Samples a second (Hz).
         peaks: R peaks, ascending, ``int64 [n_peaks]``.
         left_out: Samples that count for nothing, ``bool [n]``.
@@ -116,12 +151,14 @@ def signal_to_noise(
         return starts, 10 * np.log10(height**2 / 8 / noise)
 
 
-def choose_lead(record: Record, preferred: Sequence[int | str] = ()) -> int:
+def choose_lead(record: Record, preferred: Sequence[int | str] = ()) -> Lead:
     """The lead to classify: the first preferred one that the record has, unless half of it or more is unusable.
 
     Without such a lead the best counts: the one with the largest part that is neither flat, missing nor at its limit
     (in tenths), and of those with the greatest kurtosis, as few and high QRS complexes have it and noise has not
     (kSQI of Li, Mark and Clifford, Physiol Meas 29(1), 2008).
+
+    No lead is examined twice, and none that is not needed: the others only where the preferred ones are not usable.
 
     Args:
         record: The record.
@@ -129,19 +166,23 @@ def choose_lead(record: Record, preferred: Sequence[int | str] = ()) -> int:
             them, and MLII matches II.
 
     Returns:
-        The column.
+        The lead.
     """
-    signals = record.millivolts()
-    stretches = [unusable_stretches(lead, record.sample_rate) for lead in signals.T]
-    usable = [1 - float(np.diff(found).sum()) / max(len(signals), 1) for found in stretches]
     names = [_plain(name) for name in record.leads]
+    examined: dict[int, Lead] = {}
     for wanted in preferred:
         is_column = isinstance(wanted, int) and wanted < len(names)
         column = wanted if is_column else names.index(_plain(wanted)) if _plain(wanted) in names else None
-        if isinstance(column, int) and usable[column] > LEAST_USABLE:
-            return column
-    kurtosis = [_kurtosis(lead, record.sample_rate) if len(names) > 1 else 0.0 for lead in signals.T]
-    return max(range(len(names)), key=lambda i: (round(usable[i], 1), kurtosis[i]))
+        if isinstance(column, int):
+            lead = examined[column] = examined.get(column) or examine_lead(record, column)
+            if lead.usable > LEAST_USABLE:
+                return lead
+    leads = [examined.get(column) or examine_lead(record, column) for column in range(len(names))]
+    tenths = [round(lead.usable, 1) for lead in leads]
+    best = [lead for lead, tenth in zip(leads, tenths, strict=True) if tenth == max(tenths)]
+    if len(best) == 1:
+        return best[0]
+    return max(best, key=lambda lead: _kurtosis(lead.millivolts, record.sample_rate))
 
 
 def _plain(name: int | str) -> str:
@@ -152,22 +193,40 @@ def _plain(name: int | str) -> str:
 def _flat(signal: Floats, sample_rate: float) -> Bools:
     from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
-    width = 2 * round(FLAT_S * sample_rate / 2) + 1
-    if len(signal) < width:
-        return np.zeros(len(signal), dtype=bool)
-    flat = maximum_filter1d(signal, width) - minimum_filter1d(signal, width) <= FLAT_MV
-    # All samples of a flat stretch, not its middle alone.
-    return np.asarray(maximum_filter1d(flat.view(np.uint8), width), dtype=bool)
+    half = round(FLAT_S * sample_rate / 2)
+    width, n_samples = 2 * half + 1, len(signal)
+    found = np.zeros(n_samples, dtype=bool)
+    if n_samples < width:
+        return found
+    # A flat stretch, even one cut by an end of the lead, holds a whole block of this length. So only the surroundings
+    # of flat blocks are looked at, so far that what lies at the ends of a part is not flat.
+    block = half // 2 + 1
+    blocks = signal[: n_samples // block * block].reshape(-1, block)
+    quiet = np.flatnonzero(blocks.max(axis=1) - blocks.min(axis=1) <= FLAT_MV) * block
+    begins, ends = quiet - 4 * half, quiet + block + 4 * half
+    apart = begins[1:] > ends[:-1]
+    for begin, end in zip(
+        begins[np.r_[True, apart][: len(quiet)]], ends[np.r_[apart, True][: len(quiet)]], strict=True
+    ):
+        part = slice(max(begin, 0), end)
+        flat = maximum_filter1d(signal[part], width) - minimum_filter1d(signal[part], width) <= FLAT_MV
+        # All samples of a flat stretch, not its middle alone.
+        found[part] = maximum_filter1d(flat.view(np.uint8), width)
+    return found
 
 
 def _at_limit(signal: Floats, sample_rate: float) -> Bools:
+    bad = np.zeros(len(signal), dtype=bool)
+    long: list[tuple[float, Ints]] = []
+    for limit in (float(signal.min()), float(signal.max())):
+        runs = _runs(signal == limit)
+        long += [(limit, run) for run in runs[np.diff(runs)[:, 0] >= LIMIT_S * sample_rate]]
+    if not long:
+        return bad
     middle = np.median(signal)
     far = max(LIMIT_MV, LIMIT_DEVIATIONS * 1.4826 * float(np.median(np.abs(signal - middle))))
-    bad = np.zeros(len(signal), dtype=bool)
-    for limit in (signal.min(), signal.max()):
-        if abs(limit - middle) > far:
-            for first, last in _runs(signal == limit):
-                bad[first:last] = last - first >= LIMIT_S * sample_rate
+    for limit, (first, last) in long:
+        bad[first:last] = abs(limit - middle) > far
     return bad
 
 
@@ -194,5 +253,5 @@ def _kurtosis(lead: Floats, sample_rate: float) -> float:
 
 def _runs(mask: Bools) -> Ints:
     """First and behind the last place of every run of true values, ``int64 [n_runs, 2]``."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
     return edges.reshape(-1, 2).astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ SCORED: Final = "scored.json"
 ANNOTATOR: Final = "bwz"
 ENDINGS: Final = (ANNOTATOR, "hea", "dat")
 ANNOTATIONS: Final = "annotations"
+# Digits that tell names apart of which WFDB allows only a part.
+DIGITS: Final = 8
 # WFDB's code for a change of the signal's quality; its subtypes for an unreadable signal, and for a clean one.
 QUALITY, UNREADABLE, CLEAN = "~", -1, 0
 # WFDB's code for a beat whose class has no code of its own; a note names the class.
@@ -50,8 +53,15 @@ def check_folder(folder: Path) -> None:
 
 
 def file_name(record: str) -> str:
-    """The name of a record as WFDB allows it: letters, digits, ``-`` and ``_``, and folders."""
-    return "/".join(re.sub(r"[^-\w]", "_", part, flags=re.ASCII) for part in record.split("/"))
+    """The name of a record as WFDB allows it: letters, digits, ``-`` and ``_``, and folders.
+
+    A name or folder that has other characters ends in a part of its SHA-256, so that ``a b`` and ``a_b`` stay apart.
+    """
+    parts = []
+    for part in record.split("/"):
+        plain = re.sub(r"[^-\w]", "_", part, flags=re.ASCII)
+        parts.append(plain if plain == part else f"{plain}-{hashlib.sha256(part.encode()).hexdigest()[:DIGITS]}")
+    return "/".join(parts)
 
 
 def write_record(

@@ -138,8 +138,9 @@ def summarise(scored: Scored, settings: Rhythm | None = None, events: pd.DataFra
 
     Returns:
         ``record``, ``lead``, ``detector``, ``sample_rate`` (Hz), ``seconds``, ``usable_seconds``, ``unusable_share``;
-        ``beats`` (outside unusable stretches), ``unsure_share`` of them; ``rate``, ``rate_low``, ``rate_high`` (1/min,
-        the latter over :data:`RATE_INTERVALS` intervals, where there are twice as many); for both origins
+        ``beats`` (outside unusable stretches), ``unsure_share`` of them, ``without_interval`` (see :class:`Scored`);
+        ``rate``, ``rate_low``, ``rate_high`` (1/min, the latter over :data:`RATE_INTERVALS` intervals, where there are
+        twice as many); for both origins
         ``<origin>_beats``, ``<origin>_share``, ``<origin>_per_hour``, and the numbers of ``<origin>_couplets``,
         ``_runs``, ``_bigeminy``, ``_trigeminy``, with ``_longest_run`` (beats) and ``_fastest_run`` (1/min);
         ``pauses``, ``longest_pause`` (s); ``beats_<class>``.
@@ -161,6 +162,7 @@ def summarise(scored: Scored, settings: Rhythm | None = None, events: pd.DataFra
         "unusable_share": unusable / scored.n_samples,
         "beats": len(beats),
         "unsure_share": float(beats["unsure"].mean()) if len(beats) else None,
+        "without_interval": scored.without_interval,
         **_rates(beats),
         **dict(_pairs(beats, events, settings, classes, hours)),
         "pauses": int((events["kind"] == "pause").sum()),

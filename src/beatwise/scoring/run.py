@@ -160,6 +160,7 @@ def _line(summary: Mapping[str, Any]) -> str:
         f"{summary['beats']:,} beats in {length} (lead {summary['lead']}, R peaks: {summary['detector']})",
         ", ".join(f"{n:,} {name}" for name, n in counts.items()) or "no beat that could be classified",
         f"{summary['rate']:.0f}/min" if summary["rate"] is not None else "",
+        f"left out without a known interval: {alone}" if (alone := summary.get("without_interval")) else "",
         f"unsure {summary['unsure_share']:.1%}" if summary["unsure_share"] else "",
         f"unusable {summary['unusable_share']:.1%}" if summary["unusable_share"] else "",
     ]

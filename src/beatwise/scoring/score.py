@@ -15,7 +15,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import IDENTITY_COLUMNS, TIME, Array, Examples
 from beatwise.data.features import RR_COLUMNS
 from beatwise.ecg.detection import find_peaks
-from beatwise.ecg.quality import choose_lead, unusable_stretches
+from beatwise.ecg.quality import Lead, choose_lead, examine_lead, unusable_stretches
 from beatwise.ecg.records import Record, bridged
 from beatwise.ecg.rr import rr_intervals
 from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES, beat_shape
@@ -30,8 +30,6 @@ ANNOTATIONS: Final = "annotations"
 QRS: Final = 0.1
 # Intervals before the last beat whose median stands for the one after it.
 LAST_INTERVALS: Final = 5
-# Without an interval, neither the end of a beat nor its RR features are known.
-FEWEST_PEAKS: Final = 2
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +49,8 @@ class Scored:
             complex from peak to peak (mV, float32); what ``measure_beats`` measures. Beats that touch
             an unusable stretch are left out.
         unusable: Stretches that were not classified, first sample and the one after the last, ``int64 [k, 2]``.
+        without_interval: R peaks in usable signal that are left out, because no interval between two R peaks of the
+            recording is known; without one, neither the end of a beat nor its RR intervals are.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Scored:
     detector: str
     beats: pd.DataFrame
     unusable: Ints
+    without_interval: int = 0
 
 
 def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
@@ -82,19 +83,24 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
             f"This model, of the source {scorer.source}, was not trained on beats that its segment.rule cuts from "
             "recordings, so that it cannot score any. It scores tables of such examples as it was trained on."
         )
-    column = _lead(record, settings.lead, scorer.cut.leads)
-    signal = record.of_leads([column])
-    millivolts = signal.millivolts()[:, 0]
+    lead = _lead(record, settings.lead, scorer.cut.leads)
+    signal, millivolts = record.of_leads([lead.column]), lead.millivolts
     peaks, detector = _peaks(signal, millivolts, settings)
-    unusable = unusable_stretches(millivolts, signal.sample_rate, peaks)
-    inside = _touch(unusable, np.column_stack([peaks, peaks + 1]))
-    peaks = peaks[~inside]
-    if len(peaks) < FEWEST_PEAKS:
-        log.warning("Record %s: no beats, because %d R peaks lie in usable signal.", record.name, len(peaks))
-        peaks = peaks[:0]
+    unusable = unusable_stretches(millivolts, signal.sample_rate, peaks, lead.unfit)
+    peaks = peaks[~_touch(unusable, np.column_stack([peaks, peaks + 1]))]
+    broken = _touch(unusable, np.column_stack([peaks[:-1], peaks[1:]]))
+    without_interval = len(peaks) if broken.all() else 0
+    if without_interval:
+        log.warning(
+            "Record %s: no beat is classified, because no interval between its R peaks in usable signal is known "
+            "(%d such R peaks).",
+            *(record.name, without_interval),
+        )
+    if broken.all():
+        peaks, broken = peaks[:0], broken[:0]
     values, span = _cut(signal, peaks, scorer.cut)
     usable = ~_touch(unusable, span)
-    rr = _rr(peaks, signal.sample_rate, unusable)
+    rr = _rr(peaks, signal.sample_rate, broken)
     examples = Examples(values[usable], pd.DataFrame({name: interval[usable] for name, interval in rr.items()}))
     beats = pd.DataFrame(
         {
@@ -107,7 +113,16 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
             **measure_beats(examples, scorer.reference.get("sample_rate")),
         }
     )
-    return Scored(record.name, signal.leads[0], signal.sample_rate, len(millivolts), detector, beats, unusable)
+    return Scored(
+        name=record.name,
+        lead=signal.leads[0],
+        sample_rate=signal.sample_rate,
+        n_samples=len(millivolts),
+        detector=detector,
+        beats=beats,
+        unusable=unusable,
+        without_interval=without_interval,
+    )
 
 
 def score_examples(examples: Examples, scorer: Scorer) -> pd.DataFrame:
@@ -126,17 +141,17 @@ def score_examples(examples: Examples, scorer: Scorer) -> pd.DataFrame:
     return pd.concat([examples.table[known], scorer.predict(examples), measured], axis="columns")
 
 
-def _lead(record: Record, wanted: Any, preferred: Sequence[int | str]) -> int:
-    """The column to score."""
+def _lead(record: Record, wanted: Any, preferred: Sequence[int | str]) -> Lead:
+    """The lead to score."""
     if wanted is None:
         # Sources without names of leads, as the Kaggle set, are mostly of the first one.
         return choose_lead(record, preferred or (0,))
     choices = wanted if isinstance(wanted, list) else [wanted]
     for choice in choices:
         if isinstance(choice, str) and choice in record.leads:
-            return record.leads.index(choice)
+            return examine_lead(record, record.leads.index(choice))
         if isinstance(choice, int) and 0 <= choice < len(record.leads):
-            return choice
+            return examine_lead(record, choice)
     raise BeatwiseError(
         f"Record {record.name} has no lead {' or '.join(map(repr, choices))}: it has "
         f"{', '.join(f'{i} ({name})' for i, name in enumerate(record.leads))}. Set score.lead."
@@ -184,10 +199,10 @@ def _cut(record: Record, peaks: Ints, cut: Cut) -> tuple[Array, Ints]:
     return values, np.clip(source, 0, len(record.adc)).astype(np.int64)
 
 
-def _rr(peaks: Ints, sample_rate: float, unusable: Ints) -> dict[str, npt.NDArray[np.float32]]:
+def _rr(peaks: Ints, sample_rate: float, broken: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.float32]]:
     if not len(peaks):
         return {name: np.empty(0, dtype=np.float32) for name in RR_COLUMNS}
-    return rr_intervals(peaks, sample_rate, _touch(unusable, np.column_stack([peaks[:-1], peaks[1:]])))
+    return rr_intervals(peaks, sample_rate, broken)
 
 
 def _amplitude(millivolts: npt.NDArray[np.float64], peaks: Ints, sample_rate: float) -> npt.NDArray[np.float32]:

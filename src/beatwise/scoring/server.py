@@ -199,9 +199,10 @@ class Server:
 
     def _score_recording(self, given: Recording) -> dict[str, Any]:
         scored = score_record(_record(given), self.scorer, Score(lead=given.lead, read=Read()))
-        if scored.beats.filter(like=PREFIX).isna().any(axis=None):
-            features = ", ".join(self.scorer.model.representation.fitted.features)
-            raise RefusedError(422, f"{len(scored.beats)} beats are too few: the model takes {features}.")
+        if scored.without_interval:
+            raise RefusedError(
+                422, "No interval between two R peaks of the recording is known; a beat needs one. Send a longer one."
+            )
         events = find_events(scored)
         table = scored.beats.drop(columns="record")
         plain = table[[name for name in map(str, table) if not name.startswith(PREFIX)]]
