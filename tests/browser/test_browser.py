@@ -265,6 +265,12 @@ NOT_PREVIEWED = {
     "provenance": "is found in real records, as the next two",
     "beats_with_records": "",
     "provenance_summary": "",
+    "RegistryDataset": "its pages are those of MLflow",
+    "score_summary": "is made when a recording is scored, as the next two",
+    "monitoring": "",
+    "monitoring.page": "",
+    "promotion.decision": "is made when a model is promoted, as the next",
+    "promotion.champion": "",
 }
 
 

@@ -77,7 +77,8 @@ def execute(project: Path, notebook: Any) -> None:
 
 def copy_of_project(folder: Path) -> Path:
     copy_project(folder)
-    shutil.copytree(FOLDER, folder / "notebooks")
+    for name in ("notebooks", "tools"):
+        shutil.copytree(ROOT / name, folder / name)
     return folder
 
 
