@@ -44,10 +44,20 @@ def commands() -> None:
 
 commands.add_command(run)
 
+_model = click.option(
+    "--model", default="champion", show_default=True, help="Folder of a scorer, or its registered name."
+)
+
+
+def _scorer(model: str) -> Scorer:
+    from beatwise.scoring.models import load_scorer
+
+    return load_scorer(model, (find_kedro_project(Path.cwd()) or Path.cwd()) / "data/06_models")
+
 
 @commands.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", default="champion", show_default=True, help="Folder of a scorer, or its registered name.")
+@_model
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the results.")
 @click.option("--lead", help="Lead to score, by name or column.")
 @click.option("--annotator", help="Ending of the files that hold the R peaks (atr, qrs, …); else they are detected.")
@@ -73,7 +83,6 @@ def score(
     """
     from beatwise.core.nested import merged
     from beatwise.core.settings import checked
-    from beatwise.scoring.models import load_scorer
     from beatwise.scoring.run import default_folder, score_path
     from beatwise.scoring.settings import Score
     from beatwise.search.settings import RaySettings
@@ -83,8 +92,7 @@ def score(
         given["lead"] = int(lead) if lead.isdecimal() else lead
     if annotator is not None:
         given["read"] = {**given["read"], "annotator": annotator}
-    project = find_kedro_project(Path.cwd())
-    scorer = load_scorer(model, (project or Path.cwd()) / "data/06_models")
+    project, scorer = find_kedro_project(Path.cwd()), _scorer(model)
     root = out or (project / "data/07_model_output" / scorer.source / "scored" if project else Path("scored"))
     for path in paths:
         settings = checked(Score, {**given, "input": str(path)}, "The parameters cannot be used:")
@@ -92,17 +100,6 @@ def score(
         click.echo(
             "\n".join(score_path(path, scorer, settings, folder, RaySettings(address=ray, cpus=workers)).lines())
         )
-
-
-_model = click.option(
-    "--model", default="champion", show_default=True, help="Folder of a scorer, or its registered name."
-)
-
-
-def _scorer(model: str) -> Scorer:
-    from beatwise.scoring.models import load_scorer
-
-    return load_scorer(model, (find_kedro_project(Path.cwd()) or Path.cwd()) / "data/06_models")
 
 
 @commands.command()

@@ -22,9 +22,8 @@ from tests.scoring.test_monitoring import scored
 def leave(folder: Path, beats: pd.DataFrame, reference: dict[str, Any]) -> Path:
     """The results of a scoring, with a record in which no beat was found."""
     folder.mkdir(parents=True)
-    scorer: Any = SimpleNamespace(
-        version="0123456789ab", source="demo", model=SimpleNamespace(name="cnn1d"), reference=reference
-    )
+    identity = {"version": "0123456789ab", "source": "demo", "model": "cnn1d"}
+    scorer: Any = SimpleNamespace(identity=identity, reference=reference)
     beats.to_parquet(folder / "beats.parquet")
     names = [*beats["record"].unique(), "flat"]
     pd.DataFrame({"record": names, "unusable_share": [0.0] * (len(names) - 1) + [1.0]}).to_parquet(

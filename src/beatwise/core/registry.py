@@ -125,6 +125,12 @@ class Registry(Generic[T]):
         self._schemas[name] = made
         return made
 
+    def taken(self, name: str, **supplied: Any) -> dict[str, Any]:
+        """Those of the parameters that the caller supplies which an entry takes."""
+        return {
+            key: value for key, value in supplied.items() if key in inspect.signature(self._entries[name]).parameters
+        }
+
     def options(self, name: str, given: Mapping[str, Any], key: str = "") -> dict[str, Any]:
         """Check the options of one entry, and fill in what was left out; messages name them by ``key``.
 

@@ -268,8 +268,7 @@ def resample_examples(
     target = examples.target
     strategy = STRATEGIES[use]
     if use not in _MAKERS:
-        named = {"classes": classes} if use == "repeats" else {}
-        return examples.take(strategy(target, seed=seed, **named, **options))
+        return examples.take(strategy(target, **STRATEGIES.taken(use, seed=seed, classes=classes), **options))
     if len(examples.shape) != 1:
         raise BeatwiseError(
             f"The resampling strategy {use!r} interpolates beats of one lead; these examples have the shape "

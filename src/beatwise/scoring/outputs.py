@@ -181,7 +181,7 @@ def write_facts(folder: Path, scorer: Scorer, settings: Score, **facts: Any) -> 
     document = {
         "format": FORMAT,
         "notice": NOTICE,
-        "scorer": {"version": scorer.version, "source": scorer.source, "model": scorer.model.name},
+        "scorer": scorer.identity,
         "settings": settings.model_dump(mode="json"),
         **facts,
     }

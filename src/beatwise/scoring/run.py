@@ -114,9 +114,9 @@ def _score_many(
     return Outcome(folder, summaries, counts, failed, folder / REPORT)
 
 
-def count_classes(scorer: Scorer, *tables: pd.DataFrame) -> dict[str, int]:
+def count_classes(scorer: Scorer, beats: pd.DataFrame) -> dict[str, int]:
     """Beats by class."""
-    return {name: int(sum((table["class"] == name).sum() for table in tables)) for name in scorer.classes}
+    return {name: int((beats["class"] == name).sum()) for name in scorer.classes}
 
 
 def is_table_of_beats(path: Path) -> bool:

@@ -89,15 +89,16 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
     unusable = unusable_stretches(millivolts, signal.sample_rate, peaks, lead.unfit)
     peaks = peaks[~_touch(unusable, np.column_stack([peaks, peaks + 1]))]
     broken = _touch(unusable, np.column_stack([peaks[:-1], peaks[1:]]))
-    without_interval = len(peaks) if broken.all() else 0
+    without_interval = 0
+    if broken.all():
+        without_interval = len(peaks)
+        peaks, broken = peaks[:0], broken[:0]
     if without_interval:
         log.warning(
             "Record %s: no beat is classified, because no interval between its R peaks in usable signal is known "
             "(%d such R peaks).",
             *(record.name, without_interval),
         )
-    if broken.all():
-        peaks, broken = peaks[:0], broken[:0]
     values, span = _cut(signal, peaks, scorer.cut)
     usable = ~_touch(unusable, span)
     rr = _rr(peaks, signal.sample_rate, broken)

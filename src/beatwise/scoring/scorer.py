@@ -85,6 +85,11 @@ class Scorer:
         return hashlib.sha256(json.dumps(self._facts(), sort_keys=True).encode()).hexdigest()[:SHORT]
 
     @property
+    def identity(self) -> dict[str, str]:
+        """Version, source and name of the model, for what it leaves behind."""
+        return {"version": self.version, "source": self.source, "model": self.model.name}
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes in the order of their indices; empty where the task has none."""
         return self.model.task.class_names

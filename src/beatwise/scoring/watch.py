@@ -39,7 +39,7 @@ def write_monitoring(folder: Path, scorer: Scorer) -> None:
         "format": FORMAT,
         "notice": NOTICE,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "scorer": {"version": scorer.version, "source": scorer.source, "model": scorer.model.name},
+        "scorer": scorer.identity,
         "scored": describe_results(folder, scorer.reference) if scorer.reference else None,
         "reference": scorer.reference,
     }
