@@ -1,10 +1,15 @@
 """The command `beatwise`, and `python -m beatwise`: what `kedro run` does, and what works outside a project, too."""
 
+# ruff: noqa: E402
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# Kedro says at its import which file configures its logging; outside a project that is a file of Kedro's own.
+logging.getLogger("kedro.framework.project").addFilter(lambda record: "as logging configuration" not in str(record.msg))
 
 import click
 from kedro.framework.cli.utils import _split_params

@@ -41,6 +41,18 @@ def test_missing_flat_limited_and_noisy_stretches_are_found_and_a_pause_is_none(
     assert len(unusable_stretches(np.empty(0), RATE)) == 0
 
 
+def test_peaks_that_were_found_in_the_noise_do_not_make_it_a_signal():
+    signal, peaks = ecg()
+    noise = slice(80 * RATE, 100 * RATE)
+    wander = np.convolve(RNG.normal(0, 1, 20 * RATE), np.ones(10) / 10, "same")
+    signal[noise] += 0.5 * wander / wander.std()
+    spikes = np.arange(noise.start + 100, noise.stop - 100, 170)
+    for offset in range(-5, 6):
+        signal[spikes + offset] += 4 - abs(offset) * 0.8
+    found = np.sort(np.concatenate([peaks[(peaks < noise.start) | (peaks >= noise.stop)], spikes]))
+    np.testing.assert_array_equal(unusable_stretches(signal, RATE, found), [[noise.start, noise.stop]])
+
+
 def test_the_preferred_lead_is_taken_where_it_is_usable_and_else_the_best_and_no_other_is_examined(monkeypatch):
     signal, _ = ecg()
     noisy, flat = signal + RNG.normal(0, 0.5, len(signal)), np.where(np.arange(len(signal)) < 20000, 0.0, signal)

@@ -32,6 +32,8 @@ BAND_HZ, QRS_S, OUTSIDE_S = (0.5, 40.0), 0.05, 0.1
 BEAT_S: Final = (-0.25, 0.45)
 # Fewer R peaks than these give no amplitude of their own to a stretch.
 FEWEST_PEAKS: Final = 3
+# Higher QRS complexes than so many times the median of the lead are taken for noise that was detected.
+HIGHEST_QRS: Final = 1.5
 LEAST_USABLE: Final = 0.5
 
 
@@ -101,7 +103,8 @@ def signal_to_noise(
     """Signal-to-noise ratio of stretches of ten seconds; the last takes what is left.
 
     As in the Noise Stress Test (Moody, Muldrow and Mark, Computers in Cardiology 1984; WFDB's ``nst``), the signal is
-    the square of the QRS complexes' peak-to-peak amplitude over eight, here of the median of a stretch. The noise is
+    the square of the QRS complexes' peak-to-peak amplitude over eight, here of the median of a stretch, but of no more
+    than one and a half times the median of the lead: in strong noise, detected peaks are noise themselves. The noise is
     what P and T waves of neighbouring beats differ by: half the mean square of the difference of a beat, outside of its
     QRS complex and between 0.5 and 40 Hz, to that of the next two beats before or behind that is most alike, so that
     neither high T waves nor ectopic beats are noise.
@@ -142,11 +145,12 @@ def signal_to_noise(
         outside[peaks + offset] = False
     power = np.add.reduceat(np.where(outside, band**2, 0.0), starts)
     noise = power / np.maximum(np.add.reduceat(outside.astype(np.int64), starts), 1) / 2
-    height = np.full(len(starts), np.median(amplitude))
+    usual = float(np.median(amplitude))
+    height = np.full(len(starts), usual)
     edges = np.searchsorted(peaks, [*starts, len(band)])
     for i in np.flatnonzero(np.diff(edges) >= FEWEST_PEAKS):
         beats = slice(edges[i], edges[i + 1])
-        height[i], noise[i] = np.median(amplitude[beats]), unlike[beats].mean()
+        height[i], noise[i] = min(np.median(amplitude[beats]), HIGHEST_QRS * usual), unlike[beats].mean()
     with np.errstate(divide="ignore"):
         return starts, 10 * np.log10(height**2 / 8 / noise)
 
