@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.ecg import tables
@@ -112,7 +113,7 @@ def _millivolts(path: Path, signals: Signals, settings: Read) -> Floats:
         return signals.values / np.array(stated, dtype=np.float64)
     if isinstance(settings.unit, str):
         return signals.values / np.array([gain or PER_MILLIVOLT[settings.unit.lower()] for gain in stated])
-    size = _size(signals)
+    size = span_of(signals.values, signals.rate)
     gain = settings.unit or (ASSUMED_GAIN if settings.uncalibrated else None)
     if gain is None and not SMALLEST_MV <= size <= LARGEST_MV:
         raise BeatwiseError(
@@ -126,10 +127,11 @@ def _millivolts(path: Path, signals: Signals, settings: Read) -> Floats:
     return (signals.values - offset) / (gain or 1.0)
 
 
-def _size(signals: Signals) -> float:
-    """Peak to peak within two seconds: the median of a lead, the greatest of the leads."""
-    width = max(2, min(round(STRETCH_S * signals.rate), len(signals.values)))
-    stretches = signals.values[: len(signals.values) // width * width].reshape(-1, width, signals.values.shape[1])
-    there = ~np.isnan(stretches).any(axis=1)
-    spans = np.where(there, np.ptp(np.nan_to_num(stretches), axis=1), np.nan)
-    return max((float(np.nanmedian(span)) for span in spans.T if not np.isnan(span).all()), default=0.0)
+def span_of(samples: Floats, sample_rate: float) -> float:
+    """Peak to peak of leads ``[n_samples, n_leads]`` within two seconds: median of a lead, greatest of the leads.
+
+    Missing samples are NaN; the span is 0 where all are.
+    """
+    stretch = np.arange(len(samples)) // max(2, round(STRETCH_S * sample_rate))
+    by_stretch = pd.DataFrame(samples).groupby(stretch)
+    return float(np.nan_to_num((by_stretch.max() - by_stretch.min()).median().max()))

@@ -80,8 +80,8 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
     """
     if scorer.cut is None:
         raise BeatwiseError(
-            f"This model, of the source {scorer.source}, was not trained on beats that its segment.rule cuts from "
-            "recordings, so that it cannot score any. It scores tables of such examples as it was trained on."
+            f"This model, of the source {scorer.source}, was not trained to classify beats that its segment.rule cuts "
+            "from recordings, so that it cannot score any. It scores tables of such examples as it was trained on."
         )
     lead = _lead(record, settings.lead, scorer.cut.leads)
     signal, millivolts = record.of_leads([lead.column]), lead.millivolts

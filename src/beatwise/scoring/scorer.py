@@ -61,7 +61,8 @@ class Scorer:
     Attributes:
         model: The model.
         source: Name of the source that it was trained on.
-        cut: How beats are cut from recordings; None where its examples are no beats of recordings.
+        cut: How beats are cut from recordings; None where its examples are no beats of recordings, or it predicts
+            numbers.
         class_factors: Factors of the probabilities at the recall-first operating point, by class; empty where the task
             has no classes.
         accept: Top probability below which a beat is unsure; None where the task has no classes.
@@ -185,7 +186,7 @@ def make_scorer(
     return Scorer(
         model=model,
         source=source,
-        cut=_cut(model.representation.fitted.shape, train_beats, segment, sample_rate),
+        cut=_cut(model.representation.fitted.shape, train_beats, segment, sample_rate) if has_classes else None,
         class_factors=dict(metrics["class_factors"]) if has_classes else {},
         accept=coverage_threshold(probabilities(val_predictions), evaluate.sure_coverage) if has_classes else None,
         reference=describe_training(train_beats, [val_predictions, predictions], sample_rate),

@@ -7,7 +7,6 @@ checks a request while it reads it, and is what ``/openapi.json`` and ``/docs`` 
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +25,7 @@ from beatwise import __version__
 from beatwise.core.errors import BeatwiseError
 from beatwise.data.examples import Examples, concatenate, noun
 from beatwise.data.features import RR_COLUMNS
-from beatwise.ecg.reading import LARGEST_MV, SMALLEST_MV, STRETCH_S
+from beatwise.ecg.reading import LARGEST_MV, SMALLEST_MV, STRETCH_S, span_of
 from beatwise.ecg.records import Record
 from beatwise.ecg.settings import Read
 from beatwise.scoring import NOTICE
@@ -351,10 +350,7 @@ def _record(given: Recording) -> Record:
         raise RefusedError(
             422, f"r_peaks has the sample {peaks[-1]}, and the recording ends at sample {n_samples - 1}."
         )
-    # Peak to peak in stretches of some seconds.
-    step = math.ceil(STRETCH_S * given.sample_rate)
-    table = pd.DataFrame(millivolts).groupby(np.arange(n_samples) // step)
-    size = float((table.max() - table.min()).median().max())
+    size = span_of(millivolts, given.sample_rate)
     if not SMALLEST_MV <= size <= LARGEST_MV:
         raise RefusedError(
             422,
