@@ -21,7 +21,8 @@ def as_rich(table: Table, title: str | None = None) -> RichTable:
         caption_justify="left",
     )
     for i, column in enumerate(table.columns):
-        drawn.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+        # A narrow terminal breaks long names, and never cuts numbers off.
+        drawn.add_column(column, justify="left" if i == 0 else "right", no_wrap=i > 0)
     for row in table.rows:
         drawn.add_row(*(escape(cell) for cell in row))
     return drawn
