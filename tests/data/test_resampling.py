@@ -17,7 +17,7 @@ from tests.tables import labels, make_table, signals
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 COUNTS = (60, 12, 14, 10, 12)  # of make_beats
-COPYING = ["none", "semi_oversampling", "full_oversampling", "n_per_class", "repeats", "random_undersampling"]
+COPYING = ["none", "semi_oversampling", "full_oversampling", "n_per_class", "repeats", "share", "random_undersampling"]
 EXACT: dict[str, list[int]] = {
     "none": [60, 12, 14, 10, 12],
     "full_oversampling": [round(0.758924 * 60)] * 5,
@@ -118,6 +118,13 @@ def test_a_table_without_records_gets_none_and_a_class_without_beats_is_left_out
     after = counts(result)
     assert after[3] == 0
     assert min(after[:3] + after[4:]) > 0
+
+
+def test_a_share_is_stratified_and_part_of_a_larger_share_of_the_same_seed(beats):
+    drawn = [signals(run(beats, "share", of_each_class=share)) for share in (0.1, 0.5)]
+    tenth, half = ({row.tobytes() for row in rows} for rows in drawn)
+    assert tenth < half
+    assert counts(run(beats, "share", of_each_class=0.5)) == [max(1, round(n / 2)) for n in counts(beats)]
 
 
 def test_repeats_follow_the_factor_of_each_class(beats):

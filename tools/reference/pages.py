@@ -273,6 +273,7 @@ def choices() -> list[tuple[str, type[Choice], str]]:
         ("Augmentations", training.Augment, "train.augment"),
         ("Losses", training.Loss, "train.loss"),
         ("Class weights", training.ClassWeights, "train.class_weights"),
+        ("Starts of the weights", training.Start, "train.start"),
         ("Optimizers", training.Optimizer, "train.optimizer"),
         ("Learning-rate schedules", training.Schedule, "train.schedule"),
         ("Averages of weights", training.Average, "train.average"),

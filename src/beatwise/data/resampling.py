@@ -140,6 +140,17 @@ def undersample(target: Labels, *, seed: int) -> Rows:
     return _draw_per_class(target, int(counts[counts > 0].min()), seed)
 
 
+@STRATEGIES.register("share")
+def draw_share(target: Labels, *, seed: int, of_each_class: Share = 0.1) -> Rows:
+    """Keep a share of every class, at least one example: how much data a model needs.
+
+    A smaller share of the same seed is part of a larger one.
+    """
+    rng = np.random.default_rng(seed)
+    members = [rng.permutation(np.flatnonzero(target == index)) for index in np.unique(target)]
+    return np.sort(np.concatenate([rows[: max(1, round(of_each_class * len(rows)))] for rows in members]))
+
+
 @maker("smote")
 def smote(matrix: Matrix, target: Labels, *, seed: int, names: Sequence[str] = (), k_neighbors: Neighbours = 5) -> Made:
     """SMOTE: bring every class to the size of the largest by interpolation between neighbours of one class.

@@ -38,13 +38,18 @@ def fit_settings(
     """
     from beatwise.networks.base import SelfFitting
     from beatwise.networks.zoo import MODELS
+    from beatwise.training.start import pinned
 
     (built := task.build()).check(train, resample.use)
     if issubclass(MODELS[model.use], SelfFitting):
+        if train.start.use != "fresh":
+            raise BeatwiseError(
+                f"train.start.use={train.start.use}: the model {model.use!r} has no layers to start from."
+            )
         # It uses none of these settings; their defaults stand for them, so that equal fits have equal configurations.
         train = Train(monitor=train.monitor, loss=Loss(use=built.default_loss))
     chosen = tensors.model_copy(update={"use": representation(model, tensors)})
-    return FitSettings(
+    settings = FitSettings(
         task=task,
         seed=seed,
         resample=resample.settled(),
@@ -52,6 +57,8 @@ def fit_settings(
         model=model.settled(),
         train=train.settled(),
     )
+    start = pinned(settings.train.start, settings)
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"start": start})})
 
 
 def check_fit(model: Model, train: Train, tensors: Tensors) -> None:

@@ -29,6 +29,7 @@ from beatwise.training.optim import AVERAGES, SCHEDULES, Average, Schedule, buil
 from beatwise.training.pruning import Pruning
 from beatwise.training.rounds import fit_rounds
 from beatwise.training.settings import FitSettings, Train
+from beatwise.training.start import STARTS, layer_rate
 from beatwise.training.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -132,13 +133,16 @@ def _new_network(train: TensorSet, val: TensorSet, config: FitSettings) -> Netwo
         )
     train.task.check(config.train, config.resample.use)
     torch.manual_seed(config.seed)
-    return build_model(
+    network = build_model(
         config.model.use,
         input_shape=train.x.shape[1:],
         n_outputs=train.task.n_outputs,
         n_aux=train.aux.shape[1],
         **config.model.options,
-    ).to(_device())
+    )
+    start = config.train.start
+    STARTS[start.use](network, **start.options)
+    return network.to(_device())
 
 
 def training_key(train: TensorSet, val: TensorSet, config: FitSettings, *, with_val_history: bool = False) -> str:
@@ -210,7 +214,7 @@ class Training:
         self.pruning = Pruning.of(len(self.y), settings.prune, settings.epochs, device) if settings.prune else None
         self.steps = settings.steps_per_epoch or len(_cut(torch.arange(len(self.y)), settings.batch_size))
         self.optimizer = build_optimizer(
-            network, settings.optimizer.use, settings.learning_rate, settings.optimizer.options
+            network, settings.optimizer.use, settings.learning_rate, settings.optimizer.options, settings.start.rates
         )
         span = {"steps": self.steps, "epochs": settings.epochs}
         self.schedule: Schedule = SCHEDULES[settings.schedule.use](self.optimizer, **span, **settings.schedule.options)
@@ -264,6 +268,9 @@ class Training:
         settings, network, parameters = self.settings, self.network, list(self.network.parameters())
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
         network.train()
+        for name, module in network.named_modules() if settings.start.rates else ():
+            # Of a frozen layer, the statistics of its normalisation stay too, and nothing is dropped.
+            module.training = not name or layer_rate(name, settings.start.rates) > 0
         total, seen = torch.zeros((), device=self.device), 0
         batches = self.batches()
         for step, rows in enumerate(batches, start=1):

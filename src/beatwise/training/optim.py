@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
 from beatwise.core.registry import Registry
+from beatwise.training.start import layer_rate
 
 Groups = list[dict[str, Any]]
 Decay = Annotated[float, Field(ge=0)]
@@ -52,12 +53,33 @@ def _decayed(groups: Groups, weight_decay: float) -> Groups:
 
 
 def build_optimizer(
-    network: nn.Module, use: str, learning_rate: float, options: dict[str, Any]
+    network: nn.Module,
+    use: str,
+    learning_rate: float,
+    options: dict[str, Any],
+    rates: Mapping[str, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """Build an optimizer with checked options; biases and normalisation are not decayed."""
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "decayed": True}, {"params": vectors, "decayed": False}]
+    """Build an optimizer with checked options; biases and normalisation are not decayed.
+
+    Args:
+        network: The network; its frozen weights take no gradients from now on.
+        use: Name of the optimizer.
+        learning_rate: Its learning rate.
+        options: Its options.
+        rates: Multiples of the learning rate by layer (``start.layer_rate``).
+    """
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        by_rate.setdefault(layer_rate(name, rates or {}), []).append(parameter)
+    for frozen in by_rate.pop(0.0, []):
+        frozen.requires_grad_(False)
+    groups: Groups = []
+    # The first group shows the rate in the history: that of the layers which learn fastest.
+    for rate in sorted(by_rate, reverse=True):
+        matrices = [p for p in by_rate[rate] if p.ndim > 1]
+        vectors = [p for p in by_rate[rate] if p.ndim <= 1]
+        shared = {"lr": rate * learning_rate}
+        groups += [{"params": matrices, "decayed": True, **shared}, {"params": vectors, "decayed": False, **shared}]
     return OPTIMIZERS[use](groups, learning_rate, **options)
 
 

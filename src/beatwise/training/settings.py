@@ -13,6 +13,17 @@ from beatwise.networks.settings import Model
 from beatwise.tasks.settings import MetricName, TaskChoice
 
 
+class Start(Choice):
+    """The weights that a training begins with (:mod:`beatwise.training.start`)."""
+
+    registry = "beatwise.training.start.STARTS"
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Multiples of the learning rate by layer (``start.layer_rate``)."""
+        return self.options.get("rates") or {}
+
+
 class Optimizer(Choice):
     """The optimizer (:mod:`beatwise.training.optim`)."""
 
@@ -67,6 +78,7 @@ class Train(Block):
     )
     batch_size: int = Field(128, ge=1, description="Examples in a step.")
     learning_rate: Positive = Field(3e-3, description="Highest learning rate.")
+    start: Start = Start(use="fresh")
     optimizer: Optimizer = Optimizer(use="adamw")
     schedule: Schedule = Schedule(use="cosine")
     loss: Loss = Loss(use="cross_entropy")
