@@ -19,6 +19,7 @@ from beatwise.report.html import render_leaderboard
 from beatwise.report.results import draw_leaderboard
 from beatwise.report.settings import Report
 from beatwise.report.tables import (
+    against_table,
     behind_table,
     changes_table,
     cost_table,
@@ -64,6 +65,8 @@ class Board:
         spread: Sequence[float] | np.ndarray[Any, Any] = AROUND,
         metadata: FitMetadata | None = None,
         members: Sequence[int] = (),
+        against: str | None = None,
+        fold: int | None = None,
     ) -> Board:
         """A row whose draws are its metrics plus the spread."""
 
@@ -86,6 +89,8 @@ class Board:
                 changes={},
                 metrics=metrics,
                 members=[*members],
+                against=against,
+                fold=fold,
                 metadata=metadata or cost(),
             )
         )
@@ -391,3 +396,30 @@ def test_the_page_says_nothing_of_failures_where_there_are_none(board: pd.DataFr
     rows = [Row(row=0, model="cnn", strategy="none", seed=1, changes={})]
     html = render_leaderboard(board, draw_leaderboard(board, rows), rows, EVALUATE, Report(), "here")
     assert "ailed" not in html
+
+
+# --- against one model
+
+
+def test_rows_are_compared_in_pairs_with_one_model_strategy_by_strategy() -> None:
+    board = Board()
+    for strategy, gains in (("some", (0.01, 0.03)), ("all", (0.0, 0.0))):
+        for fold in (1, 2):
+            board.add("scratch", 0.8, 0.6, strategy=strategy, fold=fold)
+            board.add("tuned", 0.8 + gains[fold - 1], 0.6, strategy=strategy, fold=fold, against="scratch")
+        board.add("scratch", 0.8, 0.6, strategy=strategy, members=[0, 1])
+        board.add("tuned", 0.82, 0.6, strategy=strategy, members=[0, 1], against="scratch", spread=AROUND / 2)
+    ranked = board.rank()
+    assert entry(ranked, "scratch", "all")["against"] is None or math.isnan(entry(ranked, "scratch", "all")["against"])
+    some = entry(ranked, "tuned", "some")
+    # The draws of the two go together: 0.02 and half the spread below it, not the spreads of both.
+    assert some["over_macro_f1"] == pytest.approx(0.02)
+    assert (some["over_macro_f1_low"], some["over_macro_f1_high"]) == pytest.approx((0.0, 0.04))
+    # Differences 0.01 and 0.03 over two folds: t = 0.02 / (0.01414 · sqrt(1/2 + 1)), one degree of freedom.
+    assert some["over_macro_f1_p"] == pytest.approx(
+        1 - 2 / math.pi * math.atan(0.02 / (0.0141421 * math.sqrt(1.5))), 1e-3
+    )
+    assert entry(ranked, "tuned", "all")["over_macro_f1_p"] == 1
+    table = against_table(ranked, 0.8)
+    assert table is not None
+    assert ["tuned", "some", "+.0200 [+.0000, +.0400], p = .454"] in [row[:3] for row in table.rows]

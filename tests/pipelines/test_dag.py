@@ -27,6 +27,7 @@ NAMES = {
     "fit",
     "report",
     "compare",
+    "transfer",
     "segment",
     "provenance",
     "score",

@@ -21,6 +21,7 @@ class PlannedRow(Block):
         strategy: Name of the strategy.
         seed: Seed of the fit; None for an ensemble.
         fold: The fold that is test; None without cross-validation, and where the folds are pooled.
+        against: Model whose row of the same strategy and seed it is compared with in pairs; None: none.
         changes: The changes of model and strategy in the parameters of a fit, by full name.
         config: The settings of its fit; None for an ensemble.
         members: Numbers of the rows that an ensemble averages, or whose folds are pooled; empty for a fit.
@@ -31,6 +32,7 @@ class PlannedRow(Block):
     strategy: str
     seed: int | None
     fold: int | None = None
+    against: str | None = None
     changes: dict[str, Any]
     config: FitSettings | None = None
     members: list[int] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,10 @@ def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) ->
         ``<metric>``, ``<metric>_sd`` (NaN for a single seed), ``<metric>_low``, ``<metric>_high``; of each ranked
         metric ``val_<metric>`` on validation, ``rank_<metric>`` and ``behind_<metric>``, ``behind_<metric>_low``,
         ``behind_<metric>_high``: by how much it is
-        worse than the best, and in a cross-validation ``fold_1_<metric>``, … (means over the seeds); and
-        ``<part>_<metric>`` of what the task lists beside them.
+        worse than the best; where rows are compared ``against`` a model, that name, and of each compared metric
+        ``over_<metric>``, ``over_<metric>_low``, ``over_<metric>_high``, by how much it is larger than in that model's
+        row of the same strategy, and ``over_<metric>_p``, see :func:`p_over_folds`; in a cross-validation
+        ``fold_1_<metric>``, … (means over the seeds); and ``<part>_<metric>`` of what the task lists beside them.
 
     Raises:
         BeatwiseError: If in every row of a cross-validation a fold failed.
@@ -58,7 +60,8 @@ def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) ->
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in whole:
         groups.setdefault((row.model, row.strategy), []).append(row)
-    table, drawn = [], []
+    table: list[dict[str, Any]] = []
+    drawn: dict[tuple[str, str], dict[str, Floats]] = {}
     for (model, strategy), rows in groups.items():
         # An ensemble is the only row of its name.
         entry: dict[str, Any] = {
@@ -86,16 +89,47 @@ def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) ->
             for name in task.ranked:
                 entry[f"fold_{fold}_{name}"] = _values(in_fold, "test", name).mean()
         table.append(entry)
-        drawn.append(mean_draws)
+        drawn[model, strategy] = mean_draws
+    for entry in table:
+        own = groups[entry["model"], entry["strategy"]]
+        other = (own[0].against or "", entry["strategy"])
+        if other in groups:
+            entry["against"] = other[0]
+            pair = [(entry["model"], entry["strategy"]), other]
+            for name in task.compared:
+                mine, theirs = (_values(groups[key], "test", name).mean() for key in pair)
+                low, high = np.nanquantile(drawn[pair[0]][name] - drawn[other][name], ends)
+                of_folds_each = [_over_folds(of_folds.get(key, {}), name) for key in pair]
+                entry[f"over_{name}"] = mine - theirs
+                entry[f"over_{name}_low"], entry[f"over_{name}_high"] = low, high
+                entry[f"over_{name}_p"] = p_over_folds(*of_folds_each)
     board = pd.DataFrame(table)
     for name in task.ranked:
         sign = METRICS[name].sign
         board[f"rank_{name}"] = board[name].rank(ascending=sign < 0, method="min").astype(int)
         best = int((sign * board[name]).argmax())
         board[f"behind_{name}"] = sign * (board[name].iloc[best] - board[name])
-        behind = [np.nanquantile(sign * (drawn[best][name] - own[name]), ends) for own in drawn]
+        of_best = drawn[board["model"].iloc[best], board["strategy"].iloc[best]][name]
+        behind = [np.nanquantile(sign * (of_best - of_row[name]), ends) for of_row in drawn.values()]
         board[f"behind_{name}_low"], board[f"behind_{name}_high"] = np.array(behind).T
     return board.sort_values(f"rank_{task.ranked[0]}", kind="stable", ignore_index=True)
+
+
+def p_over_folds(first: Floats, second: Floats) -> float:
+    """Two-sided p of no difference between two models over the same folds, ``[k]`` each; NaN with fewer than two.
+
+    The corrected resampled t-test: the training parts of folds overlap, so that the variance over the folds is too
+    small (Nadeau & Bengio, Mach. Learn. 52, 2003). Unlike the bootstrap, it knows of chance in training.
+    """
+    from scipy.stats import t
+
+    if len(first) != len(second) or (k := len(first)) < 2:
+        return float("nan")
+    difference = first - second
+    error = float(np.sqrt(difference.var(ddof=1) * (1 / k + 1 / (k - 1))))
+    if error == 0:
+        return float(not difference.any())
+    return float(2 * t.sf(abs(difference.mean()) / error, k - 1))
 
 
 def compared_metrics(leaderboard: pd.DataFrame) -> list[str]:
@@ -137,6 +171,11 @@ def _widened(values: Floats, of_mean: Floats, of_rows: Floats, measured: Floats)
     if not (added > 1e-9).any():
         return of_mean
     return moved_apart(values.mean(), of_mean, np.maximum(added, 0.0))
+
+
+def _over_folds(by_fold: Mapping[int, Sequence[Row]], name: str) -> Floats:
+    """A metric in each fold, the mean over its seeds, ``[k]``."""
+    return np.array([_values(by_fold[fold], "test", name).mean() for fold in sorted(by_fold)])
 
 
 def _measured_ends(rows: Sequence[Row], name: str) -> Any:

@@ -14,7 +14,7 @@ from beatwise.data.splits import splits_with_folds
 from beatwise.networks.settings import Model
 from beatwise.tasks.settings import TaskChoice
 from beatwise.training.fit import changed_fit, fit_blocks
-from beatwise.training.settings import Train
+from beatwise.training.settings import FitSettings, Train
 
 
 def plan_rows(
@@ -48,6 +48,8 @@ def plan_rows(
     chosen, key = comparison.rows, f"compare.{comparison.use}"
     if len(set(chosen.seeds)) < len(chosen.seeds):
         raise BeatwiseError(f"{key}.seeds: {chosen.seeds} names a seed twice. Each may stand there once.")
+    if chosen.against is not None and chosen.against not in chosen.models:
+        raise BeatwiseError(f"{key}.against: {unknown_name('model of this comparison', chosen.against, chosen.models)}")
     folds = _folds(ingest, key) if chosen.cross_validate else []
     base = fit_blocks(resample, tensors, model, train)
     plan: list[PlannedRow] = []
@@ -56,14 +58,24 @@ def plan_rows(
         for strategy, strategy_changes in chosen.strategies.items():
             changes = merged(model_changes, strategy_changes)
             config = changed_fit(base, changes, task, 0, f"{key}.models.{model_name} with strategies.{strategy}")
+            written = {**flatten(changes), **_version_started_from(config)}
+            against = None if model_name == chosen.against else chosen.against
             for seed in chosen.seeds:
                 fit = config.model_copy(update={"seed": seed})
-                row = PlannedRow(model=model_name, strategy=strategy, seed=seed, changes=flatten(changes), config=fit)
+                row = PlannedRow(
+                    model=model_name, strategy=strategy, seed=seed, against=against, changes=written, config=fit
+                )
                 members = list(range(len(plan), len(plan) + len(folds)))
                 plan += [row.model_copy(update={"fold": fold}) for fold in folds] or [row]
                 whole.append(row.model_copy(update={"members": members}))
     pooled = whole if folds else []
     return plan + pooled + _ensembles(chosen, whole, len(plan) if folds else 0, key)
+
+
+def _version_started_from(config: FitSettings) -> dict[str, str]:
+    """The version of the model that a fit starts from, as a change."""
+    start = config.train.start
+    return {} if start.use == "fresh" else {f"train.start.{start.use}.folder": start.options["folder"]}
 
 
 def _folds(ingest: Ingest | None, key: str) -> list[int]:

@@ -14,7 +14,7 @@ of ``count_moves``, ``calibration`` of ``measure_calibration``, ``curves`` of ``
 from beatwise.figures.architecture import plot_architecture
 from beatwise.figures.beats import plot_average_beats, plot_example_beats, plot_waveforms
 from beatwise.figures.calibration import plot_reliability, plot_reliability_by_class
-from beatwise.figures.comparison import plot_fold_curves, plot_leaderboard
+from beatwise.figures.comparison import plot_fold_curves, plot_leaderboard, plot_shares
 from beatwise.figures.curves import plot_precision_recall_curves, plot_roc_curves
 from beatwise.figures.data import plot_class_counts, plot_data_summary
 from beatwise.figures.embedding import plot_embedding
@@ -73,6 +73,7 @@ __all__ = [
     "plot_saliency",
     "plot_saliency_check",
     "plot_search",
+    "plot_shares",
     "plot_slices",
     "plot_trial_curves",
     "plot_waveforms",

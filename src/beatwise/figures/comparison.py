@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from beatwise.comparison.documents import Row
-from beatwise.comparison.leaderboard import ranked_metrics, row_labels
+from beatwise.comparison.leaderboard import compared_metrics, ranked_metrics, row_labels
 from beatwise.figures.style import PALETTE, light_grid, new_figure
 from beatwise.tasks.registry import METRICS
 
@@ -54,6 +55,43 @@ def plot_leaderboard(leaderboard: pd.DataFrame) -> Figure:
     axes[0].set_yticks(places, row_labels(leaderboard), fontsize=8)
     axes[0].set_ylim(len(leaderboard) - 0.4, -0.6)
     handles, labels = axes[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8, frameon=False)
+    return figure
+
+
+def plot_shares(leaderboard: pd.DataFrame, rows: Sequence[Row]) -> Figure | str:
+    """Each compared metric by the share of the training part (the strategy ``share``): a line a model."""
+    shares = {
+        (row.model, row.strategy): row.config.resample.options["of_each_class"]
+        for row in rows
+        if row.config is not None and row.config.resample.use == "share"
+    }
+    if len(set(shares.values())) < 2:
+        return "Scores by the share of the training part are drawn where strategies of resample.use=share are compared."
+    keys = zip(leaderboard["model"], leaderboard["strategy"], strict=True)
+    of_rows = np.array([shares.get(key, np.nan) for key in keys])
+    drawn = leaderboard.assign(share=of_rows).dropna(subset="share").sort_values("share")
+    names = compared_metrics(leaderboard)
+    lines = -(-len(names) // 2)
+    figure, axes = new_figure(9.0, 0.5 + 2.8 * lines, lines, 2, sharex=True, squeeze=False)
+    for ax, name in zip(axes.flat, names, strict=False):
+        for place, (model, of_model) in enumerate(drawn.groupby("model", sort=False)):
+            value = of_model[name]
+            spread = [(value - of_model[f"{name}_low"]).clip(0), (of_model[f"{name}_high"] - value).clip(0)]
+            # Moved apart, so that no interval hides another.
+            x = of_model["share"] * 1.04 ** (place - 1)
+            color = PALETTE[place % len(PALETTE)]
+            ax.errorbar(x, value, yerr=spread, fmt="o-", markersize=4, linewidth=1.3, color=color, label=str(model))
+        ax.set_xscale("log")
+        ax.set_xticks(ticks := sorted(set(shares.values())), [f"{100 * share:g} %" for share in ticks], fontsize=8)
+        ax.minorticks_off()
+        ax.set_ylabel(f"{METRICS[name].label}, test", fontsize=9)
+        ax.tick_params(labelsize=8)
+        light_grid(ax)
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    figure.supxlabel("share of the training part", fontsize=9)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8, frameon=False)
     return figure
 

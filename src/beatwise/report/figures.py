@@ -403,6 +403,13 @@ LEADERBOARD: Final[tuple[Entry[ComparisonResults], ...]] = (
         "the metric at the recall-first operating point.",
     ),
     Entry(
+        "shares",
+        lambda of: draw.plot_shares(of.leaderboard, of.rows),
+        "shares",
+        "Scores on test by the share of the training part that a model has learned from; mean over the seeds, interval "
+        "over examples. Validation, which picks the epoch, is the whole validation part everywhere.",
+    ),
+    Entry(
         "fold_curves",
         lambda of: draw.plot_fold_curves(of.rows),
         "folds",

@@ -154,6 +154,7 @@ def render_leaderboard(
         ranked_by=METRICS[ranked_metrics(leaderboard)[0]].label,
         scores=tables.leaderboard_table(leaderboard, evaluate),
         behind=tables.behind_table(leaderboard, evaluate.confidence),
+        against=tables.against_table(leaderboard, evaluate.confidence),
         cost=tables.cost_table(leaderboard),
         changes=tables.changes_table(rows),
         pictures=_pictures(LEADERBOARD, figures),

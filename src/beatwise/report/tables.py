@@ -401,6 +401,23 @@ def behind_table(leaderboard: pd.DataFrame, confidence: float) -> Table:
     return Table(caption, ["model", "strategy", *heads], rows, labels=2)
 
 
+def against_table(leaderboard: pd.DataFrame, confidence: float) -> Table | None:
+    """The differences of rows from those of one model, strategy by strategy; None where none were compared so."""
+    if "against" not in leaderboard:
+        return None
+    names = [name for name in compared_metrics(leaderboard) if f"over_{name}" in leaderboard]
+    compared = leaderboard[leaderboard["against"].notna()]
+    tested = bool(compared[[f"over_{name}_p" for name in names]].notna().any(axis=None))
+    rows = [[*_labels(row), *(_over(row, name) for name in names)] for row in compared.to_dict("records")]
+    caption = (
+        f"Each score less that of {compared['against'].iloc[0]} with the same strategy, mean over the seeds, with the "
+        f"{confidence:.0%} interval over the same bootstrap samples: one that holds 0 cannot tell the two apart."
+    )
+    if tested:
+        caption += " p is that of the corrected resampled t-test over the folds (Nadeau & Bengio 2003)."
+    return Table(caption, ["model", "strategy", *_heads(names)], rows, labels=2)
+
+
 def cost_table(leaderboard: pd.DataFrame) -> Table:
     """Parameters, epochs and time of every row of a comparison."""
     rows = [
@@ -529,6 +546,14 @@ def _behind(row: Mapping[Any, Any], name: str) -> str:
         return "the best"
     low, high = (short(row[f"behind_{name}_{end}"]) for end in ("low", "high"))
     return f"{short(row[f'behind_{name}'])} [{low}, {high}]"
+
+
+def _over(row: Mapping[Any, Any], name: str) -> str:
+    # Adding 0 makes a zero of what would be written -0.
+    signed = (f"{round(row[f'over_{name}{end}'], 4) + 0.0:+.4f}" for end in ("", "_low", "_high"))
+    value, low, high = (text[0] + text[1:].removeprefix("0") for text in signed)
+    p = row[f"over_{name}_p"]
+    return f"{value} [{low}, {high}]" + ("" if math.isnan(p) else f", p {'< .001' if p < 0.001 else f'= {short(p)}'}")
 
 
 def explanation_table(explanation: Mapping[str, Any]) -> Table:

@@ -1,7 +1,10 @@
 """The pipeline `compare`."""
 
+from collections.abc import Callable
+
 from kedro.pipeline import Node, Pipeline
 
+from beatwise.comparison.documents import PlannedRow
 from beatwise.comparison.leaderboard import rank_rows
 from beatwise.comparison.plan import plan_rows
 from beatwise.pipelines.compare import nodes
@@ -12,12 +15,16 @@ from beatwise.report.results import draw_leaderboard
 FIT_PARAMETERS = {name: f"params:{name}" for name in ("task", "resample", "tensors", "model", "train")}
 
 
-def create_pipeline() -> Pipeline:
-    """Raw beats to a leaderboard over models × strategies × seeds."""
+def create_pipeline(plan: Callable[..., list[PlannedRow]] = plan_rows) -> Pipeline:
+    """Raw beats to a leaderboard over models × strategies × seeds.
+
+    Args:
+        plan: Writes down the rows: ``plan_rows``, or what chooses the comparison for it.
+    """
     comparison = Pipeline(
         [
             Node(
-                plan_rows,
+                plan,
                 inputs={"comparison": "params:compare", "ingest": "params:ingest", **FIT_PARAMETERS},
                 outputs="plan",
                 name="plan_rows",
