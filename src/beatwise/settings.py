@@ -8,7 +8,9 @@ import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import LOGGING
 from kedro.utils import find_kedro_project
+from omegaconf import OmegaConf
 
+from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import merged
 from beatwise.core.settings import overridden
 from beatwise.hooks import OwnFilesHooks, ParameterHooks, Recorder, RepetitionHooks
@@ -33,6 +35,15 @@ def _data_path(*parts: str) -> str:
 def _from_environment(name: str, default: str) -> str:
     """A variable of the environment, for what differs between people and not between runs."""
     return os.environ.get(name) or default
+
+
+def _from_conf(file: str, key: str) -> Any:
+    """A block of a file below ``conf`` for environments that share it: ``${conf:mitdb/parameters.yml,model}``."""
+    path = Path(_project_path("conf", file))
+    found = OmegaConf.select(OmegaConf.load(path), key) if path.is_file() else None
+    if found is None:
+        raise BeatwiseError(f"${{conf:{file},{key}}}: there is no {key!r} in {path}.")
+    return found
 
 
 class ConfigLoader(OmegaConfigLoader):
@@ -84,5 +95,6 @@ CONFIG_LOADER_ARGS = {
         "project_path": _project_path,
         "beatwise_data": _data_path,
         "from_environment": _from_environment,
+        "conf": _from_conf,
     },
 }

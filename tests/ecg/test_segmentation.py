@@ -10,7 +10,7 @@ import pytest
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.ecg.records import Record
-from beatwise.ecg.segmentation import RULES, SameSample, check_beat_shape, segment_records
+from beatwise.ecg.segmentation import RULES, SameSample, check_beat_shape, segment_examples, segment_records
 from tests.tables import signals
 
 CLASSES = ["N", "S", "V", "F", "Q"]
@@ -385,3 +385,27 @@ def test_a_rate_or_length_that_does_not_fit_is_refused_with_the_values_that_woul
     check_beat_shape(record, "window", RULES.options("window", {"rate": 120.0}), 120.0, 108)
     every = round(rate / 120)
     check_beat_shape(record, "kaggle", RULES.options("kaggle", {"keep_every": every}), rate / every, 187)
+
+
+def test_windows_of_two_leads_are_over_the_median_qrs_complex_of_their_record_the_wanted_lead_first():
+    plain = make_record(np.arange(1, 12) * 300, "NVNNSNNNVNN", seed=8)
+    swapped = dataclasses.replace(plain, leads=("V5", "MLII"), name="swapped")
+    wanted = how("window", after=0.65, rate=360.0, scale="record") | {"lead": ["MLII", 0], "leads": 2}
+    examples, summary = segment_examples([plain, swapped], **wanted)
+    assert summary["lead"].tolist() == ["MLII+V1", "MLII+V5"]
+    assert examples.shape == (2, 126 + 234)
+    first, second = examples.x[: len(examples) // 2], examples.x[len(examples) // 2 :]
+    np.testing.assert_array_equal(second, first[:, ::-1])
+    sizes = [np.median([np.ptp(plain.adc[k - 54 : k + 91, i]) for k in plain.annotation_samples]) for i in (0, 1)]
+    expected = plain.adc[600 - 126 : 600 + 234].T / np.array(sizes)[:, None]
+    np.testing.assert_allclose(first[1], expected, rtol=1e-6)
+    # A tilt of the baseline is gone after the high-pass, and is not without it.
+    tilted = dataclasses.replace(plain, adc=plain.adc + np.arange(4000)[:, None])
+    for high_pass, alike in ((0.5, True), (None, False)):
+        filtered = wanted | {"options": {**wanted["options"], "high_pass": high_pass}}
+        one, other = (segment_examples([record], **filtered)[0].x[3] for record in (plain, tilted))
+        assert (np.abs(one - other).max() < 0.02) == alike
+    with pytest.raises(BeatwiseError, match=r"Record r has 2 lead \(MLII, V1\), and segment\.leads asks for 3"):
+        segment_examples([plain], **wanted | {"leads": 3})
+    with pytest.raises(BeatwiseError, match="'kaggle' cuts one lead"):
+        segment_examples([plain], **how(), leads=2)

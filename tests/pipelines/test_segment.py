@@ -64,10 +64,11 @@ def test_records_are_taken_and_left_by_name(given, taken):
 def test_the_records_of_a_folder_may_be_one_patient():
     records = {f"{folder}{name}": read for folder in ("p1/", "p2/", "") for name, read in RECORDS.items()}
     renamed = {path: lambda *given, path=path: replace(records[path](*given), name=path) for path in records}
-    beats, _ = cut_records(renamed, segment(group="folder"), ["N", "V"], 120.0, 187)
+    beats: Any = cut_records(renamed, segment(group="folder"), ["N", "V"], 120.0, 187)[0]
     groups = beats.groupby("record")["group"].unique().map(list).to_dict()
     assert groups == {path: [path.rpartition("/")[0] or path] for path in records}
-    assert "group" not in cut_records(renamed, segment(), ["N", "V"], 120.0, 187)[0]
+    without: Any = cut_records(renamed, segment(), ["N", "V"], 120.0, 187)[0]
+    assert "group" not in without
 
 
 @pytest.mark.parametrize(

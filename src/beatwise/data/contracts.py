@@ -242,10 +242,10 @@ class BeatsContract(ExamplesContract):
 class NewExamplesContract(ExamplesContract):
     """Examples to be predicted: of the shape of the model, with its features, without labels; beats in [0, 1]."""
 
-    def __init__(self, *, shape: Sequence[int], features: Sequence[str] = ()) -> None:
-        """State the shape of an example, and the features that the model was trained with."""
+    def __init__(self, *, shape: Sequence[int], features: Sequence[str] = (), hint: str = "") -> None:
+        """State the shape of an example, the features that the model was trained with, and where they come from."""
         super().__init__(shape=shape)
-        self._features = list(features)
+        self._features, self._hint = list(features), hint
         self.noun = noun(shape)
 
     def _columns_problems(self, data: Examples) -> Iterator[str]:
@@ -253,7 +253,8 @@ class NewExamplesContract(ExamplesContract):
             given, wanted = (" × ".join(map(str, shape)) for shape in (data.shape, self._shape or ()))
             yield f"A {self.noun} has {given} values.{_files(data.table)} The model takes {wanted}."
         if missing := [name for name in self._features if not data.has(name)]:
-            yield f"Missing column {listed(missing)}.{_files(data.table)} The model was trained with it."
+            where = _files(data.table)
+            yield f"Missing column {listed(missing)}.{where} The model was trained with it. {self._hint}".strip()
 
     def _value_rules(self) -> dict[str, Rule]:
         return SCALED_RULES if self._shape is not None and len(self._shape) == 1 else super()._value_rules()

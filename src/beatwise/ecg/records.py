@@ -48,10 +48,10 @@ class Record:
         return np.ma.filled(physical, np.nan)
 
     def of_leads(self, columns: Sequence[int]) -> Record:
-        """The record with some of its leads, by column."""
+        """The record with these of its leads, by column, in this order."""
         return replace(
             self,
-            adc=self.adc[:, list(columns)] if len(columns) < len(self.leads) else self.adc,
+            adc=self.adc if list(columns) == list(range(len(self.leads))) else self.adc[:, list(columns)],
             leads=tuple(self.leads[i] for i in columns),
             adc_gain=tuple(self.adc_gain[i] for i in columns),
             adc_baseline=tuple(self.adc_baseline[i] for i in columns),

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from beatwise.core.registry import Registry
 from beatwise.data.features import RR_COLUMNS
 
 LOCAL_INTERVALS: Final = 10
+# Intervals on either side of a beat that are features of `log_rr`, and those that its local median is taken over.
+NEIGHBOURS: Final = 5
+LOCAL_MEDIAN: Final = 10
+# Bounds of an interval (s) before its logarithm is taken.
+LOG_BOUNDS_S: Final = (0.1, 5.0)
+# About the logarithm of a usual interval (0.8 s), so that levels lie around 0.
+USUAL_LOG_RR: Final = -0.2
+
+Features = dict[str, npt.NDArray[np.float32]]
+# Leads in ADC units without gaps [n_leads, n], R peaks of the whole record int64 [n_beats], samples a second (Hz), and
+# intervals that are not known, bool [n_beats - 1] or None: one column a feature, float32 [n_beats].
+FeatureSet = Callable[[npt.NDArray[Any], npt.NDArray[np.int64], float, npt.NDArray[np.bool_] | None], Features]
+FEATURES: Registry[FeatureSet] = Registry("feature set")
+
+
+def beat_features(
+    names: Sequence[str],
+    leads: npt.NDArray[Any],
+    peaks: npt.NDArray[np.int64],
+    sample_rate: float,
+    broken: npt.NDArray[np.bool_] | None = None,
+) -> Features:
+    """The features of every beat of one whole record.
+
+    Args:
+        names: Names of feature sets (:data:`FEATURES`).
+        leads: Leads without gaps, ADC units, ``[n_leads, n]``.
+        peaks: Sample numbers of all R peaks of the record, ascending, ``int64 [n_beats]``, at least two.
+        sample_rate: Samples per second (Hz).
+        broken: Intervals that are not known (:func:`rr_intervals`).
+    """
+    sets = [FEATURES[name](leads, peaks, sample_rate, broken) for name in names]
+    return {name: values for features in sets for name, values in features.items()}
 
 
 def rr_intervals(
@@ -50,3 +86,51 @@ def rr_intervals(
         np.full(len(peaks), record_mean),
     )
     return {name: values.astype(np.float32) for name, values in zip(RR_COLUMNS, columns, strict=True)}
+
+
+@FEATURES.register("rr")
+def rr(
+    leads: npt.NDArray[Any], peaks: npt.NDArray[np.int64], sample_rate: float, broken: npt.NDArray[np.bool_] | None
+) -> Features:
+    """The interval before a beat and the one after it, their local mean, and the record's mean, in seconds."""
+    return rr_intervals(peaks, sample_rate, broken)
+
+
+@FEATURES.register("log_rr")
+def log_rr(
+    leads: npt.NDArray[Any], peaks: npt.NDArray[np.int64], sample_rate: float, broken: npt.NDArray[np.bool_] | None
+) -> Features:
+    """Logarithms of RR intervals, relative to the medians of the record and of the surroundings: 20 features.
+
+    Five intervals before and five after the beat over the record's median; the two on either side over the median of
+    the twenty around the beat; that over the record's; the record's median, the interval before and the one after by
+    themselves; the one before over the one after, and over the one before it. An interval that is not known, as those
+    beyond the ends of the record, counts as the record's median.
+    """
+    intervals = np.diff(peaks) / sample_rate
+    known = intervals if broken is None or broken.all() else np.where(broken, np.nan, intervals)
+    median = float(np.nanmedian(known))
+    reach = np.full(LOCAL_MEDIAN, np.nan)
+    around = pd.Series(np.concatenate([reach, known, reach])).rolling(2 * LOCAL_MEDIAN, min_periods=1).median()
+    local = _log(around.to_numpy()[2 * LOCAL_MEDIAN - 1 :], median)
+    edge = np.full(NEIGHBOURS, np.nan)
+    near = np.lib.stride_tricks.sliding_window_view(_log(np.concatenate([edge, known, edge]), median), 2 * NEIGHBOURS)
+    names = [f"before_{i}" for i in range(NEIGHBOURS, 0, -1)] + [f"after_{i}" for i in range(1, NEIGHBOURS + 1)]
+    by_name = dict(zip(names, near.T, strict=True))
+    before, after, record = by_name["before_1"], by_name["after_1"], _log(np.full(len(peaks), median), median)
+    features = {
+        **{f"{name}_to_record": values - record for name, values in by_name.items()},
+        **{f"{name}_to_local": by_name[name] - local for name in ("before_2", "before_1", "after_1", "after_2")},
+        "local_to_record": local - record,
+        "record": record - USUAL_LOG_RR,
+        "before": before - USUAL_LOG_RR,
+        "after": after - USUAL_LOG_RR,
+        "before_to_after": before - after,
+        "before_to_before_2": before - by_name["before_2"],
+    }
+    return {f"log_rr_{name}": values.astype(np.float32) for name, values in features.items()}
+
+
+def _log(intervals: npt.NDArray[np.float64], unknown: float) -> npt.NDArray[np.float64]:
+    """Logarithms of intervals (s) within :data:`LOG_BOUNDS_S`; NaN becomes ``unknown`` (s)."""
+    return np.log(np.clip(np.where(np.isnan(intervals), unknown, intervals), *LOG_BOUNDS_S))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.settings import Block, Choice, Positive
+from beatwise.core.registry import unknown_name
+from beatwise.core.settings import Block, Choice, Positive, split_names
+from beatwise.ecg.rr import FEATURES
 from beatwise.ecg.segmentation import BEAT_SYMBOLS, OPTIONAL_BEAT_SYMBOLS, SameSample
 
 
@@ -35,6 +37,16 @@ class Segment(Block):
     lead: int | str | Annotated[list[int | str], Field(min_length=1)] = Field(
         0, description="Lead to cut, by column or by name; of a list, the first that a record has."
     )
+    leads: int = Field(
+        1,
+        ge=1,
+        description="How many leads are cut: `lead` is the first, and the others follow in the order of the record.",
+    )
+    features: list[str] = Field(
+        ["rr"],
+        description="Feature sets that are computed from the whole record, any of `rr` and `log_rr`. Behind `--params` "
+        "joined by `+`.",
+    )
     annotator: str = Field(
         "atr",
         pattern=r"^\w+$",
@@ -55,6 +67,33 @@ class Segment(Block):
         description="Two beats annotated on one sample: `refuse` the record, or keep the `first` or the `last`.",
     )
     aami: dict[str, list[str]] = Field(description="Annotation codes of each class.")
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _split(cls, features: Any) -> Any:
+        return split_names(features)
+
+    @field_validator("features")
+    @classmethod
+    def _check_features(cls, features: list[str]) -> list[str]:
+        for name in features:
+            if name not in FEATURES:
+                raise BeatwiseError(unknown_name(FEATURES.kind, name, FEATURES.names()))
+        return features
+
+    @model_validator(mode="after")
+    def _check_stored(self) -> Segment:
+        if self.features != ["rr"] and not self.cuts_windows:
+            raise BeatwiseError(
+                f"features: only windows of leads have {'+'.join(self.features)}; beats of one lead from 0 to 1 have "
+                "rr. Set segment.rule.use: window, and segment.leads: 2 or segment.rule.window.scale: record."
+            )
+        return self
+
+    @property
+    def cuts_windows(self) -> bool:
+        """Whether windows ``[leads, t]`` are cut, and not beats ``[t]``."""
+        return self.rule.use == "window" and (self.leads > 1 or self.rule.options["scale"] == "record")
 
     @field_validator("aami")
     @classmethod

@@ -16,9 +16,9 @@ from beatwise.data.examples import IDENTITY_COLUMNS, TIME, Array, Examples
 from beatwise.data.features import RR_COLUMNS
 from beatwise.ecg.detection import find_peaks
 from beatwise.ecg.quality import Lead, choose_lead, examine_lead, unusable_stretches
-from beatwise.ecg.records import Record, bridged
-from beatwise.ecg.rr import rr_intervals
-from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES, beat_shape
+from beatwise.ecg.records import Record
+from beatwise.ecg.rr import beat_features, rr_intervals
+from beatwise.ecg.segmentation import BEAT_SYMBOLS, RULES, lead_columns, record_leads
 from beatwise.scoring.monitoring import measure_beats
 from beatwise.scoring.scorer import Cut, Scorer
 from beatwise.scoring.settings import Score
@@ -84,9 +84,9 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
             "from recordings, so that it cannot score any. It scores tables of such examples as it was trained on."
         )
     lead = _lead(record, settings.lead, scorer.cut.leads)
-    signal, millivolts = record.of_leads([lead.column]), lead.millivolts
+    signal, millivolts = record.of_leads(_columns(record, lead.column, scorer.cut.n_leads)), lead.millivolts
     peaks, detector = _peaks(signal, millivolts, settings)
-    unusable = unusable_stretches(millivolts, signal.sample_rate, peaks, lead.unfit)
+    unusable = _unusable(signal, lead, peaks)
     peaks = peaks[~_touch(unusable, np.column_stack([peaks, peaks + 1]))]
     broken = _touch(unusable, np.column_stack([peaks[:-1], peaks[1:]]))
     without_interval = 0
@@ -99,24 +99,25 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
             "(%d such R peaks).",
             *(record.name, without_interval),
         )
-    values, span = _cut(signal, peaks, scorer.cut)
+    values, span = _cut(signal, peaks, scorer.cut, scorer.model.representation.fitted.shape)
     usable = ~_touch(unusable, span)
-    rr = _rr(peaks, signal.sample_rate, broken)
-    examples = Examples(values[usable], pd.DataFrame({name: interval[usable] for name, interval in rr.items()}))
+    rr = {name: interval[usable] for name, interval in _rr(peaks, signal.sample_rate, broken).items()}
+    features = _features(signal, peaks, broken, scorer.cut)
+    examples = Examples(values[usable], pd.DataFrame({**rr, **{name: f[usable] for name, f in features.items()}}))
     beats = pd.DataFrame(
         {
             "record": pd.array([record.name] * len(examples), dtype="str"),
             "sample": peaks[usable],
             "seconds": peaks[usable] / signal.sample_rate,
             **scorer.predict(examples),
-            **examples.table,
+            **rr,
             "amplitude": _amplitude(millivolts, peaks[usable], signal.sample_rate),
             **measure_beats(examples, scorer.reference.get("sample_rate")),
         }
     )
     return Scored(
         name=record.name,
-        lead=signal.leads[0],
+        lead="+".join(signal.leads),
         sample_rate=signal.sample_rate,
         n_samples=len(millivolts),
         detector=detector,
@@ -181,19 +182,47 @@ def _touch(stretches: Ints, spans: Ints) -> npt.NDArray[np.bool_]:
     return np.searchsorted(stretches[:, 1], spans[:, 0], "right") < np.searchsorted(stretches[:, 0], spans[:, 1])
 
 
-def _cut(record: Record, peaks: Ints, cut: Cut) -> tuple[Array, Ints]:
-    """Beats in [0, 1], ``float32 [n, t]``, and the samples of the record that each is made of, ``int64 [n, 2]``."""
+def _columns(record: Record, first: int, n_leads: int) -> list[int]:
+    """Columns of the leads that a beat is cut from."""
+    if len(record.leads) < n_leads:
+        raise BeatwiseError(
+            f"Record {record.name} has {len(record.leads)} lead ({', '.join(record.leads)}), and this model takes "
+            f"windows of {n_leads}. Score it with a model of one lead, or read another signal as a lead "
+            "(score.read.columns)."
+        )
+    return lead_columns(record, first, n_leads)
+
+
+def _unusable(signal: Record, first: Lead, peaks: Ints) -> Ints:
+    """Stretches in which a beat cannot be told in the first lead, or another one is missing, flat or at its limit."""
+    unfit = first.unfit
+    for column in range(1, len(signal.leads)):
+        unfit = unfit | examine_lead(signal, column).unfit
+    return unusable_stretches(first.millivolts, signal.sample_rate, peaks, unfit)
+
+
+def _features(
+    signal: Record, peaks: Ints, broken: npt.NDArray[np.bool_], cut: Cut
+) -> dict[str, npt.NDArray[np.float32]]:
+    """The features of the model beside RR intervals."""
+    if not cut.features or not len(peaks):
+        return {}
+    signals, _ = record_leads(signal, range(len(signal.leads)))
+    return beat_features(cut.features, signals, peaks, signal.sample_rate, broken)
+
+
+def _cut(record: Record, peaks: Ints, cut: Cut, shape: Sequence[int]) -> tuple[Array, Ints]:
+    """Beats ``float32 [n, *shape]``, and the samples of the record that each is made of, ``int64 [n, 2]``."""
     if not len(peaks):
-        length = beat_shape(cut.rule, cut.options, cut.record_rate or record.sample_rate)[1]
-        return np.empty((0, length), np.float32), np.empty((0, 2), np.int64)
+        return np.empty((0, *shape), np.float32), np.empty((0, 2), np.int64)
     at = record if cut.record_rate is None else record.at_rate(cut.record_rate)
     ratio, end = at.sample_rate / record.sample_rate, len(at.adc)
     places = np.minimum(np.rint(peaks * ratio).astype(np.int64), end - 1)
     interval = int(np.median(np.diff(places[-LAST_INTERVALS - 1 :])))
     expected = np.minimum(places[-1] + interval * np.array([1, 2]), end)
-    adc = bridged(np.ma.getdata(at.adc)[:, 0], np.ma.getmaskarray(at.adc)[:, 0])
-    order = np.arange(len(places))
-    values, span = RULES[cut.rule](adc, np.concatenate([places, expected]), order, at.sample_rate, **cut.options)
+    signals, _ = record_leads(at, range(len(at.leads)))
+    annotations, order = np.concatenate([places, expected]), np.arange(len(places))
+    values, span = RULES[cut.rule](signals, annotations, order, places, at.sample_rate, **cut.options)
     # Samples of the record that the filter of the resampling reaches.
     reach = 0 if at is record else int(np.ceil(10 * max(1.0, 1 / ratio)))
     source = np.column_stack([np.floor(span[:, 0] / ratio) - reach, np.ceil(span[:, 1] / ratio) + reach])

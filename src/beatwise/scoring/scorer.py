@@ -34,6 +34,9 @@ FACTS: Final = "scorer.json"
 MAKE_AGAIN: Final = "Make it again with `kedro run --pipeline=evaluate`."
 # Characters of a version: enough to tell some ten thousand scorers apart.
 SHORT: Final = 12
+WHOLE_RECORD: Final = (
+    "It describes beats beside all others of their recording: score the recording itself, and as a whole."
+)
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,34 @@ class Cut:
         options: All its options.
         record_rate: Rate (Hz) at which the rule counts samples: recordings are resampled to it. None where the rule
             resamples by itself.
-        leads: Leads that the beats come from, the most frequent first: names, or columns; empty where not known.
+        leads: Leads that the beats come from, the most frequent first: names, or columns; empty where not known. Of
+            windows of leads, those that may be the first one.
+        n_leads: Leads of a window.
+        features: Names of feature sets (``beatwise.ecg.rr.FEATURES``) that are computed beside RR intervals.
     """
 
     rule: str
     options: dict[str, Any]
     record_rate: float | None
     leads: tuple[int | str, ...] = ()
+    n_leads: int = 1
+    features: tuple[str, ...] = ()
+
+    @property
+    def of_the_whole_record(self) -> bool:
+        """Whether a beat is described beside all others of its recording, so that all of it has to be there."""
+        return self.options.get("scale") == "record" or bool(self.features)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON. What beats of one lead lack is left out, so that their scorers keep their versions."""
+        absent = [name for name, default in (("n_leads", 1), ("features", ())) if getattr(self, name) == default]
+        return {name: value for name, value in asdict(self).items() if name not in absent}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`."""
+        lists = {name: tuple(stored.get(name, ())) for name in ("leads", "features")}
+        return cls(**{**stored, **lists})
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +135,10 @@ class Scorer:
             table = self.model.task.prediction_table(None, np.empty((0, self.model.task.n_outputs), np.float32))
         else:
             fitted = self.model.representation.fitted
-            contract = NewExamplesContract(shape=fitted.shape, features=fitted.features)
+            whole = self.cut is not None and self.cut.of_the_whole_record
+            contract = NewExamplesContract(
+                shape=fitted.shape, features=fitted.features, hint=WHOLE_RECORD if whole else ""
+            )
             table = self.model.predict(self.model.tensors(contract.validate(examples.without(TARGET))))
         if not self.classes:
             return table[["prediction"]]
@@ -131,7 +158,7 @@ class Scorer:
         return {
             "model": self.model.fingerprint,
             "source": self.source,
-            "cut": None if self.cut is None else asdict(self.cut),
+            "cut": None if self.cut is None else self.cut.to_dict(),
             "class_factors": self.class_factors,
             "accept": self.accept,
             "reference": self.reference,
@@ -151,7 +178,7 @@ class Scorer:
         """
         if stored["model"] != model.fingerprint:
             raise BeatwiseError(f"its {FACTS} belongs to another model")
-        cut = stored["cut"] and Cut(**{**stored["cut"], "leads": tuple(stored["cut"]["leads"])})
+        cut = stored["cut"] and Cut.from_dict(stored["cut"])
         facts = {name: stored[name] for name in ("source", "class_factors", "accept", "reference", "holdout")}
         return cls(model=model, cut=cut, **facts)
 
@@ -195,18 +222,24 @@ def make_scorer(
 
 
 def _cut(shape: Sequence[int], train_beats: Examples, segment: Segment, sample_rate: float | None) -> Cut | None:
-    """The rule, where beats as long as the model's come out of it."""
-    if len(shape) != 1 or sample_rate is None:
+    """The rule, where beats, or windows of as many leads, as long as the model's come out of it."""
+    windows = len(shape) == 2
+    if sample_rate is None or len(shape) > 2 or windows != segment.cuts_windows:
+        return None
+    if windows and shape[0] != segment.leads:
         return None
     rule, options = segment.rule.use, segment.rule.options
     record_rate = None if rule == "window" else sample_rate * options["keep_every"]
     rate, length = beat_shape(rule, options, record_rate or sample_rate)
-    if abs(rate - sample_rate) > SAME_RATE_HZ or length != shape[0]:
+    if abs(rate - sample_rate) > SAME_RATE_HZ or length != shape[-1]:
         return None
+    wanted = segment.lead if isinstance(segment.lead, list) else [segment.lead]
+    if windows:
+        features = tuple(name for name in segment.features if name != "rr")
+        return Cut(rule, dict(options), record_rate, tuple(wanted), segment.leads, features)
     if train_beats.has("lead"):
         leads = tuple(name for name, _ in Counter(train_beats.table["lead"].tolist()).most_common())
     else:
-        wanted = segment.lead if isinstance(segment.lead, list) else [segment.lead]
         leads = tuple(lead for lead in wanted if isinstance(lead, str))
     return Cut(rule, dict(options), record_rate, leads)
 

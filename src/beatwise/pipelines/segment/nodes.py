@@ -11,9 +11,10 @@ import pandas as pd
 from rich.progress import Progress
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.examples import GROUP
+from beatwise.data.examples import GROUP, TARGET, Examples
+from beatwise.ecg.beats import beats_table, with_group
 from beatwise.ecg.records import Record
-from beatwise.ecg.segmentation import check_beat_shape, segment_records
+from beatwise.ecg.segmentation import check_beat_shape, segment_examples
 from beatwise.ecg.settings import Segment
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def cut_records(
     classes: list[str],
     sample_rate: float | None,
     beat_length: int,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame | Examples, dict[str, Any]]:
     """Cut records into beats.
 
     Args:
@@ -36,8 +37,8 @@ def cut_records(
         beat_length: Samples that a beat is to have.
 
     Returns:
-        Beats table with ``record``, ``sample``, ``lead``, the RR columns (s), and ``group`` where that is a folder; and
-        what became of the annotated beats, in all and by record.
+        Beats with ``record``, ``sample``, ``lead``, the features, and ``group`` where that is a folder: a table for
+        beats of one lead, examples for windows of leads; and what became of the annotated beats, in all and by record.
 
     Raises:
         BeatwiseError: If a record is named that is not there, or the rule cuts beats of another rate or length.
@@ -59,23 +60,32 @@ def cut_records(
 
     # The bar is opened here and not in the generator, which an error would leave suspended with its bar running.
     with Progress() as bar:
-        beats, by_record = segment_records(
+        beats, by_record = segment_examples(
             read(bar),
             rule=rule,
             options=options,
             classes=classes,
             aami=segment.aami,
             lead=segment.lead,
+            leads=segment.leads,
+            features=segment.features,
             same_sample=segment.same_sample,
         )
     log.info("%s beats from %d records", f"{len(beats):,}", len(names))
     _warn(by_record, "no_samples", "Beats dropped, because the lead has no samples where they are")
     _warn(by_record, "same_sample", "Beats left out, because another beat is annotated on their sample")
     if segment.group == "folder":
-        beats[GROUP] = beats["record"].str.rpartition("/")[0].where(lambda folder: folder != "", beats["record"])
+        record = beats.table["record"]
+        beats.table[GROUP] = record.str.rpartition("/")[0].where(lambda folder: folder != "", record)
     rows = by_record.to_dict("records")
     totals = {count: sum(row[count] for row in rows) for count in by_record.columns.drop(["record", "lead"])}
-    return beats, {"records": len(rows), **totals, "by_record": rows}
+    stored: pd.DataFrame | Examples
+    if len(beats.shape) == 1:
+        others = {str(name): column for name, column in beats.without(TARGET).table.items()}
+        stored = beats_table(beats.x, beats.target, **others)
+    else:
+        stored = Examples(beats.x, with_group(beats.table))
+    return stored, {"records": len(rows), **totals, "by_record": rows}
 
 
 def _wanted(records: Mapping[str, object], segment: Segment) -> list[str]:
