@@ -21,7 +21,7 @@ from beatwise.report.settings import Report
 from beatwise.scoring.settings import Monitor, Promote, Score
 from beatwise.search.settings import RaySettings, Tune
 from beatwise.tasks.settings import Evaluate, TaskChoice
-from beatwise.training.settings import Train
+from beatwise.training.settings import Recipe, Train
 
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -110,6 +110,8 @@ class Parameters(Block):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     hypothesis: str = Field(description="Hypothesis that the run tests; empty takes the one that waits in the journal.")
     ingest: Ingest
+    # A run card of an earlier version has none.
+    recipe: Recipe = Field(Recipe.model_validate({"use": "none", "none": {}}), description="Settings that go together.")
     resample: Resample
     tensors: Tensors
     model: Model

@@ -11,7 +11,6 @@ from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.nested import merged
 from beatwise.core.settings import overridden
 from beatwise.hooks import OwnFilesHooks, ParameterHooks, Recorder, RepetitionHooks
 from beatwise.hooks.mlflow_commands import leave_out_mlflow_commands
@@ -59,9 +58,11 @@ class ConfigLoader(OmegaConfigLoader):
         if key != "parameters" or key in self:
             return super().__getitem__(key)
         # Kedro would put them over each file before the files are put together, where they cannot be told apart.
+        from beatwise.training.settings import with_recipe
+
         given, self.runtime_params = self.runtime_params, {}
         try:
-            return merged(super().__getitem__(key), given or {})
+            return with_recipe(super().__getitem__(key), given or {})
         finally:
             self.runtime_params = given
 

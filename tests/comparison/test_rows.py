@@ -103,7 +103,7 @@ def test_a_row_predicts_what_the_fit_template_predicts_with_the_same_settings(pa
     config = row({"model": {"use": "cnn1d"}}, seed=3)
     resampled = resample_train(train, config)
     train_tensors, val_tensors, test_tensors = fit_tensors(resampled, train, config, val, test)
-    model, history, _ = fit_nodes.train(train_tensors, val_tensors, config, Checkpoints(tmp_path / "other"))
+    model, history, _ = fit_nodes.train(train_tensors, val_tensors, train, val, config, Checkpoints(tmp_path / "other"))
     expected = dict(zip(("val", "test"), model.predict_held_out(val_tensors, test_tensors), strict=True))
 
     metadata, predictions = fit_row(config, parts)

@@ -67,20 +67,21 @@ def fit_row(config: FitSettings, parts: tuple[Examples, Examples, Examples, Chec
     Raises:
         BeatwiseError: If training diverges.
     """
-    from beatwise.training.fit import fit_tensors, resample_train
+    from beatwise.training.fit import fit_tensors, refit_tensors, resample_train
     from beatwise.training.loop import fit_model
 
     train_beats, val_beats, test_beats, checkpoints = parts
     train, val, test = fit_tensors(resample_train(train_beats, config), train_beats, config, val_beats, test_beats)
     # A machine of a cluster that does not share the project's folder keeps no checkpoints.
     kept = checkpoints if checkpoints.folder.parent.is_dir() else None
-    model, history = fit_model(train, val, config, kept, show_progress=False)
-    tables = {part: model.predict(tensors) for part, tensors in (("val", val), ("test", test))}
+    refit_on = refit_tensors(train_beats, val_beats, config)
+    model, history = fit_model(train, val, config, kept, refit_on=refit_on, show_progress=False)
+    tables = dict(zip(("val", "test"), model.predict_held_out(val, test), strict=True))
     metadata = FitMetadata(
         task=model.task.to_dict(),
         n_parameters=model.metadata["n_parameters"],
         best_epoch=model.metadata["best_epoch"],
-        seconds=float(history["seconds"].sum() + history["val_seconds"].sum()),
+        seconds=float(history["seconds"].sum() + history["val_seconds"].sum()) + model.refit.get("seconds", 0.0),
         history=[_without_nan(epoch) for epoch in model.history],
     )
     together = pd.concat([table.assign(**{PART: part}) for part, table in tables.items()], ignore_index=True)

@@ -125,7 +125,13 @@ def split_ds1_ds2(table: pd.DataFrame, *, seed: int, val_share: Share = 0.2) -> 
 
 @SPLITS.register("stratified_folds")
 def split_stratified_folds(
-    table: pd.DataFrame, *, seed: int, folds: Folds = 5, fold: Count = 1, val_share: Share = 0.1
+    table: pd.DataFrame,
+    *,
+    seed: int,
+    folds: Folds = 5,
+    fold: Count = 1,
+    val_share: Share = 0.1,
+    within_train: bool = False,
 ) -> Parts:
     """Test on one of several folds, stratified by class; draw validation from the rest, stratified too.
 
@@ -135,13 +141,20 @@ def split_stratified_folds(
         folds: Number of folds.
         fold: The fold that is test, from 1.
         val_share: Share of the examples outside test that becomes validation.
+        within_train: Whether to cut folds of the source's training part alone; its test part is then in no part.
 
     Raises:
-        BeatwiseError: If a class has fewer examples than there are folds, or none for a part.
+        BeatwiseError: If a class has fewer examples than there are folds, or none for a part; or if the source has no
+            test part to leave out.
     """
     from sklearn.model_selection import StratifiedKFold
 
     _check_fold("stratified_folds", fold, folds)
+    if within_train:
+        kept = _outside_test(table, "stratified_folds")
+        parts = np.full(len(table), "", dtype="U5")
+        parts[kept] = split_stratified_folds(table.iloc[kept], seed=seed, folds=folds, fold=fold, val_share=val_share)
+        return parts
     strata = _strata(table)
     classes, counts = np.unique(strata, return_counts=True)
     if counts.min() < folds:
@@ -313,6 +326,16 @@ def _groups(table: pd.DataFrame, split: str) -> npt.NDArray[np.str_]:
             "ingest.split.use=given or stratified."
         )
     return table[GROUP].astype(str).to_numpy(dtype=str)
+
+
+def _outside_test(table: pd.DataFrame, split: str) -> npt.NDArray[np.intp]:
+    """Rows that the source does not call test."""
+    if PART not in table or not (is_test := (table[PART] == "test").to_numpy()).any():
+        raise BeatwiseError(
+            f"ingest.split.{split}.within_train leaves out the test part of the source, and this source has none. Set "
+            "it to false, or use a source that has one (environment mitbih)."
+        )
+    return np.flatnonzero(~is_test)
 
 
 def _times(table: pd.DataFrame) -> pd.Series:

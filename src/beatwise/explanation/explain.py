@@ -50,11 +50,14 @@ def explain_model(
         model: A trained model.
         val_tensors: Tensors of the validation part.
         val_beats: The validation part.
-        val_predictions: Predictions of the validation part.
+        val_predictions: Predictions of the validation part; not used of a model that was trained on it in the end.
         explain: Which beats, how finely, and which projections.
         seed: Seed of every draw, of the random weights and of the projections.
         sample_rate: Samples per second (Hz).
     """
+    if model.held_out is not None:
+        # Those are of another network: what is explained is what this one predicts, though it was trained on these.
+        val_predictions = model.predict(val_tensors)
     if not model.task.class_names:
         from beatwise.explanation.numbers import explain_numbers
 

@@ -87,11 +87,11 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 
 
 class SqueezeExcite(nn.Module):
-    """Weight channels by a function of their means (Hu et al., CVPR 2018)."""
+    """Weight channels by a function of their means (Hu et al., CVPR 2018), divided by the reduction inside."""
 
     def __init__(self, width: int, reduction: int = 16) -> None:
         super().__init__()
-        squeezed = max(width // reduction, 4)
+        squeezed = max(width, 64) // reduction
         self.weigh = nn.Sequential(nn.Linear(width, squeezed), nn.ReLU(), nn.Linear(squeezed, width), nn.Sigmoid())
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -103,7 +103,8 @@ class SqueezeExcite(nn.Module):
 class ResidualBlock1d(nn.Module):
     """Two convolutions with batch normalisation, added to the input (He et al., CVPR 2016, over time).
 
-    The input is projected where the shape changes; squeeze-and-excitation weights the residual.
+    The input is projected where the shape changes, from every stride-th sample or from means over the stride (ResNet-D
+    of He et al., CVPR 2019); squeeze-and-excitation weights the residual where a reduction is given.
     """
 
     def __init__(
@@ -114,7 +115,8 @@ class ResidualBlock1d(nn.Module):
         *,
         stride: int = 1,
         dilation: int = 1,
-        squeeze_excite: bool = False,
+        reduction: int | None = None,
+        mean_shortcut: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -129,9 +131,12 @@ class ResidualBlock1d(nn.Module):
             nn.Dropout(dropout),
         )
         self.second = nn.Sequential(Conv1d(after, after, kernel_size, padding=padding, bias=False), BatchNorm1d(after))
-        self.squeeze_excite = SqueezeExcite(after) if squeeze_excite else None
+        self.squeeze_excite = SqueezeExcite(after, reduction) if reduction else None
         self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or before != after:
+        if mean_shortcut and stride != 1:
+            mean = nn.AvgPool1d(stride, ceil_mode=True)
+            self.shortcut = nn.Sequential(mean, Conv1d(before, after, 1, bias=False), BatchNorm1d(after))
+        elif stride != 1 or before != after:
             self.shortcut = nn.Sequential(Conv1d(before, after, 1, stride=stride, bias=False), BatchNorm1d(after))
         self.activation = nn.ReLU()
 

@@ -17,6 +17,7 @@ from beatwise.networks.blocks import (
     Dropout,
     OddKernel,
     ResidualBlock1d,
+    Width,
     Widths,
 )
 
@@ -28,8 +29,10 @@ def residual_stages(
     kernel_size: int,
     *,
     strides: tuple[int, ...] = (),
+    stem_width: int | None = None,
     stem_kernel: int | None = None,
-    squeeze_excite: bool = False,
+    reduction: int | None = None,
+    mean_shortcut: bool = False,
     dropout: float = 0.0,
 ) -> nn.Sequential:
     """A stem that halves time, and stages of residual blocks that halve it again from the second on.
@@ -40,28 +43,35 @@ def residual_stages(
         blocks_per_stage: Residual blocks of each stage.
         kernel_size: Length of every kernel, in samples.
         strides: Stride of each stage, in place of 1 and then 2.
+        stem_width: Channels of the stem; None is those of the first stage.
         stem_kernel: Length of the stem's kernel, in samples; None is that of the others.
-        squeeze_excite: Whether blocks weight their channels.
+        reduction: By what squeeze-and-excitation divides the width of a block inside; None is without it.
+        mean_shortcut: Whether shortcuts with a stride take means over it.
         dropout: Dropout inside the blocks.
 
     Returns:
         Maps ``[n, channels, t]`` to ``[n, widths[-1], t']``.
     """
-    stem = stem_kernel or kernel_size
+    stem, before = stem_kernel or kernel_size, stem_width or widths[0]
     strides = strides or (1, *(2 for _ in widths[1:]))
     layers: list[nn.Module] = [
-        Conv1d(channels, widths[0], stem, padding=stem // 2, bias=False),
-        BatchNorm1d(widths[0]),
+        Conv1d(channels, before, stem, padding=stem // 2, bias=False),
+        BatchNorm1d(before),
         nn.ReLU(),
         nn.MaxPool1d(3, stride=2, padding=1),
     ]
-    before = widths[0]
     for after, of_stage in zip(widths, strides, strict=True):
         for block in range(blocks_per_stage):
             stride = of_stage if block == 0 else 1
             layers.append(
                 ResidualBlock1d(
-                    before, after, kernel_size, stride=stride, squeeze_excite=squeeze_excite, dropout=dropout
+                    before,
+                    after,
+                    kernel_size,
+                    stride=stride,
+                    reduction=reduction,
+                    mean_shortcut=mean_shortcut,
+                    dropout=dropout,
                 )
             )
             before = after
@@ -140,10 +150,13 @@ class SEResNet1d(Network):
         widths: Widths = (32, 48, 64, 96),
         blocks_per_stage: Depth = 1,
         kernel_size: OddKernel = 7,
+        stem_width: Width | None = None,
         stem_kernel: OddKernel | None = None,
         strides: tuple[Annotated[int, Field(ge=1)], ...] = (),
         pooling: Literal["mean", "mean_and_max"] = "mean",
         difference_and_ramp: bool = False,
+        reduction: Annotated[int, Field(ge=1, le=64)] = 16,
+        mean_shortcut: bool = False,
         dropout: Dropout = 0.1,
         block_dropout: Dropout = 0.0,
     ) -> None:
@@ -159,8 +172,10 @@ class SEResNet1d(Network):
             blocks_per_stage,
             kernel_size,
             strides=strides,
+            stem_width=stem_width,
             stem_kernel=stem_kernel,
-            squeeze_excite=True,
+            reduction=reduction,
+            mean_shortcut=mean_shortcut,
             dropout=block_dropout,
         )
         both = pooling == "mean_and_max"

@@ -144,7 +144,7 @@ class MultiScaleTransformer(Network):
             )
         stem: list[nn.Module] = [MultiScaleStem(channels, width, kernel_sizes), MaxPool1d()]
         self.convolutions = MaskedSequential(
-            [*stem, *(ResidualBlock1d(width, width, 5, squeeze_excite=True) for _ in range(blocks))]
+            [*stem, *(ResidualBlock1d(width, width, 5, reduction=16) for _ in range(blocks))]
         )
         self.positions = Positions(-(-length // 4), width)
         self.blocks = TransformerBlocks(width, heads, depth, expansion, dropout)

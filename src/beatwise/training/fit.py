@@ -14,7 +14,7 @@ from beatwise.core.errors import BeatwiseError
 from beatwise.core.nested import merged
 from beatwise.core.registry import describe_validation
 from beatwise.core.settings import Block, Choice
-from beatwise.data.examples import TARGET, TIME, Examples
+from beatwise.data.examples import TARGET, TIME, Examples, concatenate
 from beatwise.data.representations import representation as representation_of
 from beatwise.data.resampling import resample_examples
 from beatwise.data.settings import Resample, Tensors
@@ -144,3 +144,13 @@ def fit_tensors(resampled: Examples, train: Examples, config: FitSettings, *othe
     fitted = chosen.fit(train, features=config.tensors.features)
     task = config.task.build().fitted(train.table[TARGET], train.table.get(TIME))
     return tuple(build_tensors(part, fitted, task) for part in (resampled, *others))
+
+
+def refit_tensors(train: Examples, val: Examples, config: FitSettings) -> TensorSet | None:
+    """Tensors of train and validation together, resampled together, for ``train.refit``; None without it.
+
+    What the representation and the task take from the examples, such as means, stays that of the training part.
+    """
+    if not config.train.refit:
+        return None
+    return fit_tensors(resample_train(concatenate([train, val]), config), train, config)[0]

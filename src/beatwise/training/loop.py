@@ -48,6 +48,7 @@ def fit_model(
     config: FitSettings,
     checkpoints: Checkpoints | None = None,
     *,
+    refit_on: TensorSet | None = None,
     val_history: ValHistory | None = None,
     show_progress: bool = True,
 ) -> tuple[TrainedModel, pd.DataFrame]:
@@ -59,6 +60,8 @@ def fit_model(
         config: Model, training and seed.
         checkpoints: Where the state is saved after each epoch. A training that was cut off continues from there, and
             ends with the numbers that it would have had; None saves nothing.
+        refit_on: Train and validation together, to train a fresh network on in the end, for as many epochs as were
+            kept; the first one predicts validation. None for a model that fits itself, or to stay with the first one.
         val_history: Takes the predictions of validation after each epoch, and adds to the model's metadata; None keeps
             none.
         show_progress: Whether to show a bar, and each epoch in the log.
@@ -66,13 +69,14 @@ def fit_model(
     Returns:
         The model, and its history: one row an epoch with ``epoch``, ``learning_rate``, ``train_loss``, ``val_<metric>``
         for each metric that the task tracks and for the monitored one, ``seconds`` of training and ``val_seconds`` of
-        validation.
+        validation; of the first training.
 
     Raises:
         BeatwiseError: If the tensors of the two parts were made differently, the settings do not suit the task, or the
             loss is no longer finite.
     """
     # Weights, dropout and the order of examples come from the seed alone, and the caller's generator stays as it was.
+    held_out, refit = None, {}
     with torch.random.fork_rng():
         network = _new_network(train, val, config)
         n_parameters = sum(p.numel() for p in network.parameters())
@@ -87,9 +91,20 @@ def fit_model(
                 log.info("Training %s with %s parameters on %s examples", config.model.use, *size)
             key = training_key(train, val, config, with_val_history=val_history is not None)
             training.run(checkpoints, key, show_progress)
-            rows, best_epoch = training.rows, training.best.epoch
+            rows, best_epoch, keys = training.rows, training.best.epoch, [key]
+            if refit_on is not None:
+                outputs = in_chunks(network, network, training.val_x, training.val_aux)
+                held_out = val.task.decode(outputs, config.train.loss)
+                network = _new_network(refit_on, val, config)
+                again = Training(network, refit_on, val, config.train, _device(), until=best_epoch)
+                keys.append(f"{training_key(refit_on, val, config)}-{best_epoch}")
+                again.run(checkpoints, keys[-1], show_progress)
+                seconds = sum(row["seconds"] for row in again.rows)
+                refit = {"epochs": best_epoch, "examples": len(refit_on), "seconds": seconds}
             if checkpoints is not None:
-                checkpoints.remove(key)
+                # Only now: a second training that is cut off takes up the first one at its end.
+                for done in keys:
+                    checkpoints.remove(done)
     model = TrainedModel(
         network=network.cpu().eval(),
         input_shape=tuple(train.x.shape[1:]),
@@ -100,11 +115,13 @@ def fit_model(
         metadata={
             "n_parameters": n_parameters,
             "best_epoch": best_epoch,
-            "trained_on": train.task.trained_on(train.labels),
+            "trained_on": train.task.trained_on((refit_on or train).labels),
             "val_fingerprint": val.fingerprint,
             **({"rounds": len(rows)} if isinstance(network, SelfFitting) else {}),
             **({} if val_history is None else val_history.metadata()),
+            **({"refit": refit} if refit else {}),
         },
+        held_out=held_out,
     )
     return model, pd.DataFrame(rows)
 
@@ -188,6 +205,7 @@ class Training:
         settings: Train,
         device: torch.device,
         val_history: ValHistory | None = None,
+        until: int | None = None,
     ) -> None:
         """Put the tensors on the device and build all that training takes.
 
@@ -199,9 +217,11 @@ class Training:
             device: Where the tensors go.
             val_history: Takes the predictions of validation after each epoch; None keeps none, as in trials and rows,
                 whose states are written by the hundred.
+            until: The epoch after which training ends and whose weights are kept, in place of what validation says,
+                which is then not predicted: it is part of train. The schedule is that of all epochs.
         """
         self.network, self.settings, self.device = network, settings, device
-        self.task, self.val_history = train.task, val_history
+        self.task, self.val_history, self.until = train.task, val_history, until
         self.x, self.aux, self.y = (torch.from_numpy(part).to(device) for part in (train.x, train.aux, train.labels))
         self.val_x, self.val_aux = (torch.from_numpy(part).to(device) for part in (val.x, val.aux))
         self.val_y = val.labels
@@ -228,7 +248,8 @@ class Training:
             self.set_state(state)
             log.info("Resuming after epoch %d, where this training was cut off", len(self.rows))
         with _progress(hidden=not show_progress) as bar:
-            shown = bar.add_task("training", total=self.settings.epochs * self.steps, scores="")
+            total = (self.until or self.settings.epochs) * self.steps
+            shown = bar.add_task("training" if self.until is None else "on train and val", total=total, scores="")
             while not self.is_over():
                 bar.update(shown, completed=len(self.rows) * self.steps)
                 self.next_epoch(lambda: bar.advance(shown, BATCHES_A_TICK))
@@ -239,12 +260,17 @@ class Training:
                     log.info(_summary(self.rows[-1], self.task))
             bar.update(shown, completed=bar.tasks[0].total)
         self.network.load_state_dict(self.best.weights)
-        if show_progress:
-            log.info("Best on validation: %s", _summary(self.rows[self.best.epoch - 1], self.task))
+        if show_progress and self.until is None:
+            kept = "Best on validation" if self.settings.keep == "best" else "The last epoch is kept"
+            log.info("%s: %s", kept, _summary(self.rows[self.best.epoch - 1], self.task))
+        elif show_progress:
+            log.info("Trained again with validation: %s examples, epoch %d", f"{len(self.y):,}", self.until)
 
     def is_over(self) -> bool:
         """Whether there is no epoch left to train."""
         settings, done = self.settings, len(self.rows)
+        if self.until is not None:
+            return done >= self.until
         if settings.patience is not None and done - self.best.epoch >= settings.patience:
             log.info("No better %s for %d epochs: stopped after epoch %d", self.monitor, settings.patience, done)
             return True
@@ -254,14 +280,18 @@ class Training:
         return done >= settings.epochs
 
     def next_epoch(self, tick: Any = lambda: None) -> None:
-        """Train and validate one epoch; ``tick`` is called every :data:`BATCHES_A_TICK` batches.
+        """Train one epoch, and validate it without ``until``; ``tick`` is called every :data:`BATCHES_A_TICK` batches.
 
         Raises:
             BeatwiseError: As :meth:`validate_epoch` does.
         """
         started = time.perf_counter()
         loss = self.train_epoch(tick)
-        self.validate_epoch(loss, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        if self.until is None:
+            self.validate_epoch(loss, seconds)
+        else:
+            self.keep_epoch(loss, seconds)
 
     def train_epoch(self, tick: Any = lambda: None) -> float:
         """Train one epoch, and return the mean loss of its examples."""
@@ -314,11 +344,7 @@ class Training:
             BeatwiseError: If the loss or a prediction is not finite, or the monitored metric is not defined.
         """
         epoch, started = len(self.rows) + 1, time.perf_counter()
-        if not math.isfinite(train_loss):
-            raise _diverged(f"The training loss is {train_loss}", epoch)
-        network = self.network
-        if self.average is not None and self.average.has_begun():
-            network = cast("Network", self.average.network.module)
+        network = self._checked(train_loss)
         decoded = self.task.decode(in_chunks(network, network, self.val_x, self.val_aux), self.settings.loss)
         # The loss is that before the last step.
         if not np.isfinite(decoded).all():
@@ -333,7 +359,7 @@ class Training:
         monitored = METRICS[self.monitor].sign * scores[self.monitor]
         rate = self.schedule.rate()
         self.schedule.after_epoch(monitored)
-        if monitored > self.best.score:
+        if monitored > self.best.score or self.settings.keep == "last":
             self.best = Best(epoch, monitored, copy.deepcopy(network.state_dict()))
         if self.val_history is not None:
             self.val_history.add(decoded)
@@ -347,6 +373,27 @@ class Training:
                 "val_seconds": time.perf_counter() - started,
             }
         )
+
+    def keep_epoch(self, train_loss: float, seconds: float) -> None:
+        """Write down an epoch that is not validated, and keep its weights; arguments as of :meth:`validate_epoch`.
+
+        Raises:
+            BeatwiseError: If the loss is not finite.
+        """
+        network, rate = self._checked(train_loss), self.schedule.rate()
+        self.schedule.after_epoch(0.0)
+        self.rows.append(
+            {"epoch": len(self.rows) + 1, "learning_rate": rate, "train_loss": train_loss, "seconds": seconds}
+        )
+        self.best = Best(len(self.rows), 0.0, copy.deepcopy(network.state_dict()))
+
+    def _checked(self, train_loss: float) -> Network:
+        """The network that an epoch leaves, averaged where there is an average; refuses a loss that is no number."""
+        if not math.isfinite(train_loss):
+            raise _diverged(f"The training loss is {train_loss}", len(self.rows) + 1)
+        if self.average is not None and self.average.has_begun():
+            return cast("Network", self.average.network.module)
+        return self.network
 
     def state(self) -> State:
         """All that changes from epoch to epoch, and the random generators with it."""
@@ -432,7 +479,7 @@ def _diverged(what: str, epoch: int) -> BeatwiseError:
 
 
 def _summary(row: dict[str, Any], task: Task) -> str:
-    scores = [f"{METRICS[name].label} {row[f'val_{name}']:.3f}" for name in task.shown]
+    scores = [f"{METRICS[name].label} {row[f'val_{name}']:.3f}" for name in task.shown if f"val_{name}" in row]
     return "  ".join([f"epoch {row['epoch']}", f"loss {row['train_loss']:.3f}", *scores])
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.core.settings import Block, Choice, Choices, Positive
+from beatwise.core.nested import merged
+from beatwise.core.settings import Block, Choice, Choices, Positive, Presets
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.tasks.settings import MetricName, TaskChoice
@@ -116,6 +118,27 @@ class Train(Block):
         8, description="Epochs without improvement after which training stops; null never stops early."
     )
 
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="`best` keeps the weights of the best epoch by `monitor`; `last` those of the last one, without "
+        "patience: the number of epochs is then fixed beforehand.",
+    )
+    refit: bool = Field(
+        False,
+        description="Whether to train once more, on train and validation together, for as many epochs as the first "
+        "training kept. Twice the time. Predictions of validation, and all that is chosen on them, stay those of the "
+        "first training, which has not seen it.",
+    )
+
+    @model_validator(mode="after")
+    def _check_refit(self) -> Train:
+        if self.refit and self.schedule.use == "plateau":
+            raise BeatwiseError(
+                "train.refit trains without validation, and train.schedule.use=plateau follows it. Use another "
+                "schedule (cosine), or train.refit=false."
+            )
+        return self
+
     @model_validator(mode="after")
     def _check_pruning(self) -> Train:
         if self.prune and (self.sampler_power or self.steps_per_epoch):
@@ -125,6 +148,36 @@ class Train(Block):
                 f"train.{given}={'0' if self.sampler_power else 'null'}, or train.prune=0."
             )
         return self
+
+
+class FitChanges(Block):
+    """Parameters of a fit that are set together, over those of the files."""
+
+    resample: dict[str, Any] = Field({}, description="Changes to `resample`.")
+    tensors: dict[str, Any] = Field({}, description="Changes to `tensors`.")
+    model: dict[str, Any] = Field({}, description="Changes to `model`.")
+    train: dict[str, Any] = Field({}, description="Changes to `train`.")
+
+
+class Recipe(Presets):
+    """A recipe by name: it stands over the files of all environments; what `--params` gives stands over the recipe."""
+
+    kind = "recipe"
+    preset = FitChanges
+
+
+def with_recipe(files: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the files, then those of the chosen recipe, then those of the command.
+
+    Args:
+        files: Parameters of all files.
+        given: Parameters of the command.
+    """
+    asked = merged(files, given)
+    # What is no recipe is refused where the parameters are checked.
+    recipe = asked.get("recipe")
+    chosen = recipe.get(recipe.get("use")) if isinstance(recipe, Mapping) else None
+    return merged(merged(files, chosen), given) if isinstance(chosen, Mapping) else asked
 
 
 class FitSettings(Block):

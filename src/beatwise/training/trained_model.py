@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from beatwise.networks.base import Network
 
 
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+WEIGHTS, CONFIG, HELD_OUT = "weights.safetensors", "config.json", "held_out.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,10 @@ class TrainedModel:
         config: The settings of its fit, ``FitSettings`` as plain data.
         history: One row an epoch.
         metadata: Best epoch, number of parameters, class counts that it was trained on, fingerprint of the validation
-            part; and, where they were counted, the ``moves`` of validation beats between right and wrong (see
-            ``count_moves``).
+            part; where they were counted, the ``moves`` of validation beats between right and wrong (see
+            ``count_moves``); and of a model that was trained again with validation (``train.refit``), ``refit``.
+        held_out: Of such a model, decoded predictions of validation by the first training, which has not seen it,
+            ``float32 [n_val, n_outputs]``; None of any other.
     """
 
     network: Network
@@ -56,11 +58,18 @@ class TrainedModel:
     config: dict[str, Any]
     history: list[dict[str, float]]
     metadata: dict[str, Any]
+    held_out: npt.NDArray[np.float32] | None = None
 
     @property
     def name(self) -> str:
         """The model's name in the registry."""
         return self.config["model"]["use"]
+
+    @property
+    def refit(self) -> dict[str, Any]:
+        """Epochs, examples and seconds of the training on train and validation; empty where there was none."""
+        found: dict[str, Any] = self.metadata.get("refit", {})
+        return found
 
     @property
     def fingerprint(self) -> str:
@@ -83,8 +92,13 @@ class TrainedModel:
         }
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any], weights: dict[str, torch.Tensor]) -> TrainedModel:
-        """The inverse of :meth:`to_dict`, with the weights.
+    def from_dict(
+        cls,
+        stored: dict[str, Any],
+        weights: dict[str, torch.Tensor],
+        held_out: npt.NDArray[np.float32] | None = None,
+    ) -> TrainedModel:
+        """The inverse of :meth:`to_dict`, with the weights and held-out predictions.
 
         Raises:
             RuntimeError: If the weights are not those of the model.
@@ -105,7 +119,8 @@ class TrainedModel:
                 **(model.get(model["use"]) or {}),
             )
         network.load_state_dict(weights)
-        return cls(network.eval(), shape, representation, task, stored["config"], stored["history"], stored["metadata"])
+        described = (stored["config"], stored["history"], stored["metadata"])
+        return cls(network.eval(), shape, representation, task, *described, held_out)
 
     def check_split(self, val_fingerprint: str) -> None:
         """Refuse beats that have been split differently since the model was trained.
@@ -138,8 +153,7 @@ class TrainedModel:
         Raises:
             BeatwiseError: If the tensors were made for another model.
         """
-        table = tensors.task.prediction_table(tensors.y, self.decoded(tensors))
-        return pd.concat([table, tensors.table], axis="columns")
+        return _as_table(tensors, self.decoded(tensors))
 
     def probabilities(self, tensors: TensorSet) -> npt.NDArray[np.float32]:
         """Probabilities of a classification, ``float32 [n, n_classes]``; rows add up to 1.
@@ -151,13 +165,14 @@ class TrainedModel:
         return self.decoded(tensors)
 
     def predict_held_out(self, val_tensors: TensorSet, test_tensors: TensorSet) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Predict validation and test, once.
+        """Predict validation and test, once; validation as a model did that was not trained on it.
 
         Raises:
             BeatwiseError: If the examples have been split differently since the model was trained.
         """
         self.check_split(val_tensors.fingerprint)
-        return self.predict(val_tensors), self.predict(test_tensors)
+        val = self.predict(val_tensors) if self.held_out is None else _as_table(val_tensors, self.held_out)
+        return val, self.predict(test_tensors)
 
     def measure(
         self, val_predictions: pd.DataFrame, predictions: pd.DataFrame, evaluate: Evaluate, seed: int
@@ -217,6 +232,11 @@ class TrainedModel:
         return tensors.task.decode(outputs, Loss.model_validate(self.config["train"]["loss"]))
 
 
+def _as_table(tensors: TensorSet, decoded: npt.NDArray[np.float32]) -> pd.DataFrame:
+    table = tensors.task.prediction_table(tensors.y, decoded)
+    return pd.concat([table, tensors.table], axis="columns")
+
+
 def rebuild_tensors(model: TrainedModel, val_beats: Examples, *others: Examples) -> list[TensorSet]:
     """The tensors of validation and of other parts that a stored model takes, whatever is configured now.
 
@@ -229,13 +249,15 @@ def rebuild_tensors(model: TrainedModel, val_beats: Examples, *others: Examples)
 
 
 def write_model(folder: Path, model: TrainedModel) -> None:
-    """Write a model into an empty folder: ``weights.safetensors`` and ``config.json``."""
+    """Write a model into an empty folder: its weights, ``config.json`` and, if it has them, held-out predictions."""
     from safetensors.torch import save_file
 
     # Weights that are views of one another cannot be stored: each is made a tensor of its own.
     weights = {name: weight.contiguous().clone() for name, weight in model.network.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(model.to_dict(), indent=2), encoding="utf-8")
+    if model.held_out is not None:
+        np.save(folder / HELD_OUT, model.held_out)
 
 
 def read_model(folder: Path) -> TrainedModel:
@@ -250,7 +272,8 @@ def read_model(folder: Path) -> TrainedModel:
     try:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         check_format(stored, folder / CONFIG, "Train the model again, or load another version with --load-versions.")
-        return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS))
+        held_out = np.load(folder / HELD_OUT) if "refit" in stored["metadata"] else None
+        return TrainedModel.from_dict(stored, load_file(folder / WEIGHTS), held_out)
     except BeatwiseError:
         raise
     except (OSError, KeyError, TypeError, ValueError, SafetensorError, RuntimeError) as error:

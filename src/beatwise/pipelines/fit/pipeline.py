@@ -43,7 +43,7 @@ def create_fit(namespace: str) -> Pipeline:
             ),
             Node(
                 nodes.train,
-                inputs=["train_tensors", "val_tensors", "config", "checkpoints"],
+                inputs=["train_tensors", "val_tensors", "train_beats", "val_beats", "config", "checkpoints"],
                 outputs=["model", "history", "val_history"],
                 name="train_model",
                 tags="train",
