@@ -118,9 +118,9 @@ def _millivolts(path: Path, signals: Signals, settings: Read) -> Floats:
     if gain is None and not SMALLEST_MV <= size <= LARGEST_MV:
         raise BeatwiseError(
             f"{path.absolute()} states no known unit, and its values, {size:.4g} from peak to peak within "
-            f"{STRETCH_S:g} s, are not those of an ECG in mV. Set score.read.unit: uV or V, or to the units a "
-            f"millivolt; score.read.uncalibrated: true reads them as {ASSUMED_GAIN:g} units a millivolt, beats being "
-            "scaled from 0 to 1."
+            f"{STRETCH_S:g} s, are not those of an ECG in mV. Set score.read.unit to uV, to V, or to the number "
+            f"of units a millivolt; if that is not known, score.read.uncalibrated=true takes {ASSUMED_GAIN:g} (classes "
+            "do not depend on it, amplitudes do)."
         )
     # What units of a converter hold at 0 mV is not known; it bears no meaning.
     offset = np.nanmedian(signals.values, axis=0) if gain else 0.0

@@ -111,6 +111,8 @@ BINS: Final = 240
 # Seconds: in each should be some beats.
 SHORTEST_BIN: Final = 5
 MARK_WIDTH: Final = 12
+# Seconds between two times that are named below the course.
+STEPS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 UNUSABLE: Final = "#d9dde3"
 
 
@@ -173,7 +175,7 @@ def course(
             tall = max((LANE_HEIGHT - 4) * counts[index] / counts.max(), 2)
             corner = f'x="{at(edges[index])}" y="{ground - tall:.1f}" width="{(RIGHT - LEFT) / n_bins:.1f}"'
             parts.append(f'<rect {corner} height="{tall:.1f}" fill="{color}"/>')
-    for time in np.linspace(0, seconds, 7):
+    for time in _times(seconds):
         parts.append(f'<text x="{at(time)}" y="{bottom + 12}" class="middle">{clock(time)}</text>')
     labels: list[tuple[float, str]] = []
     for text, time in sorted(marks.items(), key=lambda mark: mark[1]):
@@ -185,6 +187,12 @@ def course(
             labels.append((at(time), text))
     parts += [f'<text x="{x}" y="{TOP - 3}" class="middle mark">{escape(text)}</text>' for x, text in labels]
     return "".join(parts) + "</svg>"
+
+
+def _times(seconds: float) -> list[float]:
+    """Times to name below a record: round ones, and its end."""
+    step = next((step for step in STEPS if seconds <= 8 * step), ceil(seconds / 8 / STEPS[-1]) * STEPS[-1])
+    return [*np.arange(0, seconds - step / 2, step).tolist(), seconds]
 
 
 def _rule(y: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, Final, Self
 
@@ -267,7 +268,9 @@ def serve(scorer: Scorer, host: str, port: int, say: Callable[[str], Any]) -> No
     with Listening(host, port) as listening:
         model, address = scorer.model.name, listening.address
         say(f"{model} of {scorer.source}, version {scorer.version}, at {address} (requests: {address}/docs).")
-        listening.server(Server(scorer).app()).run(sockets=[listening.socket])
+        # Ctrl+C is how it ends, and no fault.
+        with suppress(KeyboardInterrupt):
+            listening.server(Server(scorer).app()).run(sockets=[listening.socket])
 
 
 def _request(noun: str, shape: Sequence[int], features: Sequence[str]) -> type[BaseModel]:

@@ -45,7 +45,8 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
         The module ``ray``.
 
     Raises:
-        BeatwiseError: If there is no cluster at the address, or if jobs need a GPU and Ray finds none.
+        BeatwiseError: If there is no cluster at the address, Ray does not start here, or jobs need a GPU and Ray finds
+            none.
     """
     import ray
 
@@ -55,14 +56,7 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
     with watched():
         if settings.address is None:
             # With no address at all, Ray would join any cluster that runs on this machine.
-            ray.init(
-                address="local",
-                num_cpus=settings.cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=_short_temporary_folder(),
-            )
+            _start(ray, settings.cpus)
         else:
             # The number of cores is a setting of the cluster.
             _join(ray, settings.address)
@@ -75,6 +69,27 @@ def started_ray(settings: RaySettings) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _start(ray: Any, cpus: int | None) -> None:
+    folder = _short_temporary_folder()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=folder,
+        )
+    except Exception as error:
+        # Ray has no class of its own for processes that take longer than 30 s.
+        if "timed out during startup" not in str(error):
+            raise
+        raise BeatwiseError(
+            "Ray has not started within its time: this machine is too busy, or short of memory. Give the same command "
+            "again when less runs on it; what is finished is kept."
+        ) from error
 
 
 def _short_temporary_folder() -> str | None:
