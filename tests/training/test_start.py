@@ -17,7 +17,7 @@ from beatwise.tasks.tensors import build_tensors
 from beatwise.training.loop import fit_model, training_key
 from beatwise.training.optim import build_optimizer
 from beatwise.training.settings import FitSettings
-from beatwise.training.start import pinned
+from beatwise.training.start import check_start, pinned
 from beatwise.training.trained_model import TrainedModel, write_model
 from tests.conftest import CLASSES, random_beats
 from tests.training.conftest import Parts, config
@@ -55,8 +55,10 @@ def starting(folder: Path, model: str = "resnet1d", **options: Any) -> FitSettin
     start = {"use": "pretrained", "pretrained": {"folder": str(folder), **options}}
     given = config(model, epochs=2, seed=3, start=start, augment={"use": []})
     given = given.model_copy(update={"model": given.model.settled()})
-    train = given.train.model_copy(update={"start": pinned(given.train.start, given)})
-    return given.model_copy(update={"train": train})
+    train = given.train.model_copy(update={"start": pinned(given.train.start)}).settled()
+    planned = given.model_copy(update={"train": train})
+    check_start(planned)
+    return planned
 
 
 def trunk(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

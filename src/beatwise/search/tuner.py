@@ -195,6 +195,8 @@ def run_search(
     budget, minutes = EpochBudget(epochs_left), None if is_repeated else search.max_minutes
     # The project prints its own summary of a search.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    # A model that trials start from is named relative to the project's folder.
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     with started_ray(settings) as ray, warnings.catch_warnings():
         # ASHA may look for the quantile of a rung on which all trials failed.
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)

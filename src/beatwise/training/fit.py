@@ -38,7 +38,7 @@ def fit_settings(
     """
     from beatwise.networks.base import SelfFitting
     from beatwise.networks.zoo import MODELS
-    from beatwise.training.start import pinned
+    from beatwise.training.start import check_start, pinned
 
     (built := task.build()).check(train, resample.use)
     if issubclass(MODELS[model.use], SelfFitting):
@@ -55,10 +55,10 @@ def fit_settings(
         resample=resample.settled(),
         tensors=chosen.settled(),
         model=model.settled(),
-        train=train.settled(),
+        train=train.model_copy(update={"start": pinned(train.start)}).settled(),
     )
-    start = pinned(settings.train.start, settings)
-    return settings.model_copy(update={"train": settings.train.model_copy(update={"start": start})})
+    check_start(settings)
+    return settings
 
 
 def check_fit(model: Model, train: Train, tensors: Tensors) -> None:
@@ -84,7 +84,10 @@ def representation(model: Model, tensors: Tensors) -> str:
 
 
 def fit_blocks(resample: Resample, tensors: Tensors, model: Model, train: Train) -> dict[str, Any]:
-    """The parameters of a fit as plain data, by block."""
+    """The parameters of a fit as plain data, by block; one version of the model that it starts from."""
+    from beatwise.training.start import with_version
+
+    train = train.model_copy(update={"start": with_version(train.start)})
     given = {"resample": resample, "tensors": tensors, "model": model, "train": train}
     return {name: block.model_dump(mode="json") for name, block in given.items()}
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from beatwise.training.trained_model import CONFIG, WEIGHTS
 if TYPE_CHECKING:
     from beatwise.training.settings import FitSettings, Start
 
+R = TypeVar("R")
 Rate = Annotated[float, Field(ge=0)]
 # Names for all layers of the head, and for all others.
 HEAD, TRUNK = "head", "trunk"
@@ -80,39 +81,69 @@ def pretrained(
     network.load_state_dict({**own, **weights})
 
 
-def pinned(start: Start, config: FitSettings) -> Start:
-    """A start that names the one version of its model and the checksum of its weights, so that runs can be told apart.
-
-    Args:
-        start: The start as configured.
-        config: The other settings of the fit.
+def with_version(start: Start) -> Start:
+    """A start that names one version of its model: the latest one, where none is named.
 
     Raises:
-        BeatwiseError: If there is no such model, it is of another architecture or representation than the fit, or a
-            rate is that of no layer.
+        BeatwiseError: If there is no such model.
     """
-    from safetensors import SafetensorError, safe_open
-
     if start.use != "pretrained":
         return start
-    options = start.options
-    folder = _version(Path(options["folder"]))
-    try:
-        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        checksum = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    folder = _version(Path((options := start.options)["folder"]))
+    return start.model_copy(update={"pretrained": {**options, "folder": folder.as_posix()}})
+
+
+def pinned(start: Start) -> Start:
+    """A start that names one version of its model and the checksum of its weights, so that runs can be told apart.
+
+    Raises:
+        BeatwiseError: If there is no such model, or its weights are not those of the checksum.
+    """
+    if start.use != "pretrained":
+        return start
+    options = with_version(start).options
+    folder = Path(options["folder"])
+    checksum = _read(folder, lambda: hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest())
+    if options["sha256"] not in ("", checksum):
+        raise BeatwiseError(f"{KEY}.sha256: the weights in {folder} are others. Name their folder, or leave it out.")
+    return start.model_copy(update={"pretrained": {**options, "sha256": checksum}})
+
+
+def check_start(config: FitSettings) -> None:
+    """Refuse a fit whose network, representation or rates are not those of the model that it starts from.
+
+    Raises:
+        BeatwiseError: Names the setting.
+    """
+    from safetensors import safe_open
+
+    if config.train.start.use != "pretrained":
+        return
+    options = config.train.start.options
+    folder = Path(options["folder"])
+    stored = _read(folder, lambda: json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    check_format(stored, folder / CONFIG, "Train that model again.")
+    then = _read(folder, lambda: {name: _chosen(stored["config"][name]) for name in ("model", "tensors")})
+    _check_same("model", then["model"], _chosen(config.model.model_dump(mode="json")))
+    _check_same("tensors", then["tensors"], _chosen(config.tensors.model_dump(mode="json")))
+
+    def names() -> list[str]:
         with safe_open(folder / WEIGHTS, "np") as file:
-            layers = _layers(file.keys())
-        then = {name: _chosen(stored["config"][name]) for name in ("model", "tensors")}
+            return list(file.keys())
+
+    _check_rates(options["rates"] or {}, _layers(_read(folder, names)))
+
+
+def _read(folder: Path, read: Callable[[], R]) -> R:
+    """What is read of the model in a folder."""
+    from safetensors import SafetensorError
+
+    try:
+        return read()
     except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
         raise BeatwiseError(
             f"{KEY}.folder: the model in {folder} cannot be read ({type(error).__name__}: {error}). Train it again."
         ) from error
-    check_format(stored, folder / CONFIG, "Train that model again.")
-    _check_same("model", then["model"], _chosen(config.model.model_dump(mode="json")))
-    _check_same("tensors", then["tensors"], _chosen(config.tensors.model_dump(mode="json")))
-    _check_rates(options["rates"] or {}, layers)
-    found = {**options, "folder": folder.as_posix(), "sha256": checksum}
-    return start.model_copy(update={"pretrained": found})
 
 
 def layer_rate(name: str, rates: Mapping[str, float]) -> float:
