@@ -212,6 +212,17 @@ def test_every_example_is_in_test_once_over_the_folds(beats, use):
             assert sum(part["record"].nunique() for part in fold.values()) == 48
 
 
+def test_folds_within_train_hold_every_beat_of_train_once_and_none_of_test(beats):
+    tested = [split(beats, "stratified_folds", folds=3, fold=fold, within_train=True) for fold in (1, 2, 3)]
+    assert sorted(pd.concat([parts["test"]["0"] for parts in tested])) == sorted(
+        beats.loc[beats["part"] != "test", "0"]
+    )
+    train = set(beats.loc[beats["part"] == "train", "0"])
+    assert all(set(part["0"]) <= train for parts in tested for part in parts.values())
+    with pytest.raises(BeatwiseError, match="within_train leaves out the test part of the source, and this source has"):
+        split(beats.drop(columns="part"), "stratified_folds", within_train=True)
+
+
 def series(**change) -> pd.DataFrame:
     """A year of hourly examples with a hole of three weeks, from the middle of a month on."""
     time = pd.Series(pd.date_range("2004-03-10 18:00", "2005-04-04 14:00", freq="h"))

@@ -24,6 +24,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
         "se_resnet1d",
         {"strides": [1, 2, 1, 2], "stem_kernel": 9, "pooling": "mean_and_max", "difference_and_ramp": True},
     ),
+    ("se_resnet1d", {"stem_width": 8, "reduction": 8, "mean_shortcut": True, "widths": [8, 16, 16]}),
     ("rnn", {"bidirectional": True, "samples_per_step": 5, "layers": 1}),
     *(("gru", {"pooling": pooling}) for pooling in ("mean", "max", "attention")),
     ("lstm", {"bidirectional": True, "pooling": "mean"}),
