@@ -13,6 +13,8 @@ from beatwise.data.augmentations import (
     AUGMENTATIONS,
     LEAST,
     OF_ANY_SERIES,
+    OF_FEATURES,
+    OF_LEADS,
     OF_PICTURES,
     OF_THE_SIGNAL,
     Batch,
@@ -35,7 +37,7 @@ ROUGH: dict[str, dict[str, Any]] = {
 }
 KEEPS_LENGTH = ["amplitude", "noise", "baseline_wander", "masking"]
 
-OF_BEATS = [name for name in AUGMENTATIONS.names() if name not in OF_PICTURES]
+OF_BEATS = [name for name in AUGMENTATIONS.names() if name not in (*OF_PICTURES, *OF_LEADS, *OF_FEATURES)]
 EVERY_AUGMENTATION = pytest.mark.parametrize("name", OF_BEATS)
 
 
@@ -530,3 +532,46 @@ def test_quarter_turns_of_oblong_pictures_are_refused():
     batch = Batch(x=torch.rand(4, 1, 4, 6), aux=torch.rand(4, 0), target=torch.eye(4))
     with pytest.raises(BeatwiseError, match=r"'quarter_turns' turns square pictures, and these have 4 × 6 pixels"):
         AUGMENTATIONS["quarter_turns"](batch)
+
+
+# --- windows of leads, and features
+
+
+@pytest.mark.parametrize("name", [*OF_LEADS, *OF_FEATURES])
+def test_windows_are_changed_lead_by_lead_as_the_name_says(name):
+    batch = Batch(x=torch.rand(2000, 2, 50) + 1, aux=torch.rand(2000, 3), target=torch.eye(4)[torch.arange(2000) % 4])
+    given = clone(batch)
+    options: dict[str, Any] = {"share": 0.5} if name == "lead_dropout" else {}
+    made = apply(name, batch, **options)
+    assert equal(batch, given)
+    assert equal(apply(name, batch, **options), made)
+    changed, kept = ("aux", "x") if name == "feature_noise" else ("x", "aux")
+    assert torch.equal(getattr(made, kept), getattr(batch, kept))
+    difference = getattr(made, changed) - getattr(batch, changed)
+    share = (difference.flatten(1) != 0).any(dim=1).float().mean().item()
+    # A shift by 0 is no change, and of two leads that would both go none does.
+    assert share == pytest.approx({"lead_shift": 6 / 7, "lead_dropout": 0.5}.get(name, 1), abs=0.04)
+    if name == "lead_shift":
+        padded = torch.nn.functional.pad(batch.x, (3, 3), mode="replicate")
+        shifts = torch.stack([padded[:, :, i : i + 50] for i in range(7)])
+        assert (made.x == shifts).flatten(2).all(dim=2).any(dim=0).all()
+    if name == "lead_amplitude":
+        # A line through the samples of each lead: its slope is the gain, and leads differ.
+        gain = made.x.std(dim=2) / batch.x.std(dim=2)
+        assert gain.std().item() == pytest.approx(0.1, abs=0.01)
+        assert torch.corrcoef(gain.T)[0, 1].abs() < 0.1
+        assert (made.x - gain[:, :, None] * batch.x).std(dim=2).max() < 1e-5
+    if name in ("lead_noise", "feature_noise"):
+        assert difference.std().item() == pytest.approx(0.02 if name == "lead_noise" else 0.05, rel=0.05)
+    if name == "lead_dropout":
+        gone = (made.x == 0).all(dim=2)
+        assert gone.sum(dim=1).max() == 1
+        assert torch.equal(made.x[~gone], batch.x[~gone])
+    if name in OF_LEADS:
+        refuse_unsuitable([name], "identity")
+        with pytest.raises(
+            BeatwiseError, match=f"'{name}' changes windows of leads, which the representation 'signal'"
+        ):
+            refuse_unsuitable([name], "signal")
+        with pytest.raises(BeatwiseError, match=r"changes windows of leads \[n, c, t\], not \[8, 2, 5, 5\]"):
+            apply(name, Batch(PICTURES[:8], batch.aux[:8], batch.target[:8]))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from beatwise.core.errors import BeatwiseError
-from beatwise.data.augmentations import AUGMENTATIONS, OF_PICTURES, Batch
+from beatwise.data.augmentations import AUGMENTATIONS, OF_LEADS, OF_PICTURES, Batch
 from beatwise.data.padding import beat_lengths
 from beatwise.networks.predict import in_chunks
 from beatwise.networks.zoo import MODELS, build_model, list_models
@@ -29,7 +29,7 @@ from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, conf
 
 CLASS_LOSSES = [name for name in LOSSES.names() if LOSSES[name].task == "classification"]
 N = 108  # examples of the training part
-AUGMENTING = [name for name in AUGMENTATIONS.names() if name not in OF_PICTURES]
+AUGMENTING = [name for name in AUGMENTATIONS.names() if name not in (*OF_PICTURES, *OF_LEADS)]
 
 
 # --- what comes out

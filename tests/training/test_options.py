@@ -9,7 +9,7 @@ import pytest
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.settings import Choice
-from beatwise.data.augmentations import AUGMENTATIONS, OF_ANY_SERIES, OF_PICTURES, OF_THE_SIGNAL
+from beatwise.data.augmentations import AUGMENTATIONS, OF_ANY_SERIES, OF_FEATURES, OF_LEADS, OF_PICTURES, OF_THE_SIGNAL
 from beatwise.data.representations import REPRESENTATIONS
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
@@ -43,7 +43,7 @@ def choosing(block: str, choice: dict[str, Any]) -> dict[str, Any]:
 def test_every_entry_of_a_choice_is_written_down_with_its_defaults_and_comes_back_from_json(block):
     entries = CHOICES[block].entries()
     for name in entries.names():
-        check(tensors="identity" if name in OF_PICTURES else "auto", **choosing(block, {"use": name}))
+        check(tensors="identity" if name in (*OF_PICTURES, *OF_LEADS) else "auto", **choosing(block, {"use": name}))
         if getattr(entries[name], "task", "classification") != "classification":
             continue
         made = fit(**choosing(block, {"use": name}))
@@ -92,8 +92,8 @@ def test_the_model_is_checked_too():
 @pytest.mark.parametrize("tensors", REPRESENTATIONS.names())
 def test_augmentations_are_refused_where_there_is_nothing_that_they_change(tensors):
     for name in AUGMENTATIONS.names():
-        held_by = ("identity",) if name in OF_PICTURES else OF_THE_SIGNAL
-        if tensors in held_by or name in OF_ANY_SERIES:
+        held_by = ("identity",) if name in (*OF_PICTURES, *OF_LEADS) else OF_THE_SIGNAL
+        if tensors in held_by or name in (*OF_ANY_SERIES, *OF_FEATURES):
             check("mlp", tensors, augment={"use": name})
             continue
         with pytest.raises(BeatwiseError, match=rf"The augmentation '{name}' changes .*'{tensors}'"):

@@ -8,7 +8,9 @@ three properties: values lie in [0, 1]; a beat starts at the first sample and en
 zero; the padding behind it is exactly zero. A beat's last sample is therefore held just above zero (:data:`LEAST`)
 where a change would take it there. Beats that are nothing but padding stay as they are, unless mixed with others.
 
-Pictures have augmentations of their own (:data:`OF_PICTURES`), which know no padding and no bounds: edges are repeated
+Windows of leads have augmentations of their own (:data:`OF_LEADS`): their values have no bounds and no padding.
+
+Pictures have theirs (:data:`OF_PICTURES`), which know no padding and no bounds: edges are repeated
 where a picture moves, and changes of intensity are in deviations of the channel, whatever its unit.
 """
 
@@ -33,6 +35,10 @@ OF_THE_SIGNAL = ("signal", "signal_with_mask", "image")
 OF_ANY_SERIES = ("mixup", "masking")
 # Augmentations of pictures, which the representation identity alone holds.
 OF_PICTURES = ("flip", "quarter_turns", "translate", "zoom", "brightness", "pixel_noise")
+# Augmentations of windows of leads, which the representation identity alone holds.
+OF_LEADS = ("lead_shift", "lead_amplitude", "lead_noise", "lead_dropout")
+# Augmentations of named features alone, whatever the representation.
+OF_FEATURES = ("feature_noise",)
 # Distinguishes the last sample of a beat from padding; far below the resolution of recordings (8 to 12 bits).
 LEAST = 1e-6
 
@@ -85,9 +91,13 @@ def refuse_unsuitable(names: Iterable[str], representation: str) -> None:
     """
     for name in names:
         AUGMENTATIONS[name]  # refuses an unknown name
-        changes, held_by = ("pictures", ("identity",)) if name in OF_PICTURES else ("a signal", OF_THE_SIGNAL)
-        if representation not in held_by and name not in OF_ANY_SERIES:
-            allowed = [*OF_ANY_SERIES, *(OF_PICTURES if representation == "identity" else ())]
+        if name in (*OF_ANY_SERIES, *OF_FEATURES):
+            continue
+        of_identity = {**dict.fromkeys(OF_PICTURES, "pictures"), **dict.fromkeys(OF_LEADS, "windows of leads")}
+        changes = of_identity.get(name, "a signal")
+        held_by = ("identity",) if name in of_identity else OF_THE_SIGNAL
+        if representation not in held_by:
+            allowed = [*OF_ANY_SERIES, *(of_identity if representation == "identity" else ())]
             raise BeatwiseError(
                 f"The augmentation {name!r} changes {changes}, which the representation {representation!r} does not "
                 f"hold. Allowed with {representation!r}: {', '.join(allowed)}. Leave {name!r} "
@@ -273,6 +283,79 @@ def masking(batch: Batch, *, max_samples: Samples = 20, share: Share = 0.5) -> B
     return replace(batch, x=_where(chosen, kept, batch.x))
 
 
+@AUGMENTATIONS.register("lead_shift")
+def lead_shift(batch: Batch, *, max_samples: Samples = 3, share: Share = 1.0) -> Batch:
+    """Move all leads of a window together by a whole number of samples; the first or last sample is repeated.
+
+    Args:
+        batch: Windows of leads.
+        max_samples: Largest shift, in samples; drawn uniformly from ``-max_samples`` to ``max_samples``, 0 included.
+        share: Share of the windows that are changed.
+    """
+    x = _leads(batch.x)
+    chosen = _drawn(x, share)
+    by = torch.randint(-max_samples, max_samples + 1, (len(x), 1), device=x.device)
+    source = (torch.arange(x.shape[2], device=x.device) - by).clamp(0, x.shape[2] - 1)
+    return replace(batch, x=_where(chosen, x.gather(2, source[:, None].expand_as(x)), x))
+
+
+@AUGMENTATIONS.register("lead_amplitude")
+def lead_amplitude(batch: Batch, *, gain_sd: Magnitude = 0.1, offset_sd: Magnitude = 0.05, share: Share = 1.0) -> Batch:
+    """Multiply every lead of a window by a gain, and add an offset to it, each drawn for itself.
+
+    Args:
+        batch: Windows of leads.
+        gain_sd: Standard deviation of the gain, whose mean is 1.
+        offset_sd: Standard deviation of the offset, in units of the window.
+        share: Share of the windows that are changed.
+    """
+    x = _leads(batch.x)
+    chosen = _drawn(x, share)
+    gain, offset = torch.randn(2, *x.shape[:2], 1, device=x.device)
+    return replace(batch, x=_where(chosen, x * (1 + gain_sd * gain) + offset_sd * offset, x))
+
+
+@AUGMENTATIONS.register("lead_noise")
+def lead_noise(batch: Batch, *, sd: Magnitude = 0.02, share: Share = 1.0) -> Batch:
+    """Add a normal number to every sample of every lead.
+
+    Args:
+        batch: Windows of leads.
+        sd: Its standard deviation, in units of the window.
+        share: Share of the windows that are changed.
+    """
+    x = _leads(batch.x)
+    chosen = _drawn(x, share)
+    return replace(batch, x=_where(chosen, x + sd * torch.randn_like(x), x))
+
+
+@AUGMENTATIONS.register("lead_dropout")
+def lead_dropout(batch: Batch, *, share: Share = 0.05) -> Batch:
+    """Set whole leads of windows to zero, so that a model does not rest on one of them; never all of a window.
+
+    Args:
+        batch: Windows of leads.
+        share: Share of the leads that are set to zero.
+    """
+    x = _leads(batch.x)
+    dropped = torch.rand(*x.shape[:2], 1, device=x.device) < share
+    dropped &= ~dropped.all(dim=1, keepdim=True)
+    return replace(batch, x=x.masked_fill(dropped, 0))
+
+
+@AUGMENTATIONS.register("feature_noise")
+def feature_noise(batch: Batch, *, sd: Magnitude = 0.05, share: Share = 1.0) -> Batch:
+    """Add a normal number to every named feature, such as the logarithms of RR intervals.
+
+    Args:
+        batch: Examples of any shape.
+        sd: Its standard deviation, in deviations of the feature over the training part.
+        share: Share of the examples that are changed.
+    """
+    chosen = _drawn(batch.aux, share)
+    return replace(batch, aux=_where(chosen, batch.aux + sd * torch.randn_like(batch.aux), batch.aux))
+
+
 @AUGMENTATIONS.register("flip")
 def flip(batch: Batch, *, share: Share = 0.5) -> Batch:
     """Mirror pictures, top to bottom and left to right, each drawn for itself.
@@ -388,6 +471,20 @@ def _pictures(x: Tensor) -> Tensor:
         raise BeatwiseError(
             f"This augmentation changes pictures [n, c, h, w], not {list(x.shape)}. Leave it out of train.augment.use; "
             f"allowed for series with the representation identity: {', '.join(OF_ANY_SERIES)}."
+        )
+    return x
+
+
+def _leads(x: Tensor) -> Tensor:
+    """Windows of leads ``[n, c, t]`` as they are.
+
+    Raises:
+        BeatwiseError: If they are of another shape.
+    """
+    if x.ndim != 3:
+        raise BeatwiseError(
+            f"This augmentation changes windows of leads [n, c, t], not {list(x.shape)}. Leave it out of "
+            f"train.augment.use; allowed for pictures: {', '.join((*OF_PICTURES, *OF_ANY_SERIES))}."
         )
     return x
 

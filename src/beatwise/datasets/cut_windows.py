@@ -111,4 +111,6 @@ class CutWindowsDataset(AbstractDataset[None, Examples]):
         return all(path.is_file() for path in self._paths())
 
     def _describe(self) -> dict[str, Any]:
-        return {"files": {part: [str(path) for path in paths] for part, paths in self._files.items()}}
+        # What a run lists as its input is one path: that of the first file.
+        (first, *_), *_ = self._files.values()
+        return {"filepath": str(first), "files": {part: list(map(str, paths)) for part, paths in self._files.items()}}

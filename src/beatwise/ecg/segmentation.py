@@ -419,8 +419,8 @@ def lead_columns(record: Record, lead: int | str | Sequence[int | str], n_leads:
     others = [column for column in range(len(record.leads)) if column != first]
     if len(record.leads) < n_leads:
         raise BeatwiseError(
-            f"Record {record.name} has {len(record.leads)} lead ({', '.join(record.leads)}), and segment.leads asks "
-            f"for {n_leads}. Lower segment.leads, or leave the record out, in segment.leave_out."
+            f"Record {record.name} has no {n_leads} leads, as segment.leads asks, but {', '.join(record.leads)}. Lower "
+            "segment.leads, or leave the record out, in segment.leave_out."
         )
     return [first, *others][:n_leads]
 

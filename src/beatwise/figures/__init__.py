@@ -34,7 +34,7 @@ from beatwise.figures.pictures import (
 )
 from beatwise.figures.prevalence import plot_predictive_value
 from beatwise.figures.reject import plot_risk_coverage
-from beatwise.figures.saliency import plot_explained_beats, plot_saliency, plot_saliency_check
+from beatwise.figures.saliency import plot_explained_beats, plot_lead_saliency, plot_saliency, plot_saliency_check
 from beatwise.figures.scores import plot_confusion_matrices, plot_per_class
 from beatwise.figures.search import plot_importance, plot_parallel, plot_search, plot_slices, plot_trial_curves
 from beatwise.figures.training import plot_learning_curves
@@ -57,6 +57,7 @@ __all__ = [
     "plot_fold_curves",
     "plot_forgetting",
     "plot_importance",
+    "plot_lead_saliency",
     "plot_leaderboard",
     "plot_learning_curves",
     "plot_mistaken_pictures",

@@ -60,6 +60,37 @@ def plot_saliency(saliency: pd.DataFrame, classes: Sequence[str], sample_rate: f
     return figure
 
 
+def plot_lead_saliency(
+    saliency: pd.DataFrame, classes: Sequence[str], leads: Sequence[str], sample_rate: float
+) -> Figure:
+    """The mean window of each class, a column a lead, and behind it the mean saliency of its logit.
+
+    Every row has a scale of its own, the same for all leads, so that they can be compared.
+    """
+    if saliency.empty:
+        return new_note(NO_GRADIENTS)
+    means = saliency[saliency["of"] == MEAN]
+    length = (means["sample"].max() + 1) // len(leads)
+    figure, axes = new_figure(7.5, 1.1 + 1.15 * len(classes), len(classes), len(leads), sharex=True, squeeze=False)
+    for index, (row, (name, color)) in enumerate(zip(axes, class_colors(classes).items(), strict=True)):
+        window = means[means["target"] == index]
+        scaled = window.assign(**{SIGNED: _scaled(window[SIGNED].to_numpy(np.float64))}) if len(window) else window
+        for lead, ax in enumerate(row):
+            of_lead = scaled[scaled["sample"] // length == lead]
+            _draw_beat(ax, of_lead.assign(sample=of_lead["sample"] % length), SIGNED, sample_rate, rescale=False)
+            ax.set_xlim(0, length / sample_rate * 1000)
+            if window.empty:
+                ax.text(0.5, 0.5, "no validation beats", transform=ax.transAxes, ha="center", va="center", fontsize=8)
+        counted = f"\n{window['beats'].max():,} beats" if len(window) else ""
+        row[0].set_ylabel(f"{name}{counted}", color=color, fontweight="bold", fontsize=9)
+    for ax, lead_name in zip(axes[0], leads, strict=True):
+        ax.set_title(lead_name, fontsize=9)
+    for ax in axes[-1]:
+        ax.set_xlabel("time from the window's first sample (ms)", fontsize=8)
+    add_scale(figure, axes, SIGNED)
+    return figure
+
+
 def plot_explained_beats(
     saliency: pd.DataFrame, attributions: pd.DataFrame, classes: Sequence[str], sample_rate: float
 ) -> Figure:
@@ -177,7 +208,7 @@ def _draw_correlations(ax: Axes, saliency_check: pd.DataFrame, classes: Sequence
     ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _draw_beat(ax: Axes, beat: pd.DataFrame, method: str, sample_rate: float) -> None:
+def _draw_beat(ax: Axes, beat: pd.DataFrame, method: str, sample_rate: float, *, rescale: bool = True) -> None:
     """A trace in black, and the value of each of its samples as a colour behind it."""
     ax.tick_params(labelsize=7)
     if beat.empty:
@@ -190,7 +221,8 @@ def _draw_beat(ax: Axes, beat: pd.DataFrame, method: str, sample_rate: float) ->
     _, colors, lowest = MAPS[method]
     extent = (time[0] - step / 2, time[-1] + step / 2, low, high)
     style: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "cmap": colors, "vmin": lowest, "vmax": 1.0}
-    ax.imshow(_scaled(beat[method].to_numpy(np.float64))[None], extent=extent, zorder=0, **style)
+    values = beat[method].to_numpy(np.float64)
+    ax.imshow((_scaled(values) if rescale else values)[None], extent=extent, zorder=0, **style)
     ax.plot(time, trace, color="black", linewidth=1.1)
     ax.set_ylim(low, high)
     ax.yaxis.set_major_locator(MaxNLocator(3, steps=STEPS))

@@ -218,6 +218,17 @@ REPORT: Final[tuple[Entry[Results], ...]] = (
     ),
     Entry(
         "saliency",
+        lambda of: draw.plot_lead_saliency(
+            of.explanation.saliency, of.classes, of.test_beats.channel_names(of.test_beats.shape[0]), of.rate
+        ),
+        "saliency",
+        "The mean window of each class, a column a lead, and behind it the mean attribution of the logit of the class. "
+        "Each row has its own scale, the same for its leads.",
+        tall=True,
+        axes=(2,),
+    ),
+    Entry(
+        "saliency",
         lambda of: draw.plot_picture_saliency(of.explanation.saliency, of.classes, of.test_beats),
         "saliency",
         "The mean picture of some of each class, and over it the mean attribution of the logit of the class: of each "

@@ -186,9 +186,9 @@ def _columns(record: Record, first: int, n_leads: int) -> list[int]:
     """Columns of the leads that a beat is cut from."""
     if len(record.leads) < n_leads:
         raise BeatwiseError(
-            f"Record {record.name} has {len(record.leads)} lead ({', '.join(record.leads)}), and this model takes "
-            f"windows of {n_leads}. Score it with a model of one lead, or read another signal as a lead "
-            "(score.read.columns)."
+            f"Record {record.name} has no {n_leads} leads, of which this model takes windows, but "
+            f"{', '.join(record.leads)}. Score it with a model of one lead, or read another signal as a lead, by "
+            "score.read.columns."
         )
     return lead_columns(record, first, n_leads)
 
