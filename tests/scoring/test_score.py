@@ -21,7 +21,7 @@ from beatwise.datasets.records import RecordsDataset
 from beatwise.ecg.beats import examples_of
 from beatwise.ecg.detection import DEFAULT
 from beatwise.ecg.records import Record
-from beatwise.ecg.segmentation import segment_records
+from beatwise.ecg.segmentation import segment_examples, segment_records
 from beatwise.scoring.outputs import write_annotations
 from beatwise.scoring.score import score_examples, score_record
 from beatwise.scoring.scorer import Cut, Scorer, read_scorer, write_scorer
@@ -76,6 +76,33 @@ def test_beats_of_a_recording_are_those_of_the_training_and_the_last_one(rule: s
     slower = score_record(record().at_rate(250), made, settings)
     assert np.abs(slower.beats["sample"] / 250 - scored.beats["seconds"]).max() < 0.005
     assert (slower.beats["class"] == scored.beats["class"]).mean() > 0.9
+
+
+def test_windows_of_a_recording_are_those_of_the_training_whichever_lead_stands_first(tmp_path: Path, caplog) -> None:
+    options = {"before": 0.35, "after": 0.65, "rate": 120.0, "high_pass": 0.5, "scale": "record"}
+    cut = Cut("window", options, None, ("MLII", 0), 2, ("log_rr",))
+    leads: dict[str, Any] = {"lead": ["MLII", 0], "leads": 2}
+    windows, _ = segment_examples(
+        [record()], rule="window", options=options, classes=CLASSES, aami=AAMI, features=["log_rr"], **leads
+    )
+    factors = dict.fromkeys(CLASSES, 1.0)
+    made = Scorer(explained(windows, "resnet1d", steps=15).model, "test", cut, factors, 0.6)
+    expected = made.predict(windows)
+    for one in (record(), record().of_leads([1, 0])):
+        scored = score_record(one, made, Score())
+        assert (scored.lead, len(scored.beats)) == ("MLII", len(windows) + 1)
+        pd.testing.assert_frame_equal(scored.beats[list(expected)].iloc[:-1], expected, rtol=1e-4)
+        write_annotations(tmp_path, one, scored)
+    few = {name: getattr(record(), name)[:40] for name in ("annotation_samples", "annotation_symbols")}
+    score_record(replace(record(), **few), made, Score(lead="MLII"))
+    assert "R peaks; this model describes a beat beside all others of its recording" in caplog.text
+    with pytest.raises(BeatwiseError, match=r"has no 2 leads, of which this model takes windows, but MLII\."):
+        score_record(record().of_leads([0]), made, Score())
+    with pytest.raises(BeatwiseError, match=r"'log_rr_before'.* beside all others of their recording: score the"):
+        made.predict(windows.without("log_rr_before"))
+    (tmp_path / "scorer").mkdir()
+    write_scorer(tmp_path / "scorer", made)
+    assert (read_scorer(tmp_path / "scorer").version, read_scorer(tmp_path / "scorer").cut) == (made.version, cut)
 
 
 def test_a_stretch_without_samples_has_no_beat_and_is_no_pause() -> None:

@@ -31,6 +31,9 @@ QRS: Final = 0.1
 # Intervals before the last beat whose median stands for the one after it.
 LAST_INTERVALS: Final = 5
 
+# R peaks below which medians over a recording are not sure.
+FEWEST_BESIDE: Final = 100
+
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +43,7 @@ class Scored:
 
     Attributes:
         name: Name of the recording.
-        lead: Name of the lead that was scored.
+        lead: Name of the lead that was scored; of windows of leads, the first.
         sample_rate: Its samples per second (Hz).
         n_samples: Its length (samples).
         detector: The detector of the R peaks; ``"annotations"`` where they were read.
@@ -99,6 +102,12 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
             "(%d such R peaks).",
             *(record.name, without_interval),
         )
+    if scorer.cut.of_the_whole_record and 0 < len(peaks) < FEWEST_BESIDE:
+        log.warning(
+            "Record %s: %d R peaks; this model describes a beat beside all others of its recording, and needs some "
+            "minutes of it.",
+            *(record.name, len(peaks)),
+        )
     values, span = _cut(signal, peaks, scorer.cut, scorer.model.representation.fitted.shape)
     usable = ~_touch(unusable, span)
     rr = {name: interval[usable] for name, interval in _rr(peaks, signal.sample_rate, broken).items()}
@@ -117,7 +126,7 @@ def score_record(record: Record, scorer: Scorer, settings: Score) -> Scored:
     )
     return Scored(
         name=record.name,
-        lead="+".join(signal.leads),
+        lead=signal.leads[0],
         sample_rate=signal.sample_rate,
         n_samples=len(millivolts),
         detector=detector,
