@@ -14,6 +14,7 @@ from beatwise.core.settings import Block, Choice
 from beatwise.networks.settings import Model
 from beatwise.params import Parameters, check_globals, check_parameters
 from beatwise.settings import CONFIG_LOADER_ARGS, ConfigLoader
+from beatwise.training.fit import changed_fit, fit_blocks
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -176,7 +177,9 @@ def test_conf_base_states_every_option_of_every_choice_with_its_default(base, ke
 # --- one contract for each kind of mistake
 
 
-@pytest.mark.parametrize("key", [key for key, _ in blocks(Parameters) if key not in {*LATER, "compare", "tune"}])
+@pytest.mark.parametrize(
+    "key", [key for key, _ in blocks(Parameters) if key not in {*LATER, "recipe", "compare", "tune"}]
+)
 def test_an_unknown_key_is_refused_in_every_block_and_for_every_entry_of_a_choice(base, key):
     def problem(given: str) -> str:
         with pytest.raises(BeatwiseError) as caught:
@@ -257,6 +260,15 @@ def test_a_preset_that_does_not_exist_lists_the_known_ones_and_every_preset_is_c
         check_parameters(changed(base, "compare.use", "no_such_name"))
     with pytest.raises(BeatwiseError, match=r"\ncompare\.other\.sedes: Unknown parameter 'sedes'\."):
         check_parameters(changed(base, "compare.other", {"models": {"mlp": {}}, "sedes": [1]}))
+
+
+def test_every_recipe_is_a_fit(base):
+    given = check_parameters(base)
+    blocks_of_fit = fit_blocks(given.resample, given.tensors, given.model, given.train)
+    for name, recipe in base["recipe"].items():
+        if name != "use":
+            fit = changed_fit(blocks_of_fit, recipe, given.task, 1, f"recipe.{name}")
+            assert (fit.train.keep, fit.model.use) == (("best", "cnn1d") if name == "none" else ("last", "se_resnet1d"))
 
 
 # --- what is handed on
