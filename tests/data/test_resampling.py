@@ -17,7 +17,16 @@ from tests.tables import labels, make_table, signals
 
 CLASSES = ["N", "S", "V", "F", "Q"]
 COUNTS = (60, 12, 14, 10, 12)  # of make_beats
-COPYING = ["none", "semi_oversampling", "full_oversampling", "n_per_class", "repeats", "share", "random_undersampling"]
+COPYING = [
+    "none",
+    "semi_oversampling",
+    "full_oversampling",
+    "n_per_class",
+    "repeats",
+    "share",
+    "per_group",
+    "random_undersampling",
+]
 EXACT: dict[str, list[int]] = {
     "none": [60, 12, 14, 10, 12],
     "full_oversampling": [round(0.758924 * 60)] * 5,
@@ -39,6 +48,7 @@ def full():
 
 
 def run(beats: pd.DataFrame, use: str, seed: int = 0, **options: Any) -> pd.DataFrame:
+    options = {"n": 3, **options} if use == "per_group" else options
     made = resample_examples(examples_of(beats), use, STRATEGIES.options(use, options), CLASSES, seed)
     return table_of(made).assign(sample=made.table["sample"].astype("Int64")) if "sample" in beats else table_of(made)
 
@@ -110,7 +120,7 @@ def check_made(result: pd.DataFrame, full: pd.DataFrame, use: str) -> None:
             assert group[name].between(own[name].min() - 1e-6, own[name].max() + 1e-6).all()
 
 
-@pytest.mark.parametrize("use", STRATEGIES.names())
+@pytest.mark.parametrize("use", [name for name in STRATEGIES.names() if name != "per_group"])
 def test_a_table_without_records_gets_none_and_a_class_without_beats_is_left_out(beats, use):
     without = beats[beats["target"] != 3].reset_index(drop=True)
     result = run(without, use)
@@ -254,7 +264,7 @@ def test_a_share_that_leaves_no_beat_still_keeps_one_of_every_class(beats):
 def test_a_selection_serves_examples_of_any_shape():
     x = np.random.default_rng(0).uniform(size=(30, 2, 5, 5)).astype(np.float32)
     pictures = Examples(x, pd.DataFrame({"target": np.repeat([0, 1, 2], [20, 6, 4]), "row": np.arange(30)}))
-    for use in COPYING:
+    for use in set(COPYING) - {"per_group"}:
         chosen = resample_examples(pictures, use, STRATEGIES.options(use, {}), ["a", "b", "c"], 0)
         np.testing.assert_array_equal(chosen.x, x[chosen.table["row"]])
 
@@ -263,3 +273,12 @@ def test_a_strategy_that_makes_beats_refuses_pictures_in_words():
     pictures = Examples(np.zeros((9, 1, 4, 4), np.float32), pd.DataFrame({"target": np.repeat([0, 1], [5, 4])}))
     with pytest.raises(BeatwiseError, match=r"'smote' interpolates beats of one lead.*full_oversampling"):
         resample_examples(pictures, "smote", {"k_neighbors": 2}, ["a", "b"], 0)
+
+
+def test_per_group_caps_the_largest_class_of_each_patient_and_keeps_the_others(full):
+    before = full.groupby(["record", "target"]).size()
+    after = run(full, "per_group", n=3).groupby(["record", "target"]).size()
+    largest = before.index.get_level_values("target") == 0
+    pd.testing.assert_series_equal(after, before.where(~largest, before.clip(upper=3)))
+    with pytest.raises(BeatwiseError, match=r"resample\.per_group: these examples have no groups"):
+        run(full.drop(columns="record"), "per_group")

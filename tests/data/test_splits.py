@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,8 @@ from beatwise.ecg.beats import beats_table, examples_of, table_of
 UNTIMED = [name for name in SPLITS.names() if name != "blocked"]
 PACED = ["102", "104", "107", "217"]
 MITDB = sorted([*DS1, *DS2, *PACED])
+# Options of splits that have none by default to split by.
+GIVEN: dict[str, dict[str, Any]] = {"by_record": {"test": ("23?",)}, "ds1_folds": {"folds": 4, "val_share": 0.3}}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +32,9 @@ def beats() -> pd.DataFrame:
     )
 
 
-def split(beats: pd.DataFrame, use: str, seed: int = 0, **options: float) -> dict[str, pd.DataFrame]:
-    parts = split_examples(examples_of(beats), use, SPLITS.options(use, options), seed)
+def split(beats: pd.DataFrame, use: str, seed: int = 0, **options: Any) -> dict[str, pd.DataFrame]:
+    chosen = SPLITS.options(use, {**GIVEN.get(use, {}), **options})
+    parts = split_examples(examples_of(beats), use, chosen, seed)
     return {name: table_of(part) for name, part in parts.items()}
 
 
@@ -41,7 +46,8 @@ def shares(beats: pd.DataFrame) -> np.ndarray:
 def test_no_beat_is_lost_or_in_two_parts_and_order_is_kept(beats, use):
     parts = split(beats, use)
     rows = np.concatenate([part["row"] for part in parts.values()])
-    expected = beats[~beats["record"].isin(PACED)] if use == "ds1_ds2" else beats
+    left_out = {"ds1_ds2": PACED, "ds1_folds": [*PACED, *DS2]}.get(use, [])
+    expected = beats[~beats["record"].isin(left_out)]
     assert sorted(rows) == expected["row"].tolist()
     assert all(part["row"].is_monotonic_increasing and len(part) for part in parts.values())
 
@@ -143,7 +149,31 @@ def test_ds1_ds2_trains_on_ds1_tests_on_ds2_and_validates_on_whole_records_of_ds
     assert not records["train"] & records["val"]
 
 
-@pytest.mark.parametrize("use", ["by_group", "ds1_ds2", "group_folds"])
+def test_folds_of_ds1_test_each_of_its_records_once_and_always_train_on_other_databases(beats):
+    others = {"100": "800", "103": "801", "105": "802", "111": "803"}
+    other = beats[beats["record"].isin(others)].replace({"record": others})
+    both, tested = pd.concat([beats, other], ignore_index=True), list[str]()
+    for fold in range(1, 5):
+        parts = {name: set(part["record"]) for name, part in split(both, "ds1_folds", fold=fold).items()}
+        assert set.union(*parts.values()) == {*DS1, "800", "801", "802", "803"}
+        assert parts["train"] >= {"800", "801", "802", "803"}
+        assert not parts["val"] & (parts["train"] | parts["test"])
+        tested += parts["test"]
+    assert sorted(tested) == sorted(DS1)
+    assert set(split(both, "ds1_ds2")["test"]["record"]) == set(DS2)
+
+
+def test_by_record_tests_on_the_named_records_and_refuses_a_name_of_none(beats):
+    parts = split(beats, "by_record", test=("10?", "234"), leave_out=("102", "104", "107", "217"))
+    records = {name: set(part["record"]) for name, part in parts.items()}
+    assert records["test"] == {"100", "101", "103", "105", "106", "108", "109", "234"}
+    assert not records["train"] & records["val"]
+    assert set.union(*records.values()) == {*DS1, *DS2}
+    with pytest.raises(BeatwiseError, match=r"by_record\.test: no record is named '8\?\?'"):
+        split(beats, "by_record", test=("8??",))
+
+
+@pytest.mark.parametrize("use", ["by_group", "by_record", "ds1_ds2", "ds1_folds", "group_folds"])
 def test_a_split_by_group_without_records_says_which_sources_have_them(beats, use):
     with pytest.raises(BeatwiseError, match=f"The split {use!r} needs to know the patient of each example.*mitbih_rr"):
         split(beats.drop(columns="record"), use)

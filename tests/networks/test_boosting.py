@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -67,6 +68,24 @@ def test_trees_predict_a_number_as_scikit_learn_does() -> None:
     theirs.fit(flat[0], train.labels, X_val=flat[1], y_val=val.labels)
     np.testing.assert_array_equal(network(*tensors(test))[:, 0].numpy(), theirs.predict(flat[2]))
     assert len(losses) == theirs.n_iter_
+
+
+def test_weights_by_class_and_patient_are_those_of_scikit_learn_and_features_alone_can_be_seen() -> None:
+    train, val, test = (part(n, [0, 0, 0, 1, 2], seed) for seed, n in enumerate((300, 80, 100)))
+    group = np.where(np.arange(300) < 200, "a", "b")
+    train.table = pd.DataFrame({"group": group})
+    options = {"iterations": 8, "patience": None, "features_only": True, "class_power": 0.5, "group_power": 0.3}
+    network = build_model("gradient_boosting", input_shape=SHAPE, n_outputs=3, n_aux=3, **options)
+    assert isinstance(network, SelfFitting)
+    network.fit(train, val, seed=7)
+    n_class = np.bincount(train.labels)[train.labels]
+    n_both = np.array([((group == g) & (train.labels == c)).sum() for g, c in zip(group, train.labels, strict=True)])
+    weight = n_class**-0.5 * n_both**-0.3
+    theirs = HistGradientBoostingClassifier(max_iter=8, early_stopping=False, random_state=7)
+    theirs.fit(train.aux, train.labels, sample_weight=weight / weight.mean())
+    np.testing.assert_allclose(
+        network(*tensors(test)).softmax(dim=1).numpy(), theirs.predict_proba(test.aux), rtol=1e-6
+    )
 
 
 def test_rounds_end_with_the_outputs_and_trees_add_up_to_them() -> None:

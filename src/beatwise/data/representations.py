@@ -7,6 +7,7 @@ deviations by which features and channels are standardised. It is stored with th
 from __future__ import annotations
 
 import copy
+import fnmatch
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -108,9 +109,7 @@ class Representation(ABC):
                 f"The representation {self.name!r} takes {' or '.join(AXES[axes] for axes in self.axes)}, and the "
                 f"examples are {list(train.shape)}: use tensors.use={' or '.join(others)}."
             )
-        names = tuple(train.feature_names if features is True else features or ())
-        if unknown := [name for name in names if name not in train.feature_names]:
-            raise BeatwiseError(f"tensors.features: {unknown_name('feature', unknown[0], train.feature_names)}")
+        names = tuple(train.feature_names if features is True else _named(features or (), train.feature_names))
         fitted = Fitted(train.shape, names)
         if names:
             values = with_ratios(train.table[list(names)])
@@ -346,6 +345,14 @@ class Identity(Representation):
         out = np.zeros((len(attribution), *self.fitted.shape), dtype=attribution.dtype)
         out[:, list(self.channels)] = attribution
         return out
+
+
+def _named(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The features that names or patterns such as ``near_*`` mean, in the order in which examples have them."""
+    for pattern in wanted:
+        if not fnmatch.filter(known, pattern):
+            raise BeatwiseError(f"tensors.features: {unknown_name('feature', pattern, known)}")
+    return [name for name in known if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)]
 
 
 def value_mask(x: Array) -> npt.NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry, unknown_name
-from beatwise.data.examples import RESERVED, TARGET, Examples, Labels
+from beatwise.data.examples import GROUP, RESERVED, TARGET, Examples, Labels
 
 Matrix = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -50,7 +50,9 @@ class Made:
         return Made(self.matrix[chosen], self.target[chosen], self.parent[chosen])
 
 
-STRATEGIES: Registry[Callable[..., Any]] = Registry("resampling strategy", supplied=["seed", "names", "classes"])
+STRATEGIES: Registry[Callable[..., Any]] = Registry(
+    "resampling strategy", supplied=["seed", "names", "classes", "groups"]
+)
 _MAKERS: set[str] = set()
 
 
@@ -131,6 +133,35 @@ def repeat_minorities(
         factor = np.array([by_class.get(name, 1.0) for name in classes])[target]
     rng = np.random.default_rng(seed)
     return np.repeat(np.arange(len(target)), np.floor(factor + rng.random(len(target))).astype(np.int64))
+
+
+@STRATEGIES.register("per_group")
+def cap_per_group(
+    target: Labels, *, seed: int, groups: npt.NDArray[Any] | None = None, n: Annotated[int, Field(ge=1)] = 400
+) -> Rows:
+    """Draw at most ``n`` examples of the largest class from each group (patient), without replacement; keep the others.
+
+    Args:
+        target: ``int64 [n]``.
+        seed: Seed of the draws.
+        groups: The group of each example, ``[n]``.
+        n: Most examples of the largest class that a group has.
+
+    Raises:
+        BeatwiseError: If the groups are not known.
+    """
+    if groups is None:
+        raise BeatwiseError(
+            "resample.per_group: these examples have no groups. Use a source that knows the patients (environments "
+            "mitdb, mitbih_rr), or another strategy."
+        )
+    largest = target == np.bincount(target).argmax()
+    shuffled = np.random.default_rng(seed).permutation(len(target))
+    order = shuffled[np.argsort(groups[shuffled], kind="stable")]
+    order = order[largest[order]]
+    begins = np.r_[0, np.flatnonzero(groups[order][1:] != groups[order][:-1]) + 1]
+    place = np.arange(len(order)) - np.repeat(begins, np.diff(np.r_[begins, len(order)]))
+    return np.sort(np.concatenate([np.flatnonzero(~largest), order[place < n]]))
 
 
 @STRATEGIES.register("random_undersampling")
@@ -279,7 +310,9 @@ def resample_examples(
     target = examples.target
     strategy = STRATEGIES[use]
     if use not in _MAKERS:
-        return examples.take(strategy(target, **STRATEGIES.taken(use, seed=seed, classes=classes), **options))
+        groups = examples.table[GROUP].to_numpy(dtype=str) if examples.has(GROUP) else None
+        given = STRATEGIES.taken(use, seed=seed, classes=classes, groups=groups)
+        return examples.take(strategy(target, **given, **options))
     if len(examples.shape) != 1:
         raise BeatwiseError(
             f"The resampling strategy {use!r} interpolates beats of one lead; these examples have the shape "

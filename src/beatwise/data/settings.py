@@ -40,7 +40,7 @@ class Tensors(Choice):
     features: bool | list[str] = Field(
         True,
         description="Whether to use the named features of the examples, such as RR intervals, and their ratios; or the "
-        "names of some, behind `--params` joined by `+`.",
+        "names of some, or patterns such as `near_*`, behind `--params` joined by `+`.",
     )
 
     @field_validator("features", mode="before")

@@ -7,6 +7,7 @@ with the options ``folds`` and ``fold`` has a test part for each fold, and every
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
@@ -14,10 +15,11 @@ from typing import Annotated, Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.core.registry import Registry
+from beatwise.core.settings import split_names
 from beatwise.data.examples import CLASSES, GROUP, INPUTS, PART, TARGET, TIME, Examples, Labels
 from beatwise.data.settings import Ingest
 
@@ -28,10 +30,12 @@ PARTS: Final = ("train", "val", "test")
 Share = Annotated[float, Field(gt=0, lt=1)]
 Folds = Annotated[int, Field(ge=2)]
 Count = Annotated[int, Field(ge=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 
 # de Chazal et al. 2004: 22 records each, the four paced ones (102, 104, 107, 217) in neither.
 DS1: Final = "101 106 108 109 112 114 115 116 118 119 122 124 201 203 205 207 208 209 215 220 223 230".split()
 DS2: Final = "100 103 105 111 113 117 121 123 200 202 210 212 213 214 219 221 222 228 231 232 233 234".split()
+PACED: Final = ("102", "104", "107", "217")
 # Two recordings of one patient (MIT-BIH database directory): they stay in one part of a split by group.
 SAME_PATIENT: Final = {"202": "201"}
 
@@ -96,11 +100,44 @@ def split_by_group(table: pd.DataFrame, *, seed: int, val_share: Share = 0.2, te
     return parts
 
 
+@SPLITS.register("by_record")
+def split_by_record(
+    table: pd.DataFrame, *, seed: int, test: Names = (), leave_out: Names = (), val_share: Share = 0.1
+) -> Parts:
+    """Test on the records of some names, such as those of another database; draw whole patients for validation.
+
+    Args:
+        table: Table of the examples with ``group`` and ``record``.
+        seed: Seed of the draw of validation groups.
+        test: Names of the records to test on, or patterns such as ``8??``; behind ``--params`` joined by ``+``.
+        leave_out: Names of records, or patterns, that are in no part.
+        val_share: Share of the other examples that becomes validation, about, by group.
+
+    Raises:
+        BeatwiseError: If the examples have no groups, a name is that of no record, or nothing is left to train on.
+    """
+    groups, records = _groups(table, "by_record"), table["record"].astype(str)
+    parts = np.full(len(table), "train", dtype="U5")
+    for key, patterns, part in (("test", test, "test"), ("leave_out", leave_out, "")):
+        for pattern in patterns:
+            if not (found := records.map(lambda name, to=pattern: fnmatch.fnmatchcase(name, to)).to_numpy()).any():
+                raise BeatwiseError(
+                    f"ingest.split.by_record.{key}: no record is named {pattern!r}; there are "
+                    f"{', '.join(sorted(records.unique()))}."
+                )
+            parts[found] = part
+    if lacking := [part for part in ("train", "test") if not (parts == part).any()]:
+        raise BeatwiseError(f"The split 'by_record' leaves nothing for {lacking[0]}: see ingest.split.by_record.test.")
+    _draw_groups(parts, _strata(table), groups, "val", val_share, seed)
+    return parts
+
+
 @SPLITS.register("ds1_ds2")
 def split_ds1_ds2(table: pd.DataFrame, *, seed: int, val_share: Share = 0.2) -> Parts:
     """The inter-patient split of de Chazal et al. 2004: train on DS1, test on DS2, without the paced records.
 
     Records 201 (DS1) and 202 (DS2) are of one patient; the published split separates them, and so does this one.
+    Records of another source beside MIT-BIH are trained on, too.
 
     Args:
         table: Table of the examples with ``group`` and ``record``, MIT-BIH's names.
@@ -115,12 +152,54 @@ def split_ds1_ds2(table: pd.DataFrame, *, seed: int, val_share: Share = 0.2) -> 
     parts = np.select([records.isin(DS1), records.isin(DS2)], ["train", "test"], default="").astype("U5")
     for part, name in (("train", "DS1"), ("test", "DS2")):
         if not (parts == part).any():
-            raise BeatwiseError(
-                f"The split 'ds1_ds2' finds no record of {name} among {', '.join(sorted(records.unique()))}. It is "
-                "made for the MIT-BIH records 100 to 234; use ingest.split.use=by_group for others."
-            )
+            raise _not_mitdb("ds1_ds2", name, table)
     _draw_groups(parts, _strata(table), groups, "val", val_share, seed)
-    return parts
+    return np.where(parts == "", _elsewhere(table), parts)
+
+
+def _elsewhere(table: pd.DataFrame) -> Parts:
+    """Train for the records of another source than MIT-BIH, no part for those of MIT-BIH."""
+    return np.where(table["record"].astype(str).isin([*DS1, *DS2, *PACED]), "", "train").astype("U5")
+
+
+def _not_mitdb(split: str, name: str, table: pd.DataFrame) -> BeatwiseError:
+    records = sorted(table["record"].astype(str).unique())
+    return BeatwiseError(
+        f"The split {split!r} finds no record of {name} among {', '.join(records)}. It is made for the MIT-BIH records "
+        "100 to 234; use ingest.split.use=by_group or group_folds for others."
+    )
+
+
+@SPLITS.register("ds1_folds")
+def split_ds1_folds(
+    table: pd.DataFrame, *, seed: int, folds: Folds = 11, fold: Count = 1, val_share: Share = 0.1
+) -> Parts:
+    """Test on one of several folds of DS1's patients, so that settings are chosen without a look at DS2.
+
+    Records that are in neither DS1 nor DS2, of another source beside MIT-BIH, are trained on in every fold; MIT-BIH's
+    paced ones are in no part.
+
+    Args:
+        table: Table of the examples with ``group`` and ``record``, MIT-BIH's names.
+        seed: Seed of the draws.
+        folds: Number of folds; 22 leaves one record out at a time.
+        fold: The fold that is test, from 1.
+        val_share: Share of the examples of DS1 outside test that becomes validation, about, by patient.
+
+    Raises:
+        BeatwiseError: If the examples have no groups, or too few in DS1.
+    """
+    _check_fold("ds1_folds", fold, folds)
+    groups, strata, within = _groups(table, "ds1_folds"), _strata(table), table["record"].astype(str).isin(DS1)
+    own = np.flatnonzero(within)
+    if not len(own):
+        raise _not_mitdb("ds1_folds", "DS1", table)
+    parts = np.full(len(own), "train", dtype="U5")
+    parts[_group_folds(strata[own], groups[own], folds, seed, "cut folds by group")[fold - 1]] = "test"
+    _draw_groups(parts, strata[own], groups[own], "val", val_share, seed)
+    whole = _elsewhere(table)
+    whole[own] = parts
+    return whole
 
 
 @SPLITS.register("stratified_folds")

@@ -7,10 +7,13 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from beatwise.core.errors import BeatwiseError
+from beatwise.data.examples import GROUP
 from beatwise.networks.base import MODELS, SelfFitting
 from beatwise.tasks.tensors import TensorSet
 
@@ -136,7 +139,8 @@ class GradientBoosting(SelfFitting):
     """Boosted decision trees on the values of the representation and the auxiliary features.
 
     A round adds one tree a class, or one for a number. Boosting ends after ``iterations`` rounds, or when validation no
-    longer gains.
+    longer gains. The weight of an example is n_class^-``class_power`` · n_(group, class)^-``group_power``, so that
+    neither the largest class nor one patient with many beats of a class decides alone.
     """
 
     layout = "any"
@@ -148,25 +152,82 @@ class GradientBoosting(SelfFitting):
         input_shape: tuple[int, ...],
         iterations: Annotated[int, Field(ge=1)] = 200,
         learning_rate: Annotated[float, Field(gt=0)] = 0.1,
+        leaves: Annotated[int, Field(ge=2)] = 31,
+        l2: Annotated[float, Field(ge=0)] = 0.0,
+        share: Annotated[float, Field(gt=0, le=1)] = 1.0,
+        patience: Annotated[int, Field(ge=1)] | None = PATIENCE,
+        features_only: bool = False,
+        class_power: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        group_power: Annotated[float, Field(ge=0, le=1)] = 0.0,
     ) -> None:
+        """Choose how the trees grow.
+
+        Args:
+            input_shape: Shape of one example without the batch axis.
+            iterations: Most rounds.
+            learning_rate: Factor of what a tree adds.
+            leaves: Most leaves of a tree.
+            l2: Penalty on large values of the leaves.
+            share: Share of the columns that a split chooses from.
+            patience: Rounds without a gain on validation after which boosting ends; null never ends early.
+            features_only: Whether the trees see the features alone and not the values of the representation.
+            class_power: Power of the weight by class; 0 weighs all classes alike.
+            group_power: Power of the weight by group (patient) and class.
+        """
         super().__init__()
-        self.iterations, self.learning_rate = iterations, learning_rate
+        self.iterations, self.learning_rate, self.patience = iterations, learning_rate, patience
+        self.growth = {"max_leaf_nodes": leaves, "l2_regularization": l2, "max_features": share}
+        self.features_only, self.class_power, self.group_power = features_only, class_power, group_power
 
     def add_head(self, n_outputs: int, n_aux: int) -> None:
-        """Make room for the trees, which need no head."""
+        """Make room for the trees, which need no head.
+
+        Raises:
+            BeatwiseError: If they are to see features alone, and there are none.
+        """
+        if self.features_only and not n_aux:
+            raise BeatwiseError(
+                "model.gradient_boosting.features_only: these examples bring no features, or tensors.features leaves "
+                "them out. Set it to false, or use a source with features."
+            )
         self.trees = Trees(n_outputs)
 
     def forward(self, x: Tensor, aux: Tensor) -> Tensor:
         """Map ``float32 [n, *input_shape]`` and auxiliary features ``[n, n_aux]`` to outputs ``float64``."""
-        return self.trees(torch.cat([x.flatten(1), aux], dim=1))
+        return self.trees(self._seen(x, aux))
 
     def penultimate(self, x: Tensor, aux: Tensor) -> Tensor:
         """The value that each tree adds, ``float32 [n, n_trees]``."""
-        return self.trees.leaves(torch.cat([x.flatten(1), aux], dim=1), self.trees.root).float()
+        return self.trees.leaves(self._seen(x, aux), self.trees.root).float()
 
     def rounds(self, x: Tensor, aux: Tensor) -> Iterator[Tensor]:
         """Outputs ``float64 [n, n_outputs]`` after each round."""
-        return self.trees.rounds(torch.cat([x.flatten(1), aux], dim=1))
+        return self.trees.rounds(self._seen(x, aux))
+
+    def _seen(self, x: Tensor, aux: Tensor) -> Tensor:
+        return aux if self.features_only else torch.cat([x.flatten(1), aux], dim=1)
+
+    def _columns(self, tensors: TensorSet) -> npt.NDArray[Any]:
+        if self.features_only:
+            return tensors.aux
+        return np.hstack([tensors.x.reshape(len(tensors.x), -1), tensors.aux])
+
+    def _weights(self, tensors: TensorSet) -> npt.NDArray[np.float64] | None:
+        """The weight of each example, 1 on average; None where all are alike."""
+        if not (self.class_power or self.group_power):
+            return None
+        if self.group_power and GROUP not in tensors.table:
+            raise BeatwiseError(
+                "model.gradient_boosting.group_power: these examples have no groups. Set it to 0, or use a source "
+                "that knows the patients."
+            )
+        label = pd.Series(tensors.labels)
+        weight = label.map(label.value_counts()).to_numpy(np.float64) ** -self.class_power
+        if self.group_power:
+            cell = [tensors.table[GROUP].to_numpy(), label.to_numpy()]
+            # An example without a group, which resampling has made, is in none.
+            weight *= label.groupby(cell, dropna=False).transform("size").to_numpy(np.float64) ** -self.group_power
+        return weight / weight.mean()
 
     def fit(self, train: TensorSet, val: TensorSet, seed: int) -> list[float]:
         """Fit scikit-learn's HistGradientBoostingClassifier or -Regressor and take over its trees.
@@ -186,12 +247,19 @@ class GradientBoosting(SelfFitting):
             max_iter=self.iterations,
             learning_rate=self.learning_rate,
             early_stopping=True,
-            n_iter_no_change=PATIENCE,
+            n_iter_no_change=self.patience or self.iterations,
             random_state=seed,
+            **self.growth,
         )
         # A class that is not in the training part cannot be scored.
         known = np.isin(val.labels, train.labels) if has_classes else np.full(len(val.labels), fill_value=True)
-        booster.fit(_values(train), train.labels, X_val=_values(val)[known], y_val=val.labels[known])
+        booster.fit(
+            self._columns(train),
+            train.labels,
+            sample_weight=self._weights(train) if has_classes else None,
+            X_val=self._columns(val)[known],
+            y_val=val.labels[known],
+        )
         rounds = booster._predictors
         # Two classes share one tree a round, which adds to the output of the second one.
         columns = booster.classes_[-len(rounds[0]) :] if has_classes else np.zeros(1, np.int64)
@@ -200,7 +268,3 @@ class GradientBoosting(SelfFitting):
         base[columns] = torch.from_numpy(booster._baseline_prediction[0])
         self.trees.hold([tree.nodes for trees in rounds for tree in trees], columns, base)
         return [-float(score) for score in booster.train_score_[1:]]
-
-
-def _values(tensors: TensorSet) -> npt.NDArray[Any]:
-    return np.hstack([tensors.x.reshape(len(tensors.x), -1), tensors.aux])
