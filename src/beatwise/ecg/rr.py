@@ -11,6 +11,7 @@ import pandas as pd
 
 from beatwise.core.registry import Registry
 from beatwise.data.features import RR_COLUMNS
+from beatwise.ecg.templates import patient_features
 
 LOCAL_INTERVALS: Final = 10
 # Intervals on either side of a beat that are features of `log_rr`, and those that its local median is taken over.
@@ -20,6 +21,8 @@ LOCAL_MEDIAN: Final = 10
 LOG_BOUNDS_S: Final = (0.1, 5.0)
 # About the logarithm of a usual interval (0.8 s), so that levels lie around 0.
 USUAL_LOG_RR: Final = -0.2
+# Seconds that say what a patient is like, in the set that does not look ahead (the learning period of EC57).
+FIRST_SECONDS: Final = 300.0
 
 Features = dict[str, npt.NDArray[np.float32]]
 # Leads in ADC units without gaps [n_leads, n], R peaks of the whole record int64 [n_beats], samples a second (Hz), and
@@ -134,3 +137,19 @@ def log_rr(
 def _log(intervals: npt.NDArray[np.float64], unknown: float) -> npt.NDArray[np.float64]:
     """Logarithms of intervals (s) within :data:`LOG_BOUNDS_S`; NaN becomes ``unknown`` (s)."""
     return np.log(np.clip(np.where(np.isnan(intervals), unknown, intervals), *LOG_BOUNDS_S))
+
+
+@FEATURES.register("patient")
+def patient(
+    leads: npt.NDArray[Any], peaks: npt.NDArray[np.int64], sample_rate: float, broken: npt.NDArray[np.bool_] | None
+) -> Features:
+    """How rhythm and waves of a beat differ from those of its whole record (:mod:`beatwise.ecg.templates`)."""
+    return patient_features(leads, peaks, sample_rate, broken)
+
+
+@FEATURES.register("patient_first_minutes")
+def patient_first_minutes(
+    leads: npt.NDArray[Any], peaks: npt.NDArray[np.int64], sample_rate: float, broken: npt.NDArray[np.bool_] | None
+) -> Features:
+    """The same beside the record's first five minutes alone, and what came before: no look ahead but one beat."""
+    return patient_features(leads, peaks, sample_rate, broken, first_seconds=FIRST_SECONDS)

@@ -44,8 +44,8 @@ class Segment(Block):
     )
     features: list[str] = Field(
         ["rr"],
-        description="Feature sets that are computed from the whole record, any of `rr` and `log_rr`. Behind `--params` "
-        "joined by `+`.",
+        description="Feature sets that are computed from the whole record, any of `rr`, `log_rr`, `patient`, "
+        "`patient_first_minutes`. Behind `--params` joined by `+`.",
     )
     annotator: str = Field(
         "atr",
