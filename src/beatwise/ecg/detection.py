@@ -41,7 +41,7 @@ def find_by_pan_tompkins(
     *,
     lowest: Annotated[float, Field(gt=0, lt=15)] = 5.0,
     highest: Annotated[float, Field(ge=15, le=24)] = 18.0,
-    sensitivity: Annotated[float, Field(gt=0, lt=1)] = 0.25,
+    sensitivity: Annotated[float, Field(gt=0, lt=1)] = 0.18,
     refractory: Annotated[float, Field(ge=0.1, le=0.5)] = 0.25,
 ) -> Ints:
     """Energy of the slope in the band of the QRS complex, thresholds between beats and noise, and search back.
