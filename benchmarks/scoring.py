@@ -196,7 +196,7 @@ def main() -> None:
             table.add_row(
                 f"{n_records:,}", str(workers), f"{found['seconds']:.0f}", f"{rate:.2f}", processor, *counts, *sizes
             )
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":
