@@ -74,8 +74,8 @@ def test_every_dataset_resolves_in_the_catalog_of_every_environment(env: str, pi
 
 def test_every_parameter_of_a_node_is_declared_and_every_declared_block_is_used(pipelines) -> None:
     used = {d.removeprefix("params:") for p in pipelines.values() for d in p.inputs() if d.startswith("params:")}
-    # The hypothesis is nothing to a node: it changes no number.
-    assert used | {"hypothesis"} == set(Parameters.model_fields)
+    # The hypothesis is nothing to a node: it changes no number. The recipe has become the parameters of a fit.
+    assert used | {"hypothesis", "recipe"} == set(Parameters.model_fields)
 
 
 def test_every_stored_dataset_has_a_layer_that_is_a_folder_of_data(pipelines) -> None:
@@ -175,7 +175,8 @@ def test_only_the_training_part_is_resampled(pipelines) -> None:
 
 def test_training_never_sees_the_test_part(pipelines) -> None:
     (train,) = (n for n in pipelines["train"].nodes if n.short_name == "train_model")
-    assert set(train.inputs) == {"baseline.train_tensors", "baseline.val_tensors", "baseline.config", "checkpoints"}
+    parts = {"train_beats", "val_beats", "baseline.train_tensors", "baseline.val_tensors"}
+    assert set(train.inputs) == parts | {"baseline.config", "checkpoints"}
 
 
 def test_nothing_but_the_evaluation_predicts_the_test_part(pipelines) -> None:

@@ -126,9 +126,12 @@ def plan_search(
     for name, setting in OWN.items():
         if name in {*plan.space.ranges, *flatten(plan.space.constants)}:
             raise BeatwiseError(f"{key}.space.{name}: all trials of a search share this value. Set {key}.{setting}.")
+    first = plan.space.draw(lambda _, range: range.ends()[0])
+    # The model of the trials, where they choose one: that of the environment may be one that fits itself.
+    use = flatten(plan.space.changes(first)).get("model.use", model.use)
     for name, changes in plan.space.examples():
-        plan._config(changes, seed, f"{key}.space.{name}")
-    plan.refit(plan.space.draw(lambda _, range: range.ends()[0]))
+        plan._config(merged({"model": {"use": use}}, changes), seed, f"{key}.space.{name}")
+    plan.refit(first)
     if search.algorithm.use == "grid":
         points = search.algorithm.options["points"]
         n = math.prod(len(range.points(points)) for range in plan.space.ranges.values())

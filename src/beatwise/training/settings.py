@@ -19,6 +19,7 @@ class Start(Choice):
     """The weights that a training begins with (:mod:`beatwise.training.start`)."""
 
     registry = "beatwise.training.start.STARTS"
+    needs_torch = True
 
     @property
     def rates(self) -> dict[str, float]:
