@@ -462,29 +462,27 @@ def pixel_noise(batch: Batch, *, sd: Annotated[float, Field(gt=0)] = 0.05, share
 
 
 def _pictures(x: Tensor) -> Tensor:
-    """Pictures ``[n, c, h, w]`` as they are.
-
-    Raises:
-        BeatwiseError: If they are of another shape.
-    """
-    if x.ndim != 4:
-        raise BeatwiseError(
-            f"This augmentation changes pictures [n, c, h, w], not {list(x.shape)}. Leave it out of train.augment.use; "
-            f"allowed for series with the representation identity: {', '.join(OF_ANY_SERIES)}."
-        )
-    return x
+    """Pictures ``[n, c, h, w]`` as they are, see :func:`_of_axes`."""
+    return _of_axes(
+        x, 4, "pictures [n, c, h, w]", f"series with the representation identity: {', '.join(OF_ANY_SERIES)}"
+    )
 
 
 def _leads(x: Tensor) -> Tensor:
-    """Windows of leads ``[n, c, t]`` as they are.
+    """Windows of leads ``[n, c, t]`` as they are, see :func:`_of_axes`."""
+    return _of_axes(x, 3, "windows of leads [n, c, t]", f"pictures: {', '.join((*OF_PICTURES, *OF_ANY_SERIES))}")
+
+
+def _of_axes(x: Tensor, axes: int, needed: str, instead: str) -> Tensor:
+    """What has so many axes, as it is.
 
     Raises:
-        BeatwiseError: If they are of another shape.
+        BeatwiseError: If it has more or fewer.
     """
-    if x.ndim != 3:
+    if x.ndim != axes:
         raise BeatwiseError(
-            f"This augmentation changes windows of leads [n, c, t], not {list(x.shape)}. Leave it out of "
-            f"train.augment.use; allowed for pictures: {', '.join((*OF_PICTURES, *OF_ANY_SERIES))}."
+            f"This augmentation changes {needed}, not {list(x.shape)}. Leave it out of train.augment.use; allowed for "
+            f"{instead}."
         )
     return x
 
