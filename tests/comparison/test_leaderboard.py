@@ -22,10 +22,15 @@ from beatwise.report.tables import (
     against_table,
     behind_table,
     changes_table,
+    classes_table,
     cost_table,
+    ec57_leaderboard_table,
     leaderboard_table,
+    short,
     short_leaderboard_table,
 )
+from beatwise.tasks.classification.aami import aami_scores
+from beatwise.tasks.classification.intervals import draw_scores, measure
 from beatwise.tasks.classification.predictions import PREFIX
 from beatwise.tasks.settings import Evaluate
 from tests.conftest import CLASSES, TASK
@@ -423,3 +428,48 @@ def test_rows_are_compared_in_pairs_with_one_model_strategy_by_strategy() -> Non
     table = against_table(ranked, 0.8)
     assert table is not None
     assert ["tuned", "some", "+.0200 [+.0000, +.0400], p = .454"] in [row[:3] for row in table.rows]
+
+
+# --- class by class
+
+
+def with_counts(board: Board, *confusions: list[list[int]], classes: list[str]) -> None:
+    """Give the seeds of a board the metrics of these counts, truth by row."""
+    for row, counts in zip(board.scores, confusions, strict=True):
+        n = len(classes)
+        target, called = (np.repeat(axis.ravel(), np.ravel(counts)) for axis in np.indices((n, n)))
+        drawn = draw_scores(target, np.eye(n)[called], draws=EVALUATE.bootstrap_draws, seed=0)
+        found = measure(target, np.eye(n)[called], classes, drawn, EVALUATE.confidence)
+        row.metrics.update(classes=classes, test={**found, "overall": row.metrics["test"]["overall"]})
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [3, 1, 0, 4, 2]])
+def test_a_comparison_of_heartbeats_has_each_class_and_the_scores_of_ec57_without_q(order: list[int]) -> None:
+    some = np.array([[80, 2, 2, 0, 1], [4, 6, 0, 0, 0], [1, 0, 9, 0, 0], [0, 0, 4, 2, 0], [0, 3, 0, 0, 7]])
+    more = some + np.diag([0, 10, 0, 0, 0])
+    classes = [CLASSES[index] for index in order]
+    board = Board().add("cnn", 0.8, 0.6, seed=1).add("cnn", 0.8, 0.6, seed=2)
+    with_counts(board, *(counts[order][:, order].tolist() for counts in (some, more)), classes=classes)
+    by_class, ec57 = (make(board.rank(), board.scores) for make in (classes_table, ec57_leaderboard_table))
+    assert by_class is not None
+    assert ec57 is not None
+    # Recall of S: 6 of 10 and 16 of 20; precision 6 of 11 and 16 of 21; F1 12/21 and 32/41.
+    shown = dict(zip(by_class.columns, by_class.rows[0], strict=True))
+    assert shown["S"] == ".676 (.700 / .654)"
+    # Without Q, precision of S is 6 of 8 and 16 of 18; V keeps 9 of 11, since the F beats called V do not count.
+    shown = dict(zip(ec57.columns, ec57.rows[0], strict=True))
+    assert (shown["S: Se / +P"], shown["V: Se / +P"], shown["F: Se / +P"]) == (
+        ".700 / .819",
+        ".900 / .818",
+        ".333 / 1.000",
+    )
+    of_each = [aami_scores(counts[None, :4, :4].astype(float), CLASSES[:4])[0]["j_kappa"][0] for counts in (some, more)]
+    assert shown["jκ"] == f"{short(float(np.mean(of_each)))} ± {short(float(np.std(of_each, ddof=1)))}"
+
+
+def test_other_classes_have_no_table_of_ec57_and_numbers_none_of_classes() -> None:
+    board = Board().add("cnn", 0.8, 0.6)
+    assert classes_table(board.rank(), board.scores) is None
+    with_counts(board, [[8, 2], [1, 9]], classes=["normal", "abnormal"])
+    assert classes_table(board.rank(), board.scores) is not None
+    assert ec57_leaderboard_table(board.rank(), board.scores) is None

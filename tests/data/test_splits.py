@@ -149,17 +149,19 @@ def test_ds1_ds2_trains_on_ds1_tests_on_ds2_and_validates_on_whole_records_of_ds
     assert not records["train"] & records["val"]
 
 
-def test_folds_of_ds1_test_each_of_its_records_once_and_always_train_on_other_databases(beats):
-    others = {"100": "800", "103": "801", "105": "802", "111": "803"}
-    other = beats[beats["record"].isin(others)].replace({"record": others})
-    both, tested = pd.concat([beats, other], ignore_index=True), list[str]()
+@pytest.mark.parametrize("fold_others", [False, True])
+def test_folds_of_ds1_test_each_of_its_records_once_and_train_on_other_databases_or_fold_them(beats, fold_others):
+    names = {"100": "800", "103": "801", "105": "802", "111": "803"}
+    other = beats[beats["record"].isin(names)].replace({"record": names})
+    both, others, tested = pd.concat([beats, other], ignore_index=True), set(names.values()), list[str]()
     for fold in range(1, 5):
-        parts = {name: set(part["record"]) for name, part in split(both, "ds1_folds", fold=fold).items()}
-        assert set.union(*parts.values()) == {*DS1, "800", "801", "802", "803"}
-        assert parts["train"] >= {"800", "801", "802", "803"}
+        given = split(both, "ds1_folds", fold=fold, fold_others=fold_others)
+        parts = {name: set(part["record"]) for name, part in given.items()}
+        assert set.union(*parts.values()) == {*DS1, *others}
+        assert fold_others or parts["train"] >= others
         assert not parts["val"] & (parts["train"] | parts["test"])
         tested += parts["test"]
-    assert sorted(tested) == sorted(DS1)
+    assert sorted(tested) == sorted([*DS1, *(others if fold_others else [])])
     assert set(split(both, "ds1_ds2")["test"]["record"]) == set(DS2)
 
 

@@ -172,32 +172,39 @@ def _not_mitdb(split: str, name: str, table: pd.DataFrame) -> BeatwiseError:
 
 @SPLITS.register("ds1_folds")
 def split_ds1_folds(
-    table: pd.DataFrame, *, seed: int, folds: Folds = 11, fold: Count = 1, val_share: Share = 0.1
+    table: pd.DataFrame,
+    *,
+    seed: int,
+    folds: Folds = 11,
+    fold: Count = 1,
+    val_share: Share = 0.1,
+    fold_others: bool = False,
 ) -> Parts:
     """Test on one of several folds of DS1's patients, so that settings are chosen without a look at DS2.
 
-    Records that are in neither DS1 nor DS2, of another source beside MIT-BIH, are trained on in every fold; MIT-BIH's
-    paced ones are in no part.
+    Records of another source beside MIT-BIH are trained on in every fold, or cut into the folds, too; MIT-BIH's paced
+    ones are in no part.
 
     Args:
         table: Table of the examples with ``group`` and ``record``, MIT-BIH's names.
         seed: Seed of the draws.
         folds: Number of folds; 22 leaves one record out at a time.
         fold: The fold that is test, from 1.
-        val_share: Share of the examples of DS1 outside test that becomes validation, about, by patient.
+        val_share: Share of the examples of the folds outside test that becomes validation, about, by patient.
+        fold_others: Whether the folds hold the patients of other sources, too.
 
     Raises:
         BeatwiseError: If the examples have no groups, or too few in DS1.
     """
     _check_fold("ds1_folds", fold, folds)
     groups, strata, within = _groups(table, "ds1_folds"), _strata(table), table["record"].astype(str).isin(DS1)
-    own = np.flatnonzero(within)
-    if not len(own):
+    if not within.any():
         raise _not_mitdb("ds1_folds", "DS1", table)
+    whole = _elsewhere(table)
+    own = np.flatnonzero(within | (whole == "train") if fold_others else within)
     parts = np.full(len(own), "train", dtype="U5")
     parts[_group_folds(strata[own], groups[own], folds, seed, "cut folds by group")[fold - 1]] = "test"
     _draw_groups(parts, strata[own], groups[own], "val", val_share, seed)
-    whole = _elsewhere(table)
     whole[own] = parts
     return whole
 

@@ -155,6 +155,8 @@ def render_leaderboard(
         scores=tables.leaderboard_table(leaderboard, evaluate),
         behind=tables.behind_table(leaderboard, evaluate.confidence),
         against=tables.against_table(leaderboard, evaluate.confidence),
+        by_class=tables.classes_table(leaderboard, rows),
+        ec57=tables.ec57_leaderboard_table(leaderboard, rows),
         cost=tables.cost_table(leaderboard),
         changes=tables.changes_table(rows),
         pictures=_pictures(LEADERBOARD, figures),

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from beatwise.comparison.documents import Row
@@ -21,6 +22,7 @@ from beatwise.data.examples import BEAT, noun, reword
 from beatwise.explanation.methods import AUX
 from beatwise.figures.search import eligible_trials
 from beatwise.figures.style import PART_NAMES
+from beatwise.tasks.classification.aami import aami_scores, uses_of_ec57
 from beatwise.tasks.registry import METRICS
 from beatwise.tasks.settings import Evaluate
 
@@ -416,6 +418,66 @@ def against_table(leaderboard: pd.DataFrame, confidence: float) -> Table | None:
     if tested:
         caption += " p is that of the corrected resampled t-test over the folds (Nadeau & Bengio 2003)."
     return Table(caption, ["model", "strategy", *_heads(names)], rows, labels=2)
+
+
+def classes_table(leaderboard: pd.DataFrame, rows: Sequence[Row]) -> Table | None:
+    """F1, recall and precision of each class in every row of a comparison; None without classes."""
+    if not (classes := _classes(rows)):
+        return None
+
+    def cell(seeds: Sequence[Mapping[str, Any]], label: str) -> str:
+        scores = [seed["test"]["per_class"][label] for seed in seeds]
+        f1, recall, precision = (_mean([of[name]["value"] for of in scores]) for name in ("f1", "recall", "precision"))
+        return f"{f1} ({recall} / {precision})"
+
+    cells = [[*labels, *(cell(seeds, label) for label in classes)] for labels, seeds in _measured(leaderboard, rows)]
+    caption = "F1 (recall / precision) on test, means over the seeds."
+    return Table(caption, ["model", "strategy", *classes], cells, labels=2)
+
+
+def ec57_leaderboard_table(leaderboard: pd.DataFrame, rows: Sequence[Row]) -> Table | None:
+    """The scores of EC57 of every row of a comparison, without Q; None where the classes are not those of EC57."""
+    if not (uses := uses_of_ec57(classes := _classes(rows))):
+        return None
+    kept = [index for index, label in enumerate(classes) if label not in uses[-1]]
+    names = [classes[index] for index in kept]
+    diseases = [index for index, label in enumerate(names) if label != "N"]
+    cells = []
+    for labels, seeds in _measured(leaderboard, rows):
+        counts = np.array([seed["test"]["confusion"] for seed in seeds], dtype=np.float64)
+        overall, per_class, _ = aami_scores(counts[:, kept][:, :, kept], names)
+        sds = [f" ± {short(values.std(ddof=1))}" if len(values) > 1 else "" for values in overall.values()]
+        found = [f"{short(values.mean())}{sd}" for values, sd in zip(overall.values(), sds, strict=True)]
+        for index in diseases:
+            found.append(" / ".join(_mean(per_class[name][:, index]) for name in ("recall", "precision")))
+        cells.append([*labels, *found])
+    caption = (
+        f"ANSI/AAMI EC57, {'without Q, ' if uses[-1] else ''}means over the seeds ± their deviation; jκ after Mar et "
+        "al. 2011, Se / +P: sensitivity and positive predictivity. An F beat that is called V counts neither for nor "
+        "against."
+    )
+    heads = ["accuracy", "κ", "jκ", *(f"{names[index]}: Se / +P" for index in diseases)]
+    return Table(caption, ["model", "strategy", *heads], cells, labels=2)
+
+
+def _classes(rows: Sequence[Row]) -> list[str]:
+    """The classes of a comparison, none if it is of numbers."""
+    return next((row.metrics["classes"] for row in rows if "classes" in row.metrics), [])
+
+
+def _measured(leaderboard: pd.DataFrame, rows: Sequence[Row]) -> list[tuple[list[str], list[dict[str, Any]]]]:
+    """Model and strategy of every row of a leaderboard, with the metrics of its seeds."""
+    whole = [row for row in rows if row.metrics and row.fold is None]
+    return [
+        (labels, [row.metrics for row in whole if [row.model, row.strategy] == labels])
+        for labels in map(_labels, leaderboard.to_dict("records"))
+    ]
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    """The mean of the defined values."""
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return short(sum(known) / len(known)) if known else "–"
 
 
 def cost_table(leaderboard: pd.DataFrame) -> Table:

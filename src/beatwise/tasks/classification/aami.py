@@ -21,6 +21,13 @@ OVERALL: Final = ("accuracy", "kappa", "j_kappa")
 PER_CLASS: Final = ("recall", "precision", "fpr", "accuracy")
 
 
+def uses_of_ec57(classes: Sequence[str]) -> list[list[str]]:
+    """The classes that are left out of each table of EC57; empty where the classes are not those of EC57."""
+    if not set(CLASSES[:4]) <= set(classes) <= set(CLASSES):
+        return []
+    return [[], ["Q"]] if "Q" in classes else [[]]
+
+
 def aami_scores(
     confusion: Floats, classes: Sequence[str]
 ) -> tuple[dict[str, Floats], dict[str, Floats], dict[str, Floats]]:
@@ -41,7 +48,7 @@ def aami_scores(
     Raises:
         BeatwiseError: If the classes are others.
     """
-    if not set(CLASSES[:4]) <= set(classes) <= set(CLASSES):
+    if not uses_of_ec57(classes):
         raise BeatwiseError(
             f"The table of EC57 is made for the classes {', '.join(CLASSES)}, Q being optional; these are "
             f"{', '.join(classes)}. Leave it out for this source."

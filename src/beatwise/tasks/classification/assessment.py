@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from beatwise.data.examples import Examples
 from beatwise.data.features import RR_COLUMNS
 from beatwise.data.summary import beat_lengths
-from beatwise.tasks.classification.aami import CLASSES, measure_aami
+from beatwise.tasks.classification.aami import measure_aami, uses_of_ec57
 from beatwise.tasks.classification.calibration import measure_calibration
 from beatwise.tasks.classification.curves import measure_curves
 from beatwise.tasks.classification.intervals import draw_scores
@@ -64,16 +63,9 @@ def assess_predictions(
         ],
         "ec57": [
             measure_aami(score(target, probability).confusion[0], classes, drawn.confusion, evaluate.confidence, out)
-            for out in _uses_of_ec57(classes)
+            for out in uses_of_ec57(classes)
         ],
     }
-
-
-def _uses_of_ec57(classes: Sequence[str]) -> list[list[str]]:
-    """The classes that are left out of each table of EC57."""
-    if not set(CLASSES[:4]) <= set(classes) <= set(CLASSES):
-        return []
-    return [[], ["Q"]] if "Q" in classes else [[]]
 
 
 def find_errors(
