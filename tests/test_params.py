@@ -269,6 +269,9 @@ def test_every_recipe_is_a_fit(base):
         if name != "use":
             fit = changed_fit(blocks_of_fit, recipe, given.task, 1, f"recipe.{name}")
             assert (fit.train.keep, fit.model.use) == (("best", "cnn1d") if name == "none" else ("last", "se_resnet1d"))
+    with_ramp = {"tensors": {"use": "identity"}, "model": {"se_resnet1d": {"difference_and_ramp": True}}}
+    with pytest.raises(BeatwiseError, match=r"se_resnet1d\.difference_and_ramp: .*'identity' has no mask"):
+        changed_fit(blocks_of_fit, merged(base["recipe"]["window"], with_ramp), given.task, 1, "here")
 
 
 # --- what is handed on

@@ -173,6 +173,10 @@ def test_by_record_tests_on_the_named_records_and_refuses_a_name_of_none(beats):
     assert set.union(*records.values()) == {*DS1, *DS2}
     with pytest.raises(BeatwiseError, match=r"by_record\.test: no record is named '8\?\?'"):
         split(beats, "by_record", test=("8??",))
+    both = beats.assign(group=beats["record"].replace({"202": "201"}))
+    with pytest.raises(BeatwiseError, match=r"202 would be trained on, and are of a patient that is tested"):
+        split(both, "by_record", test=("201",))
+    assert set(split(both, "by_record", test=("201",), leave_out=("202",))["test"]["record"]) == {"201"}
 
 
 @pytest.mark.parametrize("use", ["by_group", "by_record", "ds1_ds2", "ds1_folds", "group_folds"])

@@ -11,6 +11,7 @@ import pytest
 
 from beatwise.core.errors import BeatwiseError
 from beatwise.ecg.records import Record
+from beatwise.ecg.rr import FEATURES
 from beatwise.ecg.segmentation import BEAT_SYMBOLS
 from beatwise.ecg.templates import patient_features
 from tools.synthetic_records import SyntheticSettings, synthesise_records
@@ -54,6 +55,16 @@ def test_with_the_first_seconds_alone_no_beat_knows_what_comes_after_the_next_on
     # The filters of the signal reach a second further.
     pd.testing.assert_frame_equal(features(cut, first_seconds=60)[0].iloc[:107], whole.iloc[:107], atol=1e-3, rtol=1e-3)
     assert not np.allclose(features(cut)[0]["median_rank"].iloc[:107], features(record())[0]["median_rank"].iloc[:107])
+
+
+def test_no_model_of_one_kind_of_features_takes_the_other() -> None:
+    of = record()
+    peaks = of.annotation_samples[np.isin(of.annotation_symbols, BEAT_SYMBOLS)]
+    whole, first = (
+        FEATURES[name](of.adc.T, peaks, of.sample_rate, None) for name in ("patient", "patient_first_minutes")
+    )
+    assert whole.keys().isdisjoint(first)
+    assert {f"{name}_so_far" for name in whole} > set(first)
 
 
 def test_one_lead_is_refused() -> None:

@@ -118,6 +118,9 @@ def test_the_score_is_the_best_so_far(beats: Beats, metric: str) -> None:
     best = values.cummax() if metric in ("macro_recall", "kappa") else values.cummin()
     assert table["score"].tolist() == best.tolist()
     assert not values.equals(best)  # some epoch is worse than the one before
+    # Where a fit keeps the last epoch, that one is the score, whatever came before.
+    last = pd.DataFrame(run(Trial([config(**{**given.train.model_dump(), "keep": "last"})], TensorCache(*beats))))
+    assert last["score"].tolist() == values.tolist()
 
 
 def test_seconds_are_those_of_training_and_validation(beats: Beats) -> None:

@@ -256,6 +256,9 @@ def test_pruning_leaves_out_easy_examples_and_keeps_the_expected_gradient(parts:
     # An easy example is visited two times in five, and counts two and a half times.
     assert (counted[~easy.numpy()] == 400).all()
     np.testing.assert_allclose(counted[easy.numpy()] / 400, 1, atol=0.3)
+    # The losses of a pruned epoch count as those of all, not as the harder ones that are visited.
+    of_all = made.pruning.losses.mean().item()
+    assert made.train_epoch() == pytest.approx(of_all, rel=0.3)
     while not made.is_over():
         made.next_epoch()
     assert made.schedule.rate() == pytest.approx(0, abs=1e-12)

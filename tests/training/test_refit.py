@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from beatwise.tasks.tensors import TensorSet
 from beatwise.training.checkpoint import Checkpoints
-from beatwise.training.fit import fit_tensors, refit_tensors, resample_train
+from beatwise.training.fit import changed_fit, fit_tensors, refit_tensors, resample_train
 from beatwise.training.loop import fit_model
 from beatwise.training.settings import Train, with_recipe
 from beatwise.training.trained_model import TrainedModel, read_model, write_model
+from tests.conftest import TASK
 from tests.training.conftest import CLOCK, MakeBeats, config
 
 HOW: dict[str, Any] = {"epochs": 4, "keep": "last", "refit": True, "average": {"use": "ema"}}
@@ -65,6 +67,27 @@ def test_validation_stays_that_of_a_model_that_has_not_seen_it(make_beats: MakeB
         read_model(tmp_path).predict_held_out(val, test), (val_of_twice, test_of_twice), strict=True
     ):
         assert stored.equals(made)
+
+
+def test_boosted_trees_grow_again_on_both_parts_as_many_rounds(make_beats: MakeBeats) -> None:
+    train, val = make_beats(records=True), make_beats((20, 6, 6, 6, 6), seed=1, records=True)
+
+    def grown(refit: bool) -> tuple[TrainedModel, TensorSet]:
+        chosen: dict[str, Any] = {"use": "gradient_boosting", "gradient_boosting": {"iterations": 40, "patience": 3}}
+        blocks = {"resample": {"use": "none"}, "tensors": {"use": "signal"}, "model": chosen, "train": {"refit": refit}}
+        given = changed_fit(blocks, {}, TASK, 0, "here")
+        train_set, val_set = fit_tensors(train, train, given, val)
+        on = refit_tensors(train, val, given)
+        return fit_model(train_set, val_set, given, refit_on=on, show_progress=False)[0], val_set
+
+    (once, val_set), (twice, _) = grown(refit=False), grown(refit=True)
+    assert 1 <= twice.refit["epochs"] == once.metadata["best_epoch"] == twice.metadata["best_epoch"] < 40
+    assert twice.refit["examples"] == len(train) + len(val)
+    held_out, _ = twice.predict_held_out(val_set, val_set)
+    assert held_out.equals(once.predict(val_set))
+    # Having seen them, the second one knows the beats of validation better.
+    right = [(model.predict(val_set)["prediction"].to_numpy() == val_set.labels).mean() for model in (once, twice)]
+    assert right[1] > right[0]
 
 
 def test_the_second_training_has_the_epochs_that_the_first_kept(make_beats: MakeBeats) -> None:

@@ -53,8 +53,10 @@ def rank_rows(scores: Sequence[Row], draws: pd.DataFrame, evaluate: Evaluate) ->
         )
     task, ends = whole[0].fitted.fitted_task, interval_ends(evaluate.confidence)
     of_folds: dict[tuple[str, str], dict[int, list[Row]]] = {}
+    # A seed that lacks a fold has no pooled row, and its other folds are left out too.
+    pooled = {(row.model, row.strategy, row.seed) for row in whole}
     for row in scores:
-        if row.fold is not None:
+        if row.fold is not None and (row.model, row.strategy, row.seed) in pooled:
             of_folds.setdefault((row.model, row.strategy), {}).setdefault(row.fold, []).append(row)
     by_row = {row: group.sort_values("draw") for row, group in draws.groupby("row")}
     groups: dict[tuple[str, str], list[Row]] = {}

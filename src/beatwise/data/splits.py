@@ -114,7 +114,8 @@ def split_by_record(
         val_share: Share of the other examples that becomes validation, about, by group.
 
     Raises:
-        BeatwiseError: If the examples have no groups, a name is that of no record, or nothing is left to train on.
+        BeatwiseError: If the examples have no groups, a name is that of no record, a patient would be in train and
+            test, or nothing is left to train on.
     """
     groups, records = _groups(table, "by_record"), table["record"].astype(str)
     parts = np.full(len(table), "train", dtype="U5")
@@ -126,6 +127,13 @@ def split_by_record(
                     f"{', '.join(sorted(records.unique()))}."
                 )
             parts[found] = part
+    tested, trained = (np.unique(groups[parts == part]) for part in ("test", "train"))
+    if len(both := np.intersect1d(tested, trained)):
+        kept = sorted(set(records[np.isin(groups, both) & (parts == "train")]))
+        raise BeatwiseError(
+            f"ingest.split.by_record.test: {', '.join(kept)} would be trained on, and are of a patient that is tested "
+            "on. Test on them too, or name them in ingest.split.by_record.leave_out."
+        )
     if lacking := [part for part in ("train", "test") if not (parts == part).any()]:
         raise BeatwiseError(f"The split 'by_record' leaves nothing for {lacking[0]}: see ingest.split.by_record.test.")
     _draw_groups(parts, _strata(table), groups, "val", val_share, seed)

@@ -151,5 +151,9 @@ def patient(
 def patient_first_minutes(
     leads: npt.NDArray[Any], peaks: npt.NDArray[np.int64], sample_rate: float, broken: npt.NDArray[np.bool_] | None
 ) -> Features:
-    """The same beside the record's first five minutes alone, and what came before: no look ahead but one beat."""
-    return patient_features(leads, peaks, sample_rate, broken, first_seconds=FIRST_SECONDS)
+    """The same beside the record's first five minutes alone, and what came before: no look ahead but one beat.
+
+    Names end with ``_so_far``, so that no model takes one kind for the other.
+    """
+    found = patient_features(leads, peaks, sample_rate, broken, first_seconds=FIRST_SECONDS)
+    return {f"{name}_so_far": values for name, values in found.items()}

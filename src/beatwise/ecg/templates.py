@@ -77,7 +77,8 @@ def patient_features(
         known = np.arange(n) < max(FEWEST, int(np.searchsorted(peaks, first_seconds * sample_rate)))
     intervals = np.maximum(np.diff(peaks) / sample_rate, 1e-3)
     if broken is not None and broken.any() and not broken.all():
-        intervals[broken] = np.median(intervals[~broken])
+        usable = ~broken & known[1:]
+        intervals[broken] = np.median(intervals[usable if usable.any() else ~broken])
     rhythm, before, usual = _rhythm(intervals, known, causal)
     shape = _shape(_cleaned(leads[:2], sample_rate), at, known, np.abs(np.log(before / usual)) < 0.12, rhythm, causal)
     return {name: np.asarray(values, dtype=np.float32) for name, values in {**rhythm, **shape}.items()}
@@ -358,11 +359,9 @@ def _shape(
     centre = pd.DataFrame(shapes[known]).groupby(label[known]).mean().reindex(range(CLUSTERS), fill_value=0).to_numpy()
     found["cluster_like_main"] = _correlation(centre, centre[share.argmax()])[label]
     found["cluster_like_own"] = _correlation(shapes, centre[label])
-    for name in ("near_before_median_41", "near_after_median_41", "qrs_like", "qrs_distance", "p_correlation"):
+    of_rhythm, of_shape = ("near_before_median_41", "near_after_median_41"), ("qrs_like", "qrs_distance")
+    for name in (*of_rhythm, *of_shape, "p_correlation", "qrs_spread0", "qrs_spread1"):
         values = {**rhythm, **found}[name]
         by_cluster = pd.Series(values[known]).groupby(label[known]).median().reindex(range(CLUSTERS), fill_value=0)
-        found[f"cluster_{name}"] = by_cluster.to_numpy()[label]
-    for name in ("qrs_spread0", "qrs_spread1"):
-        by_cluster = pd.Series(found[name][known]).groupby(label[known]).median().reindex(range(CLUSTERS), fill_value=0)
         found[f"cluster_{name}"] = by_cluster.to_numpy()[label]
     return found

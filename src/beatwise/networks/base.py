@@ -109,16 +109,17 @@ class SelfFitting(Network):
 
     learning_rate: float
 
-    def fit(self, train: TensorSet, val: TensorSet, seed: int) -> list[float]:
+    def fit(self, train: TensorSet, val: TensorSet, seed: int, *, rounds: int | None = None) -> list[float]:
         """Fit the network.
 
         Args:
             train: Training part.
             val: Validation part; may end the fit, is not fitted.
             seed: Seed.
+            rounds: Number of rounds, which validation then does not end; None lets it.
 
         Returns:
-            The loss on the training part after each round.
+            The loss on the training part after each round; empty with ``rounds``.
         """
         raise NotImplementedError
 

@@ -171,8 +171,9 @@ class GradientBoosting(SelfFitting):
             share: Share of the columns that a split chooses from.
             patience: Rounds without a gain on validation after which boosting ends; null never ends early.
             features_only: Whether the trees see the features alone and not the values of the representation.
-            class_power: Power of the weight by class; 0 weighs all classes alike.
-            group_power: Power of the weight by group (patient) and class.
+            class_power: Power of the weight by class: 0 weighs all examples alike, 1 all classes. Classes only, not
+                numbers; validation, which may end the boosting, is not weighted.
+            group_power: Power of the weight by group (patient) and class, likewise.
         """
         super().__init__()
         self.iterations, self.learning_rate, self.patience = iterations, learning_rate, patience
@@ -225,46 +226,46 @@ class GradientBoosting(SelfFitting):
         weight = label.map(label.value_counts()).to_numpy(np.float64) ** -self.class_power
         if self.group_power:
             cell = [tensors.table[GROUP].to_numpy(), label.to_numpy()]
-            # An example without a group, which resampling has made, is in none.
+            # Examples without a group, which resampling has made, are one group together.
             weight *= label.groupby(cell, dropna=False).transform("size").to_numpy(np.float64) ** -self.group_power
         return weight / weight.mean()
 
-    def fit(self, train: TensorSet, val: TensorSet, seed: int) -> list[float]:
+    def fit(self, train: TensorSet, val: TensorSet, seed: int, *, rounds: int | None = None) -> list[float]:
         """Fit scikit-learn's HistGradientBoostingClassifier or -Regressor and take over its trees.
 
         Args:
             train: Training part.
             val: Validation part; ends the boosting when it no longer gains.
             seed: Seed.
+            rounds: Number of rounds, which validation then does not end; None lets it.
 
         Returns:
-            The log loss, or half the squared error of standardised numbers, on the training part after each round.
+            The log loss, or half the squared error of standardised numbers, on the training part after each round;
+            empty with ``rounds``.
         """
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         has_classes = np.issubdtype(train.labels.dtype, np.integer)
         booster = (HistGradientBoostingClassifier if has_classes else HistGradientBoostingRegressor)(
-            max_iter=self.iterations,
+            max_iter=rounds or self.iterations,
             learning_rate=self.learning_rate,
-            early_stopping=True,
+            early_stopping=rounds is None,
             n_iter_no_change=self.patience or self.iterations,
             random_state=seed,
             **self.growth,
         )
-        # A class that is not in the training part cannot be scored.
-        known = np.isin(val.labels, train.labels) if has_classes else np.full(len(val.labels), fill_value=True)
-        booster.fit(
-            self._columns(train),
-            train.labels,
-            sample_weight=self._weights(train) if has_classes else None,
-            X_val=self._columns(val)[known],
-            y_val=val.labels[known],
-        )
-        rounds = booster._predictors
+        scored = {}
+        if rounds is None:
+            # A class that is not in the training part cannot be scored.
+            known = np.isin(val.labels, train.labels) if has_classes else np.full(len(val.labels), fill_value=True)
+            scored = {"X_val": self._columns(val)[known], "y_val": val.labels[known]}
+        weights = self._weights(train) if has_classes else None
+        booster.fit(self._columns(train), train.labels, sample_weight=weights, **scored)
+        grown = booster._predictors
         # Two classes share one tree a round, which adds to the output of the second one.
-        columns = booster.classes_[-len(rounds[0]) :] if has_classes else np.zeros(1, np.int64)
+        columns = booster.classes_[-len(grown[0]) :] if has_classes else np.zeros(1, np.int64)
         base = torch.full_like(self.trees.base, -torch.inf)
         base[booster.classes_ if has_classes else columns] = 0.0
         base[columns] = torch.from_numpy(booster._baseline_prediction[0])
-        self.trees.hold([tree.nodes for trees in rounds for tree in trees], columns, base)
+        self.trees.hold([tree.nodes for trees in grown for tree in trees], columns, base)
         return [-float(score) for score in booster.train_score_[1:]]

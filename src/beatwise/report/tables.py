@@ -449,7 +449,7 @@ def ec57_leaderboard_table(leaderboard: pd.DataFrame, rows: Sequence[Row]) -> Ta
         sds = [f" ± {short(values.std(ddof=1))}" if len(values) > 1 else "" for values in overall.values()]
         found = [f"{short(values.mean())}{sd}" for values, sd in zip(overall.values(), sds, strict=True)]
         for index in diseases:
-            found.append(" / ".join(_mean(per_class[name][:, index]) for name in ("recall", "precision")))
+            found.append(" / ".join(_mean(per_class[name][:, index].tolist()) for name in ("recall", "precision")))
         cells.append([*labels, *found])
     caption = (
         f"ANSI/AAMI EC57, {'without Q, ' if uses[-1] else ''}means over the seeds ± their deviation; jκ after Mar et "

@@ -79,7 +79,7 @@ class Trial:
         self._reported += 1
         # A training whose patience is over stays where it is.
         rows = pd.DataFrame([training.rows[: self._reported][-1] for training in self._trainings])
-        best = [_best(training.rows[: self._reported], self._metric) for training in self._trainings]
+        best = [_kept(training, self._reported, self._metric) for training in self._trainings]
         result: dict[str, Any] = {str(name): mean for name, mean in rows.mean().items()}
         result["epoch"] = self._reported
         new = [t.rows[self._reported - 1] for t in self._trainings if len(t.rows) >= self._reported]
@@ -114,9 +114,10 @@ class Trial:
         self._reported = state["reported"] if reported is None else reported
 
 
-def _best(rows: Sequence[Mapping[str, float]], metric: str) -> float:
-    values = [row[f"val_{metric}"] for row in rows]
-    return METRICS[metric].best(values)
+def _kept(training: Training, epochs: int, metric: str) -> float:
+    """The metric of the weights that a training would keep after so many epochs."""
+    values = [row[f"val_{metric}"] for row in training.rows[:epochs]]
+    return values[-1] if training.settings.keep == "last" else METRICS[metric].best(values)
 
 
 def _is_nan(value: Any) -> bool:

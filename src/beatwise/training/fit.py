@@ -46,9 +46,14 @@ def fit_settings(
             raise BeatwiseError(
                 f"train.start.use={train.start.use}: the model {model.use!r} has no layers to start from."
             )
-        # It uses none of these settings; their defaults stand for them, so that equal fits have equal configurations.
-        train = Train(monitor=train.monitor, loss=Loss(use=built.default_loss))
+        # It uses no other settings; their defaults stand for them, so that equal fits have equal configurations.
+        train = Train(monitor=train.monitor, loss=Loss(use=built.default_loss), refit=train.refit)
     chosen = tensors.model_copy(update={"use": representation(model, tensors)})
+    if model.options.get("difference_and_ramp") and chosen.use not in ("signal", "signal_with_mask"):
+        raise BeatwiseError(
+            f"model.{model.use}.difference_and_ramp: the representation {chosen.use!r} has no mask of the padding; "
+            "allowed with tensors.use=signal or signal_with_mask. Set it to false."
+        )
     settings = FitSettings(
         task=task,
         seed=seed,

@@ -61,7 +61,7 @@ def fit_model(
         checkpoints: Where the state is saved after each epoch. A training that was cut off continues from there, and
             ends with the numbers that it would have had; None saves nothing.
         refit_on: Train and validation together, to train a fresh network on in the end, for as many epochs as were
-            kept; the first one predicts validation. None for a model that fits itself, or to stay with the first one.
+            kept; the first one predicts validation. None stays with the first one.
         val_history: Takes the predictions of validation after each epoch, and adds to the model's metadata; None keeps
             none.
         show_progress: Whether to show a bar, and each epoch in the log.
@@ -83,7 +83,15 @@ def fit_model(
         if isinstance(network, SelfFitting):
             log.info("Fitting %s on %s examples", config.model.use, f"{len(train.labels):,}")
             rows = fit_rounds(network.cpu(), train, val, config, val_history)
-            n_parameters, best_epoch = sum(p.numel() for p in network.parameters()), len(rows)
+            best_epoch = len(rows)
+            if refit_on is not None:
+                outputs = in_chunks(network, network, torch.from_numpy(val.x), torch.from_numpy(val.aux))
+                held_out = val.task.decode(outputs, config.train.loss)
+                network = cast("SelfFitting", _new_network(refit_on, val, config)).cpu()
+                started = time.perf_counter()
+                network.fit(refit_on, val, config.seed, rounds=best_epoch)
+                refit = {"epochs": best_epoch, "examples": len(refit_on), "seconds": time.perf_counter() - started}
+            n_parameters = sum(p.numel() for p in network.parameters())
         else:
             training = Training(network, train, val, config.train, _device(), val_history)
             if show_progress:
@@ -331,7 +339,8 @@ class Training:
                 tick()
         if self.average is not None:
             self.average.take_up(network, len(self.rows) + 1, "epoch")
-        return total.item() / seen
+        # The weights of a pruned epoch add up to the number of all examples, but for chance.
+        return total.item() / (seen if self.pruning is None else len(self.y))
 
     def validate_epoch(self, train_loss: float, seconds: float) -> None:
         """Score the epoch on validation, write it down, and keep its weights if it is the best.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
-# Share of the epochs, the first ones, that leave examples out: the last ones visit all (δ of the paper).
-PRUNED: Final = 0.875
+# Share of the epochs, the last ones, at least one, that visit all examples (1 - δ of the paper).
+WHOLE: Final = 0.125
 
 
 @dataclass(eq=False)
@@ -17,7 +18,9 @@ class Pruning:
     """Which examples an epoch leaves out, and how much those kept count.
 
     An example is easy when its last loss is below the mean of all. Each epoch leaves out a share of the easy ones,
-    drawn anew, and the loss of the others counts 1 / (1 - share), so that the expected gradient stays that of all.
+    drawn anew, and the loss of the others counts 1 / (1 - share). The expected gradient of an epoch, summed over its
+    steps, stays that of all examples; there are fewer steps, each with a larger gradient, which AdamW evens out and
+    ``gradient_clip`` sees. Mixup draws partners among the examples of the epoch; a pair counts what its first does.
 
     Attributes:
         share: Share of the easy examples that is left out.
@@ -43,7 +46,7 @@ class Pruning:
             done: Epochs before this one.
         """
         self.weights.fill_(1)
-        if done == 0 or done >= round(PRUNED * self.epochs):
+        if done == 0 or done >= self.epochs - math.ceil(WHOLE * self.epochs):
             return torch.arange(len(self.losses), device=self.losses.device)
         easy = self.losses < self.losses[self.losses.isfinite()].mean()
         self.weights[easy] = 1 / (1 - self.share)
