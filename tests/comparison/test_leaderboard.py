@@ -388,7 +388,7 @@ def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFra
             failure="it diverged & fell over",
         ),
     ]
-    html = render_leaderboard(board, draw_leaderboard(board, rows), rows, EVALUATE, Report(notice="Beware!"), "here")
+    html = render_leaderboard(board, draw_leaderboard(board, rows), rows, rows, EVALUATE, Report(notice="Beware!"), "here")
     for words in ("Beware!", "2 fits on <b>here</b>, 1 of which failed", ".850 ± .071\n[.810, .890]", "the best"):
         assert words in html
     assert "&lt;b&gt;wild&lt;/b&gt; · graft · seed 7</b>: it diverged &amp; fell over" in html
@@ -399,7 +399,7 @@ def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFra
 
 def test_the_page_says_nothing_of_failures_where_there_are_none(board: pd.DataFrame) -> None:
     rows = [Row(row=0, model="cnn", strategy="none", seed=1, changes={})]
-    html = render_leaderboard(board, draw_leaderboard(board, rows), rows, EVALUATE, Report(), "here")
+    html = render_leaderboard(board, draw_leaderboard(board, rows), rows, rows, EVALUATE, Report(), "here")
     assert "ailed" not in html
 
 

@@ -151,7 +151,7 @@ def test_the_figure_is_drawn_and_the_page_holds_it_with_all_tables(compared: Com
         .startswith(b"\x89PNG")
     )
     html = compared.html()
-    for words in ("small mlp", "cnn1d", "oversampled", "SYNTHETIC", "How far behind the best", "39,653", "the best"):
+    for words in ("small mlp", "cnn1d", "oversampled", "SYNTHETIC", "Class by class", "By EC57", "39,653", "the best"):
         assert words in html
     assert html.count("data:image/png;base64,") == 1
     for outside in ('src="http', 'href="http', "url(", "<script "):

@@ -94,11 +94,13 @@ def behave(job: str, _: None) -> Any:
     return job
 
 
+@pytest.mark.slow
 def test_every_job_gives_its_result_under_its_key_and_sees_what_is_shared(ray: Any) -> None:
     results = dict(run_jobs(doubled, {"a": 1, "b": 2, "c": 3}, 100, HERE))
     assert results == {"a": 102, "b": 104, "c": 106}
 
 
+@pytest.mark.slow
 def test_as_many_jobs_run_side_by_side_as_there_are_cores(ray: Any, tmp_path: Path) -> None:
     processes = dict(run_jobs(meet, {"first": "first", "second": "second"}, tmp_path, HERE))
     assert len(set(processes.values())) == 2
@@ -106,6 +108,7 @@ def test_as_many_jobs_run_side_by_side_as_there_are_cores(ray: Any, tmp_path: Pa
     assert max(sum(start <= moment < end for start, end in spans) for moment, _ in spans) <= 2
 
 
+@pytest.mark.slow
 def test_a_result_is_there_as_soon_as_its_job_has_ended(ray: Any, tmp_path: Path) -> None:
     results = run_jobs(wait_for_a_file, {"slow": tmp_path / "seen", "quick": None}, None, HERE)
     assert next(results) == ("quick", None)
@@ -113,10 +116,12 @@ def test_a_result_is_there_as_soon_as_its_job_has_ended(ray: Any, tmp_path: Path
     assert list(results) == [("slow", None)]
 
 
+@pytest.mark.slow
 def test_each_job_computes_on_one_thread_and_sees_no_gpu_that_it_was_not_given(ray: Any) -> None:
     assert dict(run_jobs(limits, {"a": None, "b": None}, None, HERE)) == {"a": (1, "1", ""), "b": (1, "1", "")}
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_says_why_in_one_line_and_the_others_go_on(ray: Any) -> None:
     jobs = ["fails", "is refused", "fails in its own way", "gives what cannot be sent", "is killed", "ends well"]
     outcomes = dict(run_jobs(behave, {job: job for job in jobs}, None, HERE))
@@ -130,11 +135,13 @@ def test_a_job_that_fails_says_why_in_one_line_and_the_others_go_on(ray: Any) ->
     assert "process was killed" in reasons["is killed"]
 
 
+@pytest.mark.slow
 def test_a_ray_that_was_running_before_runs_on(ray: Any) -> None:
     dict(run_jobs(doubled, {"a": 1}, 0, HERE))
     assert ray.is_initialized()
 
 
+@pytest.mark.slow
 def test_jobs_that_nobody_listens_to_any_more_are_stopped(ray: Any, tmp_path: Path) -> None:
     jobs = run_jobs(leave_a_mark, {str(i): tmp_path / str(i) for i in range(12)}, None, HERE)
     next(jobs)

@@ -131,11 +131,12 @@ def render_leaderboard(
     leaderboard: pd.DataFrame,
     figures: dict[str, Any],
     rows: Sequence[Row],
+    scores: Sequence[Row],
     evaluate: Evaluate,
     report: Report,
     source: str,
 ) -> str:
-    """Render the leaderboard of a comparison as one HTML file."""
+    """Render the leaderboard of a comparison as one HTML file, from all rows and from those that were measured."""
     from beatwise.report import tables
     from beatwise.report.figures import LEADERBOARD
     from beatwise.tasks.registry import METRICS
@@ -155,8 +156,8 @@ def render_leaderboard(
         scores=tables.leaderboard_table(leaderboard, evaluate),
         behind=tables.behind_table(leaderboard, evaluate.confidence),
         against=tables.against_table(leaderboard, evaluate.confidence),
-        by_class=tables.classes_table(leaderboard, rows),
-        ec57=tables.ec57_leaderboard_table(leaderboard, rows),
+        by_class=tables.classes_table(leaderboard, scores),
+        ec57=tables.ec57_leaderboard_table(leaderboard, scores),
         cost=tables.cost_table(leaderboard),
         changes=tables.changes_table(rows),
         pictures=_pictures(LEADERBOARD, figures),

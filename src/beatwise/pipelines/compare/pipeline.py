@@ -72,6 +72,7 @@ def create_pipeline(plan: Callable[..., list[PlannedRow]] = plan_rows) -> Pipeli
                     "leaderboard",
                     "figures",
                     "rows",
+                    "scores",
                     "params:evaluate",
                     "params:report",
                     "params:source",
