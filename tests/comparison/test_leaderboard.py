@@ -388,7 +388,9 @@ def test_the_page_holds_the_tables_the_figure_and_the_failures(board: pd.DataFra
             failure="it diverged & fell over",
         ),
     ]
-    html = render_leaderboard(board, draw_leaderboard(board, rows), rows, rows, EVALUATE, Report(notice="Beware!"), "here")
+    html = render_leaderboard(
+        board, draw_leaderboard(board, rows), rows, rows, EVALUATE, Report(notice="Beware!"), "here"
+    )
     for words in ("Beware!", "2 fits on <b>here</b>, 1 of which failed", ".850 ± .071\n[.810, .890]", "the best"):
         assert words in html
     assert "&lt;b&gt;wild&lt;/b&gt; · graft · seed 7</b>: it diverged &amp; fell over" in html
