@@ -205,16 +205,14 @@ def split_ds1_folds(
         BeatwiseError: If the examples have no groups, or too few in DS1.
     """
     _check_fold("ds1_folds", fold, folds)
-    groups, strata, within = _groups(table, "ds1_folds"), _strata(table), table["record"].astype(str).isin(DS1)
+    _groups(table, "ds1_folds")  # so that a message about missing groups names this split
+    within = table["record"].astype(str).isin(DS1)
     if not within.any():
         raise _not_mitdb("ds1_folds", "DS1", table)
-    whole = _elsewhere(table)
-    own = np.flatnonzero(within | (whole == "train") if fold_others else within)
-    parts = np.full(len(own), "train", dtype="U5")
-    parts[_group_folds(strata[own], groups[own], folds, seed, "cut folds by group")[fold - 1]] = "test"
-    _draw_groups(parts, strata[own], groups[own], "val", val_share, seed)
-    whole[own] = parts
-    return whole
+    parts = _elsewhere(table)
+    own = np.flatnonzero(within | (parts == "train") if fold_others else within)
+    parts[own] = split_group_folds(table.iloc[own], seed=seed, folds=folds, fold=fold, val_share=val_share)
+    return parts
 
 
 @SPLITS.register("stratified_folds")
