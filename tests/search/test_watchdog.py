@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -37,12 +39,13 @@ with started_ray(RaySettings(cpus=2)) as ray:
 SECONDS = 10
 
 
-def killed(program: str) -> list[str]:
-    """Kill a process once it has printed a line, whose words are given back."""
+@contextmanager
+def killed_at_the_end(program: str) -> Iterator[list[str]]:
+    """Run a program and give the words of the first line that it prints; the block's end kills the program."""
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        return process.stdout.readline().split()
+        yield process.stdout.readline().split()
     finally:
         process.kill()
         process.wait()
@@ -58,7 +61,9 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are marked on Linux alone")
 def test_only_what_was_started_under_watch_is_killed() -> None:
-    before, inside = map(int, killed(SLEEPING))
+    with killed_at_the_end(SLEEPING) as words:
+        before, inside = map(int, words)
+        assert runs(inside)
     deadline = time.monotonic() + SECONDS
     while runs(inside):
         assert time.monotonic() < deadline
@@ -82,7 +87,7 @@ def marked(token: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are marked on Linux alone")
 def test_the_processes_of_ray_are_gone_ten_seconds_after_their_driver_was_killed() -> None:
-    (token,) = killed(BY_RAY)
-    assert marked(token)
+    with killed_at_the_end(BY_RAY) as (token,):
+        assert marked(token)
     time.sleep(SECONDS)
     assert marked(token) == []
