@@ -24,7 +24,7 @@ from beatwise.tasks.registry import METRICS
 from beatwise.training import loop
 from beatwise.training.loop import BATCHES_SORTED, LENGTH_STEP, Training
 from beatwise.training.optim import AVERAGES, OPTIMIZERS, SCHEDULES
-from beatwise.training.settings import FitSettings, Train, warn_of_emulated_bfloat16
+from beatwise.training.settings import FitSettings
 from tests.training.conftest import CLOCK, SIZES, MakeBeats, Parts, choose, config, refitted, same, tensors, training
 
 CLASS_LOSSES = [name for name in LOSSES.names() if LOSSES[name].task == "classification"]
@@ -487,16 +487,6 @@ def test_a_forward_pass_in_bfloat16_trains_and_stays_close(parts: Parts, model):
     assert half_history["train_loss"].is_monotonic_decreasing
     for name in ("train_loss", "val_log_loss"):
         np.testing.assert_allclose(half_history[name], exact_history[name], rtol=0.05)
-
-
-@pytest.mark.parametrize(("capability", "warnings"), [("AVX2", 1), ("AVX512", 0)])
-def test_a_processor_that_emulates_bfloat16_is_named_once(monkeypatch, caplog, capability, warnings):
-    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    warn_of_emulated_bfloat16.cache_clear()
-    for precision in ("float32", "bfloat16", "bfloat16"):
-        Train.model_validate({"precision": precision})
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * warnings
 
 
 def gradient_norms(made: Training) -> list[float]:

@@ -14,7 +14,7 @@ from beatwise.data.representations import REPRESENTATIONS
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.networks.zoo import MODELS
-from beatwise.training.fit import check_fit, fit_settings, representation
+from beatwise.training.fit import check_fit, fit_settings, representation, warn_of_emulated_bfloat16
 from beatwise.training.settings import Augment, FitSettings, Train
 from tests.conftest import TASK
 
@@ -175,3 +175,13 @@ def test_a_fit_writes_down_only_its_choices():
 def test_defaults_that_are_spelled_out_make_the_same_fit():
     spelled: dict[str, Any] = {name: {"use": choice.use, **dict(choice.in_order())} for name, choice in CHOICES.items()}
     assert fit(**spelled).model_dump(mode="json") == fit().model_dump(mode="json")
+
+
+@pytest.mark.parametrize(("capability", "warnings"), [("AVX2", 1), ("AVX512", 0)])
+def test_a_processor_that_emulates_bfloat16_is_named_once(monkeypatch, caplog, capability, warnings):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    warn_of_emulated_bfloat16.cache_clear()
+    for precision in ("float32", "bfloat16", "bfloat16"):
+        check(precision=precision)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * warnings

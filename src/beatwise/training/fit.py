@@ -5,7 +5,9 @@ Pipelines name these functions, so that importing them must not import torch.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -22,6 +24,8 @@ from beatwise.networks.settings import Model
 from beatwise.tasks.settings import TaskChoice
 from beatwise.tasks.tensors import TensorSet, build_tensors
 from beatwise.training.settings import FitSettings, Loss, Train
+
+log = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=Block)
 
@@ -69,6 +73,8 @@ def fit_settings(
 def check_fit(model: Model, train: Train, tensors: Tensors) -> None:
     """Check the choices whose registries import torch, chosen or not, and whether they suit each other.
 
+    A precision that this processor has to emulate is warned of.
+
     Raises:
         BeatwiseError: On an unknown name or option, or a value that is not allowed.
     """
@@ -79,6 +85,20 @@ def check_fit(model: Model, train: Train, tensors: Tensors) -> None:
         if isinstance(choice := getattr(train, name), Choice):
             choice.check(f"train.{name}")
     refuse_unsuitable(train.augment.use, representation(model, tensors))
+    if train.precision == "bfloat16":
+        warn_of_emulated_bfloat16()
+
+
+@cache
+def warn_of_emulated_bfloat16() -> None:
+    """Warn, once a process, if torch has to emulate bfloat16 on this processor."""
+    import torch
+
+    if torch.backends.cpu.get_cpu_capability() == "AVX2" and not torch.cuda.is_available():
+        log.warning(
+            "train.precision=bfloat16: this processor has no instructions for bfloat16, and a training takes several "
+            "times as long as with train.precision=float32."
+        )
 
 
 def representation(model: Model, tensors: Tensors) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -15,20 +13,6 @@ from beatwise.core.settings import Block, Choice, Choices, Positive, Presets
 from beatwise.data.settings import Resample, Tensors
 from beatwise.networks.settings import Model
 from beatwise.tasks.settings import MetricName, TaskChoice
-
-log = logging.getLogger(__name__)
-
-
-@cache
-def warn_of_emulated_bfloat16() -> None:
-    """Warn, once a process, that torch has to emulate bfloat16 on this processor."""
-    import torch
-
-    if torch.backends.cpu.get_cpu_capability() == "AVX2" and not torch.cuda.is_available():
-        log.warning(
-            "train.precision=bfloat16: this processor has no instructions for bfloat16, and a training takes several "
-            "times as long as with train.precision=float32."
-        )
 
 
 class Start(Choice):
@@ -154,12 +138,6 @@ class Train(Block):
                 "train.refit trains without validation, and train.schedule.use=plateau follows it. Use another "
                 "schedule (cosine), or train.refit=false."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_precision(self) -> Train:
-        if self.precision == "bfloat16":
-            warn_of_emulated_bfloat16()
         return self
 
     @model_validator(mode="after")
