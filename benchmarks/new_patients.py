@@ -24,7 +24,7 @@ N, S = CLASSES.index("N"), CLASSES.index("S")
 
 def measure(test: pd.DataFrame, record: str) -> dict[str, float]:
     """Scores of the predictions of one row on test."""
-    inside = test["record"].astype(str) == record
+    inside = test["record"] == record
     if not inside.any():
         raise SystemExit(f"No test beat is of record {record}; known: {', '.join(sorted(set(test['record'])))}.")
     scores: dict[str, float] = {}
