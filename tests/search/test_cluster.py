@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,13 +159,47 @@ def test_jobs_run_on_every_node_and_those_of_one_that_goes_down_are_done_by_the_
     assert len(set(nodes.values())) == 2
 
 
-# Trials long enough that one is seen on its way on each node.
-TRIALS, EPOCHS = 4, 8
+# `kedro run`, of which every trial waits after its first epoch until a node has gone down. It writes down which process
+# on which node has ended an epoch: `trial-epoch` holds `address process`.
+SEARCH_DRIVER = """
+import os
+import sys
+import time
+from pathlib import Path
+
+import ray.cloudpickle
+from kedro.framework.cli.cli import main
+
+from beatwise.search import tuner
+
+seen = Path(sys.argv.pop(1))
+
+
+class Waiting(tuner.TrialTrainable):
+    def step(self):
+        import ray
+
+        result = super().step()
+        whole = seen / f"{self.trial_id}-{result['epoch']}"
+        part = whole.with_suffix(".part")
+        part.write_text(f"{ray.util.get_node_ip_address()} {os.getpid()}")
+        part.rename(whole)
+        until = time.monotonic() + 600
+        while not (seen / "down").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        return result
+
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+tuner.TrialTrainable = Waiting
+main()
+"""
+TRIALS, EPOCHS = 4, 3
 SEARCH = {
     "tune": {
         "use": "small",
         "small": {
-            "space": {"train": {"learning_rate": {"loguniform": [1e-3, 1e-2]}, "steps_per_epoch": 60}},
+            "space": {"train": {"learning_rate": {"loguniform": [1e-3, 1e-2]}}},
             "algorithm": {"use": "random"},
             "scheduler": {"use": "none"},
             "trials": TRIALS,
@@ -185,80 +219,48 @@ def test_a_search_runs_on_both_nodes_and_loses_no_trial_with_one_of_them(
     (tmp_path / "project").mkdir()
     project = copy_project(tmp_path / "project")
     (project / "conf/test/parameters.yml").write_text(yaml.safe_dump({**SEARCH, "ray": {"address": address}}))
-    kedro = Path(sys.executable).with_name("kedro")
-    options = ("--pipeline=tune", "--env=test", "--to-outputs=tuned.metrics")
-    run = start(kedro, "run", *options, log="run.log", cwd=project)
-    with one_trial_held_on_each_node(project, run) as held:
-        assert len(held) == 2, (tmp_path / "run.log").read_text()
-        lost = held["127.0.0.2"]
-        kill(second)
-        # Where Ray puts its processes into groups of their own.
-        send(lost.process, signal.SIGKILL)
-    # Ray's files of a search are removed when it ends.
-    last: list[Reported] = []
-    while run.poll() is None:
-        last = reported(project) or last
+    (tmp_path / "driver.py").write_text(SEARCH_DRIVER)
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    options = ("run", "--pipeline=tune", "--env=test", "--to-outputs=tuned.metrics")
+    run = start(sys.executable, tmp_path / "driver.py", seen, *options, log="run.log", cwd=project)
+    until = time.monotonic() + 600
+    while len(ended := epochs_ended(seen)) < 2:
+        assert run.poll() is None, (tmp_path / "run.log").read_text()
+        assert time.monotonic() < until, (tmp_path / "run.log").read_text()
         time.sleep(0.2)
-    assert run.returncode == 0, (tmp_path / "run.log").read_text()
+    (lost,) = (epoch for epoch in ended if epoch.node == "127.0.0.2")
+    kill(second)
+    # Where Ray puts its processes into groups of their own.
+    with suppress(ProcessLookupError):
+        os.kill(lost.process, signal.SIGKILL)
+    (seen / "down").touch()
+    assert run.wait(timeout=900) == 0, (tmp_path / "run.log").read_text()
     (searched,) = (project / "data/06_models/test/searches").glob("*/search.json")
     trials = [json.loads(path.read_text()) for path in sorted(searched.parent.glob("trial-*.json"))]
     assert [(trial["number"], trial["status"]) for trial in trials] == [(n, "finished") for n in range(TRIALS)]
     for trial in trials:
         assert [epoch["epoch"] for epoch in trial["epochs"]] == [*range(1, EPOCHS + 1)]
     # What the lost node had begun was ended by the other one.
-    (ended,) = (trial for trial in last if trial.name == lost.name)
-    assert (ended.node, ended.epochs) == (next(node for node in held if node != lost.node), EPOCHS)
+    (last,) = (epoch for epoch in epochs_ended(seen) if (epoch.trial, epoch.epoch) == (lost.trial, EPOCHS))
+    assert last.node != lost.node
     assert list((project / "data/07_model_output/test/tuned/metrics.json").glob("*/metrics.json"))
 
 
-class Reported(NamedTuple):
-    """How far a trial has come, the address of its node, and its process."""
+class Epoch(NamedTuple):
+    """An epoch of a trial, with the address of its node and its process."""
 
-    name: str
+    trial: str
+    epoch: int
     node: str
     process: int
-    epochs: int
 
 
-def reported(project: Path) -> list[Reported]:
-    """What each trial of the search has reported last."""
+def epochs_ended(seen: Path) -> list[Epoch]:
+    """What the trials have written down."""
     found = []
-    for results in (project / "data/06_models/test/searches").glob("*/ray/*/*/result.json"):
-        # The last line may be half-written.
-        whole = [json.loads(line) for line in results.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        if whole:
-            last = whole[-1]
-            found.append(Reported(last["trial_id"], last["node_ip"], last["pid"], last["training_iteration"]))
+    for path in seen.glob("*-*[0-9]"):
+        trial, _, epoch = path.name.rpartition("-")
+        node, process = path.read_text().split()
+        found.append(Epoch(trial, int(epoch), node, int(process)))
     return found
-
-
-@contextmanager
-def one_trial_held_on_each_node(project: Path, run: subprocess.Popen[str]) -> Iterator[dict[str, Reported]]:
-    """The trials that are on their way, by node, as soon as either node has one; neither goes on within this block.
-
-    A trial that is seen on its way is stopped until the other node has one too. Else the node that is ready first might
-    do them all, or end its trial between two looks.
-    """
-    held: dict[str, Reported] = {}
-    until = time.monotonic() + 900
-    try:
-        while run.poll() is None and time.monotonic() < until:
-            before, held = held, {trial.node: trial for trial in reported(project) if trial.epochs < EPOCHS}
-            # One that had ended its trial before it was stopped may begin the next one.
-            for process in {trial.process for trial in before.values()} - {trial.process for trial in held.values()}:
-                send(process, signal.SIGCONT)
-            for trial in held.values():
-                send(trial.process, signal.SIGSTOP)
-            if len(held) == 2 and held == before:
-                break
-            # The results of two that have been stopped must all be written, before they say how far those came.
-            time.sleep(2 if len(held) == 2 else 0.05)
-        yield held
-    finally:
-        for trial in held.values():
-            send(trial.process, signal.SIGCONT)
-
-
-def send(process: int, what: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(process, what)
