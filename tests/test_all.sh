@@ -30,7 +30,7 @@ marks="slow and not browser"
 export OMP_NUM_THREADS=1
 BEATWISE_DATA=$(cd "$data" 2> /dev/null && pwd || echo "$data")
 export BEATWISE_DATA BEATWISE_BROWSER=$browser
-run_tests() { nice -n "$1" "$python" -m pytest --timeout 2400 "${@:2}"; }
+run_tests=("$python" -m pytest --timeout 2400)
 
 # Real data trains one model for most of the time, on one core; its output follows that of the others, which wait for
 # processes and browsers for much of theirs and therefore run two files at once. It has the lowest priority, because the
@@ -38,11 +38,11 @@ run_tests() { nice -n "$1" "$python" -m pytest --timeout 2400 "${@:2}"; }
 if $real; then
   log=$(mktemp)
   set -m # in a process group of its own, that ends with this script
-  run_tests 19 -m real_data > "$log" 2>&1 &
+  nice -n 19 "${run_tests[@]}" -m real_data > "$log" 2>&1 &
   set +m
   trap 'kill -- -$! 2> /dev/null; rm -f "$log"' EXIT
 fi
-run_tests 0 -m "($marks) and not real_data" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+"${run_tests[@]}" -m "($marks) and not real_data" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 status=$?
 if $real; then
   wait $! || status=$?

@@ -108,9 +108,14 @@ def address(start: Start, tmp_path: Path) -> Iterator[str]:
 
 
 def wait_until_started(ray: subprocess.Popen[str], log: Path) -> None:
-    until = time.monotonic() + 300
-    while "Ray runtime started" not in log.read_text():
-        assert ray.poll() is None, log.read_text()
+    wait_until(lambda: "Ray runtime started" in log.read_text(), ray, log, 300)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], log: Path, seconds: float) -> None:
+    """Wait for something that a process is to bring about, and show its log where it does not."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, log.read_text()
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.2)
 
@@ -159,8 +164,8 @@ def test_jobs_run_on_every_node_and_those_of_one_that_goes_down_are_done_by_the_
     assert len(set(nodes.values())) == 2
 
 
-# `kedro run`, of which every trial waits after its first epoch until a node has gone down. It writes down which process
-# on which node has ended an epoch: `trial-epoch` holds `address process`.
+# `kedro run`, of which every trial waits after its first epoch until a node has gone down. Each epoch that has ended
+# leaves a file `trial-epoch-node-process`.
 SEARCH_DRIVER = """
 import os
 import sys
@@ -180,10 +185,7 @@ class Waiting(tuner.TrialTrainable):
         import ray
 
         result = super().step()
-        whole = seen / f"{self.trial_id}-{result['epoch']}"
-        part = whole.with_suffix(".part")
-        part.write_text(f"{ray.util.get_node_ip_address()} {os.getpid()}")
-        part.rename(whole)
+        (seen / f"{self.trial_id}-{result['epoch']}-{ray.util.get_node_ip_address()}-{os.getpid()}").touch()
         until = time.monotonic() + 600
         while not (seen / "down").exists() and time.monotonic() < until:
             time.sleep(0.05)
@@ -224,12 +226,8 @@ def test_a_search_runs_on_both_nodes_and_loses_no_trial_with_one_of_them(
     seen.mkdir()
     options = ("run", "--pipeline=tune", "--env=test", "--to-outputs=tuned.metrics")
     run = start(sys.executable, tmp_path / "driver.py", seen, *options, log="run.log", cwd=project)
-    until = time.monotonic() + 600
-    while len(ended := epochs_ended(seen)) < 2:
-        assert run.poll() is None, (tmp_path / "run.log").read_text()
-        assert time.monotonic() < until, (tmp_path / "run.log").read_text()
-        time.sleep(0.2)
-    (lost,) = (epoch for epoch in ended if epoch.node == "127.0.0.2")
+    wait_until(lambda: len(epochs_ended(seen)) >= 2, run, tmp_path / "run.log", 600)
+    (lost,) = (epoch for epoch in epochs_ended(seen) if epoch.node == "127.0.0.2")
     kill(second)
     # Where Ray puts its processes into groups of their own.
     with suppress(ProcessLookupError):
@@ -258,9 +256,5 @@ class Epoch(NamedTuple):
 
 def epochs_ended(seen: Path) -> list[Epoch]:
     """What the trials have written down."""
-    found = []
-    for path in seen.glob("*-*[0-9]"):
-        trial, _, epoch = path.name.rpartition("-")
-        node, process = path.read_text().split()
-        found.append(Epoch(trial, int(epoch), node, int(process)))
-    return found
+    files = (path.name.split("-") for path in seen.glob("*-*"))
+    return [Epoch(trial, int(epoch), node, int(process)) for trial, epoch, node, process in files]
